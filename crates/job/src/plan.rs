@@ -1,0 +1,155 @@
+//! The plan: the immutable result of planning a job. Printable, linted, and it leaves no choices to execution.
+
+use std::collections::BTreeMap;
+
+use dybox_model::{
+    Attach, HookId, Millis, Mount, Need, Network, PullPolicy, Resources, StageId, SubDagId, Timeouts, Tmpfs,
+};
+use serde::{Deserialize, Serialize};
+
+/// Version of the plan's encoding.
+pub const PLAN_VERSION: u32 = 1;
+
+/// Everything that a run does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_VERSION`] of who made it.
+    pub version: u32,
+    /// The job's name.
+    pub name: String,
+    /// Free words to find the run by.
+    pub tags: Vec<String>,
+    /// Parameters with their final values.
+    pub params: BTreeMap<String, String>,
+    /// YARN queue; one machine has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// YARN priority; one machine has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// YARN node label; one machine has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_label: Option<String>,
+    /// Whether the first failed stage stops the whole run.
+    pub fail_fast: bool,
+    /// Stages in the order of the file; a [`StageId`] is a place in this list.
+    pub stages: Vec<Stage>,
+    /// Hooks in the order of the file; a [`HookId`] is a place in this list.
+    pub hooks: Vec<Hook>,
+    /// Sub-DAGs; a [`SubDagId`] is a place in this list.
+    pub subdags: Vec<SubDag>,
+}
+
+/// A node of the DAG, with all defaults filled in and all templates resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// Its sub-DAG.
+    pub subdag: SubDagId,
+    /// What it needs, each with the end that it asks for. All must be met.
+    pub needs: Vec<(StageId, Need)>,
+    /// Number of tasks (a hook may change it before the stage starts).
+    pub tasks: u32,
+    /// The image, as written.
+    pub image: String,
+    /// When to ask the registry.
+    pub pull: PullPolicy,
+    /// Replaces the image's entrypoint.
+    pub entrypoint: Option<Vec<String>>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+    /// A script instead of a command.
+    pub script: Option<String>,
+    /// Working directory.
+    pub workdir: Option<String>,
+    /// The user's variables (`env_file` first, `env` over it).
+    pub env: BTreeMap<String, String>,
+    /// `user:`, nothing = the submitter.
+    pub user: Option<String>,
+    /// What each task asks for and is limited to.
+    pub ask: Resources,
+    /// Bytes of /dev/shm.
+    pub shm: Option<u64>,
+    /// Most processes and threads of a task.
+    pub pids: u32,
+    /// Host paths.
+    pub volumes: Vec<Mount>,
+    /// Temporary file systems.
+    pub tmpfs: Vec<Tmpfs>,
+    /// The network.
+    pub network: Network,
+    /// Limits in time.
+    pub timeout: Timeouts,
+    /// Between TERM and KILL.
+    pub stop_grace: Millis,
+    /// When a failed task is tried again.
+    pub retry: Retry,
+    /// Keep containers of failed attempts.
+    pub keep_failed: bool,
+    /// A person at the other end (`dybox shell` only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<Attach>,
+}
+
+/// When a failed task is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Retry {
+    /// Most further tries after the first, for the user's own failures.
+    pub max: u32,
+    /// Pause before the first further try; doubled each time, at most 5 minutes.
+    pub backoff: Millis,
+    /// Which failures are tried again. Empty = any.
+    pub on: Vec<RetryOn>,
+}
+
+/// A kind of failure in `retry.on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOn {
+    /// Any failure of the user's work.
+    Any,
+    /// Out of memory.
+    Oom,
+    /// Failures of the platform; they are tried again anyway, without using `max`.
+    Infra,
+    /// Failures of bringing the image.
+    Image,
+    /// `timeout.run`, `timeout.silence`, `timeout.pull`.
+    Timeout,
+    /// An exit code in this range, both ends included.
+    Exit(i32, i32),
+    /// This signal number.
+    Signal(i32),
+}
+
+/// User code that the driver runs between stages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// It runs when all of these have succeeded.
+    pub after: Vec<StageId>,
+    /// These wait for it: every stage downstream of one in `after`, but those that `after` itself depends on.
+    pub holds: Vec<StageId>,
+    /// Program and arguments; run in the job file's directory.
+    pub run: Vec<String>,
+    /// Most time.
+    pub timeout: Millis,
+    /// Most address space, in bytes.
+    pub memory: u64,
+    /// The sub-DAG whose driver runs it.
+    pub subdag: SubDagId,
+}
+
+/// A slice of the plan with a master of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubDag {
+    /// Its stages, in the order of the file.
+    pub stages: Vec<StageId>,
+    /// Its hooks.
+    pub hooks: Vec<HookId>,
+    /// Sub-DAGs that must have ended before it is submitted.
+    pub needs: Vec<SubDagId>,
+    /// The name that `subdag:` gave it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}

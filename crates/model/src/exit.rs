@@ -1,0 +1,121 @@
+//! How an attempt ended, and what it used.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cause, Millis};
+
+/// Who ended the payload, as its init or the proxy saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The payload itself.
+    #[default]
+    Itself,
+    /// The kernel, for want of memory.
+    Oom,
+    /// DYbox, on a stop.
+    Stop,
+    /// DYbox, on a timeout.
+    Timeout,
+    /// Its init, because the lease stood still.
+    Lease,
+    /// Somebody else (`docker kill`, the engine, the machine).
+    Outside,
+    /// It never ran.
+    NotStarted,
+}
+
+/// What a container used, read from its cgroup files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Cpu time so far, in milliseconds.
+    pub cpu_ms: u64,
+    /// Memory now, in bytes, page cache included.
+    pub memory: u64,
+    /// Highest memory so far, in bytes.
+    pub peak_memory: u64,
+    /// Bytes read from block devices.
+    pub read_bytes: u64,
+    /// Bytes written to block devices.
+    pub written_bytes: u64,
+    /// How often the kernel's OOM killer struck in this cgroup.
+    pub oom_kills: u64,
+    /// Processes and threads now.
+    pub pids: u64,
+}
+
+/// What stays of an attempt's usage after its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Peak {
+    /// Cpu time, in milliseconds.
+    pub cpu_ms: u64,
+    /// Highest memory, in bytes.
+    pub memory: u64,
+}
+
+/// The end of one attempt. Failures of tasks are data, not errors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The payload's exit code, where it exited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The signal that ended it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Why it failed; nothing for a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Who ended it.
+    #[serde(default)]
+    pub by: EndedBy,
+    /// One sentence for a person: what exactly happened (path, digest, engine's words). May be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// When the payload started; nothing where it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Millis>,
+    /// When it ended.
+    pub ended: Millis,
+    /// What it used.
+    #[serde(default)]
+    pub used: Peak,
+    /// What it wrote to `$DYBOX_RESULT`, as JSON text; nothing where it wrote nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+}
+
+impl Exit {
+    /// The end of an attempt whose container never ran.
+    #[must_use]
+    pub fn not_started(cause: Cause, text: impl Into<String>, now: Millis) -> Self {
+        Self {
+            code: None,
+            signal: None,
+            cause: Some(cause),
+            by: EndedBy::NotStarted,
+            text: text.into(),
+            started: None,
+            ended: now,
+            used: Peak::default(),
+            result: None,
+        }
+    }
+
+    /// Whether the attempt succeeded.
+    #[must_use]
+    pub const fn ok(&self) -> bool {
+        self.cause.is_none()
+    }
+
+    /// What `docker run` would return: the code, or 128 + the signal; 125 where nothing ran.
+    #[must_use]
+    pub fn shell_code(&self) -> i32 {
+        match (self.code, self.signal, self.cause) {
+            (_, _, Some(Cause::CommandNotFound)) => 127,
+            (_, _, Some(Cause::NotExecutable)) => 126,
+            (Some(code), _, _) => code,
+            (None, Some(signal), _) => 128 + signal,
+            (None, None, _) => 125,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Facts: what happened and changes the outcome. The journal keeps them; machines are rebuilt from them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AttemptId, Cause, Exit, GrantId, HookId, Millis, Need, Peak, Resources, RunId, StageEnd, StageId, SubDagId,
+};
+
+/// One stage, as a reader of the journal needs it without the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageOutline {
+    /// Its id in the plan.
+    pub id: StageId,
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// What each task asks for.
+    pub ask: Resources,
+    /// Tasks, as planned.
+    pub tasks: u32,
+    /// What it needs.
+    pub needs: Vec<(StageId, Need)>,
+}
+
+/// What a hook decided. Every part is optional; all empty = go on as planned.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// Stages, by name, that are not to run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<String>,
+    /// Tasks of stages that have not started, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parallelism: BTreeMap<String, u32>,
+    /// Ends the run, with the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<String>,
+}
+
+/// A record of the journal. New variants and fields are only ever added; old ones keep their meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// The first record of every journal: what this sub-DAG is.
+    Submitted {
+        /// The run.
+        run: RunId,
+        /// The job's name.
+        job: String,
+        /// Which sub-DAG this journal is of.
+        subdag: SubDagId,
+        /// When the user submitted.
+        at: Millis,
+        /// The stages of this sub-DAG.
+        stages: Vec<StageOutline>,
+    },
+    /// A master took control. Its epoch is one more than the last one's, from 1.
+    Opened {
+        /// The master's number.
+        epoch: u32,
+        /// When.
+        at: Millis,
+        /// Its process id.
+        pid: u32,
+    },
+    /// `resume` of a run that had ended: what did not succeed may run again.
+    Reopened {
+        /// When.
+        at: Millis,
+    },
+    /// A stage's needs are met; its tasks may start.
+    StageStarted {
+        /// The stage.
+        stage: StageId,
+        /// How many tasks it has (a hook may have changed the plan's number).
+        tasks: u32,
+        /// When.
+        at: Millis,
+    },
+    /// The resource manager gave room.
+    GrantGot {
+        /// The grant.
+        grant: GrantId,
+        /// How much.
+        size: Resources,
+        /// When.
+        at: Millis,
+    },
+    /// A grant is over: nothing of it runs any more.
+    GrantEnded {
+        /// The grant.
+        grant: GrantId,
+        /// When.
+        at: Millis,
+    },
+    /// An attempt was given to a grant. Written before the proxy hears of it.
+    AttemptStarted {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Where.
+        grant: GrantId,
+        /// When.
+        at: Millis,
+    },
+    /// Its container runs.
+    AttemptRuns {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The engine's id of the container.
+        container: String,
+        /// When.
+        at: Millis,
+    },
+    /// An attempt ended, well or not.
+    AttemptEnded {
+        /// The attempt.
+        attempt: AttemptId,
+        /// How.
+        exit: Exit,
+        /// Whether the task is tried again.
+        again: bool,
+    },
+    /// What an image name stands for in this run.
+    ImagePinned {
+        /// The image, as the job file names it.
+        image: String,
+        /// Its id (`sha256:...`).
+        id: String,
+    },
+    /// A stage ended.
+    StageEnded {
+        /// The stage.
+        stage: StageId,
+        /// How.
+        end: StageEnd,
+        /// Why, in a sentence; empty for a success.
+        why: String,
+        /// When.
+        at: Millis,
+    },
+    /// A hook's decision. Written before it takes effect, so that no hook runs twice.
+    HookDecided {
+        /// The hook.
+        hook: HookId,
+        /// What it said.
+        decision: Decision,
+        /// When.
+        at: Millis,
+    },
+    /// A hook failed, and the run with it.
+    HookFailed {
+        /// The hook.
+        hook: HookId,
+        /// Its stderr or what was wrong with its answer.
+        why: String,
+        /// When.
+        at: Millis,
+    },
+    /// Somebody wants the run to end.
+    StopAsked {
+        /// Why, in a phrase ("asked by uid 1000", "fail_fast: stage a failed").
+        why: String,
+        /// When.
+        at: Millis,
+    },
+    /// Nothing more happens in this sub-DAG.
+    Ended {
+        /// How.
+        end: StageEnd,
+        /// Why; empty for a success.
+        why: String,
+        /// When.
+        at: Millis,
+    },
+}
+
+/// News for whoever watches: not written down, and no outcome depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum Note {
+    /// An image is on its way.
+    Pulling {
+        /// Which.
+        image: String,
+        /// Bytes that are here.
+        have: u64,
+        /// Bytes in all, as far as known.
+        total: u64,
+    },
+    /// An image has arrived (or failed to; then the attempt says why).
+    Pulled {
+        /// Which.
+        image: String,
+    },
+    /// What a running attempt uses.
+    Uses {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Cpu time and highest memory so far.
+        used: Peak,
+        /// Memory now.
+        memory: u64,
+    },
+    /// Why something waits (no room, a pause before the next try, a pull).
+    Waits {
+        /// The stage.
+        stage: StageId,
+        /// Why, in a sentence; empty when it no longer waits.
+        why: String,
+    },
+    /// Something that a person should know; the run goes on.
+    Warns {
+        /// What, in a sentence.
+        text: String,
+        /// What kind, where it is one of the causes.
+        cause: Option<Cause>,
+    },
+}

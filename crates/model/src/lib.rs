@@ -1,0 +1,26 @@
+//! The nouns that every other crate speaks.
+//!
+//! Enters: nothing. Leaves: plain values with `serde` and nothing else. Never: a clock, a file, a socket, a foreign
+//! type, or a decision that another crate should take.
+
+mod cause;
+mod code;
+mod exit;
+mod fact;
+mod ids;
+mod image;
+mod resources;
+mod spec;
+mod states;
+mod time;
+
+pub use cause::{CAUSES, Cause, CauseInfo, Owner, Phase, Reaction};
+pub use code::{EXITS, ExitCode};
+pub use exit::{EndedBy, Exit, Peak, Usage};
+pub use fact::{Decision, Fact, Note, StageOutline};
+pub use ids::{AttemptId, BadId, GrantId, HookId, RunId, StageId, SubDagId, TaskId};
+pub use image::{BadImage, ImageRef};
+pub use resources::{Resources, format_bytes, format_cpus};
+pub use spec::{Attach, Mount, Network, PullPolicy, TaskSpec, Timeouts, Tmpfs};
+pub use states::{Need, StageEnd, TaskState};
+pub use time::{Millis, format_duration};

@@ -1,0 +1,140 @@
+//! What a proxy needs to know to run one attempt: nothing in it is left to choose.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AttemptId, Millis, Resources, RunId};
+
+/// When the engine asks a registry for an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullPolicy {
+    /// When the engine does not have it.
+    #[default]
+    Missing,
+    /// Before every first use in a run.
+    Always,
+    /// Never: it must be there.
+    Never,
+}
+
+/// The network that a task sees.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// None at all, not even a shared loopback.
+    #[default]
+    None,
+    /// The way out, shared by the tasks of one slot; nobody can reach the task.
+    Bridge,
+    /// A network of the run by this name, in which tasks find each other as `stage` and `stage-N`.
+    Named(String),
+}
+
+/// A bind mount of a host path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Absolute path on the host; exists when the plan is made.
+    pub source: PathBuf,
+    /// Absolute path in the container.
+    pub target: String,
+    /// Whether the task may only read it.
+    pub read_only: bool,
+}
+
+/// A tmpfs in the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tmpfs {
+    /// Absolute path in the container.
+    pub target: String,
+    /// Its size in bytes; nothing = half of the task's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// Limits in time; nothing = no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// From the payload's start to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Millis>,
+    /// For bringing the image to the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<Millis>,
+    /// Without a byte on stdout or stderr.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Millis>,
+}
+
+/// A person at the other end of the container (`dybox shell`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// Keep stdin open and feed it from the client.
+    pub stdin: bool,
+    /// Give the payload a terminal.
+    pub tty: bool,
+}
+
+/// One attempt, ready to be started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The run that it belongs to.
+    pub run: RunId,
+    /// The job's name.
+    pub job: String,
+    /// The stage's name.
+    pub stage: String,
+    /// Which attempt of which task.
+    pub attempt: AttemptId,
+    /// How many tasks the stage has.
+    pub tasks: u32,
+    /// The image as the job file names it.
+    pub image: String,
+    /// The image id (`sha256:...`) that this run has pinned for `image`, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<String>,
+    /// When to ask the registry.
+    pub pull: PullPolicy,
+    /// Replaces the image's entrypoint when given (an empty list clears it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// Replaces the image's command when given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Text of a script that is run instead of a command: by its `#!` line, else by `/bin/sh`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// Working directory; nothing = the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// The whole environment beside the image's own: user's variables and DYbox's.
+    pub env: Vec<(String, String)>,
+    /// `uid`, `uid:gid`, a name of the image; nothing = the submitter's uid:gid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Its limits; never above the grant.
+    pub limits: Resources,
+    /// Bytes of /dev/shm; nothing = the engine's default (64 MiB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shm: Option<u64>,
+    /// Most processes and threads.
+    pub pids: u32,
+    /// Host paths.
+    pub volumes: Vec<Mount>,
+    /// Temporary file systems.
+    pub tmpfs: Vec<Tmpfs>,
+    /// The network.
+    pub network: Network,
+    /// Limits in time.
+    pub timeout: Timeouts,
+    /// Between TERM and KILL.
+    pub stop_grace: Millis,
+    /// Keep the container when the attempt fails, for a look (`keep_failed`).
+    pub keep_failed: bool,
+    /// A person at the other end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<Attach>,
+    /// Text of the file that `$DYBOX_NEEDS` names: states, exit codes and results of the needed stages, as JSON.
+    pub needs: String,
+}
