@@ -1,0 +1,57 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::command;
+use crate::conf::ColorChoice;
+
+/// Runs DAGs of Docker containers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dybox",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = "Start with:\n  dybox doctor             is everything there that is needed?\n  dybox check job.yaml     all problems of a job file at once\n  dybox run job.yaml       run it and follow it"
+)]
+pub(crate) struct Args {
+    /// Settings that every command knows.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Settings that every command knows. They win over the environment and the configuration files.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// Directory of runs, logs and journals [default: the user's data directory]
+    #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
+    pub home: Option<PathBuf>,
+    /// Address of the Docker engine [default: DOCKER_HOST or the default socket]
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
+    pub docker_host: Option<String>,
+    /// Colour: auto, always or never
+    #[arg(long, global = true, value_name = "WHEN", hide_short_help = true)]
+    pub color: Option<ColorChoice>,
+    /// Show the whole chain of causes of an error
+    #[arg(long, global = true, hide_short_help = true)]
+    pub debug: bool,
+}
+
+/// The commands, in the order in which a person meets them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(command::run::Args),
+    Shell(command::shell::Args),
+    Stop(command::stop::Args),
+    Resume(command::resume::Args),
+    #[command(hide = true)]
+    Master(command::part::MasterArgs),
+    #[command(hide = true)]
+    Proxy(command::part::ProxyArgs),
+}

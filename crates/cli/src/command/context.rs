@@ -1,0 +1,30 @@
+//! What every command has at hand.
+
+use std::path::Path;
+
+use crate::args::Global;
+use crate::conf::Conf;
+use crate::report::{Failure, Screen};
+
+/// The configuration and where to print; one a process.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// All settings, checked, each with where it came from.
+    pub conf: Conf,
+    /// Where to print, and how.
+    pub screen: Screen,
+}
+
+impl Context {
+    /// Reads and checks the whole configuration. Touches nothing else.
+    pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
+        let conf = Conf::load(global)?;
+        let screen = Screen::detect(Some(conf.color.value), global.debug);
+        Ok(Self { conf, screen })
+    }
+
+    /// The directory of runs: `$DYBOX_HOME`.
+    pub(crate) fn home(&self) -> &Path {
+        &self.conf.home.value
+    }
+}

@@ -1,0 +1,64 @@
+//! One file a command. Each is `async fn run(context, args) -> Outcome`.
+
+pub(crate) mod context;
+pub(crate) mod part;
+pub(crate) mod resume;
+pub(crate) mod run;
+pub(crate) mod shell;
+pub(crate) mod stop;
+
+pub(crate) use context::Context;
+
+use dybox_model::ExitCode;
+
+use crate::args::{Args, Command};
+use crate::report::{Failure, Screen};
+
+/// How a command ended: its exit code (mostly of [`ExitCode`]; `shell` returns the container's own), or what went wrong.
+pub(crate) type Outcome = Result<u8, Failure>;
+
+/// Does what the command line says and returns the exit code. All errors are printed here.
+pub(crate) fn run(args: Args) -> u8 {
+    let debug = args.global.debug;
+    match args.command {
+        Command::Master(part) => finish(&Screen::plain(debug), part::master(part)),
+        Command::Proxy(part) => finish(&Screen::plain(debug), part::proxy(part)),
+        command => match Context::open(&args.global) {
+            Ok(context) => finish(&context.screen, on_runtime(&context, command)),
+            Err(failure) => finish(&Screen::detect(None, debug), Err(failure)),
+        },
+    }
+}
+
+fn finish(screen: &Screen, outcome: Outcome) -> u8 {
+    outcome.unwrap_or_else(|failure| {
+        screen.failure(&failure);
+        failure.exit as u8
+    })
+}
+
+/// One thread is enough for every command, and starts at once.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(ExitCode::Internal, "the event loop can't be started").source(e))
+}
+
+fn on_runtime(context: &Context, command: Command) -> Outcome {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(dispatch(context, command));
+    // A read that hangs on a dead file system must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn dispatch(context: &Context, command: Command) -> Outcome {
+    match command {
+        Command::Run(args) => run::run(context, args).await,
+        Command::Shell(args) => shell::run(context, args).await,
+        Command::Stop(args) => stop::run(context, args).await,
+        Command::Resume(args) => resume::run(context, args).await,
+        Command::Master(_) | Command::Proxy(_) => Ok(ExitCode::Internal as u8),
+    }
+}
