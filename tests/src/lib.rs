@@ -1,1 +1,16 @@
-//! Harness of the tests that cross crates.
+//! Harness of the tests that run the real binary on a real Docker Engine.
+//!
+//! Enters: a job file's text. Leaves: what `dybox` printed, what the engine holds, what the payloads wrote. Never: a
+//! fixed sleep as proof, a port or a name that two tests share, a process or container that outlives its test.
+
+mod binary;
+mod engine;
+mod payload;
+mod wait;
+mod workspace;
+
+pub use binary::{Done, Follow};
+pub use engine::{Engine, PrivateEngine};
+pub use payload::{Line, lines_of, overlaps};
+pub use wait::{eventually, pid_alive};
+pub use workspace::Workspace;

@@ -1,0 +1,33 @@
+# Recipes are shortcuts; each is a command that can be typed without `just`.
+
+# what there is
+default:
+    @just --list
+
+# the main job on this machine
+demo:
+    scripts/demo
+
+# all that CI runs
+test *ARGS:
+    scripts/test {{ARGS}}
+
+# figures and their ratios to the limits
+bench *ARGS:
+    scripts/bench {{ARGS}}
+
+# formats the code
+fmt:
+    cargo fmt --all
+
+# lints of the whole workspace
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# writes the pages that are made from the code, and the golden files
+update:
+    UPDATE_GOLDEN=1 INSTA_UPDATE=always cargo test --workspace
+
+# licences, duplicates and sources of the dependencies (needs cargo-deny)
+deny:
+    cargo deny --offline check bans licenses sources
