@@ -1,0 +1,109 @@
+//! Messages of the proto <-> words of the model.
+
+use dybox_model::{AttemptId, GrantId, StageId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::WireError;
+use crate::message::{MasterOrder, ProxyNews, Waiting, Watched};
+use crate::proto::{self, from_proxy::News, to_proxy::Order, watch_reply::Item};
+
+fn garbled(why: impl std::fmt::Display) -> WireError {
+    WireError::Garbled { why: why.to_string() }
+}
+
+fn json<T: Serialize>(value: &T) -> bytes::Bytes {
+    serde_json::to_vec(value).expect("the model's values have text keys only, so they are JSON").into()
+}
+
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    serde_json::from_slice(bytes).map_err(garbled)
+}
+
+fn attempt(text: &str) -> Result<AttemptId, WireError> {
+    text.parse().map_err(garbled)
+}
+
+pub(crate) fn news_out(news: ProxyNews) -> proto::FromProxy {
+    let news = match news {
+        ProxyNews::Hello { grant, pid, attempts } => News::Hello(proto::Hello {
+            grant: grant.0,
+            pid,
+            attempts: attempts.iter().map(ToString::to_string).collect(),
+        }),
+        ProxyNews::Runs { attempt, container, image, image_id } => {
+            News::Runs(proto::Runs { attempt: attempt.to_string(), container, image, image_id })
+        }
+        ProxyNews::Exited { attempt, exit } => {
+            News::Exited(proto::Exited { attempt: attempt.to_string(), exit: json(&exit) })
+        }
+        ProxyNews::Noted(note) => News::Noted(proto::Noted { note: json(&note) }),
+        ProxyNews::Leaving { why } => News::Leaving(proto::Leaving { why }),
+    };
+    proto::FromProxy { news: Some(news) }
+}
+
+pub(crate) fn news_in(message: proto::FromProxy) -> Result<ProxyNews, WireError> {
+    Ok(match message.news.ok_or_else(|| garbled("news of an unknown kind"))? {
+        News::Hello(hello) => ProxyNews::Hello {
+            grant: GrantId(hello.grant),
+            pid: hello.pid,
+            attempts: hello.attempts.iter().map(|text| attempt(text)).collect::<Result<_, _>>()?,
+        },
+        News::Runs(runs) => ProxyNews::Runs {
+            attempt: attempt(&runs.attempt)?,
+            container: runs.container,
+            image: runs.image,
+            image_id: runs.image_id,
+        },
+        News::Exited(exited) => {
+            ProxyNews::Exited { attempt: attempt(&exited.attempt)?, exit: from_json(&exited.exit)? }
+        }
+        News::Noted(noted) => ProxyNews::Noted(from_json(&noted.note)?),
+        News::Leaving(leaving) => ProxyNews::Leaving { why: leaving.why },
+    })
+}
+
+pub(crate) fn order_out(order: MasterOrder) -> proto::ToProxy {
+    let order = match order {
+        MasterOrder::Welcome { epoch } => Order::Welcome(proto::Welcome { epoch }),
+        MasterOrder::Start(spec) => Order::Start(proto::Start { spec: json(&*spec) }),
+        MasterOrder::Halt { attempt, now } => Order::Halt(proto::Halt { attempt: attempt.to_string(), now }),
+        MasterOrder::Ack { attempt } => Order::Ack(proto::Ack { attempt: attempt.to_string() }),
+        MasterOrder::Leave => Order::Leave(proto::Leave {}),
+    };
+    proto::ToProxy { order: Some(order) }
+}
+
+pub(crate) fn order_in(message: proto::ToProxy) -> Result<MasterOrder, WireError> {
+    Ok(match message.order.ok_or_else(|| garbled("an order of an unknown kind"))? {
+        Order::Welcome(welcome) => MasterOrder::Welcome { epoch: welcome.epoch },
+        Order::Start(start) => MasterOrder::Start(Box::new(from_json(&start.spec)?)),
+        Order::Halt(halt) => MasterOrder::Halt { attempt: attempt(&halt.attempt)?, now: halt.now },
+        Order::Ack(ack) => MasterOrder::Ack { attempt: attempt(&ack.attempt)? },
+        Order::Leave(_) => MasterOrder::Leave,
+    })
+}
+
+pub(crate) fn watched_out(watched: Watched) -> proto::WatchReply {
+    let item = match watched {
+        Watched::Frames(frames) => Item::Frames(frames),
+        Watched::Note(note) => Item::Note(json(&note)),
+    };
+    proto::WatchReply { item: Some(item) }
+}
+
+pub(crate) fn watched_in(message: proto::WatchReply) -> Result<Watched, WireError> {
+    Ok(match message.item.ok_or_else(|| garbled("an item of an unknown kind"))? {
+        Item::Frames(frames) => Watched::Frames(frames),
+        Item::Note(note) => Watched::Note(from_json(&note)?),
+    })
+}
+
+pub(crate) fn waiting_out(waiting: Waiting) -> proto::Waiting {
+    proto::Waiting { stage: waiting.stage.0, tasks: waiting.tasks, why: waiting.why }
+}
+
+pub(crate) fn waiting_in(waiting: proto::Waiting) -> Waiting {
+    Waiting { stage: StageId(waiting.stage), tasks: waiting.tasks, why: waiting.why }
+}
