@@ -1,0 +1,85 @@
+//! What comes in and what goes out.
+
+use dybox_model::{Decision, Fact, HookId, StageEnd, StageId};
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Everything that the journal holds has been applied: begin, or go on.
+    /// Ends of needed stages of other sub-DAGs may be told before or after it.
+    Opened,
+    /// The master machine saw a stage of ours end.
+    StageEnded {
+        /// The stage.
+        stage: StageId,
+        /// How.
+        end: StageEnd,
+        /// Why, in a sentence; empty for a success.
+        why: String,
+    },
+    /// A stage of another sub-DAG, that one of ours needs, has ended. That is written in the other's journal, so it is
+    /// told anew after each recovery. Telling it twice does no harm.
+    UpstreamEnded {
+        /// The stage.
+        stage: StageId,
+        /// How.
+        end: StageEnd,
+    },
+    /// A hook's process ended, with what it decided or with its stderr.
+    HookEnded {
+        /// The hook.
+        hook: HookId,
+        /// What it said, or why it has nothing to say.
+        answer: Result<Decision, String>,
+    },
+    /// Somebody wants the run to end. A second one with `now` cuts the stages' grace short.
+    StopAsked {
+        /// Why, in a phrase ("asked by uid 1000").
+        why: String,
+        /// Without the stages' grace.
+        now: bool,
+    },
+}
+
+/// What is to be done about it, in order. Everything that follows a `Record` waits until that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Write it down. The machine has applied it to itself already.
+    Record(Fact),
+    /// Tell the master machine to run the tasks of a stage (`master::Event::StageStarted`).
+    StartStage {
+        /// The stage.
+        stage: StageId,
+        /// How many tasks.
+        tasks: u32,
+    },
+    /// Tell the master machine that this stage will never start (`master::Event::StageClosed`).
+    CloseStage {
+        /// The stage.
+        stage: StageId,
+    },
+    /// Tell the master machine to stop all stages that run (`master::Event::StopAsked`).
+    StopStages {
+        /// Why.
+        why: String,
+        /// Without the stages' grace.
+        now: bool,
+    },
+    /// Start a hook's process; answer with [`Event::HookEnded`].
+    RunHook {
+        /// The hook.
+        hook: HookId,
+    },
+    /// Kill a hook's process; [`Event::HookEnded`] still follows.
+    StopHook {
+        /// The hook.
+        hook: HookId,
+    },
+    /// The sub-DAG has ended and that is written down. What is left is to let the grants go.
+    Finish {
+        /// How.
+        end: StageEnd,
+        /// Why; empty for a success.
+        why: String,
+    },
+}

@@ -1,0 +1,15 @@
+//! The driver machine: which stage of one sub-DAG may start, is skipped, or stops, and when a hook runs.
+//!
+//! Enters: ends of stages, answers of hooks, wishes to stop. Leaves: facts to write down, stages to start, hooks to run.
+//! Never: a task, a grant, a process, a clock.
+//!
+//! ```text
+//! stage:  waiting ─> running ─> succeeded | failed | lost | stopped      hook:  waiting ─> running ─> decided | failed
+//!            └────> skipped | stopped                                              └────> void (an `after` went wrong)
+//! ```
+
+mod event;
+mod machine;
+
+pub use event::{Effect, Event};
+pub use machine::Driver;

@@ -1,0 +1,156 @@
+//! What comes in and what goes out.
+
+use dybox_model::{AttemptId, Exit, Fact, GrantId, Resources, StageEnd, StageId};
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Everything that the journal holds has been applied: begin, or go on.
+    /// Each grant in [`super::Master::grants`] is unknown until `ProxyJoined`, `ProxyLost` or `GrantEnded` tells of it.
+    Opened,
+    /// The driver machine started a stage.
+    StageStarted {
+        /// The stage.
+        stage: StageId,
+        /// How many tasks it has.
+        tasks: u32,
+    },
+    /// The driver machine knows that this stage will never start.
+    StageClosed {
+        /// The stage.
+        stage: StageId,
+    },
+    /// The driver machine stops everything.
+    StopAsked {
+        /// Why.
+        why: String,
+        /// Without the stages' grace.
+        now: bool,
+    },
+    /// The resource manager gave room. The proxy is to be started once [`Effect::Launch`] says so.
+    Granted {
+        /// The grant.
+        grant: GrantId,
+        /// How much.
+        size: Resources,
+    },
+    /// A proxy said Hello: the first time, or again after its line or its master broke. All that it should know and may
+    /// have missed is then sent again.
+    ProxyJoined {
+        /// Its grant.
+        grant: GrantId,
+        /// What was given to it and has not been acknowledged as ended.
+        attempts: Vec<AttemptId>,
+    },
+    /// A proxy said that it will leave by itself: it gets no more tasks.
+    ProxyLeaving {
+        /// Its grant.
+        grant: GrantId,
+    },
+    /// A proxy is gone in disorder: its process is dead (or was never born).
+    ProxyLost {
+        /// Its grant.
+        grant: GrantId,
+    },
+    /// A lost proxy's grant has been swept: nothing of it runs any more.
+    Swept {
+        /// The grant.
+        grant: GrantId,
+        /// What was found of its attempts: the end, as far as one is known.
+        exits: Vec<(AttemptId, Option<Exit>)>,
+    },
+    /// A proxy's process is gone in good order, having cleaned up.
+    GrantEnded {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// A container runs.
+    Runs {
+        /// The grant whose proxy says so.
+        grant: GrantId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// The engine's id of it.
+        container: String,
+    },
+    /// A proxy found out what an image name stands for.
+    ImagePinned {
+        /// The image, as the job file names it.
+        image: String,
+        /// Its id (`sha256:...`).
+        id: String,
+    },
+    /// An attempt ended. Proxies repeat it until it is acknowledged.
+    Exited {
+        /// The grant whose proxy says so.
+        grant: GrantId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// How.
+        exit: Exit,
+    },
+    /// The time that `wake` named has come.
+    Tick,
+}
+
+/// What is to be done about it, in order. Everything that follows a `Record` waits until that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Write it down. The machine has applied it to itself already.
+    Record(Fact),
+    /// Ask the resource manager for so many grants of this size, on top of those that it gave already.
+    /// It replaces the last ask of the same size; 0 takes it back. A grant that is given counts the ask down by one.
+    Ask {
+        /// How large.
+        size: Resources,
+        /// How many more.
+        count: u32,
+    },
+    /// Start the proxy of a grant: the grant is written down.
+    Launch {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// Give an attempt to a proxy. It may come twice for one attempt, when the proxy may have missed the first.
+    Start {
+        /// Where.
+        grant: GrantId,
+        /// What.
+        attempt: AttemptId,
+    },
+    /// End an attempt.
+    Halt {
+        /// Where.
+        grant: GrantId,
+        /// What.
+        attempt: AttemptId,
+        /// Without its grace.
+        now: bool,
+    },
+    /// Tell a proxy that the end of its attempt is written down.
+    Ack {
+        /// Where.
+        grant: GrantId,
+        /// What.
+        attempt: AttemptId,
+    },
+    /// Give a grant back: its proxy cleans up and ends.
+    Leave {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// End what a lost proxy left, read its verdicts, and answer with [`Event::Swept`].
+    Sweep {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// Tell the driver machine that a stage ended (`driver::Event::StageEnded`).
+    StageEnded {
+        /// The stage.
+        stage: StageId,
+        /// How.
+        end: StageEnd,
+        /// Why, in a sentence; empty for a success.
+        why: String,
+    },
+}

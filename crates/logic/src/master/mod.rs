@@ -1,0 +1,17 @@
+//! The master machine: tasks -> asks -> grants -> attempts -> retries.
+//!
+//! Enters: stages to run, what the resource manager, proxies and time tell. Leaves: facts to write down, asks, and
+//! orders to proxies. Never: a process, a socket, a clock, and no knowledge of why a stage runs.
+//!
+//! ```text
+//! task:   waiting ─> live ─> succeeded | failed | lost | stopped
+//!            ^─ resting ─┘  (tried again)
+//! grant:  coming ─> idle <─> busy       coming, idle, busy ─> sweeping ─> gone
+//!                    └─> leaving ─> gone
+//! ```
+
+mod event;
+mod machine;
+
+pub use event::{Effect, Event};
+pub use machine::{Master, SANDBOX_MEMORY, Waiting};
