@@ -1,0 +1,77 @@
+//! What a plan must know about the machine. The client answers; this crate touches no file.
+
+use std::path::{Path, PathBuf};
+
+use dybox_model::Resources;
+
+/// What lies at a path, symbolic links followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A file, at this real path.
+    File(PathBuf),
+    /// A directory, at this real path.
+    Directory(PathBuf),
+    /// A socket, at this real path.
+    Socket(PathBuf),
+    /// A device or a pipe, at this real path.
+    Other(PathBuf),
+    /// Nothing, or a symbolic link to nothing.
+    Missing,
+    /// Something that we may not look at, and why.
+    Unreadable(String),
+}
+
+/// What the administrator allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The file that decides, for the message: `/etc/dybox/policy.toml`.
+    pub file: PathBuf,
+    /// Whether that file exists; without it the rules are DYbox's defaults.
+    pub exists: bool,
+    /// Real paths under which host paths may be mounted. Without a policy: the job file's own directory.
+    pub mount_roots: Vec<PathBuf>,
+    /// Registries that may be pulled from (`docker.io` for images that name none); nothing = any.
+    pub registries: Option<Vec<String>>,
+}
+
+/// Answers about the machine that the job will run on and the files that the job names.
+pub trait World {
+    /// Cpus and memory of the largest machine; nothing when that is not known.
+    fn largest(&self) -> Option<Resources>;
+    /// What lies at this absolute path.
+    fn look(&self, path: &Path) -> Found;
+    /// The content of an `env_file` (at most 1 MiB), or why it can't be read.
+    ///
+    /// # Errors
+    /// The reason as a lower-case fragment: `no such file`, `permission denied`, ...
+    fn read(&self, path: &Path) -> Result<Vec<u8>, String>;
+    /// What the administrator allows.
+    fn policy(&self) -> Policy;
+}
+
+/// A world where nothing is known: no file exists, every size fits, nothing may be mounted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoWorld;
+
+impl World for NoWorld {
+    fn largest(&self) -> Option<Resources> {
+        None
+    }
+
+    fn look(&self, _path: &Path) -> Found {
+        Found::Missing
+    }
+
+    fn read(&self, _path: &Path) -> Result<Vec<u8>, String> {
+        Err("no such file".to_owned())
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            file: PathBuf::from("/etc/dybox/policy.toml"),
+            exists: false,
+            mount_roots: Vec::new(),
+            registries: None,
+        }
+    }
+}
