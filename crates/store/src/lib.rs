@@ -1,1 +1,27 @@
-//! To be written.
+//! Durable files of runs: put, append, read, list, and the log archives on top of them.
+//!
+//! Enters: relative paths made by [`layout`] and bytes. Leaves: bytes, lists, log items, and errors that name the
+//! operation and the place. Never: a decision about a run, a path outside the store, a log line that is changed.
+//!
+//! The store is a directory. A later one may be `hdfs://`, so paths of the machine appear in [`layout::Home`],
+//! [`local`] and [`Lock`] alone.
+
+mod append;
+pub mod archive;
+mod error;
+pub mod layout;
+pub mod local;
+mod lock;
+pub mod logs;
+mod read;
+mod run_info;
+mod runs;
+mod store;
+
+pub use append::Appender;
+pub use error::{Kind, StoreError};
+pub use lock::Lock;
+pub use read::Reader;
+pub use run_info::{RUN_INFO_VERSION, RunInfo, StopMark};
+pub use runs::{FoundRun, Runs, find_run, runs};
+pub use store::{Entry, Store};

@@ -1,0 +1,170 @@
+//! Appending to one file, durably and in order.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::StoreError;
+use crate::local::{make_dir, sync_dir};
+use crate::store::off_loop;
+
+/// The end of a file that one writer at a time extends.
+///
+/// A write that fails half-way (a full disk) leaves no half record: the file is cut back to where it was. A sync that
+/// fails, or a cut that fails, ends this appender: what is on the disk is unknown, so every later call fails too.
+/// A call that is dropped before its end still happens, before the next one.
+#[derive(Debug)]
+pub struct Appender {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    file: File,
+    path: PathBuf,
+    len: AtomicU64,
+    broken: AtomicBool,
+    // Orders calls that overlap because the future of the first was dropped.
+    turn: Mutex<()>,
+}
+
+impl Appender {
+    /// Opens or creates the file; blocks.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |e| StoreError::new("open for appending", path.display(), e);
+        let open = || OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
+        let mut new = !path.exists();
+        let file = match (open(), path.parent()) {
+            (Err(e), Some(dir)) if e.kind() == io::ErrorKind::NotFound => {
+                make_dir(dir)?;
+                new = true;
+                open().map_err(failed)?
+            }
+            (opened, _) => opened.map_err(failed)?,
+        };
+        if let (true, Some(dir)) = (new, path.parent()) {
+            sync_dir(dir)?;
+        }
+        let len = AtomicU64::new(file.metadata().map_err(failed)?.len());
+        let shared = Shared { file, path: path.to_owned(), len, broken: AtomicBool::new(false), turn: Mutex::new(()) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Writes at the end. Not durable before [`Appender::sync`].
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_parts(vec![Bytes::copy_from_slice(bytes)]).await
+    }
+
+    /// Writes several pieces as one, without copying them.
+    pub async fn write_parts(&mut self, parts: Vec<Bytes>) -> Result<(), StoreError> {
+        self.with(move |shared| shared.write(&parts)).await
+    }
+
+    /// Writes and makes durable in one call: what a journal does with a batch of records.
+    pub async fn write_synced(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let parts = [Bytes::copy_from_slice(bytes)];
+        self.with(move |shared| shared.write(&parts).and_then(|()| shared.sync())).await
+    }
+
+    /// Makes all that was written durable (`fdatasync`).
+    pub async fn sync(&mut self) -> Result<(), StoreError> {
+        self.with(Shared::sync).await
+    }
+
+    /// Cuts the file down to `len` bytes, durably: a torn record after a crash.
+    pub async fn truncate(&mut self, len: u64) -> Result<(), StoreError> {
+        self.with(move |shared| {
+            shared.file.set_len(len).map_err(|e| shared.failed("truncate", e))?;
+            shared.len.store(len, Ordering::Release);
+            shared.sync()
+        })
+        .await
+    }
+
+    /// Bytes in the file.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a length in bytes, not a collection")]
+    pub fn len(&self) -> u64 {
+        self.shared.len.load(Ordering::Acquire)
+    }
+
+    /// Syncs and closes.
+    pub async fn close(mut self) -> Result<(), StoreError> {
+        self.sync().await
+    }
+
+    async fn with<T, F>(&mut self, call: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        off_loop("append to", &self.shared.path, move || {
+            let _turn = shared.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.whole()?;
+            call(&shared)
+        })
+        .await
+    }
+}
+
+impl Shared {
+    fn failed(&self, operation: &'static str, e: io::Error) -> StoreError {
+        StoreError::new(operation, self.path.display(), e)
+    }
+
+    fn whole(&self) -> Result<(), StoreError> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(self.failed("append to", io::Error::other("an earlier write or sync failed")));
+        }
+        Ok(())
+    }
+
+    fn write(&self, parts: &[Bytes]) -> Result<(), StoreError> {
+        let before = self.len.load(Ordering::Acquire);
+        match write_all(&self.file, parts) {
+            Ok(written) => {
+                self.len.store(before + written, Ordering::Release);
+                Ok(())
+            }
+            Err(e) => {
+                if self.file.set_len(before).is_err() {
+                    self.broken.store(true, Ordering::Release);
+                }
+                Err(self.failed("append to", e))
+            }
+        }
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(|e| {
+            // The kernel may have dropped the pages that it could not write: trying again would only look like success.
+            self.broken.store(true, Ordering::Release);
+            self.failed("sync", e)
+        })
+    }
+}
+
+fn write_all(mut file: &File, parts: &[Bytes]) -> io::Result<u64> {
+    let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let mut left = &mut slices[..];
+    IoSlice::advance_slices(&mut left, 0);
+    let mut total = 0;
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                total += n as u64;
+                IoSlice::advance_slices(&mut left, n);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(total)
+}

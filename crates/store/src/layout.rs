@@ -1,0 +1,326 @@
+//! Names of everything in a store: the only place that knows them.
+//!
+//! ```text
+//! runs/<run>/{run.json, plan.json, job.yaml, secret, stop}
+//! runs/<run>/sub/<n>/{journal, master.lock, master.sock, master.log, claim}
+//! runs/<run>/grants/<grant>/{proxy.log, owner.lock, <attempt>/{in,out}/, <attempt>.stdout, <attempt>.stderr}
+//! runs/<run>/logs/<grant>.log
+//! machine/{budget.lock, shares/, starts/, pulls/, init/, requests/}
+//! ```
+//!
+//! All names are relative to the store; [`Home`] turns them into paths of this machine.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use dybox_model::{AttemptId, GrantId, RunId, SubDagId};
+use sha2::{Digest, Sha256};
+
+/// The directory of all runs.
+pub const RUNS: &str = "runs";
+/// The socket's name in [`SubDir::root`]: bound and dialled through the directory's descriptor.
+pub const MASTER_SOCKET: &str = "master.sock";
+
+/// A store that is a directory of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// The store in this directory.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self(dir.into())
+    }
+
+    /// `$DYBOX_HOME`, else `$XDG_DATA_HOME/dybox`, else `$HOME/.local/share/dybox`. Relative values do not count.
+    #[must_use]
+    pub fn from_env(var: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let dir = |name: &str| var(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        dir("DYBOX_HOME")
+            .or_else(|| dir("XDG_DATA_HOME").map(|data| data.join("dybox")))
+            .or_else(|| dir("HOME").map(|home| home.join(".local/share/dybox")))
+            .map(Self)
+    }
+
+    /// Takes a run's directory (`--run-dir`) apart.
+    #[must_use]
+    pub fn of_run_dir(dir: &Path) -> Option<(Self, RunDir)> {
+        let run: RunId = dir.file_name()?.to_str()?.parse().ok()?;
+        let runs = dir.parent()?;
+        (runs.file_name()? == RUNS).then(|| Some((Self(runs.parent()?.to_owned()), RunDir::new(&run))))?
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path on this machine of a name of the store.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+/// Names of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir(String);
+
+impl RunDir {
+    /// The names of `run`.
+    #[must_use]
+    pub fn new(run: &RunId) -> Self {
+        Self(format!("{RUNS}/{run}"))
+    }
+
+    /// The run's directory.
+    #[must_use]
+    pub fn root(&self) -> String {
+        self.0.clone()
+    }
+
+    /// Who submitted what: [`RunInfo`](crate::RunInfo) as JSON. Written last: a run exists once this does.
+    #[must_use]
+    pub fn info(&self) -> String {
+        format!("{}/run.json", self.0)
+    }
+
+    /// The plan as JSON.
+    #[must_use]
+    pub fn plan(&self) -> String {
+        format!("{}/plan.json", self.0)
+    }
+
+    /// The job file's text.
+    #[must_use]
+    pub fn job(&self) -> String {
+        format!("{}/job.yaml", self.0)
+    }
+
+    /// 64 hex digits that sign the labels of the run's containers.
+    #[must_use]
+    pub fn secret(&self) -> String {
+        format!("{}/secret", self.0)
+    }
+
+    /// The mark that the run is to end: [`StopMark`](crate::StopMark) as JSON.
+    #[must_use]
+    pub fn stop(&self) -> String {
+        format!("{}/stop", self.0)
+    }
+
+    /// Names of one sub-DAG.
+    #[must_use]
+    pub fn sub(&self, subdag: SubDagId) -> SubDir {
+        SubDir(format!("{}/sub/{}", self.0, subdag.0))
+    }
+
+    /// The directory of all grants.
+    #[must_use]
+    pub fn grants(&self) -> String {
+        format!("{}/grants", self.0)
+    }
+
+    /// Names of one grant.
+    #[must_use]
+    pub fn grant(&self, grant: GrantId) -> GrantDir {
+        GrantDir(format!("{}/grants/{grant}", self.0))
+    }
+
+    /// The directory of all log archives.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        format!("{}/logs", self.0)
+    }
+
+    /// The log archive of one grant.
+    #[must_use]
+    pub fn archive(&self, grant: GrantId) -> String {
+        format!("{}/logs/{grant}.log", self.0)
+    }
+}
+
+/// Names of one sub-DAG of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubDir(String);
+
+impl SubDir {
+    /// Its directory; [`MASTER_SOCKET`] is in it.
+    #[must_use]
+    pub fn root(&self) -> String {
+        self.0.clone()
+    }
+
+    /// Its journal.
+    #[must_use]
+    pub fn journal(&self) -> String {
+        format!("{}/journal", self.0)
+    }
+
+    /// Held by its master while that lives.
+    #[must_use]
+    pub fn lock(&self) -> String {
+        format!("{}/master.lock", self.0)
+    }
+
+    /// Where its master listens.
+    #[must_use]
+    pub fn socket(&self) -> String {
+        format!("{}/{MASTER_SOCKET}", self.0)
+    }
+
+    /// Its master's stderr.
+    #[must_use]
+    pub fn log(&self) -> String {
+        format!("{}/master.log", self.0)
+    }
+
+    /// Held by the client that starts its master.
+    #[must_use]
+    pub fn claim(&self) -> String {
+        format!("{}/claim", self.0)
+    }
+}
+
+/// Names of one grant of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantDir(String);
+
+impl GrantDir {
+    /// Its directory.
+    #[must_use]
+    pub fn root(&self) -> String {
+        self.0.clone()
+    }
+
+    /// Its proxy's stderr.
+    #[must_use]
+    pub fn log(&self) -> String {
+        format!("{}/proxy.log", self.0)
+    }
+
+    /// Held by its proxy, or by who sweeps after it.
+    #[must_use]
+    pub fn owner(&self) -> String {
+        format!("{}/owner.lock", self.0)
+    }
+
+    /// The directory of an attempt's exchange with its init.
+    #[must_use]
+    pub fn attempt(&self, attempt: AttemptId) -> String {
+        format!("{}/{attempt}", self.0)
+    }
+
+    /// What init reads; mounted read-only.
+    #[must_use]
+    pub fn input(&self, attempt: AttemptId) -> String {
+        format!("{}/{attempt}/in", self.0)
+    }
+
+    /// What init and the payload write.
+    #[must_use]
+    pub fn output(&self, attempt: AttemptId) -> String {
+        format!("{}/{attempt}/out", self.0)
+    }
+
+    /// The file that the payload's stdout goes to.
+    #[must_use]
+    pub fn stdout(&self, attempt: AttemptId) -> String {
+        format!("{}/{attempt}.stdout", self.0)
+    }
+
+    /// The file that the payload's stderr goes to.
+    #[must_use]
+    pub fn stderr(&self, attempt: AttemptId) -> String {
+        format!("{}/{attempt}.stderr", self.0)
+    }
+}
+
+/// Names that all runs of a user on one machine share.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine;
+
+impl Machine {
+    /// Held while the shares are counted and changed.
+    #[must_use]
+    pub fn budget_lock() -> String {
+        "machine/budget.lock".to_owned()
+    }
+
+    /// The directory of all shares.
+    #[must_use]
+    pub fn shares() -> String {
+        "machine/shares".to_owned()
+    }
+
+    /// A grant's share of the budget.
+    #[must_use]
+    pub fn share(run: &RunId, grant: GrantId) -> String {
+        format!("machine/shares/{run}.{grant}")
+    }
+
+    /// The lock of one of the slots for starts in flight.
+    #[must_use]
+    pub fn start_slot(slot: u32) -> String {
+        format!("machine/starts/{slot}")
+    }
+
+    /// Held while this image is pulled.
+    #[must_use]
+    pub fn pull(image: &str) -> String {
+        format!("machine/pulls/{}", digest(image))
+    }
+
+    /// The static init, by its digest; mode 0755.
+    #[must_use]
+    pub fn init(digest: &str) -> String {
+        format!("machine/init/{digest}")
+    }
+
+    /// Which run a `--request-id` made: holds the run id.
+    #[must_use]
+    pub fn request(id: &str) -> String {
+        format!("machine/requests/{}", digest(id))
+    }
+}
+
+/// Any text as a name of a file.
+fn digest(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str = "01jd0000000000000000000001";
+
+    #[test]
+    fn a_run_directory_leads_back_to_its_home_and_run() {
+        let run: RunId = RUN.parse().unwrap();
+        let home = Home::new("/data/dybox");
+        let dir = home.path(&RunDir::new(&run).root());
+        assert_eq!(Home::of_run_dir(&dir), Some((home, RunDir::new(&run))));
+        assert_eq!(Home::of_run_dir(Path::new("/data/dybox/jobs/01jd0000000000000000000001")), None);
+        assert_eq!(Home::of_run_dir(Path::new("/data/runs/nightly")), None);
+    }
+
+    #[test]
+    fn the_home_comes_from_the_first_variable_that_is_absolute() {
+        let home = |vars: &[(&str, &str)]| {
+            let vars: Vec<_> = vars.iter().map(|(k, v)| (k.to_string(), OsString::from(v))).collect();
+            Home::from_env(|name| vars.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()))
+        };
+        assert_eq!(home(&[("DYBOX_HOME", "/d"), ("HOME", "/h")]), Some(Home::new("/d")));
+        assert_eq!(home(&[("DYBOX_HOME", "d"), ("XDG_DATA_HOME", "/x")]), Some(Home::new("/x/dybox")));
+        assert_eq!(home(&[("HOME", "/h")]), Some(Home::new("/h/.local/share/dybox")));
+        assert_eq!(home(&[]), None);
+    }
+
+    #[test]
+    fn texts_of_users_never_become_paths() {
+        assert!(!Machine::request("../../etc/passwd").contains(".."));
+        assert_eq!(Machine::pull("a/b:1").matches('/').count(), 2);
+    }
+}
