@@ -167,7 +167,8 @@ impl Drop for PrivateEngine {
         }
         let below = self.dir.path().to_string_lossy().into_owned();
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-        for mount in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)).filter(|at| at.starts_with(&below)) {
+        for mount in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)).filter(|at| at.starts_with(&below))
+        {
             let _ = Command::new("umount").arg("-l").arg(mount).status();
         }
     }

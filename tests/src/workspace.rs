@@ -133,7 +133,8 @@ impl Workspace {
             let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
             let words = std::fs::read(entry.path().join("cmdline")).ok()?;
             let mut words = words.split(|&b| b == 0).map(String::from_utf8_lossy);
-            let ours = words.next()?.ends_with("dybox") && words.next()? == kind && words.any(|word| word.starts_with(&home));
+            let ours =
+                words.next()?.ends_with("dybox") && words.next()? == kind && words.any(|word| word.starts_with(&home));
             (ours && crate::pid_alive(pid)).then_some(pid)
         };
         std::fs::read_dir("/proc").expect("/proc").filter_map(|entry| of(entry.ok()?)).collect()
@@ -172,7 +173,8 @@ impl Workspace {
     pub fn assert_nothing_left(&self) {
         eventually("nothing is left", Duration::from_secs(30), || {
             let left = (self.containers(), self.networks(), self.pids("proxy"), self.pids("master"), self.shares());
-            (left.0.is_empty() && left.1.is_empty() && left.2.is_empty() && left.3.is_empty() && left.4 == 0).then_some(())
+            (left.0.is_empty() && left.1.is_empty() && left.2.is_empty() && left.3.is_empty() && left.4 == 0)
+                .then_some(())
         });
     }
 
@@ -206,7 +208,9 @@ impl Drop for Workspace {
         for network in self.networks() {
             self.engine.docker(&["network", "rm", &network]);
         }
-        if std::thread::panicking() && let Some(dir) = self.dir.take() {
+        if std::thread::panicking()
+            && let Some(dir) = self.dir.take()
+        {
             let _ = dir.keep();
         }
     }

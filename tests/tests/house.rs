@@ -127,7 +127,11 @@ fn files_stay_small() {
     sources(&root().join("crates"), &mut files);
     let long: Vec<_> = files
         .iter()
-        .filter(|path| !path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "benches" | "examples"))))
+        .filter(|path| {
+            !path
+                .components()
+                .any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "benches" | "examples")))
+        })
         .map(|path| (lines_without_tests(&std::fs::read_to_string(path).expect("source")), path))
         .filter(|(lines, _)| *lines > 400)
         .collect();
@@ -140,7 +144,10 @@ fn every_library_says_what_enters_leaves_and_never_happens() {
         let text = std::fs::read_to_string(root().join("crates").join(name).join("src/lib.rs")).expect("lib.rs");
         let docs: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
         for word in ["Enters", "Leaves", "Never"] {
-            assert!(docs.to_lowercase().contains(&word.to_lowercase()), "crates/{name}/src/lib.rs does not say: {word}");
+            assert!(
+                docs.to_lowercase().contains(&word.to_lowercase()),
+                "crates/{name}/src/lib.rs does not say: {word}"
+            );
         }
     }
 }
@@ -151,6 +158,10 @@ fn unsafe_stays_in_init() {
     sources(&root().join("crates"), &mut files);
     for path in files.iter().filter(|path| !path.starts_with(root().join("crates/init"))) {
         let text = std::fs::read_to_string(path).expect("source");
-        assert!(!text.lines().any(|line| line.trim_start().starts_with("unsafe ") || line.contains(" unsafe {")), "{}", path.display());
+        assert!(
+            !text.lines().any(|line| line.trim_start().starts_with("unsafe ") || line.contains(" unsafe {")),
+            "{}",
+            path.display()
+        );
     }
 }

@@ -1,0 +1,124 @@
+//! What goes wrong inside a task or with its image: a named cause, an owner, a next step; and never a needless retry.
+
+use std::time::{Duration, Instant};
+
+use dybox_tests::{Done, Workspace};
+
+/// Runs one stage with `retry: 3`, gives the run's end and how many attempts there were.
+#[track_caller]
+fn one_stage(place: &Workspace, stage: &str) -> (Done, u64) {
+    place.job(&format!("stages:\n  a: {{ retry: {{ max: 3, backoff: 100ms }}, {stage} }}\n"));
+    let done = place.dybox(&["run", "job.yaml"]).expect(1);
+    let status = place.dybox(&["status", &done.run_id(), "-o", "json"]).expect(0).json();
+    let tries = status["stages"][0]["tries"].as_u64().unwrap_or_default();
+    place.assert_nothing_left();
+    (done, tries)
+}
+
+#[test]
+fn what_another_try_cannot_mend_is_tried_once() {
+    for (stage, code) in [
+        ("command: [no-such-program]", "C1004"),
+        ("command: [/etc/passwd]", "C1005"),
+        ("image: \"dybox-test/nothing:1\", pull: never, command: [\"true\"]", "C1017"),
+        ("workdir: /etc/passwd, command: [\"true\"]", "C1008"),
+        ("user: nobody-here, command: [\"true\"]", "C1009"),
+        ("script: \"head -c 70000 /dev/zero > $DYBOX_RESULT\"", "C1016"),
+    ] {
+        let place = Workspace::new();
+        let (done, tries) = one_stage(&place, stage);
+        done.says(code);
+        assert_eq!(tries, 1, "{stage}");
+    }
+}
+
+#[test]
+fn a_script_of_the_image_with_carriage_returns_is_named() {
+    let place = Workspace::new();
+    place.write("said/crlf", "#!/bin/sh\r\necho hi\r\n");
+    std::process::Command::new("chmod").arg("755").arg(place.path().join("said/crlf")).status().expect("chmod");
+    let (done, tries) = one_stage(&place, "command: [/said/crlf]");
+    done.says("C1007").says("CRLF");
+    assert_eq!(tries, 1);
+}
+
+#[test]
+fn running_out_of_memory_is_told_by_the_counter_of_the_cgroup() {
+    let place = Workspace::new();
+    place.job("stages:\n  a: { memory: 24MiB, script: \"exec head -c 100000000 /dev/zero | tail\" }\n");
+    place.dybox(&["run", "job.yaml"]).expect(1).says("C1003").says("memory");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_child_killed_for_memory_and_exit_zero_is_a_success() {
+    let place = Workspace::new();
+    place.job("stages:\n  a: { memory: 24MiB, script: \"(head -c 100000000 /dev/zero | tail) ; exit 0\" }\n");
+    place.dybox(&["run", "job.yaml"]).expect(0);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_plain_exit_of_137_is_no_out_of_memory() {
+    let place = Workspace::new();
+    place.job("stages:\n  a: { script: \"exit 137\" }\n");
+    place.dybox(&["run", "job.yaml"]).expect(1).says("C1001").says("137");
+}
+
+#[test]
+fn timeouts_end_what_runs_too_long_or_says_nothing() {
+    for (stage, code) in [
+        ("timeout: { run: 1s }, stop_grace: 1s, command: [sleep, \"60\"], retry: { max: 0 }", "C1014"),
+        ("timeout: { silence: 1s }, stop_grace: 1s, script: \"echo a; sleep 60\", retry: { max: 0 }", "C1015"),
+    ] {
+        let place = Workspace::new();
+        place.job(&format!("stages:\n  a: {{ {stage} }}\n"));
+        let start = Instant::now();
+        place.dybox(&["run", "job.yaml"]).expect(1).says(code);
+        assert!(start.elapsed() < Duration::from_secs(20));
+        place.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_task_that_ignores_term_is_killed_after_its_grace() {
+    let place = Workspace::new();
+    place.job("stages:\n  a: { timeout: { run: 1s }, stop_grace: 1s, script: \"trap '' TERM; while :; do sleep 0.1; done\" }\n");
+    let done = place.dybox(&["run", "job.yaml"]).expect(1).says("C1014");
+    assert!(done.took < Duration::from_secs(15), "{:?}", done.took);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_fork_bomb_stays_in_its_pids_limit() {
+    let place = Workspace::new();
+    place.job("stages:\n  a: { pids: 20, timeout: { run: 3s }, stop_grace: 1s, script: \"for i in $(seq 100); do sleep 60 & done; wait\" }\n  b: { command: [\"true\"] }\n");
+    place.dybox(&["run", "job.yaml"]).expect(1);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_failed_container_can_be_kept_for_a_look() {
+    let place = Workspace::new();
+    place.job("stages:\n  a: { keep_failed: true, script: \"exit 1\" }\n");
+    place.dybox(&["run", "job.yaml"]).expect(1);
+    let kept = place.containers();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    place.dybox(&["gc"]).expect(0).says(&kept[0]);
+    assert_eq!(place.containers(), kept);
+    place.dybox(&["gc", "--kept"]).expect(0);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_bad_file_creates_nothing() {
+    let place = Workspace::new();
+    place.job("stages:\n  a: { comand: [\"true\"], memory: 512 }\n");
+    place.dybox(&["run", "job.yaml"]).expect(3).says("comand").says("did you mean").says("512MiB");
+    assert!(place.runs().is_empty());
+    place.dybox(&["check", "job.yaml"]).expect(3);
+    place.dybox(&["run", "jb.yaml"]).expect(3).says("job.yaml");
+    place.write("job.yaml", "stages:\n  a: { image: x, command: [y], env_file: ./nothing, volumes: [\"./gone:/x\"] }\n");
+    place.dybox(&["run", "job.yaml"]).expect(3).says("nothing").says("gone");
+    assert!(place.runs().is_empty());
+}
