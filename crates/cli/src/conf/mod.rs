@@ -1,28 +1,32 @@
-//! Settings: defaults <- /etc <- the user's file <- environment <- flags. Checked before anything starts.
+//! Settings: defaults <- /etc/dybox/dybox.toml <- the user's file <- environment <- flags. All of it is parsed and
+//! checked before anything starts; every value knows where it came from.
 
-use std::path::PathBuf;
+mod key;
+mod layer;
+mod policy;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use key::{KEYS, OTHER_ENV};
+use layer::{Layer, read_if_there};
+pub(crate) use policy::{POLICY_FILE, POLICY_KEYS, PolicyFile};
+pub(crate) use value::{ColorChoice, Format, cpus, memory};
 
 use crate::args::Global;
-use crate::report::Failure;
+use crate::report::{Failure, codes};
 
-/// When to use colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(crate) enum ColorChoice {
-    /// On a terminal, without `NO_COLOR` and `CI`.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
+/// The administrator's file.
+const SYSTEM_FILE: &str = "/etc/dybox/dybox.toml";
 
 /// A setting and where it came from.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting<T> {
     /// Its value.
     pub value: T,
-    /// `default`, `file:line`, `DYBOX_...`, `--flag`.
+    /// `default`, `file:line`, `$DYBOX_...`, `--flag`.
     pub from: String,
 }
 
@@ -31,17 +35,117 @@ pub(crate) struct Setting<T> {
 pub(crate) struct Conf {
     /// Directory of runs.
     pub home: Setting<PathBuf>,
+    /// Thousandths of cpus of the budget; nothing = the machine's.
+    pub cpus: Setting<Option<u32>>,
+    /// Bytes of the budget; nothing = the machine's.
+    pub memory: Setting<Option<u64>>,
+    /// The engine's address; nothing = docker's own default.
+    pub docker_host: Setting<Option<String>>,
     /// When to use colour.
     pub color: Setting<ColorChoice>,
+    /// What reading commands print.
+    pub output: Setting<Format>,
+    /// What the administrator allows.
+    pub policy: PolicyFile,
+    /// Configuration files that were read.
+    pub files: Vec<PathBuf>,
 }
 
 impl Conf {
     /// Reads all layers.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
     pub(crate) fn load(global: &Global) -> Result<Self, Failure> {
-        let home = global.home.clone().unwrap_or_else(|| PathBuf::from("/tmp/dybox"));
+        let env = |name: &str| std::env::var(name).ok();
+        let policy = match read_if_there(Path::new(POLICY_FILE))? {
+            Some(text) => PolicyFile::parse(Path::new(POLICY_FILE), &text)?,
+            None => PolicyFile::default(),
+        };
+        let user = user_file(env);
+        let mut files = Vec::new();
+        let mut all = Layer::default();
+        for path in [Some(PathBuf::from(SYSTEM_FILE)), user.path].into_iter().flatten() {
+            if let Some(text) = read_if_there(&path)? {
+                all.cover(Layer::file(&path, &text)?);
+                files.push(path);
+            } else if user.must_exist && path.as_os_str() != SYSTEM_FILE {
+                return Err(Failure::coded(codes::CONF_READ, "the file that $DYBOX_CONF names does not exist")
+                    .place(path.display().to_string())
+                    .next("correct or unset DYBOX_CONF"));
+            }
+        }
+        all.cover(Layer::environment(env));
+        all.cover(flags(global));
+        Self::understand(all, env, policy, files)
+    }
+
+    fn understand(
+        all: Layer,
+        env: impl Fn(&str) -> Option<String>,
+        policy: PolicyFile,
+        files: Vec<PathBuf>,
+    ) -> Result<Self, Failure> {
         Ok(Self {
-            home: Setting { value: home, from: "default".to_owned() },
-            color: Setting { value: global.color.unwrap_or_default(), from: "default".to_owned() },
+            home: value::setting(&all, "home", value::path)?.or_else(|| value::default_home(&env))?,
+            cpus: value::setting(&all, "cpus", value::cpus)?.optional(),
+            memory: value::setting(&all, "memory", value::memory)?.optional(),
+            docker_host: value::setting(&all, "docker_host", value::address)?.optional(),
+            color: value::setting(&all, "color", value::choice)?.or_default(),
+            output: value::setting(&all, "output", value::choice)?.or_default(),
+            policy,
+            files,
         })
     }
+
+    /// Every setting as text with its origin, for `doctor`.
+    pub(crate) fn rows(&self) -> Vec<(&'static str, String, &str)> {
+        let unset = |key: usize| format!("({})", KEYS[key].default);
+        let text = [
+            self.home.value.display().to_string(),
+            self.cpus.value.map_or_else(|| unset(1), dybox_model::format_cpus),
+            self.memory.value.map_or_else(|| unset(2), dybox_model::format_bytes),
+            self.docker_host.value.clone().unwrap_or_else(|| unset(3)),
+            value::word(self.color.value),
+            value::word(self.output.value),
+        ];
+        let from = [
+            &self.home.from,
+            &self.cpus.from,
+            &self.memory.from,
+            &self.docker_host.from,
+            &self.color.from,
+            &self.output.from,
+        ];
+        KEYS.iter().zip(text).zip(from).map(|((key, text), from)| (key.name, text, from.as_str())).collect()
+    }
+}
+
+struct UserFile {
+    path: Option<PathBuf>,
+    must_exist: bool,
+}
+
+fn user_file(env: impl Fn(&str) -> Option<String>) -> UserFile {
+    let set = |name: &str| env(name).filter(|text| !text.is_empty());
+    if let Some(path) = set("DYBOX_CONF") {
+        return UserFile { path: Some(path.into()), must_exist: true };
+    }
+    let dir = set("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let dir = dir.or_else(|| set("HOME").map(|home| Path::new(&home).join(".config")));
+    UserFile { path: dir.map(|dir| dir.join("dybox/dybox.toml")), must_exist: false }
+}
+
+fn flags(global: &Global) -> Layer {
+    let mut layer = Layer::default();
+    if let Some(home) = &global.home {
+        layer.set("home", home.to_string_lossy(), "--home");
+    }
+    if let Some(host) = &global.docker_host {
+        layer.set("docker_host", host, "--docker-host");
+    }
+    if let Some(color) = global.color {
+        layer.set("color", value::word(color), "--color");
+    }
+    layer
 }

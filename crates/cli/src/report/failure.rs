@@ -4,6 +4,8 @@ use std::error::Error;
 
 use dybox_model::ExitCode;
 
+use super::codes::ErrorInfo;
+
 /// A failed command: code, what, where, why, next step. Printed by [`super::Screen::failure`] alone.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -31,15 +33,14 @@ impl Failure {
         Self { exit, code: None, what: what.into(), place: None, why: None, next: None, text: None, source: None }
     }
 
+    /// A failure of a registered kind, with its exit code and next step.
+    pub(crate) fn coded(info: &'static ErrorInfo, what: impl Into<String>) -> Self {
+        Self { code: Some(info.code), next: Some(info.next.to_owned()), ..Self::new(info.exit, what) }
+    }
+
     /// Ends the command without a word: whoever read our output has left.
     pub(crate) fn quiet() -> Self {
         Self::new(ExitCode::Ok, "")
-    }
-
-    /// With its code in `dybox explain`.
-    pub(crate) fn code(mut self, code: &'static str) -> Self {
-        self.code = Some(code);
-        self
     }
 
     /// With the place.

@@ -1,0 +1,71 @@
+//! The registry of settings: one row makes the parser, `dybox doctor` and the reference page.
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key {
+    /// Its name in a configuration file.
+    pub name: &'static str,
+    /// Environment variables that set it, the strongest first.
+    pub env: &'static [&'static str],
+    /// The flag that sets it.
+    pub flag: &'static str,
+    /// Its value when nobody sets it, in words.
+    pub default: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+/// Every setting, in the order in which they are shown.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "home",
+        env: &["DYBOX_HOME"],
+        flag: "--home",
+        default: "$XDG_DATA_HOME/dybox, or ~/.local/share/dybox",
+        about: "Directory of runs, logs and journals. Runs that share it share one budget.",
+    },
+    Key {
+        name: "cpus",
+        env: &["DYBOX_CPUS"],
+        flag: "run --cpus",
+        default: "the machine's",
+        about: "Cpus that all runs of this user on this machine may use together.",
+    },
+    Key {
+        name: "memory",
+        env: &["DYBOX_MEMORY"],
+        flag: "run --memory",
+        default: "the machine's",
+        about: "Memory that all runs of this user on this machine may use together, with a unit.",
+    },
+    Key {
+        name: "docker_host",
+        env: &["DYBOX_DOCKER_HOST", "DOCKER_HOST"],
+        flag: "--docker-host",
+        default: "the current docker context, or unix:///var/run/docker.sock",
+        about: "Address of the Docker engine.",
+    },
+    Key {
+        name: "color",
+        env: &["DYBOX_COLOR"],
+        flag: "--color",
+        default: "auto",
+        about: "Colour: `auto` (on a terminal, without NO_COLOR and CI), `always` or `never`.",
+    },
+    Key {
+        name: "output",
+        env: &["DYBOX_OUTPUT"],
+        flag: "-o",
+        default: "table",
+        about: "What reading commands print: `table`, `json`, `jsonl` or `name`.",
+    },
+];
+
+/// Environment variables of DYbox that are no settings.
+pub(crate) const OTHER_ENV: &[(&str, &str)] =
+    &[("DYBOX_CONF", "The user's configuration file, instead of the one in the XDG configuration directory.")];
+
+/// The place of a key in [`KEYS`].
+pub(crate) fn place(name: &str) -> Option<usize> {
+    KEYS.iter().position(|key| key.name == name)
+}

@@ -1,0 +1,90 @@
+//! The registry of the command line's own errors: one row makes the code, `dybox explain` and the reference page.
+//! The problems of a job file have codes of their own, in `job`.
+
+use dybox_model::ExitCode;
+
+/// One kind of error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ErrorInfo {
+    /// Its code, as in `dybox explain E2001`.
+    pub code: &'static str,
+    /// What the shell gets.
+    pub exit: ExitCode,
+    /// What it is, in a phrase.
+    pub phrase: &'static str,
+    /// Why it happens.
+    pub reason: &'static str,
+    /// What to do next; also shown with the error where it has nothing better.
+    pub next: &'static str,
+}
+
+macro_rules! errors {
+    ($($name:ident $code:literal $exit:ident $phrase:literal $reason:literal $next:literal;)+) => {
+        $(#[doc = $phrase] pub(crate) const $name: &ErrorInfo = &ErrorInfo {
+            code: $code, exit: ExitCode::$exit, phrase: $phrase, reason: $reason, next: $next,
+        };)+
+        /// Every error, in the order of the codes.
+        pub(crate) const ERRORS: &[&ErrorInfo] = &[$($name,)+];
+    };
+}
+
+errors! {
+    CONF_READ "E2001" Invalid "a configuration file can't be read"
+        "It is missing where it must not be, closed to this user, or not UTF-8."
+        "correct its path or its permissions";
+    CONF_SYNTAX "E2002" Invalid "a configuration file is no TOML"
+        "The line does not follow the TOML format."
+        "correct the line that is shown";
+    CONF_KEY "E2003" Invalid "unknown key in a configuration file"
+        "Nobody reads this key; a misspelt setting would silently not count."
+        "correct or remove the line";
+    CONF_VALUE "E2004" Invalid "invalid value of a setting"
+        "The value is not of the kind that the setting needs."
+        "see `dybox doctor` for every setting and where it came from";
+    NO_RUN "E2101" NotFound "no such run"
+        "No run of this home has that id, prefix or name."
+        "list the runs with `dybox ps --all`";
+    MANY_RUNS "E2102" NotFound "more than one run fits"
+        "The prefix is too short."
+        "write more of the id";
+    NO_STAGE "E2103" NotFound "no such stage"
+        "The run has no stage of that name."
+        "list the stages with `dybox status RUN`";
+    NO_TASK "E2104" NotFound "no such task"
+        "The stage has fewer tasks; they count from 0."
+        "list the tasks with `dybox status RUN/STAGE`";
+    NO_TOPIC "E2105" NotFound "nothing is known by that name"
+        "It is neither a code, nor a cause, nor an exit code, nor a key of the job file."
+        "`dybox explain` without an argument lists what there is";
+    BAD_TARGET "E2106" Usage "a target is RUN[/STAGE[/N]]"
+        "The text has too many parts, or its task is no number."
+        "write RUN, RUN/STAGE or RUN/STAGE/N";
+    BAD_PATTERN "E2107" Usage "the pattern of --grep is no regular expression"
+        "The pattern can't be understood."
+        "escape special characters with a backslash";
+    STORE_READ "E2201" Unreachable "the store can't be read"
+        "The directory of runs is missing, closed to this user, or on a disk that fails."
+        "see `dybox doctor`";
+    ENGINE "E2202" Unreachable "the Docker engine can't be used"
+        "It is not installed, not running, too old, or closed to this user."
+        "see `dybox doctor`";
+    RUN_DAMAGED "E2203" Unreachable "a file of the run is damaged"
+        "A disk or a person changed it; DYbox only appends to it."
+        "restore the run's directory from a backup, or submit the job again";
+    REFUSED "E2301" Refused "the policy refuses the job"
+        "The administrator's policy does not allow what the job file asks for."
+        "ask the administrator, or change the line";
+    INTERNAL "E2901" Internal "DYbox itself failed"
+        "A bug."
+        "report it with the output of the same command with --debug";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_in_order() {
+        assert!(ERRORS.windows(2).all(|pair| pair[0].code < pair[1].code));
+    }
+}
