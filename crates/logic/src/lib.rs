@@ -6,3 +6,7 @@
 
 pub mod driver;
 pub mod master;
+mod waiting;
+
+pub use waiting::Waiting;
+pub mod proxy;

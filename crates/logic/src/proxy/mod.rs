@@ -1,0 +1,19 @@
+//! The proxy's machine: what happens to the one attempt in a grant's hands, and to the ends that the master has not
+//! written down yet.
+//!
+//! Enters: orders of the master, answers of the engine, what init and the log files show, time. Leaves: what to fetch,
+//! start, signal, drain, save, report and remove. Never: two attempts at once, an end that is reported before the
+//! container is known dead and its logs are drained, or a second end of one attempt.
+
+mod conclude;
+mod event;
+mod machine;
+mod report;
+mod work;
+
+pub use conclude::{End, ExecError, ResultFile, Verdict, conclude};
+pub use event::{Effect, Event, Signal};
+pub use machine::{LEASE_DEAD, LOST_AFTER, Proxy};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! The one attempt in hand: its phases and their deadlines.
+//!
+//! ```text
+//! Fetching -> Starting -> Running -> Draining -> (an end)
+//!     \           \          \-> stopping: TERM -> KILL -> lease revoked -> presumed dead
+//!      \           \-> Cancelling -> (an end)
+//!       \-> (an end)
+//! ```
+
+use std::sync::Arc;
+
+use dybox_model::{AttemptId, Cause, Exit, Millis, TaskSpec, Usage};
+
+use super::conclude::Ending;
+
+/// From the last write of a lease to the certain death of its container: time to live, grace, margin.
+pub const LEASE_DEAD: Millis = Millis::from_secs(15 + 4 + 3);
+/// A pull without a limit of its own ends after this.
+const PULL_MOST: Millis = Millis::from_secs(3600);
+/// Create and start have deadlines of their own; this one is for a part that lost its answer.
+const START_MOST: Millis = Millis::from_secs(240);
+/// A start that was asked of the engine gets this long to become a container that can be stopped gently.
+const START_STOP: Millis = Millis::from_secs(3);
+/// Making sure that nothing runs, with the lease as the last means.
+const CANCEL_MOST: Millis = Millis::from_secs(60);
+/// Init sends KILL after the grace by itself; the engine's KILL comes only when that did not happen.
+const KILL_MARGIN: Millis = Millis::from_secs(2);
+/// From the engine's KILL to the means that needs no engine.
+const REVOKE_AFTER: Millis = Millis::from_secs(3);
+/// The store gives up much earlier; this one is for a part that lost its answer.
+const DRAIN_MOST: Millis = Millis::from_secs(600);
+
+/// An attempt that is being worked on.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) spec: Arc<TaskSpec>,
+    pub(super) image: Option<String>,
+    pub(super) ending: Option<Ending>,
+    pub(super) usage: Option<Usage>,
+    pub(super) phase: Phase,
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The image is on its way.
+    Fetching { until: Millis },
+    /// The container is being made and started.
+    Starting { until: Millis },
+    /// The start was given up; whether something runs is being found out.
+    Cancelling { until: Millis },
+    /// The container runs.
+    Running { container: String, since: Millis, wrote: Millis, stop: Step },
+    /// The container is dead; the rest of its logs is on the way to the store.
+    Draining { exit: Box<Exit>, until: Millis },
+}
+
+/// How far the stop of a running container has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nobody stops it.
+    None,
+    /// TERM is sent; KILL follows then.
+    Term { kill_at: Millis },
+    /// KILL is sent; the lease is stopped then.
+    Kill { revoke_at: Millis },
+    /// The lease stands still; nothing can live then.
+    Revoked { dead_at: Millis },
+}
+
+impl Work {
+    pub(super) fn new(spec: Arc<TaskSpec>, now: Millis) -> Self {
+        let until = now.after(spec.timeout.pull.unwrap_or(PULL_MOST));
+        Self { spec, image: None, ending: None, usage: None, phase: Phase::Fetching { until } }
+    }
+
+    pub(super) fn attempt(&self) -> AttemptId {
+        self.spec.attempt
+    }
+
+    pub(super) fn starting(&mut self, image: String, now: Millis) {
+        self.image = Some(image);
+        self.phase = Phase::Starting { until: now.after(START_MOST) };
+    }
+
+    pub(super) fn running(&mut self, container: String, now: Millis) {
+        self.phase = Phase::Running { container, since: now, wrote: now, stop: Step::None };
+    }
+
+    pub(super) fn draining(&mut self, exit: Exit, now: Millis) {
+        self.phase = Phase::Draining { exit: Box::new(exit), until: now.after(DRAIN_MOST) };
+    }
+
+    pub(super) fn cancelling(&mut self, now: Millis) {
+        self.phase = Phase::Cancelling { until: now.after(CANCEL_MOST) };
+    }
+
+    /// A start that somebody wants to stop: soon it runs and can be told so, or it is cancelled.
+    pub(super) fn hurry_start(&mut self, at_once: bool, now: Millis) {
+        if let Phase::Starting { until } = &mut self.phase {
+            *until = (*until).min(if at_once { now } else { now.after(START_STOP) });
+        }
+    }
+
+    /// When something of this attempt falls due.
+    pub(super) fn due(&self) -> Option<Millis> {
+        match &self.phase {
+            Phase::Fetching { until } | Phase::Starting { until } => Some(*until),
+            Phase::Cancelling { until } | Phase::Draining { until, .. } => Some(*until),
+            Phase::Running { stop, since, wrote, .. } => match *stop {
+                Step::None => {
+                    let run = self.spec.timeout.run.map(|limit| since.after(limit));
+                    let silence = self.spec.timeout.silence.map(|limit| wrote.after(limit));
+                    run.into_iter().chain(silence).min()
+                }
+                Step::Term { kill_at } => Some(kill_at),
+                Step::Kill { revoke_at } => Some(revoke_at),
+                Step::Revoked { dead_at } => Some(dead_at),
+            },
+        }
+    }
+
+    /// Which limit in time a running container has passed.
+    pub(super) fn passed(&self, now: Millis) -> Option<Cause> {
+        let Phase::Running { since, wrote, stop: Step::None, .. } = self.phase else { return None };
+        let over = |from: Millis, limit: Option<Millis>| limit.is_some_and(|limit| now >= from.after(limit));
+        if over(since, self.spec.timeout.run) {
+            return Some(Cause::RunTimeout);
+        }
+        over(wrote, self.spec.timeout.silence).then_some(Cause::SilenceTimeout)
+    }
+}
+
+impl Step {
+    pub(super) fn term(now: Millis, grace: Millis) -> Self {
+        Self::Term { kill_at: now.after(grace).after(KILL_MARGIN) }
+    }
+
+    pub(super) fn kill(now: Millis) -> Self {
+        Self::Kill { revoke_at: now.after(REVOKE_AFTER) }
+    }
+
+    pub(super) fn revoked(now: Millis) -> Self {
+        Self::Revoked { dead_at: now.after(LEASE_DEAD) }
+    }
+}
