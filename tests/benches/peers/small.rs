@@ -72,11 +72,11 @@ fn peak_of(kind: &str, home: &str) -> u64 {
     entries
         .filter_map(|entry| {
             let words = String::from_utf8_lossy(&std::fs::read(entry.path().join("cmdline")).ok()?).into_owned();
-            if !words.contains(home) || words.split('\0').nth(1.0) != Some(kind) {
+            if !words.contains(home) || words.split('\0').nth(1) != Some(kind) {
                 return None;
             }
             let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
-            status.lines().find(|line| line.starts_with("VmHWM"))?.split_whitespace().nth(1.0)?.parse::<u64>().ok()
+            status.lines().find(|line| line.starts_with("VmHWM"))?.split_whitespace().nth(1)?.parse::<u64>().ok()
         })
         .max()
         .unwrap_or_default()
