@@ -6,6 +6,7 @@
 mod args;
 mod command;
 mod conf;
+mod live;
 mod report;
 
 use std::process::ExitCode;
