@@ -6,11 +6,13 @@
 mod binary;
 mod engine;
 mod payload;
+mod registry;
 mod wait;
 mod workspace;
 
 pub use binary::{Done, Follow};
 pub use engine::{Engine, PrivateEngine};
 pub use payload::{Line, lines_of, overlaps};
+pub use registry::Registry;
 pub use wait::{eventually, pid_alive};
 pub use workspace::Workspace;
