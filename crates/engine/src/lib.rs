@@ -1,1 +1,40 @@
-//! To be written.
+//! The Docker engine of one machine.
+//!
+//! Enters: task specs, host paths, names, labels. Leaves: requests as values ([`options`]), what was seen
+//! ([`Seen`], [`ImageInfo`], [`dybox_model::Usage`]), how an attempt ended ([`exit_of`]), classified errors
+//! ([`EngineError`]).
+//! Never: a bollard type, a call without a deadline, a payload's output, a decision about retrying.
+
+mod auth;
+mod conf;
+mod connect;
+mod container;
+mod convert;
+mod error;
+mod exit;
+mod image;
+mod info;
+mod network;
+mod options;
+mod payload;
+mod proof;
+#[cfg(test)]
+mod testing;
+mod usage;
+mod verdict;
+
+pub use conf::{Address, EngineConf};
+pub use connect::Engine;
+pub use container::{KILL, Listed, STOP, STOP_NOW, Seen};
+pub use error::{EngineError, Kind, Result};
+pub use exit::{Asked, End, exit_of};
+pub use image::ImageInfo;
+pub use info::EngineInfo;
+pub use network::NetworkSeen;
+pub use options::{
+    INIT_INSIDE, INSIDE, Joined, NEEDS_INSIDE, Options, Placed, RESULT_INSIDE, SCRIPT_INSIDE, options, sandbox_options,
+};
+pub use payload::{LEASE_BEAT, LEASE_GRACE, LEASE_TTL, argv, init_spec};
+pub use proof::{Identity, LABEL_ATTEMPT, LABEL_GRANT, LABEL_KIND, LABEL_PROOF, LABEL_RUN, Role};
+pub use usage::CgroupPaths;
+pub use verdict::{StartFailure, Verdict};
