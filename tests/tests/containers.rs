@@ -10,7 +10,9 @@ fn the_defaults_are_safe_and_limits_hold() {
     place.job("stages:\n  a: { pids: 33, stop_grace: 1s, shm_size: 1MiB, tmpfs: [\"/scratch:size=1MiB\"], script: \"df -k /dev/shm /scratch; cat /proc/self/status; sleep 60\" }\n");
     let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
     let container = eventually("it runs", Duration::from_secs(20), || place.containers().first().cloned());
-    eventually("it speaks", Duration::from_secs(20), || place.dybox(&["logs", &run]).out.contains("Seccomp").then_some(()));
+    eventually("it speaks", Duration::from_secs(20), || {
+        place.dybox(&["logs", &run]).out.contains("Seccomp").then_some(())
+    });
     let of = |template: &str| place.engine().inspect(&container, template);
     assert_eq!(of("{{.HostConfig.CapDrop}}"), "[ALL]");
     assert!(of("{{.HostConfig.SecurityOpt}}").contains("no-new-privileges"));
@@ -144,7 +146,19 @@ fn forged_labels_are_reported_and_not_touched() {
     place.assert_nothing_left();
     let name = format!("dybox-forged-{}", std::process::id());
     let label = format!("dybox.run={run}");
-    let made = place.engine().docker(&["create", "--name", &name, "--label", &label, "--label", "dybox.proof=00", "--label", "dybox.kind=task", "dybox-test/busybox:1", "true"]);
+    let made = place.engine().docker(&[
+        "create",
+        "--name",
+        &name,
+        "--label",
+        &label,
+        "--label",
+        "dybox.proof=00",
+        "--label",
+        "dybox.kind=task",
+        "dybox-test/busybox:1",
+        "true",
+    ]);
     assert!(made.status.success());
     place.dybox(&["gc"]).expect(0).says(&name);
     assert_eq!(place.containers().as_slice(), std::slice::from_ref(&name));

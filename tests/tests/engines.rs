@@ -25,18 +25,19 @@ fn an_engine_whose_api_is_too_old_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     let socket = dir.path().join("old.sock");
     let listener = UnixListener::bind(&socket).expect("a socket");
+    let body = r#"{"Version":"17.03.0","ApiVersion":"1.27","MinAPIVersion":"1.12","Os":"linux","Arch":"amd64"}"#;
+    let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.27\r\nContent-Type: application/json\r\nContent-Length";
+    let answer = format!("{head}: {}\r\n\r\n{body}", body.len());
+    let serve = move |mut stream: std::os::unix::net::UnixStream| {
+        let mut buffer = [0; 4096];
+        while let Ok(1..) = stream.read(&mut buffer)
+            && stream.write_all(answer.as_bytes()).is_ok()
+        {}
+    };
     std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                let mut buffer = [0; 4096];
-                while let Ok(1..) = stream.read(&mut buffer) {
-                    let body = r#"{"Version":"17.03.0","ApiVersion":"1.27","MinAPIVersion":"1.12","Os":"linux","Arch":"amd64"}"#;
-                    let answer = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.27\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-                    if stream.write_all(answer.as_bytes()).is_err() {
-                        return;
-                    }
-                }
-            });
+        for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(stream));
         }
     });
     let place = Workspace::on(Engine::at(&socket));
@@ -70,7 +71,11 @@ fn a_socket_without_permission_is_named() {
     std::fs::copy(inner.get_program(), &copy).expect("a copy that anybody may run");
     for args in [&["doctor"][..], &["run", "job.yaml"]] {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy).args(args).current_dir(place.path());
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&copy)
+            .args(args)
+            .current_dir(place.path());
         command.env("DYBOX_HOME", place.path().join("theirs")).env("DYBOX_CONF", "/dev/null").env("HOME", place.path());
         Follow::start(&mut command).end(Duration::from_secs(30)).expect(5).says("permission").says("docker");
     }
@@ -86,7 +91,10 @@ fn images_come_from_a_real_registry_and_are_pinned() {
     let run = place.dybox(&["run", "job.yaml"]).expect(0).says(&image).run_id();
     let journal = std::fs::read(place.home().join("runs").join(&run).join("sub/0/journal")).expect("the journal");
     assert!(String::from_utf8_lossy(&journal).contains("image_pinned"));
-    place.job(&format!("stages:\n  a: {{ image: \"{}\", retry: {{ max: 3 }}, command: [\"true\"] }}\n", registry.reference("dybox/nothing:1")));
+    place.job(&format!(
+        "stages:\n  a: {{ image: \"{}\", retry: {{ max: 3 }}, command: [\"true\"] }}\n",
+        registry.reference("dybox/nothing:1")
+    ));
     place.dybox(&["run", "job.yaml"]).expect(1).says("C1010").says("dybox/nothing:1");
     place.assert_nothing_left();
     drop(registry);
@@ -124,8 +132,12 @@ fn a_run_on_a_hanging_engine_can_be_stopped() {
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(place.said().len(), before, "the payload runs on");
     private.signal(Signal::SIGCONT);
-    eventually("its containers are gone", Duration::from_secs(40), || place.containers().is_empty().then_some(())
-        .or_else(|| { place.dybox(&["gc"]); None }));
+    eventually("its containers are gone", Duration::from_secs(40), || {
+        place.containers().is_empty().then_some(()).or_else(|| {
+            place.dybox(&["gc"]);
+            None
+        })
+    });
     place.assert_nothing_left();
 }
 
@@ -135,7 +147,8 @@ struct SmallDisk(std::path::PathBuf);
 impl SmallDisk {
     fn at(path: &std::path::Path, size: &str) -> Self {
         std::fs::create_dir_all(path).expect("a directory");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(path).status();
+        let done =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(path).status();
         assert!(done.expect("mount").success());
         Self(path.to_owned())
     }
@@ -150,13 +163,17 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_store_is_said_and_ends_the_run() {
     let place = Workspace::new();
-    place.job("stages:\n  a: { memory: 64MiB, stop_grace: 1s, script: \"while :; do head -c 1000000 /dev/zero; done\" }\n");
+    place.job(
+        "stages:\n  a: { memory: 64MiB, stop_grace: 1s, script: \"while :; do head -c 1000000 /dev/zero; done\" }\n",
+    );
     let disk = SmallDisk::at(&place.home(), "24m");
     let done = Follow::start(&mut place.command(&["run", "job.yaml"])).end(Duration::from_secs(120));
     assert!(matches!(done.code, 1 | 5 | 9), "{done:?}");
     done.says("full");
     eventually("no container is left", Duration::from_secs(60), || place.containers().is_empty().then_some(()));
-    eventually("no process is left", Duration::from_secs(60), || (place.pids("master").is_empty() && place.pids("proxy").is_empty()).then_some(()));
+    eventually("no process is left", Duration::from_secs(60), || {
+        (place.pids("master").is_empty() && place.pids("proxy").is_empty()).then_some(())
+    });
     drop(disk);
 }
 

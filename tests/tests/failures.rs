@@ -118,7 +118,8 @@ fn a_bad_file_creates_nothing() {
     assert!(place.runs().is_empty());
     place.dybox(&["check", "job.yaml"]).expect(3);
     place.dybox(&["run", "jb.yaml"]).expect(3).says("job.yaml");
-    place.write("job.yaml", "stages:\n  a: { image: x, command: [y], env_file: ./nothing, volumes: [\"./gone:/x\"] }\n");
+    place
+        .write("job.yaml", "stages:\n  a: { image: x, command: [y], env_file: ./nothing, volumes: [\"./gone:/x\"] }\n");
     place.dybox(&["run", "job.yaml"]).expect(3).says("nothing").says("gone");
     assert!(place.runs().is_empty());
 }

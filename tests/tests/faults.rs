@@ -54,7 +54,11 @@ fn a_killed_client_leaves_the_run_going() {
     follow.signal(nix::sys::signal::Signal::SIGKILL);
     follow.end(Duration::from_secs(5));
     eventually("the run ends well", Duration::from_secs(60), || {
-        place.dybox(&["status", "@latest"]).out.contains("succeeded").then_some(())
+        place
+            .dybox(&["status", "@latest"])
+            .out
+            .contains("succeeded")
+            .then_some(())
             .filter(|()| starts(&place, "c") == 1)
     });
     assert_eq!(starts(&place, "b"), 1);
@@ -156,7 +160,11 @@ fn what_a_payload_wrote_before_everything_died_can_be_read() {
     let logs = place.dybox(&["logs", "--no-prefix", &run]).expect(0);
     assert_eq!(logs.out.lines().count(), 2000);
     eventually("the lease ends it", Duration::from_secs(25), || {
-        place.containers().iter().all(|name| place.engine().inspect(name, "{{.State.Running}}") == "false").then_some(())
+        place
+            .containers()
+            .iter()
+            .all(|name| place.engine().inspect(name, "{{.State.Running}}") == "false")
+            .then_some(())
     });
     place.dybox(&["gc"]).expect(0);
     assert!(place.containers().is_empty());

@@ -34,11 +34,23 @@ fn following_is_less_than_half_a_second_behind() {
     let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
     let follow = place.start(&["logs", "-f", "--no-prefix", &run]);
     let mut behind = Vec::new();
-    let uptime = || std::fs::read_to_string("/proc/uptime").expect("uptime").split(' ').next().and_then(|word| word.parse::<f64>().ok()).expect("seconds");
+    let uptime = || {
+        std::fs::read_to_string("/proc/uptime")
+            .expect("uptime")
+            .split(' ')
+            .next()
+            .and_then(|word| word.parse::<f64>().ok())
+            .expect("seconds")
+    };
     for _ in 0..4 {
         let (seen, text) = follow.until("at ", Duration::from_secs(20));
         let now = uptime() - seen.elapsed().as_secs_f64();
-        let said: f64 = text.rsplit("at ").next().and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse().ok()).expect("a time");
+        let said: f64 = text
+            .rsplit("at ")
+            .next()
+            .and_then(|rest| rest.split(' ').next())
+            .and_then(|word| word.parse().ok())
+            .expect("a time");
         behind.push(now - said);
     }
     // The first line may wait for `logs` to be started at all.

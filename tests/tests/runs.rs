@@ -50,8 +50,9 @@ fn a_later_sub_dag_is_started_by_the_master_that_finishes_its_last_need() {
     ));
     let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
     dybox_tests::eventually("the run ends", Duration::from_secs(60), || {
-        place.dybox(&["status", &run, "-o", "json"]).out.contains("\"state\":\"succeeded\"").then_some(())
-            .or_else(|| place.dybox(&["status", &run, "-o", "json"]).out.contains("\"state\": \"succeeded\"").then_some(()))
+        place.dybox(&["status", &run, "-o", "json"]).out.contains("\"state\":\"succeeded\"").then_some(()).or_else(
+            || place.dybox(&["status", &run, "-o", "json"]).out.contains("\"state\": \"succeeded\"").then_some(()),
+        )
     });
     place.dybox(&["logs", &run, "c"]).expect(0).says("\"n\": 7");
     place.assert_nothing_left();
@@ -109,8 +110,20 @@ fn a_task_sees_what_it_should_and_nothing_of_the_submitter() {
     let mut command = place.command(&["run", "job.yaml", "--param", "day=friday"]);
     let done = dybox_tests::Follow::start(command.env("SUBMITTER_SECRET", "x")).end(Duration::from_secs(60)).expect(0);
     let logs = place.dybox(&["logs", "--raw", "--no-prefix", &done.run_id(), "env-of/1"]).expect(0);
-    for line in ["FROM_FILE=one", "BOTH=env", "DAY=friday", "DYBOX_STAGE=env-of", "DYBOX_TASK_INDEX=1", "DYBOX_TASK_COUNT=2",
-        "DYBOX_ATTEMPT=1", "DYBOX_CPUS=0.2", "DYBOX_MEMORY_BYTES=33554432", "DYBOX_JOB=t", "DYBOX_PARAM_DAY=friday", "/tmp"] {
+    for line in [
+        "FROM_FILE=one",
+        "BOTH=env",
+        "DAY=friday",
+        "DYBOX_STAGE=env-of",
+        "DYBOX_TASK_INDEX=1",
+        "DYBOX_TASK_COUNT=2",
+        "DYBOX_ATTEMPT=1",
+        "DYBOX_CPUS=0.2",
+        "DYBOX_MEMORY_BYTES=33554432",
+        "DYBOX_JOB=t",
+        "DYBOX_PARAM_DAY=friday",
+        "/tmp",
+    ] {
         assert!(logs.out.lines().any(|seen| seen == line), "no {line} in\n{}", logs.out);
     }
     assert!(!logs.out.contains("SUBMITTER_SECRET"));

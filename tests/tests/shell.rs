@@ -69,7 +69,10 @@ fn a_terminal_is_a_terminal() {
 #[test]
 fn signals_reach_the_container() {
     let place = Workspace::new();
-    let follow = place.start(&[&IMAGE[..], &["--", "sh", "-c", "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.1; done"]].concat());
+    let follow = place.start(
+        &[&IMAGE[..], &["--", "sh", "-c", "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.1; done"]]
+            .concat(),
+    );
     follow.until("ready", Duration::from_secs(20));
     follow.signal(nix::sys::signal::Signal::SIGINT);
     follow.end(Duration::from_secs(20)).expect(9).says("caught");
