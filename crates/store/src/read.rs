@@ -31,7 +31,7 @@ impl Reader {
     }
 
     /// Bytes in the file now.
-    pub async fn len(&self) -> Result<u64, StoreError> {
+    pub async fn size(&self) -> Result<u64, StoreError> {
         let this = self.clone();
         off_loop("look at", &self.path, move || {
             this.file.metadata().map(|m| m.len()).map_err(|e| StoreError::new("look at", this.path.display(), e))
@@ -54,9 +54,5 @@ impl Reader {
         }
         bytes.truncate(done);
         Ok(bytes.into())
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }

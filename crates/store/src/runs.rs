@@ -18,7 +18,7 @@ pub struct Runs {
 #[derive(Debug)]
 pub enum FoundRun {
     /// This run.
-    Found(RunInfo),
+    Found(Box<RunInfo>),
     /// No run.
     None,
     /// Several runs, newest first: the beginning of an id must tell them apart.
@@ -41,21 +41,22 @@ pub async fn runs(store: &Store) -> Result<Runs, StoreError> {
 /// Finds a run by `@latest`, its id, the job's name (then the newest), the beginning of its id, or the id's last
 /// eight characters, as names of containers show them. The first of these that fits anything wins.
 pub async fn find_run(store: &Store, query: &str) -> Result<FoundRun, StoreError> {
+    let found = |info| FoundRun::Found(Box::new(info));
     let lower = query.to_ascii_lowercase();
     if let Ok(run) = lower.parse::<RunId>() {
-        return Ok(read_info(store, &run).await?.map_or(FoundRun::None, FoundRun::Found));
+        return Ok(read_info(store, &run).await?.map_or(FoundRun::None, found));
     }
     let mut list = runs(store).await?.list;
     if query == "@latest" {
-        return Ok(list.into_iter().next().map_or(FoundRun::None, FoundRun::Found));
+        return Ok(list.into_iter().next().map_or(FoundRun::None, found));
     }
     if let Some(at) = list.iter().position(|info| info.job == query) {
-        return Ok(FoundRun::Found(list.swap_remove(at)));
+        return Ok(found(list.swap_remove(at)));
     }
     list.retain(|info| !lower.is_empty() && (info.run.as_str().starts_with(&lower) || info.run.short() == lower));
     Ok(match list.len() {
         0 => FoundRun::None,
-        1 => FoundRun::Found(list.remove(0)),
+        1 => found(list.remove(0)),
         _ => FoundRun::Ambiguous(list),
     })
 }

@@ -1,0 +1,108 @@
+//! Facts change the state. Nothing here decides: what a fact does not say does not happen.
+
+use std::borrow::Borrow;
+
+use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, StageId, StageOutline, TaskState};
+
+use crate::run::{Ended, HookState, Live, Run, StopAsked};
+use crate::stage::Stage;
+
+/// The state that these facts, in order, add up to.
+pub fn fold<F: Borrow<Fact>>(facts: impl IntoIterator<Item = F>) -> Run {
+    let mut run = Run::default();
+    for fact in facts {
+        run.apply(fact.borrow());
+    }
+    run
+}
+
+impl Run {
+    /// Takes one more fact in.
+    pub fn apply(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Submitted { run, job, subdag, at, stages } => {
+                self.run = Some(run.clone());
+                self.job.clone_from(job);
+                self.subdag = Some(*subdag);
+                self.submitted = Some(*at);
+                self.outline(stages);
+            }
+            Fact::Opened { epoch, at, pid } => {
+                self.epoch = *epoch;
+                self.pid = *pid;
+                self.opened = self.opened.or(Some(*at));
+            }
+            Fact::Reopened { .. } => self.reopen(),
+            Fact::StageStarted { stage, tasks, at } => self.on_stage(*stage, |stage| stage.start(*tasks, *at)),
+            Fact::StageEnded { stage, end, why, at } => self.on_stage(*stage, |stage| stage.end(*end, why, *at)),
+            Fact::GrantGot { grant, size, .. } => drop(self.grants.insert(*grant, *size)),
+            Fact::GrantEnded { grant, .. } => drop(self.grants.remove(grant)),
+            Fact::AttemptStarted { attempt, grant, at } => self.attempt_started(*attempt, *grant, *at),
+            Fact::AttemptRuns { attempt, container, at } => self.attempt_runs(*attempt, container, *at),
+            Fact::AttemptEnded { attempt, exit, again } => self.attempt_ended(*attempt, exit, *again),
+            Fact::ImagePinned { image, id } => drop(self.pins.insert(image.clone(), id.clone())),
+            Fact::HookDecided { hook, decision, at } => {
+                self.hooks.insert(*hook, HookState::Decided { decision: decision.clone(), at: *at });
+            }
+            Fact::HookFailed { hook, why, at } => {
+                self.hooks.insert(*hook, HookState::Failed { why: why.clone(), at: *at });
+            }
+            Fact::StopAsked { why, at } => {
+                self.stop.get_or_insert_with(|| StopAsked { why: why.clone(), at: *at });
+            }
+            Fact::Ended { end, why, at } => {
+                self.end = Some(Ended { end: *end, why: why.clone(), at: *at });
+                self.pulls.clear();
+            }
+        }
+    }
+
+    fn outline(&mut self, stages: &[StageOutline]) {
+        self.stages = stages.iter().cloned().map(Stage::new).collect();
+        self.stages.sort_by_key(|stage| stage.outline.id);
+    }
+
+    fn reopen(&mut self) {
+        self.stop = None;
+        self.end = None;
+        self.live.clear();
+        // A decision stands; a hook that failed runs again.
+        self.hooks.retain(|_, hook| matches!(hook, HookState::Decided { .. }));
+        self.stages.iter_mut().for_each(Stage::reopen);
+    }
+
+    fn on_stage(&mut self, id: StageId, change: impl FnOnce(&mut Stage)) {
+        match self.stage_mut(id) {
+            Some(stage) => change(stage),
+            None => self.strays += 1,
+        }
+    }
+
+    fn attempt_started(&mut self, attempt: AttemptId, grant: GrantId, at: Millis) {
+        if !self.stage_mut(attempt.task.stage).is_some_and(|stage| stage.attempt_started(attempt, grant)) {
+            self.strays += 1;
+            return;
+        }
+        let (container, used) = Default::default();
+        self.live.insert(attempt, Live { grant, given: at, runs: None, container, used, memory: 0 });
+    }
+
+    fn attempt_runs(&mut self, attempt: AttemptId, container: &str, at: Millis) {
+        if !self.stage_mut(attempt.task.stage).is_some_and(|stage| stage.move_task(attempt, TaskState::Running)) {
+            self.strays += 1;
+            return;
+        }
+        if let Some(live) = self.live.get_mut(&attempt) {
+            live.runs = Some(at);
+            container.clone_into(&mut live.container);
+        }
+    }
+
+    fn attempt_ended(&mut self, attempt: AttemptId, exit: &Exit, again: bool) {
+        if self.live.remove(&attempt).is_none() {
+            self.strays += 1;
+            return;
+        }
+        self.on_stage(attempt.task.stage, |stage| stage.attempt_ended(attempt, exit, again));
+    }
+}

@@ -1,0 +1,35 @@
+//! Notes colour the state: nothing depends on them, and a reader that misses one is only less colourful.
+
+use dybox_model::Note;
+
+use crate::run::{Pull, Run};
+
+/// Warnings that are kept.
+const WARNINGS_KEPT: usize = 32;
+
+impl Run {
+    /// Takes one note in.
+    pub fn note(&mut self, note: &Note) {
+        match note {
+            Note::Pulling { image, have, total } => {
+                self.pulls.insert(image.clone(), Pull { have: *have, total: *total });
+            }
+            Note::Pulled { image } => drop(self.pulls.remove(image)),
+            Note::Uses { attempt, used, memory } => {
+                if let Some(live) = self.live.get_mut(attempt) {
+                    live.used = *used;
+                    live.memory = *memory;
+                }
+            }
+            Note::Waits { stage, why } => {
+                if let Some(stage) = self.stage_mut(*stage) {
+                    why.clone_into(&mut stage.waits);
+                }
+            }
+            Note::Warns { text, cause } => {
+                self.warnings.truncate(WARNINGS_KEPT - 1);
+                self.warnings.push_front((text.clone(), *cause));
+            }
+        }
+    }
+}

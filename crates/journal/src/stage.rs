@@ -1,0 +1,276 @@
+//! One stage as its facts add up.
+
+use dybox_model::{AttemptId, Exit, GrantId, Millis, Owner, Peak, StageEnd, StageOutline, TaskState};
+
+/// Failures that a stage keeps in full; further ones are only counted.
+pub(crate) const FAILURES_KEPT: usize = 32;
+
+/// Where a stage stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StageState {
+    /// Its needs are not met yet.
+    Waiting,
+    /// Its tasks may run.
+    Running,
+    /// It is over.
+    Ended(StageEnd),
+}
+
+/// How many tasks are in which state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Not given to a grant, or to be tried again.
+    pub waiting: u32,
+    /// Given to a grant; their containers do not run yet.
+    pub starting: u32,
+    /// Their containers run.
+    pub running: u32,
+    /// Ended well.
+    pub succeeded: u32,
+    /// Used up their tries.
+    pub failed: u32,
+    /// Stopped, before or while they ran.
+    pub stopped: u32,
+    /// Lost to the platform after its retries.
+    pub lost: u32,
+}
+
+impl Counts {
+    /// All tasks.
+    #[must_use]
+    pub const fn total(&self) -> u32 {
+        self.waiting + self.starting + self.running + self.ended()
+    }
+
+    /// Tasks that will not change any more.
+    #[must_use]
+    pub const fn ended(&self) -> u32 {
+        self.succeeded + self.failed + self.stopped + self.lost
+    }
+
+    pub(crate) fn of(&mut self, state: TaskState) -> &mut u32 {
+        match state {
+            TaskState::Waiting => &mut self.waiting,
+            TaskState::Starting => &mut self.starting,
+            TaskState::Running => &mut self.running,
+            TaskState::Succeeded => &mut self.succeeded,
+            TaskState::Failed => &mut self.failed,
+            TaskState::Stopped => &mut self.stopped,
+            TaskState::Lost => &mut self.lost,
+        }
+    }
+}
+
+impl std::ops::Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            waiting: self.waiting + other.waiting,
+            starting: self.starting + other.starting,
+            running: self.running + other.running,
+            succeeded: self.succeeded + other.succeeded,
+            failed: self.failed + other.failed,
+            stopped: self.stopped + other.stopped,
+            lost: self.lost + other.lost,
+        }
+    }
+}
+
+/// One task, compact: a run may have a million.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Task {
+    /// Where it stands.
+    pub state: TaskState,
+    /// Number of its last attempt; 0 before the first.
+    pub attempt: u32,
+    /// The grant of its last attempt.
+    pub grant: Option<GrantId>,
+    /// What `docker run` would have returned for its last ended attempt.
+    pub code: Option<i32>,
+}
+
+/// A failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which.
+    pub attempt: AttemptId,
+    /// How it ended.
+    pub exit: Exit,
+    /// Whether the task was tried again.
+    pub again: bool,
+}
+
+/// A stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// What was planned.
+    pub outline: StageOutline,
+    /// Where it stands.
+    pub state: StageState,
+    /// Why it ended as it did; empty for a success.
+    pub why: String,
+    /// Why it waits now, as the master last said; empty when it does not.
+    pub waits: String,
+    /// Its tasks by state. Before it starts: the planned number.
+    pub counts: Counts,
+    /// Its tasks by index; empty before it starts.
+    pub tasks: Vec<Task>,
+    /// When its tasks could first start.
+    pub started: Option<Millis>,
+    /// When it ended.
+    pub ended: Option<Millis>,
+    /// Attempts that were started.
+    pub tries: u32,
+    /// Cpu time of all ended attempts together, and the highest memory of any.
+    pub used: Peak,
+    /// Failed attempts in all.
+    pub failures: u32,
+    /// The first of them in full (at most 32; of these the first is the first failure).
+    pub failed: Vec<Failure>,
+}
+
+impl Stage {
+    pub(crate) fn new(outline: StageOutline) -> Self {
+        let counts = Counts { waiting: outline.tasks, ..Counts::default() };
+        Self {
+            outline,
+            state: StageState::Waiting,
+            why: String::new(),
+            waits: String::new(),
+            counts,
+            tasks: Vec::new(),
+            started: None,
+            ended: None,
+            tries: 0,
+            used: Peak::default(),
+            failures: 0,
+            failed: Vec::new(),
+        }
+    }
+
+    /// The first failed attempt.
+    #[must_use]
+    pub fn first_failure(&self) -> Option<&Failure> {
+        self.failed.first()
+    }
+
+    /// The failure that ended a task (or the stage's first that was not tried again).
+    #[must_use]
+    pub fn final_failure(&self) -> Option<&Failure> {
+        self.failed.iter().find(|failure| !failure.again).or(self.failed.first())
+    }
+
+    /// From its start to its end, or to `now`; nothing before it starts.
+    #[must_use]
+    pub fn wall(&self, now: Millis) -> Option<Millis> {
+        self.started.map(|started| self.ended.unwrap_or(now).since(started))
+    }
+
+    pub(crate) fn start(&mut self, tasks: u32, at: Millis) {
+        self.state = StageState::Running;
+        self.started = self.started.or(Some(at));
+        self.resize(tasks);
+    }
+
+    fn resize(&mut self, tasks: u32) {
+        self.tasks.resize(tasks as usize, Task::default());
+        self.counts = Counts::default();
+        for task in &self.tasks {
+            *self.counts.of(task.state) += 1;
+        }
+    }
+
+    pub(crate) fn end(&mut self, end: StageEnd, why: &str, at: Millis) {
+        self.state = StageState::Ended(end);
+        self.ended = Some(at);
+        why.clone_into(&mut self.why);
+        self.waits.clear();
+        if matches!(end, StageEnd::Failed | StageEnd::Stopped | StageEnd::Lost) {
+            // What still waited will not run.
+            for task in self.tasks.iter_mut().filter(|task| task.state == TaskState::Waiting) {
+                task.state = TaskState::Stopped;
+            }
+            self.counts.stopped += self.counts.waiting;
+            self.counts.waiting = 0;
+        }
+    }
+
+    /// What did not succeed may run again.
+    pub(crate) fn reopen(&mut self) {
+        if self.state == StageState::Ended(StageEnd::Succeeded) {
+            return;
+        }
+        self.state = StageState::Waiting;
+        self.ended = None;
+        self.why.clear();
+        self.failures = 0;
+        self.failed.clear();
+        for task in self.tasks.iter_mut().filter(|task| task.state != TaskState::Succeeded) {
+            task.state = TaskState::Waiting;
+        }
+        match u32::try_from(self.tasks.len()) {
+            Ok(tasks) if tasks > 0 => self.resize(tasks),
+            _ => self.counts = Counts { waiting: self.outline.tasks, ..Counts::default() },
+        }
+    }
+
+    /// Moves a task of which `attempt` is the last try; `false` when the news is stale.
+    pub(crate) fn move_task(&mut self, attempt: AttemptId, to: TaskState) -> bool {
+        let Some(task) = self.tasks.get_mut(attempt.task.index as usize) else { return false };
+        let live = matches!(task.state, TaskState::Starting | TaskState::Running);
+        if task.attempt != attempt.number || !live || task.state == to {
+            return false;
+        }
+        let from = std::mem::replace(&mut task.state, to);
+        *self.counts.of(from) -= 1;
+        *self.counts.of(to) += 1;
+        true
+    }
+
+    pub(crate) fn attempt_started(&mut self, attempt: AttemptId, grant: GrantId) -> bool {
+        let Some(task) = self.tasks.get_mut(attempt.task.index as usize) else { return false };
+        if attempt.number <= task.attempt {
+            return false;
+        }
+        *self.counts.of(task.state) -= 1;
+        self.counts.starting += 1;
+        *task = Task { state: TaskState::Starting, attempt: attempt.number, grant: Some(grant), code: task.code };
+        self.tries += 1;
+        true
+    }
+
+    pub(crate) fn attempt_ended(&mut self, attempt: AttemptId, exit: &Exit, again: bool) {
+        if !self.move_task(attempt, after(exit, again)) {
+            return;
+        }
+        self.tasks[attempt.task.index as usize].code = Some(exit.shell_code());
+        self.used.cpu_ms += exit.used.cpu_ms;
+        self.used.memory = self.used.memory.max(exit.used.memory);
+        if !exit.ok() {
+            self.failures += 1;
+            self.keep(Failure { attempt, exit: exit.clone(), again });
+        }
+    }
+
+    /// Keeps a failure while there is room. One that ended a task pushes out one that was tried again.
+    fn keep(&mut self, failure: Failure) {
+        if self.failed.len() >= FAILURES_KEPT {
+            let tried_again = self.failed.iter().skip(1).position(|kept| kept.again);
+            let Some(place) = tried_again.filter(|_| !failure.again) else { return };
+            self.failed.remove(place + 1);
+        }
+        self.failed.push(failure);
+    }
+}
+
+/// Where an ended attempt leaves its task.
+fn after(exit: &Exit, again: bool) -> TaskState {
+    match exit.cause {
+        None => TaskState::Succeeded,
+        Some(_) if again => TaskState::Waiting,
+        Some(dybox_model::Cause::Stopped) => TaskState::Stopped,
+        Some(cause) if cause.info().owner == Owner::User => TaskState::Failed,
+        Some(_) => TaskState::Lost,
+    }
+}
