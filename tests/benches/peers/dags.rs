@@ -16,7 +16,7 @@ pub(crate) fn run() {
             [vec![], vec![at], vec![at], vec![at + 1, at + 2]]
         })
         .collect();
-    let chain: Dag = (0..10).map(|node: usize| node.checked_sub(1.0).into_iter().collect()).collect();
+    let chain: Dag = (0..10).map(|node: usize| node.checked_sub(1).into_iter().collect()).collect();
     for (name, dag) in [("40 independent, 8 at once", independent), ("ten diamonds", diamonds), ("chain of ten", chain)]
     {
         one(name, &dag);
