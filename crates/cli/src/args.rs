@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Shell(command::shell::Args),
     Stop(command::stop::Args),
     Resume(command::resume::Args),
+    Doctor(command::doctor::Args),
+    Explain(command::explain::Args),
     #[command(hide = true)]
     Master(command::part::MasterArgs),
     #[command(hide = true)]

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use dybox_engine::EngineConf;
+
 use crate::args::Global;
 use crate::conf::Conf;
 use crate::report::{Failure, Screen};
@@ -21,6 +23,11 @@ impl Context {
         let conf = Conf::load(global)?;
         let screen = Screen::detect(Some(conf.color.value), global.debug);
         Ok(Self { conf, screen })
+    }
+
+    /// Which engine to use.
+    pub(crate) fn engine_conf(&self) -> EngineConf {
+        EngineConf { host: self.conf.docker_host.value.clone(), config_dir: None }
     }
 
     /// The directory of runs: `$DYBOX_HOME`.

@@ -1,6 +1,8 @@
 //! One file a command. Each is `async fn run(context, args) -> Outcome`.
 
 pub(crate) mod context;
+pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod part;
 pub(crate) mod resume;
 pub(crate) mod run;
@@ -59,6 +61,8 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Shell(args) => shell::run(context, args).await,
         Command::Stop(args) => stop::run(context, args).await,
         Command::Resume(args) => resume::run(context, args).await,
+        Command::Doctor(args) => doctor::run(context, &args).await,
+        Command::Explain(args) => explain::run(context, &args),
         Command::Master(_) | Command::Proxy(_) => Ok(ExitCode::Internal as u8),
     }
 }

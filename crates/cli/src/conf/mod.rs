@@ -10,7 +10,7 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use key::{KEYS, OTHER_ENV};
+pub(crate) use key::{KEYS, Key, OTHER_ENV};
 use layer::{Layer, read_if_there};
 pub(crate) use policy::{POLICY_FILE, POLICY_KEYS, PolicyFile};
 pub(crate) use value::{ColorChoice, Format, cpus, memory};
@@ -90,7 +90,7 @@ impl Conf {
             home: value::setting(&all, "home", value::path)?.or_else(|| value::default_home(&env))?,
             cpus: value::setting(&all, "cpus", value::cpus)?.optional(),
             memory: value::setting(&all, "memory", value::memory)?.optional(),
-            docker_host: value::setting(&all, "docker_host", value::address)?.optional(),
+            docker_host: value::setting(&all, "docker_host", value::text)?.optional(),
             color: value::setting(&all, "color", value::choice)?.or_default(),
             output: value::setting(&all, "output", value::choice)?.or_default(),
             policy,

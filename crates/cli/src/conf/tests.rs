@@ -53,7 +53,6 @@ fn wrong_values_say_what_is_right() {
     assert_eq!(why("memory = \"5 apples\""), "the units are B, kB, MB, GB, TB, KiB, MiB, GiB, TiB");
     assert_eq!(why("cpus = nan"), "write a number of cpus above 0, like 4 or 0.5");
     assert_eq!(why("color = \"blue\""), "it is one of auto, always, never");
-    assert_eq!(why("docker_host = \"ftp://x\""), "write unix:///path or tcp://host:port");
 }
 
 #[test]

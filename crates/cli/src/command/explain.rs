@@ -1,0 +1,248 @@
+//! `dybox explain`: codes, causes, exit codes, keys of the job file, settings.
+
+use dybox_job::{CODES, Code, FIELDS, Field, Scope};
+use dybox_model::{CAUSES, Cause, CauseInfo, EXITS, ExitCode, Owner, Phase, Reaction};
+use serde_json::{Value, json};
+
+use super::{Context, Outcome};
+use crate::conf::{Format, KEYS, Key};
+use crate::report::codes::{self, ERRORS, ErrorInfo};
+use crate::report::{Answer, Failure, Output, Paint, Screen, nearest, table_text};
+
+/// Explains an error code, a cause, an exit code, a key of the job file or a setting
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  dybox explain C1003          a cause, by code\n  dybox explain oom            the same, by name\n  dybox explain 9              an exit code of dybox\n  dybox explain retry.on       a key of the job file\n  dybox explain                everything there is"
+)]
+pub(crate) struct Args {
+    /// A code (C1003, E0312, 9), a cause (oom) or a key (memory, retry.max); nothing lists all
+    #[arg(value_name = "CODE|FIELD")]
+    pub topic: Option<String>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Something that can be explained.
+#[derive(Debug, Clone, Copy)]
+enum Topic {
+    Cause(&'static CauseInfo),
+    Problem(&'static Code),
+    Error(&'static ErrorInfo),
+    Exit(ExitCode, &'static str),
+    Field(&'static Field),
+    Setting(&'static Key),
+}
+
+/// Finds and prints.
+pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
+    let topics = match &args.topic {
+        None => all(),
+        Some(text) => find(text)?,
+    };
+    let screen = &context.screen;
+    let text = match args.topic {
+        None => list(screen, &topics),
+        Some(_) => topics.iter().map(|topic| topic.text(screen)).collect::<Vec<_>>().join("\n"),
+    };
+    let answer = Answer {
+        kind: "topics",
+        items: topics.iter().map(Topic::json).collect(),
+        names: topics.iter().map(Topic::name).collect(),
+        text,
+        ..Answer::default()
+    };
+    let format: Format = args.output.format(&context.conf);
+    screen.answer(format, &answer)?;
+    Ok(ExitCode::Ok as u8)
+}
+
+fn all() -> Vec<Topic> {
+    let mut all: Vec<Topic> = CAUSES.iter().map(Topic::Cause).collect();
+    all.extend(CODES.iter().map(Topic::Problem));
+    all.extend(ERRORS.iter().map(|info| Topic::Error(info)));
+    all.extend(EXITS.iter().map(|&(exit, meaning)| Topic::Exit(exit, meaning)));
+    all.extend(FIELDS.iter().map(Topic::Field));
+    all.extend(KEYS.iter().map(Topic::Setting));
+    all
+}
+
+fn find(text: &str) -> Result<Vec<Topic>, Failure> {
+    let wanted = text.trim().to_lowercase();
+    let all = all();
+    let found: Vec<Topic> = all.iter().filter(|topic| topic.answers(&wanted)).copied().collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let failure = Failure::coded(codes::NO_TOPIC, format!("nothing is known by the name {text:?}"));
+    let names: Vec<String> = all.iter().flat_map(|topic| [topic.name(), topic.alias()]).collect();
+    Err(match nearest(&wanted, names.iter().map(String::as_str)) {
+        Some(near) => failure.next(format!("did you mean {near:?}?")),
+        None => failure,
+    })
+}
+
+impl Topic {
+    fn answers(&self, wanted: &str) -> bool {
+        let last = match self {
+            Self::Field(field) => field.name == wanted,
+            Self::Cause(info) => Cause::find(wanted) == Some(info.cause),
+            _ => false,
+        };
+        last || self.name().to_lowercase() == wanted || self.alias().to_lowercase() == wanted
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Cause(info) => info.code.to_owned(),
+            Self::Problem(code) => code.code.to_owned(),
+            Self::Error(info) => info.code.to_owned(),
+            Self::Exit(exit, _) => (*exit as u8).to_string(),
+            Self::Field(field) => path(field),
+            Self::Setting(key) => key.env[0].to_owned(),
+        }
+    }
+
+    fn alias(&self) -> String {
+        match self {
+            Self::Cause(info) => info.name.to_owned(),
+            Self::Exit(exit, _) => format!("exit {}", *exit as u8),
+            Self::Setting(key) => key.name.to_owned(),
+            _ => self.name(),
+        }
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Cause(_) => "cause",
+            Self::Problem(_) => "problem of a job file",
+            Self::Error(_) => "error",
+            Self::Exit(..) => "exit code",
+            Self::Field(_) => "key of the job file",
+            Self::Setting(_) => "setting",
+        }
+    }
+
+    fn phrase(&self) -> &'static str {
+        match self {
+            Self::Cause(info) => info.phrase,
+            Self::Problem(code) => code.meaning,
+            Self::Error(info) => info.phrase,
+            Self::Exit(_, meaning) => meaning,
+            Self::Field(field) => field.meaning,
+            Self::Setting(key) => key.about,
+        }
+    }
+
+    /// Further rows: name and text.
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Cause(info) => vec![
+                ("why", info.reason.to_owned()),
+                ("owner", owner(info.owner).to_owned()),
+                ("when", phase(info.phase).to_owned()),
+                ("reaction", reaction(info.reaction).to_owned()),
+                ("next", info.next.to_owned()),
+            ],
+            Self::Problem(code) => vec![("next", code.next.to_owned())],
+            Self::Error(info) => vec![
+                ("why", info.reason.to_owned()),
+                ("exit", format!("{}", info.exit as u8)),
+                ("next", info.next.to_owned()),
+            ],
+            Self::Exit(..) => Vec::new(),
+            Self::Field(field) => {
+                let mut rows = vec![("takes", field.takes.to_owned())];
+                if !field.default.is_empty() {
+                    rows.push(("default", field.default.to_owned()));
+                }
+                if !field.built {
+                    rows.push(("note", "not supported yet".to_owned()));
+                }
+                rows
+            }
+            Self::Setting(key) => vec![
+                ("file", format!("`{} = ...` in dybox.toml", key.name)),
+                ("env", key.env.join(", ")),
+                ("flag", key.flag.to_owned()),
+                ("default", key.default.to_owned()),
+            ],
+        }
+    }
+
+    fn text(&self, screen: &Screen) -> String {
+        let alias = self.alias();
+        let name = if alias == self.name() { alias } else { format!("{} {alias}", self.name()) };
+        let mut text = format!("{} ({}): {}\n", screen.paint(Paint::Bold, &name), self.kind(), self.phrase());
+        for (name, row) in self.rows() {
+            text.push_str(&format!("  {}{row}\n", screen.paint(Paint::Dim, &format!("{name:<10}"))));
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        let mut item =
+            json!({ "kind": self.kind(), "name": self.name(), "alias": self.alias(), "meaning": self.phrase() });
+        if let Some(fields) = item.as_object_mut() {
+            fields.extend(self.rows().into_iter().map(|(name, row)| (name.to_owned(), Value::String(row))));
+        }
+        item
+    }
+}
+
+fn list(screen: &Screen, topics: &[Topic]) -> String {
+    let mut table = screen.table(&["NAME", "KIND", "MEANING"]);
+    for topic in topics {
+        let alias = topic.alias();
+        let name = match topic {
+            Topic::Cause(_) => format!("{} {alias}", topic.name()),
+            _ => topic.name(),
+        };
+        table.add_row([name, topic.kind().to_owned(), topic.phrase().to_owned()]);
+    }
+    table_text(table, &[])
+}
+
+/// A key with the mapping that it stands in: `retry.max`.
+pub(crate) fn path(field: &Field) -> String {
+    let lead = match field.scope {
+        Scope::Top => "",
+        Scope::Stage => "stages.*.",
+        Scope::Param => "params.*.",
+        Scope::Retry => "retry.",
+        Scope::Timeout => "timeout.",
+        Scope::Hook => "hooks[].",
+    };
+    format!("{lead}{}", field.name)
+}
+
+/// Whose problem it is, in words.
+pub(crate) const fn owner(owner: Owner) -> &'static str {
+    match owner {
+        Owner::User => "the user: the job or the image",
+        Owner::Cluster => "the platform: machine, engine, registry",
+        Owner::Dybox => "DYbox itself",
+    }
+}
+
+/// When it happens, in words.
+pub(crate) const fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Submit => "before anything is asked for",
+        Phase::Allocate => "while it waits for room",
+        Phase::Pull => "while the image is brought",
+        Phase::Create => "while the container is made",
+        Phase::Run => "while it runs",
+        Phase::Ship => "while its output is stored",
+    }
+}
+
+/// What DYbox does about it, in words.
+pub(crate) const fn reaction(reaction: Reaction) -> &'static str {
+    match reaction {
+        Reaction::Never => "not tried again: another try would fail the same way",
+        Reaction::UpToMax => "tried again up to `retry.max`, where `retry.on` names it",
+        Reaction::Always => "tried again without using the user's retries",
+        Reaction::BackOff => "tried again after a growing pause, without using the user's retries",
+    }
+}
