@@ -4,8 +4,9 @@
 //! runs/<run>/{run.json, plan.json, job.yaml, secret, stop}
 //! runs/<run>/sub/<n>/{journal, master.lock, master.sock, master.log, claim}
 //! runs/<run>/grants/<grant>/{proxy.log, owner.lock, <attempt>/{in,out}/, <attempt>.stdout, <attempt>.stderr}
+//! runs/<run>/grants/<grant>.swept
 //! runs/<run>/logs/<grant>.log
-//! machine/{budget.lock, shares/, starts/, pulls/, init/, requests/}
+//! machine/{budget.lock, shares/, waiting/, starts/, pulls/, init/, requests/}
 //! ```
 //!
 //! All names are relative to the store; [`Home`] turns them into paths of this machine.
@@ -176,7 +177,7 @@ impl SubDir {
         format!("{}/master.log", self.0)
     }
 
-    /// Held by the client that starts its master.
+    /// Created by whoever starts its first master; says who.
     #[must_use]
     pub fn claim(&self) -> String {
         format!("{}/claim", self.0)
@@ -204,6 +205,12 @@ impl GrantDir {
     #[must_use]
     pub fn owner(&self) -> String {
         format!("{}/owner.lock", self.0)
+    }
+
+    /// What sweeps of it found, one JSON line each; beside its directory, which a sweep removes.
+    #[must_use]
+    pub fn swept(&self) -> String {
+        format!("{}.swept", self.0)
     }
 
     /// The directory of an attempt's exchange with its init.
@@ -258,6 +265,12 @@ impl Machine {
     #[must_use]
     pub fn share(run: &RunId, grant: GrantId) -> String {
         format!("machine/shares/{run}.{grant}")
+    }
+
+    /// The directory in which runs say that they wait for room.
+    #[must_use]
+    pub fn waiting() -> String {
+        "machine/waiting".to_owned()
     }
 
     /// The lock of one of the slots for starts in flight.

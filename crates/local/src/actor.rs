@@ -1,0 +1,273 @@
+//! The loop: asks wait here for room, and proxies and sweeps are looked after.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dybox_model::{GrantId, Resources};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::error::LocalError;
+use crate::event::{Event, Order};
+use crate::ledger::{Ledger, Round, Taken, is_locked};
+use crate::notify::Changes;
+use crate::share::Short;
+use crate::spawn::{self, Dead};
+
+/// With asks that wait: how often to look without a sign, and to say that one waits.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a share of another run is dead before somebody else than its master sweeps it.
+const ORPHANED: Duration = Duration::from_secs(10);
+const SWEEP_AGAIN: Duration = Duration::from_secs(2);
+const ADOPTED_LOOK: Duration = Duration::from_millis(250);
+
+/// A running resource manager of one master. Dropping it leaves the proxies alone.
+#[derive(Debug)]
+pub struct Local {
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+impl Local {
+    /// Starts it on the current runtime; events come through `events`.
+    #[must_use]
+    pub fn start(ledger: Ledger, events: mpsc::UnboundedSender<Event>) -> Self {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let conf = ledger.conf();
+        let changes = Changes::of(&[&conf.shares, &conf.waiting]);
+        let manager = Desk {
+            ledger,
+            events,
+            asks: Vec::new(),
+            taken: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            said: (String::new(), false, String::new()),
+            look: None,
+        };
+        tokio::spawn(manager.serve(inbox, changes));
+        Self { orders }
+    }
+
+    /// Gives an order; its outcome comes as an event.
+    pub fn order(&self, order: Order) {
+        // The loop ends with this handle alone, so somebody listens.
+        let _ = self.orders.send(order);
+    }
+}
+
+struct Desk {
+    ledger: Ledger,
+    events: mpsc::UnboundedSender<Event>,
+    /// In the order of the first ask of each size.
+    asks: Vec<(Resources, u32)>,
+    /// Shares that are taken and whose proxy has not been started.
+    taken: BTreeMap<GrantId, Taken>,
+    /// Dead shares of other runs, since when.
+    dead: BTreeMap<std::path::PathBuf, Instant>,
+    /// What was said last: why asks wait, whether others wait, what is wrong.
+    said: (String, bool, String),
+    look: Option<Instant>,
+}
+
+impl Desk {
+    async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Order>, changes: Changes) {
+        loop {
+            let look = self.look;
+            tokio::select! {
+                order = inbox.recv() => match order {
+                    Some(order) => {
+                        self.obey(order);
+                        // Orders come in bunches: look once for all of them.
+                        while let Ok(order) = inbox.try_recv() {
+                            self.obey(order);
+                        }
+                    }
+                    None => break,
+                },
+                () = changes.changed(), if look.is_some() => {}
+                () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() => {}
+            }
+            self.round().await;
+        }
+        let _ = self.ledger.wait_for(None);
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Ask { size, count } => self.ask(size, count),
+            Order::Launch { grant } => self.launch(grant),
+            Order::Adopt { grant } => self.adopt(grant),
+            Order::Sweep { grant } => self.sweep(grant),
+        }
+    }
+
+    fn ask(&mut self, size: Resources, count: u32) {
+        match self.asks.iter_mut().find(|(asked, _)| *asked == size) {
+            Some(ask) => ask.1 = count,
+            None => self.asks.push((size, count)),
+        }
+        self.asks.retain(|&(_, count)| count > 0);
+    }
+
+    fn tell(&self, event: Event) {
+        // Whoever listened is about to end; nothing is lost, shares are files.
+        let _ = self.events.send(event);
+    }
+
+    /// One look at everything that waits.
+    async fn round(&mut self) {
+        if self.asks.is_empty() && self.look.is_none() {
+            return;
+        }
+        let asks = self.asks.clone();
+        match self.ledger.round(&asks).await {
+            Ok(round) => self.settle(round),
+            Err(error) => self.trouble(&error),
+        }
+        let smallest = self.asks.iter().map(|&(size, _)| size).min();
+        if let Err(error) = self.ledger.wait_for(smallest) {
+            self.trouble(&error);
+        }
+        self.look_for_orphans();
+        // Without asks there is one more look a second while shares are held: others may wait for an idle one.
+        self.look = Some(Instant::now() + LOOK);
+    }
+
+    fn settle(&mut self, round: Round) {
+        for taken in round.taken {
+            if let Some(ask) = self.asks.iter_mut().find(|(size, _)| *size == taken.size) {
+                ask.1 -= 1;
+            }
+            self.tell(Event::Granted { grant: taken.grant, size: taken.size });
+            self.taken.insert(taken.grant, taken);
+        }
+        let budget = self.ledger.conf().budget;
+        for (size, short) in &round.short {
+            if *short == Short::Never {
+                self.ask(*size, 0);
+                self.tell(Event::Refused { size: *size, why: short.sentence(*size, budget) });
+            }
+        }
+        self.asks.retain(|&(_, count)| count > 0);
+        let waits = round.short.iter().find(|(_, short)| *short != Short::Never);
+        let why = waits.map(|(size, short)| short.sentence(*size, budget)).unwrap_or_default();
+        if self.said.0 != why {
+            self.said.0.clone_from(&why);
+            self.tell(Event::Waits { why });
+        }
+        if self.said.1 != round.others_wait {
+            self.said.1 = round.others_wait;
+            self.tell(Event::OthersWait(round.others_wait));
+        }
+        self.said.2.clear();
+    }
+
+    fn trouble(&mut self, error: &LocalError) {
+        let text = explain(error);
+        if self.said.2 != text {
+            self.said.2.clone_from(&text);
+            self.tell(Event::Trouble { text });
+        }
+    }
+
+    fn launch(&mut self, grant: GrantId) {
+        let Some(taken) = self.taken.remove(&grant) else { return };
+        let conf = self.ledger.conf();
+        let share = self.ledger.share_path(&conf.run, grant);
+        match spawn::proxy(conf, taken, &share) {
+            Ok(mut child) => {
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    let status = child.wait().await;
+                    let clean = status.as_ref().is_ok_and(|status| status.success()) && !share.exists();
+                    let how = status.map_or_else(|error| error.to_string(), spawn::how);
+                    let _ = events.send(Event::Gone { grant, clean, how });
+                });
+            }
+            Err(error) => {
+                self.trouble(&error);
+                self.tell(Event::Gone { grant, clean: false, how: explain(&error) });
+            }
+        }
+    }
+
+    /// An earlier master's proxy is no child of ours: its lock tells when it is gone.
+    fn adopt(&self, grant: GrantId) {
+        let share = self.ledger.share_path(&self.ledger.conf().run, grant);
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            while is_locked(&share) {
+                sleep(ADOPTED_LOOK).await;
+            }
+            let clean = !share.exists();
+            let _ = events.send(Event::Gone { grant, clean, how: "ended under an earlier master".to_owned() });
+        });
+    }
+
+    fn sweep(&mut self, grant: GrantId) {
+        // A share that was never launched is ours: let go of its lock.
+        self.taken.remove(&grant);
+        let conf = self.ledger.conf();
+        let dead = Dead {
+            grant,
+            subdag: conf.subdag,
+            run_dir: conf.run_dir.clone(),
+            share: self.ledger.share_path(&conf.run, grant),
+            swept: conf.swept(grant),
+            log: conf.log(grant),
+        };
+        let (binary, events) = (conf.binary.clone(), self.events.clone());
+        tokio::spawn(async move {
+            loop {
+                match spawn::sweep(&binary, &dead).await {
+                    Ok(exits) => break drop(events.send(Event::Swept { grant, exits })),
+                    Err(error) => drop(events.send(Event::Trouble { text: explain(&error) })),
+                }
+                if events.is_closed() {
+                    break;
+                }
+                sleep(SWEEP_AGAIN).await;
+            }
+        });
+    }
+
+    /// Sweeps shares of other runs whose proxy and whose master are gone: they hold room that nobody else frees.
+    fn look_for_orphans(&mut self) {
+        let own = self.ledger.conf().run.clone();
+        let shares = self.ledger.shares().unwrap_or_default();
+        let mut dead = BTreeMap::new();
+        for share in shares.into_iter().filter(|share| share.run != own) {
+            let path = self.ledger.share_path(&share.run, share.grant);
+            if is_locked(&path) || !path.exists() {
+                continue;
+            }
+            let since = self.dead.get(&path).copied().unwrap_or_else(Instant::now);
+            if since.elapsed() < ORPHANED {
+                dead.insert(path, since);
+                continue;
+            }
+            let binary = self.ledger.conf().binary.clone();
+            let orphan = Dead {
+                grant: share.grant,
+                subdag: share.subdag,
+                run_dir: share.run_dir,
+                share: path,
+                swept: share.swept,
+                log: share.log,
+            };
+            // Its findings stay in their file, for the `resume` of its run. A failure is tried at a later look.
+            tokio::spawn(async move { spawn::sweep(&binary, &orphan).await });
+        }
+        self.dead = dead;
+    }
+}
+
+/// An error with its sources and the next step, in one line.
+fn explain(error: &LocalError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(next) = source {
+        text.push_str(&format!(": {next}"));
+        source = next.source();
+    }
+    format!("{text}; {}", error.advice())
+}

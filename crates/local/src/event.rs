@@ -1,0 +1,77 @@
+//! What comes in and what goes out.
+
+use dybox_model::{AttemptId, Exit, GrantId, Resources};
+
+/// What a master wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// So many grants of this size, on top of those given. Replaces the last ask of the same size; 0 takes it back.
+    Ask {
+        /// How large.
+        size: Resources,
+        /// How many more.
+        count: u32,
+    },
+    /// Start the proxy of a grant that was given.
+    Launch {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// Tell when the proxy of an earlier master's grant is gone.
+    Adopt {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// End what a lost proxy left. Tried again until it works.
+    Sweep {
+        /// The grant.
+        grant: GrantId,
+    },
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// There is room: the share is taken.
+    Granted {
+        /// The new grant.
+        grant: GrantId,
+        /// Its size, as asked.
+        size: Resources,
+    },
+    /// An ask that can never be granted.
+    Refused {
+        /// What was asked for.
+        size: Resources,
+        /// Why not, in a sentence.
+        why: String,
+    },
+    /// A proxy's process is gone.
+    Gone {
+        /// Its grant.
+        grant: GrantId,
+        /// Whether it cleaned up and gave its share back. Else it must be swept.
+        clean: bool,
+        /// How it ended, in a phrase.
+        how: String,
+    },
+    /// A lost proxy's grant is swept: nothing of it runs any more, its share is free.
+    Swept {
+        /// The grant.
+        grant: GrantId,
+        /// Its attempts, with the ends that are known.
+        exits: Vec<(AttemptId, Option<Exit>)>,
+    },
+    /// Why asks wait now; empty when none does.
+    Waits {
+        /// In a sentence.
+        why: String,
+    },
+    /// Whether another run waits for room.
+    OthersWait(bool),
+    /// Something that a person should know; it is tried again.
+    Trouble {
+        /// What, in a sentence.
+        text: String,
+    },
+}
