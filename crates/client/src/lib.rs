@@ -4,7 +4,26 @@
 //! Never: a word printed, a decision about tasks, a terminal.
 
 mod attach;
+mod client;
+mod error;
+mod feed;
+mod follow;
 mod read;
+mod resume;
+mod spawn;
+mod state;
+mod stop;
+mod submit;
+mod world;
 
 pub use attach::{Ear, Heard, Mouth, Say, attach};
+pub use client::Client;
+pub use error::ClientError;
+pub use feed::Update;
+pub use follow::{Follow, Way};
 pub use read::{MAX_JOB_FILE, ReadError, read_job};
+pub use resume::Resumed;
+pub use state::Standing;
+pub use stop::Stopped;
+pub use submit::{Submission, Submitted};
+pub use world::Here;

@@ -1,0 +1,123 @@
+//! What can go wrong with a run as a whole, and what to do about it.
+
+use std::io;
+
+use dybox_model::{ExitCode, RunId, SubDagId};
+use dybox_store::StoreError;
+use dybox_wire::WireError;
+use thiserror::Error;
+
+/// An operation on a run that failed.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No run fits the query.
+    #[error("there is no run {query:?}")]
+    NotFound {
+        /// What was asked for.
+        query: String,
+    },
+    /// Several runs fit the query.
+    #[error("{query:?} fits {} runs", runs.len())]
+    Ambiguous {
+        /// What was asked for.
+        query: String,
+        /// The runs, newest first.
+        runs: Vec<RunId>,
+    },
+    /// A live master holds a sub-DAG of the run.
+    #[error("the run is held by {}", holder(*.pid))]
+    Held {
+        /// The run.
+        run: RunId,
+        /// Which sub-DAG.
+        subdag: SubDagId,
+        /// The process that holds it, where it is known.
+        pid: Option<u32>,
+    },
+    /// The request id was used for another job.
+    #[error("the request id {request:?} was used for another job")]
+    RequestTaken {
+        /// The request id.
+        request: String,
+        /// The run that it made.
+        run: RunId,
+    },
+    /// A file of the run makes no sense.
+    #[error("{what} of the run is damaged: {why}")]
+    Damaged {
+        /// Which file ("the plan", "the journal of sub-DAG 0").
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A process can't be started.
+    #[error("the master can't be started")]
+    Spawn {
+        /// Why.
+        source: io::Error,
+    },
+    /// A master does not answer.
+    #[error("the master of sub-DAG {} does not answer", subdag.0)]
+    Unheard {
+        /// Whose master.
+        subdag: SubDagId,
+        /// Why.
+        source: WireError,
+    },
+    /// Another submission of the same request id takes too long.
+    #[error("another submission with the request id {request:?} is under way")]
+    Busy {
+        /// The request id.
+        request: String,
+    },
+    /// The system refused something.
+    #[error("can't {what}")]
+    System {
+        /// What, as an infinitive.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ClientError {
+    /// What the command line returns for it.
+    #[must_use]
+    pub const fn exit(&self) -> ExitCode {
+        match self {
+            Self::NotFound { .. } | Self::Ambiguous { .. } => ExitCode::NotFound,
+            Self::Held { .. } | Self::RequestTaken { .. } | Self::Busy { .. } => ExitCode::Conflict,
+            Self::Store(_) | Self::Damaged { .. } | Self::Unheard { .. } => ExitCode::Unreachable,
+            Self::Spawn { .. } | Self::System { .. } => ExitCode::Internal,
+        }
+    }
+
+    /// One concrete next step.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Store(error) => error.advice().to_owned(),
+            Self::NotFound { .. } => "list the runs with `dybox ps --all`".to_owned(),
+            Self::Ambiguous { runs, .. } => {
+                let ids: Vec<_> = runs.iter().take(5).map(RunId::as_str).collect();
+                format!("write more of the id: {}", ids.join(", "))
+            }
+            Self::Held { run, .. } => format!("it goes on: look at it with `dybox status {run}`"),
+            Self::RequestTaken { run, .. } => {
+                format!("use another request id, or look at that run with `dybox status {run}`")
+            }
+            Self::Damaged { .. } => "restore the run's directory from a backup, or submit the job again".to_owned(),
+            Self::Spawn { .. } => "check that this program still exists and may be run".to_owned(),
+            Self::Unheard { source, .. } => source.advice().to_owned(),
+            Self::Busy { .. } => "wait for it, then submit again: the answer will be its run".to_owned(),
+            Self::System { .. } => "look at the system's log; `dybox doctor` checks the rest".to_owned(),
+        }
+    }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "a live master".to_owned(), |pid| format!("a live master (pid {pid})"))
+}

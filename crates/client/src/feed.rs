@@ -1,0 +1,213 @@
+//! One sub-DAG's news: from its master while that lives, from its journal when it does not.
+
+use std::time::Duration;
+
+use dybox_journal::{Decoded, State, decode};
+use dybox_model::{Fact, Note, RunId, SubDagId};
+use dybox_store::layout::{MASTER_SOCKET, RunDir, SubDir};
+use dybox_wire::{MasterClient, Watched, Watching};
+use tokio::process::Child;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+
+use crate::client::last_line;
+use crate::{Client, ClientError};
+
+/// Pauses between two looks for a master: short at first, since one that starts takes some milliseconds.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+/// How long a master that somebody else starts may take to appear.
+const GRACE: Duration = Duration::from_secs(3);
+/// How often a client starts a master again that died.
+const STARTS_AGAIN: u32 = 2;
+/// Most bytes of a journal that are read at once.
+const PIECE: usize = 1 << 20;
+
+/// News of one sub-DAG.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Update {
+    /// Something was written down.
+    Fact(Fact),
+    /// News that is not written down.
+    Note(Note),
+    /// Its master died before the end.
+    Died {
+        /// The last line that it wrote, where there is one.
+        last: String,
+        /// Whether it was started again.
+        again: bool,
+    },
+    /// Its journal can't be read on; nothing more comes.
+    Unreadable {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Which sub-DAGs have ended, told from feed to feed.
+pub(crate) type Ends = watch::Sender<Vec<bool>>;
+
+/// What a feed needs to know.
+pub(crate) struct Feed {
+    pub client: Client,
+    pub run: RunId,
+    pub subdag: SubDagId,
+    /// Sub-DAGs that must have ended before this one is started.
+    pub needs: Vec<SubDagId>,
+    /// Where in the journal news starts.
+    pub from: u64,
+    /// Ends before this place are not the end: the run was reopened after them.
+    pub past: u64,
+    /// Its master, where this process started it.
+    pub child: Option<Child>,
+    /// Whether to start a master again that dies.
+    pub supervise: bool,
+    pub out: mpsc::Sender<(SubDagId, Update)>,
+}
+
+enum Next {
+    /// Look again.
+    Again,
+    /// The sub-DAG has ended, or nobody listens any more.
+    Over,
+}
+
+impl Feed {
+    /// Tells everything until the sub-DAG has ended.
+    pub(crate) async fn run(mut self, ends: Ends) {
+        let mut heard = ends.subscribe();
+        let mut alive = Instant::now();
+        let mut pause = PAUSES.0;
+        let mut deaths = 0;
+        loop {
+            let before = self.from;
+            if matches!(self.look().await, Next::Over) {
+                break;
+            }
+            if self.from != before {
+                pause = PAUSES.0;
+            }
+            let ready = self.needs.iter().all(|need| heard.borrow_and_update().get(need.0 as usize) == Some(&true));
+            if !ready || self.lives() {
+                alive = Instant::now();
+            } else if self.died_here() || alive.elapsed() > GRACE {
+                deaths += 1;
+                if matches!(self.mourn(deaths).await, Next::Over) {
+                    break;
+                }
+                alive = Instant::now();
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+        ends.send_modify(|ends| ends[self.subdag.0 as usize] = true);
+    }
+
+    /// Watches the master to its end, or reads what the journal holds.
+    async fn look(&mut self) -> Next {
+        let dir = self.client.sub_path(&self.run, self.subdag, SubDir::root);
+        if let Ok(master) = MasterClient::dial(&dir, MASTER_SOCKET, Duration::ZERO).await
+            && let Ok(watching) = master.watch(self.from, true).await
+            && matches!(self.watch(watching).await, Next::Over)
+        {
+            return Next::Over;
+        }
+        self.read().await
+    }
+
+    async fn watch(&mut self, mut watching: Watching) -> Next {
+        while let Ok(Some(watched)) = watching.next().await {
+            let next = match watched {
+                Watched::Frames(bytes) => self.tell(decode(&bytes)).await,
+                Watched::Note(note) => self.send(Update::Note(note)).await,
+            };
+            if matches!(next, Next::Over) {
+                return Next::Over;
+            }
+        }
+        Next::Again
+    }
+
+    /// Reads the journal from where it was left.
+    async fn read(&mut self) -> Next {
+        let name = RunDir::new(&self.run).sub(self.subdag).journal();
+        let mut piece = PIECE;
+        loop {
+            let bytes = match self.client.store().read_from(&name, self.from, piece).await {
+                Ok(bytes) => bytes,
+                Err(error) if error.is_missing() => return Next::Again,
+                Err(error) => return self.unreadable(ClientError::from(error).to_string()).await,
+            };
+            let decoded = decode(&bytes);
+            let (full, consumed) = (bytes.len() == piece, decoded.consumed);
+            if matches!(self.tell(decoded).await, Next::Over) {
+                return Next::Over;
+            }
+            match (full, consumed) {
+                (false, _) => return Next::Again,
+                // One record is longer than the piece.
+                (true, 0) => piece *= 4,
+                (true, _) => {}
+            }
+        }
+    }
+
+    async fn tell(&mut self, decoded: Decoded) -> Next {
+        let at = self.from;
+        self.from += decoded.consumed as u64;
+        // A reopened run's journal goes on after its end, so only the last fact of what is there counts.
+        let ended = self.from > self.past && matches!(decoded.facts.last(), Some(Fact::Ended { .. }));
+        for fact in decoded.facts {
+            if matches!(self.send(Update::Fact(fact)).await, Next::Over) {
+                return Next::Over;
+            }
+        }
+        match decoded.state {
+            _ if ended => Next::Over,
+            State::Clean | State::Torn { .. } => Next::Again,
+            State::Broken { offset } => {
+                self.unreadable(format!("its journal is damaged at byte {}", at + offset as u64)).await
+            }
+            State::Foreign { offset, version, why } => {
+                let at = at + offset as u64;
+                self.unreadable(format!("a newer DYbox wrote its journal (version {version}, byte {at}: {why})")).await
+            }
+        }
+    }
+
+    async fn unreadable(&mut self, why: String) -> Next {
+        let _ = self.send(Update::Unreadable { why }).await;
+        Next::Over
+    }
+
+    async fn send(&mut self, update: Update) -> Next {
+        match self.out.send((self.subdag, update)).await {
+            Ok(()) => Next::Again,
+            Err(_) => Next::Over,
+        }
+    }
+
+    /// Whether its master lives, as far as this process can see.
+    fn lives(&mut self) -> bool {
+        // Asking for the lock could refuse it to a master that is about to take it: so only once the child is gone.
+        let child_lives = self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)));
+        child_lives || self.client.is_held(&self.run, self.subdag).unwrap_or(true)
+    }
+
+    /// Whether this process saw its master die, so that no grace is due.
+    fn died_here(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))))
+    }
+
+    async fn mourn(&mut self, deaths: u32) -> Next {
+        let log = self.client.sub_path(&self.run, self.subdag, SubDir::log);
+        let last = last_line(&log).unwrap_or_default();
+        let again = self.supervise && deaths <= STARTS_AGAIN;
+        if again {
+            self.child = self.client.start_master(&self.run, self.subdag, false).ok();
+        }
+        match self.send(Update::Died { last, again }).await {
+            Next::Again if again => Next::Again,
+            _ => Next::Over,
+        }
+    }
+}
