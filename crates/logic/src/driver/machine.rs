@@ -1,26 +1,51 @@
 //! The machine itself.
 
 use dybox_job::Plan;
-use dybox_model::{Fact, Millis, StageEnd, StageId, SubDagId};
+use dybox_model::{Decision, Fact, HookId, Millis, Need, StageEnd, StageId, SubDagId};
 
-use super::{Effect, Event};
+use super::state::{Book, Doom, Ended, HookState, State};
+use super::{Effect, Event, decision};
 
 /// Sequences the stages of one sub-DAG.
+///
+/// How the sub-DAG ends: `failed` when a hook or any stage failed, even where another stage ran because of it
+/// (`needs: {a: failed}` handles a failure, it does not undo it); else `lost` when a stage was lost; else `stopped` when
+/// somebody stopped it; else `succeeded`.
 #[derive(Debug)]
-pub struct Driver {}
+pub struct Driver {
+    pub(super) book: Book,
+    /// Nothing is decided before all facts have been applied.
+    pub(super) opened: bool,
+    /// Hooks whose process runs.
+    pub(super) hooks_running: u32,
+    fail_fast: bool,
+}
 
 impl Driver {
     /// The machine of one sub-DAG, before anything happened.
     #[must_use]
-    pub fn new(_plan: &Plan, _subdag: SubDagId) -> Self {
-        Self {}
+    pub fn new(plan: &Plan, subdag: SubDagId) -> Self {
+        Self { book: Book::new(plan, subdag), opened: false, hooks_running: 0, fail_fast: plan.fail_fast }
     }
 
     /// Takes one fact of the journal in. Facts that are not the driver's are passed over.
-    pub fn apply(&mut self, _fact: &Fact) {}
+    pub fn apply(&mut self, fact: &Fact) {
+        self.book.apply(fact);
+    }
 
     /// Takes one event in and pushes what must be done about it, in order.
-    pub fn handle(&mut self, _now: Millis, _event: Event, _out: &mut Vec<Effect>) {}
+    pub fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Opened => self.open(out),
+            Event::StageEnded { stage, end, why } => self.end_stage(stage, Ended { end, why }, now, out),
+            Event::UpstreamEnded { stage, end } => self.end_upstream(stage, end),
+            Event::HookEnded { hook, answer } => self.end_hook(hook, answer, now, out),
+            Event::StopAsked { why, now: at_once } => self.ask_stop(why, at_once, now, out),
+        }
+        if self.opened && self.book.ended.is_none() {
+            self.advance(now, out);
+        }
+    }
 
     /// When to call `handle` next if nothing else comes: never, the driver waits for events alone.
     #[must_use]
@@ -30,27 +55,193 @@ impl Driver {
 
     /// How a stage ended, of this sub-DAG or of another one; nothing while it has not (or is not known to have).
     #[must_use]
-    pub fn end_of(&self, _stage: StageId) -> Option<StageEnd> {
-        None
+    pub fn end_of(&self, stage: StageId) -> Option<StageEnd> {
+        match self.book.nodes.get(stage.0 as usize)?.state {
+            State::Ended(end) => Some(end),
+            State::Waiting | State::Running => None,
+        }
     }
 
     /// How many tasks a stage has, after what hooks decided.
     #[must_use]
-    pub fn tasks_of(&self, _stage: StageId) -> u32 {
-        0
+    pub fn tasks_of(&self, stage: StageId) -> u32 {
+        self.book.nodes.get(stage.0 as usize).map_or(0, |node| node.tasks)
     }
 
     /// How the sub-DAG ended; nothing while it has not.
     #[must_use]
     pub fn ended(&self) -> Option<StageEnd> {
-        None
+        self.book.ended.as_ref().map(|ended| ended.end)
     }
 
-    /// What must always hold; nothing, or what does not.
-    ///
-    /// # Errors
-    /// A sentence that names the broken rule.
-    pub fn check(&self) -> Result<(), String> {
-        Ok(())
+    fn record(&mut self, fact: Fact, out: &mut Vec<Effect>) {
+        self.book.apply(&fact);
+        out.push(Effect::Record(fact));
+    }
+
+    fn open(&mut self, out: &mut Vec<Effect>) {
+        self.opened = true;
+        if let Some(ended) = &self.book.ended {
+            out.push(Effect::Finish { end: ended.end, why: ended.why.clone() });
+        }
+    }
+
+    fn end_stage(&mut self, stage: StageId, how: Ended, now: Millis, out: &mut Vec<Effect>) {
+        let known = self.book.nodes.get(stage.0 as usize);
+        if known.is_some_and(|node| node.ours && node.state == State::Running) {
+            self.record(Fact::StageEnded { stage, end: how.end, why: how.why, at: now }, out);
+        }
+    }
+
+    fn end_upstream(&mut self, stage: StageId, end: StageEnd) {
+        let known = self.book.nodes.get(stage.0 as usize);
+        if known.is_some_and(|node| !node.ours && node.state == State::Waiting) {
+            self.book.settle(stage.0, end);
+        }
+    }
+
+    fn end_hook(&mut self, hook: HookId, answer: Result<Decision, String>, now: Millis, out: &mut Vec<Effect>) {
+        match self.book.hooks.get_mut(hook.0 as usize) {
+            Some(node) if node.state == HookState::Running => node.state = HookState::Waiting,
+            _ => return,
+        }
+        self.hooks_running -= 1;
+        let checked = answer.and_then(|decision| decision::check(&self.book, &decision).map(|()| decision));
+        match checked {
+            Ok(decision) => self.record(Fact::HookDecided { hook, decision, at: now }, out),
+            // It was killed because the run stops; it runs again when the run is reopened.
+            Err(_) if self.book.stop.is_some() => {}
+            Err(why) => self.record(Fact::HookFailed { hook, why, at: now }, out),
+        }
+    }
+
+    fn ask_stop(&mut self, why: String, at_once: bool, now: Millis, out: &mut Vec<Effect>) {
+        if self.book.ended.is_some() {
+            return;
+        }
+        if self.book.stop.is_none() {
+            self.stop(why, at_once, now, out);
+        } else if at_once {
+            out.push(Effect::StopStages { why, now: true });
+        }
+    }
+
+    fn stop(&mut self, why: String, at_once: bool, now: Millis, out: &mut Vec<Effect>) {
+        self.record(Fact::StopAsked { why: why.clone(), at: now }, out);
+        out.push(Effect::StopStages { why, now: at_once });
+        let running = (0u32..).zip(&self.book.hooks).filter(|(_, node)| node.state == HookState::Running);
+        out.extend(running.map(|(hook, _)| Effect::StopHook { hook: HookId(hook) }));
+    }
+
+    /// Does all that the facts so far call for.
+    fn advance(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        if self.book.stop.is_none()
+            && let Some(why) = self.reason_to_stop()
+        {
+            self.stop(why, false, now, out);
+        }
+        if self.book.stop.is_some() {
+            self.stop_what_waits(now, out);
+        } else {
+            while let Some(stage) = self.book.ready.pop_front() {
+                self.start_or_skip(stage, now, out);
+            }
+            while let Some(hook) = self.book.due.pop_front() {
+                self.run_hook(hook, out);
+            }
+        }
+        if self.book.waiting + self.book.running + self.hooks_running == 0 {
+            self.finish(now, out);
+        }
+    }
+
+    fn reason_to_stop(&self) -> Option<String> {
+        let book = &self.book;
+        let failed = || book.first_failed.as_ref().or(book.first_lost.as_ref()).filter(|_| self.fail_fast);
+        book.hook_failed
+            .clone()
+            .or_else(|| failed().map(|why| format!("fail_fast: {why}")))
+            .or_else(|| book.wish.clone())
+    }
+
+    fn start_or_skip(&mut self, stage: u32, now: Millis, out: &mut Vec<Effect>) {
+        let node = &self.book.nodes[stage as usize];
+        if !node.ours || node.state != State::Waiting {
+            return;
+        }
+        if let Some(doom) = node.doom {
+            let how = Ended { end: StageEnd::Skipped, why: self.tell(doom) };
+            self.close(StageId(stage), how, now, out);
+        } else if node.unmet == 0 {
+            let (stage, tasks) = (StageId(stage), node.tasks);
+            self.record(Fact::StageStarted { stage, tasks, at: now }, out);
+            out.push(Effect::StartStage { stage, tasks });
+        }
+    }
+
+    fn close(&mut self, stage: StageId, how: Ended, now: Millis, out: &mut Vec<Effect>) {
+        self.record(Fact::StageEnded { stage, end: how.end, why: how.why, at: now }, out);
+        out.push(Effect::CloseStage { stage });
+    }
+
+    fn tell(&self, doom: Doom) -> String {
+        match doom {
+            Doom::Hook(hook) => format!("hook \"{}\" skipped it", self.book.hooks[hook as usize].label),
+            Doom::Need(from, need) => {
+                let asked = match need {
+                    Need::Succeeded => "succeeded",
+                    Need::Failed => "failed",
+                    Need::Finished => "finished",
+                };
+                let name = self.book.names.of(from);
+                match self.end_of(StageId(from)) {
+                    Some(StageEnd::Succeeded | StageEnd::Failed) | None => {
+                        format!("needs \"{name}\" {asked}, but it {}", self.end_word(from))
+                    }
+                    Some(_) => format!("needs \"{name}\" {asked}, but it was {}", self.end_word(from)),
+                }
+            }
+        }
+    }
+
+    fn end_word(&self, stage: u32) -> &'static str {
+        self.end_of(StageId(stage)).map_or("has not ended", StageEnd::word)
+    }
+
+    fn run_hook(&mut self, hook: u32, out: &mut Vec<Effect>) {
+        let node = &mut self.book.hooks[hook as usize];
+        if node.state == HookState::Waiting {
+            node.state = HookState::Running;
+            self.hooks_running += 1;
+            out.push(Effect::RunHook { hook: HookId(hook) });
+        }
+    }
+
+    fn stop_what_waits(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        if self.book.waiting == 0 {
+            return;
+        }
+        let why = self.book.stop.clone().unwrap_or_default();
+        for stage in (0u32..).take(self.book.nodes.len()) {
+            let node = &self.book.nodes[stage as usize];
+            if node.ours && node.state == State::Waiting {
+                self.close(StageId(stage), Ended { end: StageEnd::Stopped, why: why.clone() }, now, out);
+            }
+        }
+    }
+
+    fn finish(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        let book = &self.book;
+        let (end, why) = if let Some(why) = book.hook_failed.as_ref().or(book.first_failed.as_ref()) {
+            (StageEnd::Failed, why.clone())
+        } else if let Some(why) = &book.first_lost {
+            (StageEnd::Lost, why.clone())
+        } else if let Some(why) = &book.stop {
+            (StageEnd::Stopped, why.clone())
+        } else {
+            (StageEnd::Succeeded, String::new())
+        };
+        self.record(Fact::Ended { end, why: why.clone(), at: now }, out);
+        out.push(Effect::Finish { end, why });
     }
 }

@@ -8,8 +8,12 @@
 //!            └────> skipped | stopped                                              └────> void (an `after` went wrong)
 //! ```
 
+mod decision;
 mod event;
+mod explain;
+mod graph;
 mod machine;
+mod state;
 
 pub use event::{Effect, Event};
 pub use machine::Driver;

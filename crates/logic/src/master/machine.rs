@@ -1,105 +1,256 @@
-//! The machine itself.
+//! The machine itself: what each fact changes and what each event calls for.
+
+use std::collections::BTreeMap;
 
 use dybox_job::Plan;
-use dybox_model::{AttemptId, Fact, GrantId, Millis, Resources, StageId, SubDagId, TaskId};
+use dybox_model::{AttemptId, Cause, EndedBy, Exit, Fact, GrantId, Millis, Resources, StageEnd, SubDagId};
 
+use super::pool::{Pool, Stand};
+use super::retry::Next;
+use super::tasks::{State, Tasks};
 use super::{Effect, Event};
 
-/// What each grant of a stage with a bridge network has on top of the task's memory, for its sandbox container.
-pub const SANDBOX_MEMORY: u64 = 8 << 20;
-
-/// Why tasks of one stage wait.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    /// The stage.
-    pub stage: StageId,
-    /// How many of its tasks.
-    pub tasks: u32,
-    /// Why, in a sentence.
-    pub why: String,
-}
+/// First and longest pause before asking again, when grants end before their proxies do anything.
+const BARREN_PAUSE: Millis = Millis::from_secs(1);
+const LONGEST_BARREN_PAUSE: Millis = Millis::from_secs(30);
 
 /// Gets the tasks of one sub-DAG's stages done.
 #[derive(Debug)]
-pub struct Master {}
+pub struct Master {
+    pub(super) tasks: Tasks,
+    pub(super) pool: Pool<AttemptId>,
+    /// Asks that are out, by shape; none is 0.
+    pub(super) told: BTreeMap<u32, u32>,
+    pub(super) pinned: BTreeMap<String, String>,
+    pub(super) barren: Barren,
+    /// Stops go without the stages' grace.
+    pub(super) at_once: bool,
+    /// Nothing is decided before all facts have been applied.
+    opened: bool,
+}
+
+/// Grants that ended before they were of use: asking for more at once would burn the machine.
+#[derive(Debug, Default)]
+pub(super) struct Barren {
+    /// How many in a row.
+    pub(super) count: u32,
+    /// Nothing is asked for until then.
+    pub(super) until: Option<Millis>,
+}
 
 impl Master {
     /// The machine of one sub-DAG, before anything happened.
     #[must_use]
-    pub fn new(_plan: &Plan, _subdag: SubDagId) -> Self {
-        Self {}
+    pub fn new(plan: &Plan, subdag: SubDagId) -> Self {
+        Self {
+            tasks: Tasks::new(plan, subdag),
+            pool: Pool::new(),
+            told: BTreeMap::new(),
+            pinned: BTreeMap::new(),
+            barren: Barren::default(),
+            at_once: false,
+            opened: false,
+        }
     }
 
     /// Takes one fact of the journal in. Facts that are not the master's are passed over.
-    pub fn apply(&mut self, _fact: &Fact) {}
+    pub fn apply(&mut self, fact: &Fact) {
+        match fact {
+            Fact::StageStarted { stage, tasks, .. } => self.tasks.begin(*stage, *tasks),
+            Fact::StageEnded { stage, end, .. } => self.tasks.close(*stage, *end),
+            Fact::StopAsked { why, .. } => self.tasks.stop(why),
+            Fact::Reopened { .. } => self.tasks.reopen(),
+            Fact::GrantGot { grant, size, .. } => self.pool.add(*grant, *size, self.asked_for(*size)),
+            Fact::GrantEnded { grant, .. } => self.pool.remove(*grant),
+            Fact::AttemptStarted { attempt, grant, .. } => {
+                self.tasks.started(*attempt);
+                self.pool.load(*grant, *attempt);
+            }
+            Fact::AttemptRuns { attempt, .. } => self.tasks.runs(*attempt),
+            Fact::AttemptEnded { attempt, exit, again } => {
+                self.tasks.ended(*attempt, exit, *again);
+                if let Some(grant) = self.pool.bearer(*attempt) {
+                    self.pool.unload(grant);
+                }
+            }
+            Fact::ImagePinned { image, id } => {
+                self.pinned.entry(image.clone()).or_insert_with(|| id.clone());
+            }
+            // The rest is the driver's and the readers'.
+            _ => {}
+        }
+    }
 
     /// Takes one event in and pushes what must be done about it, in order.
-    pub fn handle(&mut self, _now: Millis, _event: Event, _out: &mut Vec<Effect>) {}
+    pub fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Opened => self.open(),
+            Event::StageStarted { stage, tasks } => self.tasks.begin(stage, tasks),
+            Event::StageClosed { stage } => self.tasks.close(stage, StageEnd::Skipped),
+            Event::StopAsked { why, now: at_once } => self.stop(&why, at_once, out),
+            Event::Granted { grant, size } => self.take(grant, size, now, out),
+            Event::ProxyJoined { grant, attempts } => self.join(grant, &attempts, now, out),
+            Event::ProxyLeaving { grant } => self.pool.goes(grant),
+            Event::ProxyLost { grant } => self.lose(grant, out),
+            Event::Swept { grant, exits } => self.swept(grant, exits, now, out),
+            Event::GrantEnded { grant } => self.end_grant(grant, now, out),
+            Event::Runs { grant, attempt, container } if self.is_new_run(grant, attempt) => {
+                self.barren = Barren::default();
+                self.record(Fact::AttemptRuns { attempt, container, at: now }, out);
+            }
+            Event::Runs { .. } => {}
+            Event::ImagePinned { image, id } => self.pin(image, id, out),
+            Event::Exited { grant, attempt, exit } => self.exited(grant, attempt, exit, out),
+            Event::Tick => {}
+        }
+        if self.opened {
+            self.serve(now, out);
+        }
+    }
 
     /// When to call `handle` with [`Event::Tick`] next, if nothing else comes.
     #[must_use]
     pub fn wake(&self) -> Option<Millis> {
-        None
+        [self.tasks.wake(), self.first_idle(), self.barren.until].into_iter().flatten().min()
     }
 
-    /// What must always hold; nothing, or what does not. Walks over everything.
-    ///
-    /// # Errors
-    /// A sentence that names the broken rule.
-    pub fn check(&self) -> Result<(), String> {
-        Ok(())
+    pub(super) fn record(&mut self, fact: Fact, out: &mut Vec<Effect>) {
+        self.apply(&fact);
+        out.push(Effect::Record(fact));
     }
 
-    /// Every grant that is held, in order. Empty after the run: nothing is left.
-    pub fn grants(&self) -> impl Iterator<Item = GrantId> + '_ {
-        std::iter::empty()
+    /// The one place where late and stale news end: whether `attempt` is what `grant` works on.
+    fn is_live(&self, grant: GrantId, attempt: AttemptId) -> bool {
+        self.pool.get(grant).is_some_and(|grant| grant.load == Some(attempt))
     }
 
-    /// How large a held grant is.
-    #[must_use]
-    pub fn size_of(&self, _grant: GrantId) -> Option<Resources> {
-        None
+    fn asked_for(&self, size: Resources) -> Resources {
+        let shapes = &self.tasks.shapes;
+        shapes.answered_by(size).map_or(size, |shape| shapes.get(shape).size)
     }
 
-    /// The attempt that a grant works on.
-    #[must_use]
-    pub fn attempt_at(&self, _grant: GrantId) -> Option<AttemptId> {
-        None
+    fn open(&mut self) {
+        self.opened = true;
+        self.tasks.look_at_all();
     }
 
-    /// The grant that works on an attempt; nothing when the attempt is not live. Walks over the grants.
-    #[must_use]
-    pub fn grant_of(&self, _attempt: AttemptId) -> Option<GrantId> {
-        None
+    fn stop(&mut self, why: &str, at_once: bool, out: &mut Vec<Effect>) {
+        self.tasks.stop(why);
+        if at_once && !self.at_once {
+            self.at_once = true;
+            let all: Vec<GrantId> = self.pool.iter().map(|(id, _)| id).collect();
+            for grant in all {
+                self.pool.unhalt(grant);
+                self.halt(grant, out);
+            }
+        }
     }
 
-    /// How many tasks a started stage has.
-    #[must_use]
-    pub fn tasks_of(&self, _stage: StageId) -> u32 {
-        0
+    fn take(&mut self, grant: GrantId, size: Resources, now: Millis, out: &mut Vec<Effect>) {
+        if self.pool.get(grant).is_some() {
+            return;
+        }
+        if let Some(shape) = self.tasks.shapes.answered_by(size)
+            && let Some(told) = self.told.get_mut(&shape)
+        {
+            *told -= 1;
+            if *told == 0 {
+                self.told.remove(&shape);
+            }
+        }
+        self.record(Fact::GrantGot { grant, size, at: now }, out);
+        out.push(Effect::Launch { grant });
     }
 
-    /// The exit code (as `docker run` would give it) of a task's last attempt that ended.
-    #[must_use]
-    pub fn code_of(&self, _task: TaskId) -> Option<i32> {
-        None
+    /// Brings a proxy that said Hello to the same view as ours: it may have missed what was sent while its line was cut.
+    fn join(&mut self, id: GrantId, attempts: &[AttemptId], now: Millis, out: &mut Vec<Effect>) {
+        for &attempt in attempts.iter().filter(|&&attempt| !self.is_live(id, attempt)) {
+            // It was given out and is not live: its end is written down. What never was given out must not run.
+            let known = self.tasks.task(attempt.task).is_some_and(|task| attempt.number <= task.last);
+            out.push(match known {
+                true => Effect::Ack { grant: id, attempt },
+                false => Effect::Halt { grant: id, attempt, now: true },
+            });
+        }
+        self.pool.hello(id);
+        let Some(grant) = self.pool.get(id).filter(|grant| grant.stand == Stand::Here) else {
+            return out.push(Effect::Leave { grant: id });
+        };
+        let Some(attempt) = grant.load else { return };
+        if attempts.contains(&attempt) {
+            self.halt(id, out);
+        } else if self.tasks.verdict(attempt.task.stage).is_some() {
+            let exit = Exit::not_started(Cause::Stopped, "stopped before its proxy heard of it", now);
+            self.settle(attempt, exit, out);
+        } else {
+            out.push(Effect::Start { grant: id, attempt });
+        }
     }
 
-    /// What a succeeded task wrote to `$DYBOX_RESULT`, as JSON text.
-    #[must_use]
-    pub fn result_of(&self, _task: TaskId) -> Option<&str> {
-        None
+    fn lose(&mut self, grant: GrantId, out: &mut Vec<Effect>) {
+        if self.pool.get(grant).is_some_and(|grant| grant.stand != Stand::Sweeping) {
+            self.pool.sweep(grant);
+            out.push(Effect::Sweep { grant });
+        }
     }
 
-    /// The id that this run has pinned for an image name.
-    #[must_use]
-    pub fn pinned(&self, _image: &str) -> Option<&str> {
-        None
+    fn swept(&mut self, id: GrantId, exits: Vec<(AttemptId, Option<Exit>)>, now: Millis, out: &mut Vec<Effect>) {
+        let Some(grant) = self.pool.get(id).filter(|grant| grant.stand == Stand::Sweeping) else { return };
+        if let Some(attempt) = grant.load {
+            let found = exits.into_iter().find(|(swept, _)| *swept == attempt).and_then(|(_, exit)| exit);
+            let exit = found.unwrap_or_else(|| self.lost_exit(id, attempt, now));
+            self.settle(attempt, exit, out);
+        }
+        self.close_grant(id, now, out);
     }
 
-    /// Why things wait, in the order of the stages.
-    #[must_use]
-    pub fn why(&self) -> Vec<Waiting> {
-        Vec::new()
+    fn lost_exit(&self, grant: GrantId, attempt: AttemptId, now: Millis) -> Exit {
+        let ran = self.tasks.task(attempt.task).is_some_and(|task| task.state == State::Runs);
+        let by = if ran { EndedBy::Lease } else { EndedBy::NotStarted };
+        Exit { by, ..Exit::not_started(Cause::ProxyLost, format!("the proxy of grant {grant} died"), now) }
+    }
+
+    fn end_grant(&mut self, id: GrantId, now: Millis, out: &mut Vec<Effect>) {
+        let Some(grant) = self.pool.get(id).filter(|grant| grant.stand != Stand::Sweeping) else { return };
+        if grant.load.is_some() {
+            // It went without a word about its task: see what is left of it.
+            self.lose(id, out);
+        } else {
+            self.close_grant(id, now, out);
+        }
+    }
+
+    fn close_grant(&mut self, id: GrantId, now: Millis, out: &mut Vec<Effect>) {
+        if self.pool.get(id).is_some_and(|grant| !grant.used) {
+            self.barren.count += 1;
+            let doubled = BARREN_PAUSE.0 << (self.barren.count - 1).min(5);
+            self.barren.until = Some(now.after(Millis(doubled.min(LONGEST_BARREN_PAUSE.0))));
+            self.tasks.ask_anew();
+        }
+        self.record(Fact::GrantEnded { grant: id, at: now }, out);
+    }
+
+    fn is_new_run(&self, grant: GrantId, attempt: AttemptId) -> bool {
+        let news = self.tasks.task(attempt.task).is_some_and(|task| task.state == State::Live);
+        news && self.is_live(grant, attempt)
+    }
+
+    fn pin(&mut self, image: String, id: String, out: &mut Vec<Effect>) {
+        if !self.pinned.contains_key(&image) {
+            self.record(Fact::ImagePinned { image, id }, out);
+        }
+    }
+
+    fn exited(&mut self, grant: GrantId, attempt: AttemptId, exit: Exit, out: &mut Vec<Effect>) {
+        if self.is_live(grant, attempt) {
+            self.settle(attempt, exit, out);
+        }
+        // Also when it is old news: the proxy repeats it until it hears this.
+        out.push(Effect::Ack { grant, attempt });
+    }
+
+    fn settle(&mut self, attempt: AttemptId, exit: Exit, out: &mut Vec<Effect>) {
+        let again = matches!(self.tasks.next(attempt, &exit), Next::Again { .. });
+        self.record(Fact::AttemptEnded { attempt, exit, again }, out);
     }
 }

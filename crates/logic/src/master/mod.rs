@@ -11,7 +11,15 @@
 //! ```
 
 mod event;
+mod explain;
 mod machine;
+mod pool;
+mod retry;
+mod serve;
+mod shapes;
+mod tasks;
+mod view;
 
 pub use event::{Effect, Event};
-pub use machine::{Master, SANDBOX_MEMORY, Waiting};
+pub use machine::Master;
+pub use tasks::SANDBOX_MEMORY;

@@ -1,0 +1,347 @@
+//! What the driver knows, and how facts change it. Nothing is decided here.
+
+use std::collections::VecDeque;
+
+use dybox_job::Plan;
+use dybox_model::{Decision, Fact, Need, StageEnd, StageId, SubDagId};
+
+use super::graph::{Lists, Names};
+
+/// Where a stage stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Waiting,
+    Running,
+    Ended(StageEnd),
+}
+
+/// Why a stage can't run any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doom {
+    /// This stage did not end as asked.
+    Need(u32, Need),
+    /// This hook said so.
+    Hook(u32),
+}
+
+/// One stage of the plan, ours or not.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) state: State,
+    /// Whether it is of this sub-DAG.
+    pub(super) ours: bool,
+    /// Whether its tasks were started since the run was (re)opened.
+    pub(super) started: bool,
+    /// Needs that are not met yet plus hooks that still hold it.
+    pub(super) unmet: u32,
+    pub(super) tasks: u32,
+    pub(super) doom: Option<Doom>,
+}
+
+/// Where a hook stands. `Running` is forgotten by a recovery: then it runs again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HookState {
+    Waiting,
+    Running,
+    Decided,
+    Failed,
+    /// One of `after` did not succeed.
+    Void,
+}
+
+impl HookState {
+    /// Whether stages still wait for it.
+    pub(super) const fn holds(self) -> bool {
+        !matches!(self, Self::Decided | Self::Void)
+    }
+}
+
+/// One hook of the plan, ours or not.
+#[derive(Debug)]
+pub(super) struct HookNode {
+    pub(super) state: HookState,
+    pub(super) ours: bool,
+    /// Stages of `after` that have not succeeded yet.
+    pub(super) left: u32,
+    /// Its command, as people call it.
+    pub(super) label: Box<str>,
+}
+
+/// How the sub-DAG ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) end: StageEnd,
+    pub(super) why: String,
+}
+
+/// All that the driver knows.
+#[derive(Debug)]
+pub(super) struct Book {
+    pub(super) nodes: Vec<Node>,
+    pub(super) names: Names,
+    /// Stage -> stages that need it.
+    pub(super) down: Lists<(u32, Need)>,
+    pub(super) hooks: Vec<HookNode>,
+    /// Stage -> hooks that come after it.
+    pub(super) after: Lists<u32>,
+    /// Hook -> stages of ours that it holds.
+    pub(super) held: Lists<u32>,
+    /// Stages of ours that wait; that run.
+    pub(super) waiting: u32,
+    pub(super) running: u32,
+    /// Stages to look at: their needs are met, or can't be any more.
+    pub(super) ready: VecDeque<u32>,
+    /// Hooks to look at: all their `after` succeeded.
+    pub(super) due: VecDeque<u32>,
+    pub(super) failed: u32,
+    pub(super) lost: u32,
+    /// Why the first stage that failed, and the first that was lost, did.
+    pub(super) first_failed: Option<String>,
+    pub(super) first_lost: Option<String>,
+    /// A hook wants the run to stop.
+    pub(super) wish: Option<String>,
+    pub(super) hook_failed: Option<String>,
+    pub(super) stop: Option<String>,
+    pub(super) ended: Option<Ended>,
+}
+
+impl Book {
+    pub(super) fn new(plan: &Plan, subdag: SubDagId) -> Self {
+        let nodes = plan.stages.iter().map(|stage| Node {
+            state: State::Waiting,
+            ours: stage.subdag == subdag,
+            started: false,
+            unmet: 0,
+            tasks: stage.tasks,
+            doom: None,
+        });
+        let hooks = plan.hooks.iter().map(|hook| HookNode {
+            state: HookState::Waiting,
+            ours: hook.subdag == subdag,
+            left: 0,
+            label: label(&hook.run),
+        });
+        let count = plan.stages.len();
+        let needs = (0u32..)
+            .zip(&plan.stages)
+            .flat_map(|(to, stage)| stage.needs.iter().map(move |&(from, need)| (from.0, (to, need))));
+        let after = (0u32..).zip(&plan.hooks).flat_map(|(id, hook)| hook.after.iter().map(move |stage| (stage.0, id)));
+        let held = (0u32..).zip(&plan.hooks).flat_map(|(id, hook)| hook.holds.iter().map(move |stage| (id, stage.0)));
+        let mut book = Self {
+            nodes: nodes.collect(),
+            names: Names::build(plan.stages.iter().map(|stage| stage.name.as_str())),
+            down: Lists::build(count, needs),
+            hooks: hooks.collect(),
+            after: Lists::build(count, after),
+            held: Lists::build(plan.hooks.len(), held),
+            waiting: 0,
+            running: 0,
+            ready: VecDeque::new(),
+            due: VecDeque::new(),
+            failed: 0,
+            lost: 0,
+            first_failed: None,
+            first_lost: None,
+            wish: None,
+            hook_failed: None,
+            stop: None,
+            ended: None,
+        };
+        book.rewind();
+        book
+    }
+
+    /// Takes one fact in. Who applies trusts the fact: it was checked before it was written down.
+    pub(super) fn apply(&mut self, fact: &Fact) {
+        match fact {
+            Fact::StageStarted { stage, tasks, .. } => self.start(stage.0, *tasks),
+            Fact::StageEnded { stage, end, why, .. } => self.end(*stage, *end, why),
+            Fact::HookDecided { hook, decision, .. } => self.decide(hook.0, decision),
+            Fact::HookFailed { hook, why, .. } => {
+                let node = &mut self.hooks[hook.0 as usize];
+                node.state = HookState::Failed;
+                self.hook_failed = Some(format!("hook \"{}\" failed: {why}", node.label));
+            }
+            Fact::StopAsked { why, .. } => self.stop = Some(why.clone()),
+            Fact::Ended { end, why, .. } => self.ended = Some(Ended { end: *end, why: why.clone() }),
+            Fact::Reopened { .. } => self.rewind(),
+            // The rest is the master's and the readers'.
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, stage: u32, tasks: u32) {
+        let node = &mut self.nodes[stage as usize];
+        if node.state == State::Waiting {
+            self.waiting -= 1;
+            self.running += 1;
+            node.state = State::Running;
+            node.started = true;
+            node.tasks = tasks;
+        }
+    }
+
+    fn end(&mut self, stage: StageId, end: StageEnd, why: &str) {
+        let node = &self.nodes[stage.0 as usize];
+        match node.state {
+            State::Waiting => self.waiting -= u32::from(node.ours),
+            State::Running => self.running -= 1,
+            State::Ended(_) => return,
+        }
+        let said = || format!("stage \"{}\" {end}: {why}", self.names.of(stage.0));
+        match end {
+            StageEnd::Failed if node.ours => {
+                self.failed += 1;
+                self.first_failed.get_or_insert_with(said);
+            }
+            StageEnd::Lost if node.ours => {
+                self.lost += 1;
+                self.first_lost.get_or_insert_with(said);
+            }
+            _ => {}
+        }
+        self.settle(stage.0, end);
+    }
+
+    /// Enters an end and tells it to all that wait for it.
+    pub(super) fn settle(&mut self, stage: u32, end: StageEnd) {
+        self.nodes[stage as usize].state = State::Ended(end);
+        for place in self.down.range(stage) {
+            let (to, need) = self.down.at(place);
+            if need.met_by(end) {
+                self.meet(to);
+            } else {
+                self.doom(to, Doom::Need(stage, need));
+            }
+        }
+        for place in self.after.range(stage) {
+            let hook = self.after.at(place);
+            let node = &mut self.hooks[hook as usize];
+            if node.state != HookState::Waiting {
+                continue;
+            }
+            if end == StageEnd::Succeeded {
+                node.left -= 1;
+                if node.left == 0 && node.ours {
+                    self.due.push_back(hook);
+                }
+            } else {
+                node.state = HookState::Void;
+                self.release(hook);
+            }
+        }
+    }
+
+    fn meet(&mut self, stage: u32) {
+        let node = &mut self.nodes[stage as usize];
+        node.unmet -= 1;
+        if node.unmet == 0 {
+            self.ready.push_back(stage);
+        }
+    }
+
+    fn doom(&mut self, stage: u32, doom: Doom) {
+        let node = &mut self.nodes[stage as usize];
+        if node.doom.is_none() {
+            node.doom = Some(doom);
+            self.ready.push_back(stage);
+        }
+    }
+
+    fn release(&mut self, hook: u32) {
+        for place in self.held.range(hook) {
+            self.meet(self.held.at(place));
+        }
+    }
+
+    fn decide(&mut self, hook: u32, decision: &Decision) {
+        let node = &mut self.hooks[hook as usize];
+        if node.state == HookState::Decided {
+            return;
+        }
+        node.state = HookState::Decided;
+        let label = node.label.clone();
+        for name in &decision.skip {
+            if let Some(stage) = self.names.find(name) {
+                self.doom(stage, Doom::Hook(hook));
+            }
+        }
+        for (name, &tasks) in &decision.parallelism {
+            if let Some(stage) = self.names.find(name) {
+                self.nodes[stage as usize].tasks = tasks;
+            }
+        }
+        if let Some(reason) = &decision.stop {
+            self.wish = Some(format!("hook \"{label}\" said: {reason}"));
+        }
+        self.release(hook);
+    }
+
+    /// Back to the start, but what succeeded stays succeeded and what hooks decided stays decided.
+    fn rewind(&mut self) {
+        for node in &mut self.nodes {
+            if !node.ours || node.state != State::Ended(StageEnd::Succeeded) {
+                node.state = State::Waiting;
+                node.started = false;
+            }
+            node.unmet = 0;
+            node.doom = node.doom.filter(|doom| matches!(doom, Doom::Hook(_)));
+        }
+        for hook in &mut self.hooks {
+            if hook.state != HookState::Decided {
+                hook.state = HookState::Waiting;
+            }
+            hook.left = 0;
+        }
+        (self.failed, self.lost, self.running) = (0, 0, 0);
+        (self.first_failed, self.first_lost) = (None, None);
+        (self.wish, self.hook_failed, self.stop, self.ended) = (None, None, None, None);
+        self.count();
+    }
+
+    /// Fills the counters from the states.
+    fn count(&mut self) {
+        for stage in (0u32..).take(self.nodes.len()) {
+            let state = self.nodes[stage as usize].state;
+            for place in self.down.range(stage) {
+                let (to, need) = self.down.at(place);
+                let node = &mut self.nodes[to as usize];
+                match state {
+                    State::Ended(end) if need.met_by(end) => {}
+                    State::Ended(_) => {
+                        node.unmet += 1;
+                        node.doom.get_or_insert(Doom::Need(stage, need));
+                    }
+                    _ => node.unmet += 1,
+                }
+            }
+            for place in self.after.range(stage) {
+                let left = &mut self.hooks[self.after.at(place) as usize].left;
+                *left += u32::from(state != State::Ended(StageEnd::Succeeded));
+            }
+        }
+        for hook in (0u32..).take(self.hooks.len()) {
+            if self.hooks[hook as usize].state.holds() {
+                for place in self.held.range(hook) {
+                    self.nodes[self.held.at(place) as usize].unmet += 1;
+                }
+            }
+        }
+        let waits = |node: &Node| node.ours && node.state == State::Waiting;
+        let mine = (0u32..).zip(&self.nodes).filter(|(_, node)| waits(node));
+        self.waiting = u32::try_from(mine.clone().count()).expect("stages are numbered by u32");
+        self.ready = mine.filter(|(_, node)| node.unmet == 0 || node.doom.is_some()).map(|(stage, _)| stage).collect();
+        let due = |hook: &HookNode| hook.ours && hook.left == 0 && hook.state == HookState::Waiting;
+        self.due = (0u32..).zip(&self.hooks).filter(|(_, hook)| due(hook)).map(|(id, _)| id).collect();
+    }
+}
+
+/// A hook has no name: people know it by its command.
+fn label(run: &[String]) -> Box<str> {
+    let mut text = run.join(" ");
+    if let Some((cut, _)) = text.char_indices().nth(60) {
+        text.truncate(cut);
+        text.push_str("...");
+    }
+    text.into()
+}

@@ -1,0 +1,234 @@
+//! The grants that are held. Knows nothing of runs, stages and tasks: a grant's load is of any type.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dybox_model::{GrantId, Millis, Resources};
+
+/// Where a grant stands. After a recovery every grant is `Away` until the world tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// Its proxy has not said Hello to this master.
+    Away,
+    /// Its proxy is there.
+    Here,
+    /// It gets no more loads; its proxy ends.
+    Leaving,
+    /// Its proxy is dead, and what it left is being ended.
+    Sweeping,
+}
+
+/// One grant.
+#[derive(Debug)]
+pub(super) struct Grant<T> {
+    pub(super) size: Resources,
+    /// The ask that it answers.
+    pub(super) asked: Resources,
+    pub(super) stand: Stand,
+    pub(super) load: Option<T>,
+    /// Whether its proxy was told to end the load.
+    pub(super) halted: bool,
+    /// Whether it ever had a load, or was told to leave: it was of use.
+    pub(super) used: bool,
+    idle: Option<Millis>,
+}
+
+/// All grants.
+#[derive(Debug)]
+pub(super) struct Pool<T> {
+    grants: BTreeMap<GrantId, Grant<T>>,
+    /// Grants without a load whose proxies are there, the longest idle first.
+    idle: BTreeSet<(Millis, GrantId)>,
+    /// Grants that lost their load or whose proxy came, and were not looked at yet.
+    pub(super) free: Vec<GrantId>,
+    /// How many grants are on their way, by the ask that they answer.
+    away: BTreeMap<Resources, u32>,
+    /// The asks for which that number changed and was not looked at yet.
+    pub(super) moved: Vec<Resources>,
+    held: Resources,
+}
+
+impl<T: Copy + PartialEq> Pool<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            grants: BTreeMap::new(),
+            idle: BTreeSet::new(),
+            free: Vec::new(),
+            away: BTreeMap::new(),
+            moved: Vec::new(),
+            held: Resources::default(),
+        }
+    }
+
+    /// Takes in a grant of `size` that answers the ask for `asked`.
+    pub(super) fn add(&mut self, id: GrantId, size: Resources, asked: Resources) {
+        let grant = Grant { size, asked, stand: Stand::Away, load: None, halted: false, used: false, idle: None };
+        if self.grants.insert(id, grant).is_none() {
+            *self.away.entry(asked).or_default() += 1;
+            self.moved.push(asked);
+            self.held = self.held + size;
+        }
+    }
+
+    /// Forgets a grant.
+    pub(super) fn remove(&mut self, id: GrantId) {
+        self.change(id, |grant| grant.stand = Stand::Leaving);
+        if let Some(grant) = self.grants.remove(&id) {
+            self.held = self.held - grant.size;
+        }
+    }
+
+    pub(super) fn get(&self, id: GrantId) -> Option<&Grant<T>> {
+        self.grants.get(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (GrantId, &Grant<T>)> + '_ {
+        self.grants.iter().map(|(&id, grant)| (id, grant))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.grants.len()
+    }
+
+    /// The sum of all grants.
+    pub(super) fn held(&self) -> Resources {
+        self.held
+    }
+
+    /// Changes one grant and keeps the indexes right.
+    fn change(&mut self, id: GrantId, by: impl FnOnce(&mut Grant<T>)) {
+        let Some(grant) = self.grants.get_mut(&id) else { return };
+        let was_away = counts_as_away(grant);
+        by(grant);
+        if grant.stand != Stand::Here || grant.load.is_some() {
+            if let Some(since) = grant.idle.take() {
+                self.idle.remove(&(since, id));
+            }
+        } else if grant.idle.is_none() {
+            self.free.push(id);
+        }
+        let is_away = counts_as_away(grant);
+        if was_away == is_away {
+            return;
+        }
+        self.moved.push(grant.asked);
+        let count = self.away.entry(grant.asked).or_default();
+        *count = *count + u32::from(is_away) - u32::from(was_away);
+        if *count == 0 {
+            self.away.remove(&grant.asked);
+        }
+    }
+
+    /// It is given back.
+    pub(super) fn leave(&mut self, id: GrantId) {
+        self.change(id, |grant| {
+            grant.stand = Stand::Leaving;
+            grant.used = true;
+        });
+    }
+
+    /// Its proxy is dead.
+    pub(super) fn sweep(&mut self, id: GrantId) {
+        self.change(id, |grant| grant.stand = Stand::Sweeping);
+    }
+
+    /// Its proxy says that it goes, without being told: of no use unless it had a load.
+    pub(super) fn goes(&mut self, id: GrantId) {
+        self.change(id, |grant| {
+            if grant.stand != Stand::Sweeping {
+                grant.stand = Stand::Leaving;
+            }
+        });
+    }
+
+    /// Its proxy is there: for the first time, or again after it may have missed something.
+    pub(super) fn hello(&mut self, id: GrantId) {
+        self.change(id, |grant| {
+            grant.halted = false;
+            if grant.stand == Stand::Away {
+                grant.stand = Stand::Here;
+            }
+        });
+    }
+
+    pub(super) fn load(&mut self, id: GrantId, load: T) {
+        self.change(id, |grant| {
+            grant.load = Some(load);
+            grant.used = true;
+            grant.halted = false;
+        });
+    }
+
+    /// It no longer has a load.
+    pub(super) fn unload(&mut self, id: GrantId) {
+        self.change(id, |grant| grant.load = None);
+    }
+
+    /// Its proxy was told to end the load.
+    pub(super) fn halted(&mut self, id: GrantId) {
+        self.change(id, |grant| grant.halted = true);
+    }
+
+    /// It is to be told again.
+    pub(super) fn unhalt(&mut self, id: GrantId) {
+        self.change(id, |grant| grant.halted = false);
+    }
+
+    /// The grant that carries a load. Walks over the grants.
+    pub(super) fn bearer(&self, load: T) -> Option<GrantId> {
+        self.iter().find(|(_, grant)| grant.load == Some(load)).map(|(id, _)| id)
+    }
+
+    /// Whether a grant could take a load now.
+    pub(super) fn is_free(&self, id: GrantId) -> bool {
+        self.get(id).is_some_and(|grant| grant.stand == Stand::Here && grant.load.is_none())
+    }
+
+    /// Enters that a free grant found nothing to do.
+    pub(super) fn idle_since(&mut self, id: GrantId, now: Millis) {
+        if let Some(grant) = self.grants.get_mut(&id)
+            && grant.idle.is_none()
+        {
+            grant.idle = Some(now);
+            self.idle.insert((now, id));
+        }
+    }
+
+    /// Idle grants, the longest idle first.
+    pub(super) fn idle(&self) -> impl Iterator<Item = (Millis, GrantId)> + '_ {
+        self.idle.iter().copied()
+    }
+
+    /// How many grants without a load are on their way as the answer to this ask.
+    pub(super) fn away(&self, asked: Resources) -> u32 {
+        self.away.get(&asked).copied().unwrap_or(0)
+    }
+
+    /// What must always hold.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let idle = self.grants.iter().filter(|(_, grant)| grant.idle.is_some()).count();
+        if idle != self.idle.len() {
+            return Err(format!("{idle} grants think that they are idle, {} are listed", self.idle.len()));
+        }
+        for (&id, grant) in &self.grants {
+            let free = grant.stand == Stand::Here && grant.load.is_none();
+            if grant.idle.is_some_and(|since| !free || !self.idle.contains(&(since, id))) {
+                return Err(format!("grant {id} is listed as idle and is not"));
+            }
+            if free && grant.idle.is_none() && !self.free.contains(&id) {
+                return Err(format!("grant {id} is free and nobody knows"));
+            }
+        }
+        let mut away = BTreeMap::new();
+        for grant in self.grants.values().filter(|grant| counts_as_away(grant)) {
+            *away.entry(grant.asked).or_insert(0u32) += 1;
+        }
+        if away != self.away {
+            return Err("the grants on their way are counted wrongly".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn counts_as_away<T>(grant: &Grant<T>) -> bool {
+    grant.stand == Stand::Away && grant.load.is_none()
+}

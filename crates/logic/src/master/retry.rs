@@ -1,0 +1,148 @@
+//! What follows the end of an attempt.
+
+use dybox_job::{Retry, RetryOn};
+use dybox_model::{Cause, Exit, Millis, Owner, Phase, Reaction, StageEnd};
+
+/// Most further tries of one task after failures of the platform. They use up nothing of the user's `max`.
+pub(super) const MOST_INFRA_TRIES: u8 = 8;
+const LONGEST_PAUSE: Millis = Millis::from_secs(300);
+const INFRA_PAUSE: Millis = Millis::from_secs(1);
+const LONGEST_INFRA_PAUSE: Millis = Millis::from_secs(30);
+
+/// How many further tries a task had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tries {
+    /// Those that count on the stage's `retry.max`.
+    pub(super) own: u8,
+    /// Those after failures of the platform.
+    pub(super) infra: u8,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It succeeded.
+    Done,
+    /// It is tried again after a pause; `tries` count it.
+    Again { pause: Millis, tries: Tries },
+    /// Its tries are used up.
+    Over(StageEnd),
+}
+
+/// What follows `exit` of a task that nobody asked to stop, after so many `tries`.
+pub(super) fn after(exit: &Exit, rules: &Retry, tries: Tries) -> Next {
+    let Some(cause) = exit.cause else { return Next::Done };
+    match cause.info().reaction {
+        // Stopped, and nobody here asked: the platform did it.
+        _ if cause == Cause::Stopped => infra(INFRA_PAUSE, tries),
+        Reaction::Never => Next::Over(end_of(cause)),
+        Reaction::UpToMax if u32::from(tries.own) < rules.max && named(rules, cause, exit) => Next::Again {
+            pause: doubled(rules.backoff, tries.own, LONGEST_PAUSE),
+            tries: Tries { own: tries.own.saturating_add(1), ..tries },
+        },
+        Reaction::UpToMax => Next::Over(end_of(cause)),
+        Reaction::Always => infra(Millis(0), tries),
+        Reaction::BackOff => infra(INFRA_PAUSE, tries),
+    }
+}
+
+/// How a stage ends when one of its tasks ends for good with this cause.
+pub(super) fn end_of(cause: Cause) -> StageEnd {
+    match cause.info().owner {
+        Owner::User => StageEnd::Failed,
+        Owner::Cluster | Owner::Dybox => StageEnd::Lost,
+    }
+}
+
+/// One sentence of what went wrong, for the stage's end.
+pub(super) fn sentence(exit: &Exit) -> String {
+    let phrase = exit.cause.map_or("it succeeded", |cause| cause.info().phrase);
+    let number = match (exit.code, exit.signal) {
+        (Some(code), _) if exit.cause == Some(Cause::ExitCode) => format!(" ({code})"),
+        (_, Some(signal)) if exit.cause == Some(Cause::Signal) => format!(" ({signal})"),
+        _ => String::new(),
+    };
+    if exit.text.is_empty() { format!("{phrase}{number}") } else { format!("{phrase}{number}: {}", exit.text) }
+}
+
+fn infra(pause: Millis, tries: Tries) -> Next {
+    if tries.infra >= MOST_INFRA_TRIES {
+        return Next::Over(StageEnd::Lost);
+    }
+    let pause = doubled(pause, tries.infra, LONGEST_INFRA_PAUSE);
+    Next::Again { pause, tries: Tries { infra: tries.infra + 1, ..tries } }
+}
+
+/// Whether `retry.on` names this failure; an empty list names all.
+fn named(rules: &Retry, cause: Cause, exit: &Exit) -> bool {
+    let by = |on: &RetryOn| match *on {
+        RetryOn::Any => true,
+        RetryOn::Infra => cause.info().owner != Owner::User,
+        RetryOn::Oom => cause == Cause::Oom,
+        RetryOn::Image => cause.info().phase == Phase::Pull,
+        RetryOn::Timeout => matches!(cause, Cause::RunTimeout | Cause::SilenceTimeout | Cause::PullTimeout),
+        RetryOn::Exit(from, to) => {
+            cause == Cause::ExitCode && exit.code.is_some_and(|code| (from..=to).contains(&code))
+        }
+        RetryOn::Signal(signal) => cause == Cause::Signal && exit.signal == Some(signal),
+    };
+    rules.on.is_empty() || rules.on.iter().any(by)
+}
+
+/// `pause` doubled `times` times, up to `most`.
+fn doubled(pause: Millis, times: u8, most: Millis) -> Millis {
+    let factor = 1u64.checked_shl(u32::from(times)).unwrap_or(u64::MAX);
+    Millis(pause.0.saturating_mul(factor).min(most.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(cause: Cause) -> Exit {
+        Exit { code: Some(75), ..Exit::not_started(cause, "", Millis(0)) }
+    }
+
+    fn rules(max: u32, on: &[RetryOn]) -> Retry {
+        Retry { max, backoff: Millis::from_secs(10), on: on.to_vec() }
+    }
+
+    #[test]
+    fn the_users_tries_are_for_the_users_failures() {
+        let tries = Tries { own: 1, infra: 0 };
+        let again = Next::Again { pause: Millis::from_secs(20), tries: Tries { own: 2, infra: 0 } };
+        assert_eq!(after(&failed(Cause::Oom), &rules(2, &[]), tries), again);
+        assert_eq!(after(&failed(Cause::Oom), &rules(1, &[]), tries), Next::Over(StageEnd::Failed));
+        assert_eq!(after(&failed(Cause::CommandNotFound), &rules(9, &[]), tries), Next::Over(StageEnd::Failed));
+    }
+
+    #[test]
+    fn only_what_on_names_is_tried_again() {
+        let again = |cause, on: &[RetryOn]| {
+            matches!(after(&failed(cause), &rules(1, on), Tries::default()), Next::Again { .. })
+        };
+        assert!(again(Cause::ExitCode, &[RetryOn::Exit(70, 80)]));
+        assert!(!again(Cause::ExitCode, &[RetryOn::Exit(1, 74), RetryOn::Oom]));
+        assert!(again(Cause::PullTimeout, &[RetryOn::Timeout]));
+        assert!(again(Cause::PullTimeout, &[RetryOn::Image]));
+        assert!(!again(Cause::PullTimeout, &[RetryOn::Oom]));
+    }
+
+    #[test]
+    fn failures_of_the_platform_have_a_bound_of_their_own() {
+        let (mut tries, mut pauses) = (Tries::default(), Vec::new());
+        while let Next::Again { pause, tries: next } = after(&failed(Cause::EngineDown), &rules(0, &[]), tries) {
+            pauses.push(pause.0 / 1000);
+            tries = next;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(after(&failed(Cause::EngineDown), &rules(5, &[]), tries), Next::Over(StageEnd::Lost));
+    }
+
+    #[test]
+    fn pauses_end_at_five_minutes() {
+        let tries = Tries { own: 90, infra: 0 };
+        let Next::Again { pause, .. } = after(&failed(Cause::ExitCode), &rules(100, &[]), tries) else { panic!() };
+        assert_eq!(pause, LONGEST_PAUSE);
+    }
+}

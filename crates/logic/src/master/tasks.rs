@@ -1,0 +1,447 @@
+//! Stages and their tasks: who waits, who is tried, who is done. Knows nothing of grants and of the resource manager.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use dybox_job::{Plan, Retry};
+use dybox_model::{AttemptId, Cause, Exit, Millis, Network, Resources, StageEnd, StageId, SubDagId, TaskId};
+
+use super::retry::{self, Next, Tries};
+use super::shapes::Shapes;
+
+/// What each grant of a stage with a bridge network has on top of the task's memory, for its sandbox container.
+pub const SANDBOX_MEMORY: u64 = 8 << 20;
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Waiting,
+    /// Pauses before its next try.
+    Resting,
+    /// Given to a grant.
+    Live,
+    /// Its container runs.
+    Runs,
+    Succeeded,
+    /// Ended otherwise.
+    Over,
+}
+
+/// One task: twelve bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Task {
+    /// Number of its last attempt; 0 = none yet.
+    pub(super) last: u32,
+    /// Exit code of the last attempt that ended.
+    pub(super) code: i16,
+    pub(super) ended: bool,
+    pub(super) state: State,
+    pub(super) tries: Tries,
+}
+
+/// Where a stage stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Unstarted,
+    Running,
+    Ended(StageEnd),
+}
+
+/// How a stage will end once nothing of it is live.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict {
+    pub(super) end: StageEnd,
+    pub(super) why: String,
+}
+
+/// One stage of the plan. Those of other sub-DAGs never start.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) shape: u32,
+    pub(super) phase: Phase,
+    pub(super) ours: bool,
+    /// Where its tasks lie in the array of all.
+    first: u32,
+    pub(super) tasks: u32,
+    /// Tasks below this one were looked at; those of them that wait are in `again`.
+    next: u32,
+    again: Vec<u32>,
+    pub(super) waiting: u32,
+    pub(super) resting: u32,
+    pub(super) live: u32,
+    pub(super) succeeded: u32,
+    verdict: Option<Box<Verdict>>,
+    rules: Retry,
+}
+
+/// A pause of one task. It counts only as long as the attempt before it is the task's last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rest {
+    pub(super) due: Millis,
+    pub(super) before: AttemptId,
+    pub(super) pause: Millis,
+}
+
+/// All stages and tasks.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    pub(super) stages: Vec<Stage>,
+    tasks: Vec<Task>,
+    pub(super) shapes: Shapes,
+    rests: BinaryHeap<Reverse<Rest>>,
+    /// Pauses that no clock has seen yet: due as if they began when the attempt ended.
+    fresh: Vec<Rest>,
+    /// Stages that may have ended.
+    pub(super) touched: Vec<u32>,
+    /// Stages of which what is live is to be ended.
+    pub(super) condemned: Vec<u32>,
+    results: BTreeMap<TaskId, Box<str>>,
+}
+
+/// Room that a task of this stage needs: its own and, on a bridge, its sandbox container's.
+pub(super) fn room_for(ask: Resources, network: &Network) -> Resources {
+    let more = if *network == Network::Bridge { SANDBOX_MEMORY } else { 0 };
+    Resources { memory: ask.memory.saturating_add(more), ..ask }
+}
+
+impl Tasks {
+    pub(super) fn new(plan: &Plan, subdag: SubDagId) -> Self {
+        let ours = |stage: &&dybox_job::Stage| stage.subdag == subdag;
+        let sizes = plan.stages.iter().filter(ours).map(|stage| room_for(stage.ask, &stage.network));
+        let mut shapes = Shapes::of(sizes);
+        let mut stages = Vec::with_capacity(plan.stages.len());
+        for stage in &plan.stages {
+            let shape = shapes.find(room_for(stage.ask, &stage.network)).unwrap_or(0);
+            if ours(&stage) {
+                shapes.expect(shape, 1, 0);
+            }
+            stages.push(Stage {
+                shape,
+                phase: Phase::Unstarted,
+                ours: ours(&stage),
+                first: 0,
+                tasks: 0,
+                next: 0,
+                again: Vec::new(),
+                waiting: 0,
+                resting: 0,
+                live: 0,
+                succeeded: 0,
+                verdict: None,
+                rules: stage.retry.clone(),
+            });
+        }
+        Self {
+            stages,
+            tasks: Vec::new(),
+            shapes,
+            rests: BinaryHeap::new(),
+            fresh: Vec::new(),
+            touched: Vec::new(),
+            condemned: Vec::new(),
+            results: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn stage(&self, stage: StageId) -> Option<&Stage> {
+        self.stages.get(stage.0 as usize)
+    }
+
+    fn place(&self, task: TaskId) -> Option<usize> {
+        let stage = self.stage(task.stage).filter(|stage| task.index < stage.tasks)?;
+        Some((stage.first + task.index) as usize)
+    }
+
+    pub(super) fn task(&self, task: TaskId) -> Option<&Task> {
+        self.tasks.get(self.place(task)?)
+    }
+
+    pub(super) fn result_of(&self, task: TaskId) -> Option<&str> {
+        self.results.get(&task).map(|result| &**result)
+    }
+
+    /// How a running stage will end, where that is certain and not a success.
+    pub(super) fn verdict(&self, stage: StageId) -> Option<&Verdict> {
+        self.stage(stage)?.verdict.as_deref()
+    }
+
+    /// A stage's tasks may start.
+    pub(super) fn begin(&mut self, id: StageId, count: u32) {
+        let Some(stage) = self.stages.get_mut(id.0 as usize) else { return };
+        if stage.phase != Phase::Unstarted || !stage.ours {
+            return;
+        }
+        self.shapes.expect(stage.shape, 0, 1);
+        stage.phase = Phase::Running;
+        if stage.tasks != count {
+            allot(stage, &mut self.tasks, count);
+        }
+        let mine = &self.tasks[stage.first as usize..][..count as usize];
+        let number = |state: fn(State) -> bool| mine.iter().filter(|task| state(task.state)).fold(0, |sum, _| sum + 1);
+        stage.succeeded = number(|state| state == State::Succeeded);
+        stage.live = number(|state| matches!(state, State::Live | State::Runs));
+        stage.next = 0;
+        stage.again.clear();
+        stage.waiting = count - stage.succeeded - stage.live;
+        self.shapes.wait(stage.shape, id.0, (stage.waiting, 0), stage.waiting);
+        self.touched.push(id.0);
+    }
+
+    /// A stage is over for the driver: it ended, or will never start.
+    pub(super) fn close(&mut self, id: StageId, end: StageEnd) {
+        let Some(stage) = self.stages.get_mut(id.0 as usize).filter(|stage| stage.ours) else { return };
+        match stage.phase {
+            Phase::Unstarted => self.shapes.expect(stage.shape, 0, 1),
+            Phase::Running => self.drop_waiting(id),
+            Phase::Ended(_) => return,
+        }
+        self.stages[id.0 as usize].phase = Phase::Ended(end);
+    }
+
+    fn drop_waiting(&mut self, id: StageId) {
+        let stage = &mut self.stages[id.0 as usize];
+        self.shapes.wait(stage.shape, id.0, (0, stage.waiting), 0);
+        self.shapes.expect(stage.shape, 0, stage.resting);
+        (stage.waiting, stage.resting) = (0, 0);
+        stage.again = Vec::new();
+    }
+
+    /// It is certain how this stage ends: what waits no longer does, what is live is to be ended.
+    pub(super) fn condemn(&mut self, id: StageId, verdict: Verdict) {
+        let stage = &mut self.stages[id.0 as usize];
+        if stage.phase == Phase::Running && stage.verdict.is_none() {
+            stage.verdict = Some(Box::new(verdict));
+            self.drop_waiting(id);
+            self.condemned.push(id.0);
+            self.touched.push(id.0);
+        }
+    }
+
+    /// Everything is to end: stages that run are condemned, the others never start.
+    pub(super) fn stop(&mut self, why: &str) {
+        for stage in (0u32..).take(self.stages.len()).map(StageId) {
+            match self.stages[stage.0 as usize].phase {
+                Phase::Running => {
+                    self.condemn(stage, Verdict { end: StageEnd::Stopped, why: why.to_owned() });
+                }
+                Phase::Unstarted => self.close(stage, StageEnd::Stopped),
+                Phase::Ended(_) => {}
+            }
+        }
+    }
+
+    /// What did not succeed may start again.
+    pub(super) fn reopen(&mut self) {
+        self.shapes.clear();
+        (self.touched, self.condemned, self.fresh) = (Vec::new(), Vec::new(), Vec::new());
+        self.rests.clear();
+        for stage in self.stages.iter_mut().filter(|stage| stage.ours) {
+            if stage.phase == Phase::Ended(StageEnd::Succeeded) {
+                continue;
+            }
+            stage.phase = Phase::Unstarted;
+            (stage.waiting, stage.resting, stage.verdict) = (0, 0, None);
+            self.shapes.expect(stage.shape, 1, 0);
+            for task in &mut self.tasks[stage.first as usize..][..stage.tasks as usize] {
+                task.tries = Tries::default();
+                if matches!(task.state, State::Resting | State::Over) {
+                    task.state = State::Waiting;
+                }
+            }
+        }
+    }
+
+    /// The task that a grant of this size takes next, as the attempt that it will be.
+    pub(super) fn pick(&mut self, room: Resources) -> Option<AttemptId> {
+        let id = self.shapes.pick(room)?;
+        let stage = &mut self.stages[id as usize];
+        let waits = |index: u32| self.tasks[(stage.first + index) as usize].state == State::Waiting;
+        let again = loop {
+            match stage.again.pop() {
+                Some(index) if !waits(index) => {}
+                found => break found,
+            }
+        };
+        let index = again.unwrap_or_else(|| {
+            while !waits(stage.next) {
+                stage.next += 1;
+            }
+            stage.next += 1;
+            stage.next - 1
+        });
+        let number = self.tasks[(stage.first + index) as usize].last + 1;
+        Some(AttemptId { task: TaskId { stage: StageId(id), index }, number })
+    }
+
+    /// An attempt was given to a grant.
+    pub(super) fn started(&mut self, attempt: AttemptId) {
+        let Some(place) = self.place(attempt.task) else { return };
+        let id = attempt.task.stage.0;
+        let (stage, task) = (&mut self.stages[id as usize], &mut self.tasks[place]);
+        if stage.phase == Phase::Running && stage.verdict.is_none() {
+            match task.state {
+                State::Waiting => {
+                    stage.waiting -= 1;
+                    self.shapes.wait(stage.shape, id, (0, 1), stage.waiting);
+                }
+                State::Resting => {
+                    stage.resting -= 1;
+                    self.shapes.expect(stage.shape, 0, 1);
+                }
+                _ => return,
+            }
+        }
+        stage.live += 1;
+        task.last = attempt.number;
+        task.state = State::Live;
+    }
+
+    /// Its container runs.
+    pub(super) fn runs(&mut self, attempt: AttemptId) {
+        if let Some(place) = self.place(attempt.task) {
+            self.tasks[place].state = State::Runs;
+        }
+    }
+
+    /// What follows the end of a live attempt.
+    pub(super) fn next(&self, attempt: AttemptId, exit: &Exit) -> Next {
+        let Some((stage, task)) = self.stage(attempt.task.stage).zip(self.task(attempt.task)) else {
+            return Next::Over(StageEnd::Stopped);
+        };
+        match exit.cause {
+            Some(Cause::Stopped) if stage.verdict.is_some() => Next::Over(StageEnd::Stopped),
+            Some(cause) if stage.verdict.is_some() => Next::Over(retry::end_of(cause)),
+            _ => retry::after(exit, &stage.rules, task.tries),
+        }
+    }
+
+    /// A live attempt ended.
+    pub(super) fn ended(&mut self, attempt: AttemptId, exit: &Exit, again: bool) {
+        let next = self.next(attempt, exit);
+        let Some(place) = self.place(attempt.task) else { return };
+        let id = attempt.task.stage;
+        let (stage, task) = (&mut self.stages[id.0 as usize], &mut self.tasks[place]);
+        stage.live -= 1;
+        task.code = i16::try_from(exit.shell_code()).unwrap_or(i16::MAX);
+        task.ended = true;
+        self.touched.push(id.0);
+        match next {
+            Next::Done => {
+                task.state = State::Succeeded;
+                stage.succeeded += 1;
+                if let Some(result) = &exit.result {
+                    self.results.insert(attempt.task, result.as_str().into());
+                }
+            }
+            // Its stage is not open (the run was reopened meanwhile): it waits for that.
+            _ if stage.phase != Phase::Running => task.state = State::Waiting,
+            Next::Again { pause, tries } if again => {
+                task.state = State::Resting;
+                task.tries = tries;
+                stage.resting += 1;
+                self.shapes.expect(stage.shape, 1, 0);
+                self.fresh.push(Rest { due: exit.ended.after(pause), before: attempt, pause });
+            }
+            // The record decides; rules of another version may have decided otherwise.
+            Next::Again { .. } | Next::Over(_) => {
+                task.state = State::Over;
+                let end = exit.cause.map_or(StageEnd::Failed, retry::end_of);
+                let end = if let Next::Over(end) = next { end } else { end };
+                let why = self.sentence(attempt, exit);
+                self.condemn(id, Verdict { end, why });
+            }
+        }
+    }
+
+    fn sentence(&self, attempt: AttemptId, exit: &Exit) -> String {
+        let what = retry::sentence(exit);
+        let only = self.stage(attempt.task.stage).is_some_and(|stage| stage.tasks == 1);
+        if only { what } else { format!("task {}: {what}", attempt.task.index) }
+    }
+
+    /// Ends the pauses that are over.
+    pub(super) fn wake_up(&mut self, now: Millis) {
+        for rest in std::mem::take(&mut self.fresh) {
+            // A clock that jumped must not make the pause longer.
+            let due = rest.due.min(now.after(rest.pause));
+            if self.rests_still(&rest) {
+                self.rests.push(Reverse(Rest { due, ..rest }));
+            }
+        }
+        while let Some(&Reverse(rest)) = self.rests.peek()
+            && rest.due <= now
+        {
+            self.rests.pop();
+            if self.rests_still(&rest) {
+                self.wait_again(rest.before.task);
+            }
+        }
+    }
+
+    fn rests_still(&self, rest: &Rest) -> bool {
+        let open = self
+            .stage(rest.before.task.stage)
+            .is_some_and(|stage| stage.phase == Phase::Running && stage.verdict.is_none());
+        open && self
+            .task(rest.before.task)
+            .is_some_and(|task| task.state == State::Resting && task.last == rest.before.number)
+    }
+
+    fn wait_again(&mut self, id: TaskId) {
+        let Some(place) = self.place(id) else { return };
+        let stage = &mut self.stages[id.stage.0 as usize];
+        self.tasks[place].state = State::Waiting;
+        stage.resting -= 1;
+        stage.waiting += 1;
+        if id.index < stage.next {
+            stage.again.push(id.index);
+        }
+        self.shapes.expect(stage.shape, 0, 1);
+        self.shapes.wait(stage.shape, id.stage.0, (1, 0), stage.waiting);
+    }
+
+    /// After a recovery everything is to be looked at once.
+    pub(super) fn look_at_all(&mut self) {
+        self.touched = (0u32..).take(self.stages.len()).collect();
+        self.ask_anew();
+    }
+
+    /// The asks for all that waits are to be looked at.
+    pub(super) fn ask_anew(&mut self) {
+        let active: Vec<u32> = self.shapes.active().collect();
+        self.shapes.changed.extend(active);
+    }
+
+    /// When the next pause ends.
+    pub(super) fn wake(&self) -> Option<Millis> {
+        self.rests.peek().map(|Reverse(rest)| rest.due)
+    }
+
+    /// The pauses that count, in no order.
+    pub(super) fn rests(&self) -> impl Iterator<Item = Rest> + '_ {
+        self.rests.iter().map(|Reverse(rest)| *rest).filter(|rest| self.rests_still(rest))
+    }
+
+    /// How a stage ended, where it has and nobody was told yet. It is told once.
+    pub(super) fn settle(&mut self, id: StageId) -> Option<Verdict> {
+        let stage = self.stages.get_mut(id.0 as usize).filter(|stage| stage.phase == Phase::Running)?;
+        let told = if stage.succeeded == stage.tasks {
+            Verdict { end: StageEnd::Succeeded, why: String::new() }
+        } else {
+            stage.verdict.as_deref().filter(|_| stage.live == 0)?.clone()
+        };
+        self.close(id, told.end);
+        Some(told)
+    }
+}
+
+/// Gives a stage its place in the array of all tasks; what was known of them moves along.
+fn allot(stage: &mut Stage, tasks: &mut Vec<Task>, count: u32) {
+    let (from, kept) = (stage.first as usize, stage.tasks.min(count) as usize);
+    stage.first = u32::try_from(tasks.len()).expect("a sub-DAG has less than 2^32 tasks");
+    stage.tasks = count;
+    tasks.extend_from_within(from..from + kept);
+    let tries = Tries::default();
+    let new = Task { last: 0, code: 0, ended: false, state: State::Waiting, tries };
+    tasks.resize(stage.first as usize + count as usize, new);
+}
