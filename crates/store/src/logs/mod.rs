@@ -1,1 +1,13 @@
-//! tbd
+//! The output of a whole run: all archives of its `logs` directory, merged by time, as pieces or as lines, from the
+//! start or the last lines of it, once or for as long as it grows.
+
+mod lines;
+mod run_logs;
+mod select;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+pub use lines::{LONGEST_LINE, Line, LineEnd, LineItem, Lines};
+pub use run_logs::RunLogs;
+pub use select::Select;

@@ -1,0 +1,140 @@
+//! Reading an archive, closed or growing.
+
+use bytes::Bytes;
+
+use super::catalog::{Catalog, FrameKind, FrameRef, Summary};
+use super::frame::{Body, HEAD, Head};
+use super::item::{Gap, LogItem, Source};
+use super::writer::Dropped;
+use crate::{Reader, Store, StoreError};
+
+/// Bytes that are read at once, where frames are smaller.
+const AHEAD: usize = 256 << 10;
+
+/// A reader of one archive, frame by frame.
+#[derive(Debug)]
+pub struct ArchiveReader {
+    store: Store,
+    name: String,
+    file: Option<Reader>,
+    catalog: Catalog,
+    window: (u64, Bytes),
+}
+
+impl ArchiveReader {
+    /// Opens an archive and finds its frames.
+    pub async fn open(store: &Store, name: &str) -> Result<Self, StoreError> {
+        let file = store.open(name).await?;
+        let catalog = Catalog::load(&file).await?;
+        Ok(Self { store: store.clone(), name: name.to_owned(), file: Some(file), catalog, window: (0, Bytes::new()) })
+    }
+
+    /// Looks for frames that came since; `true` when there are some.
+    pub async fn refresh(&mut self) -> Result<bool, StoreError> {
+        let file = self.file().await?;
+        let size = file.size().await?;
+        if size <= self.catalog.end {
+            return Ok(false);
+        }
+        let before = self.catalog.frames().len();
+        self.catalog.scan(&file, size).await?;
+        Ok(self.catalog.frames().len() > before)
+    }
+
+    /// How many pieces are known.
+    #[must_use]
+    pub fn pieces(&self) -> usize {
+        self.catalog.frames().len()
+    }
+
+    /// Whose output is in it, and how much.
+    #[must_use]
+    pub fn summaries(&self) -> Vec<Summary> {
+        self.catalog.summaries()
+    }
+
+    /// Whether it was closed, so that most likely nothing more will come.
+    #[must_use]
+    pub const fn closed(&self) -> bool {
+        self.catalog.closed
+    }
+
+    /// Bytes behind the last whole frame: a write under way, or one that a crash cut.
+    #[must_use]
+    pub const fn torn(&self) -> u64 {
+        self.catalog.torn
+    }
+
+    /// Bytes of whole frames.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.catalog.end
+    }
+
+    /// The `n`th piece; nothing behind the last one.
+    pub async fn piece(&mut self, n: usize) -> Result<Option<LogItem>, StoreError> {
+        let Some(frame) = self.catalog.frames().get(n).copied() else { return Ok(None) };
+        let source = self.catalog.source(&frame);
+        let (Some(source), false) = (source, frame.kind == FrameKind::Damage) else {
+            return Ok(Some(damaged(&frame, None)));
+        };
+        let bytes = self.bytes_of(&frame).await?;
+        Ok(Some(understand(&frame, source, &bytes).unwrap_or_else(|| damaged(&frame, Some(source)))))
+    }
+
+    pub(crate) fn frames(&self) -> &[FrameRef] {
+        self.catalog.frames()
+    }
+
+    pub(crate) fn source(&self, frame: &FrameRef) -> Option<Source> {
+        self.catalog.source(frame)
+    }
+
+    /// Gives descriptor and memory back; the next read opens the file again.
+    pub(crate) fn rest(&mut self) {
+        self.file = None;
+        self.window = (0, Bytes::new());
+    }
+
+    async fn file(&mut self) -> Result<Reader, StoreError> {
+        match &self.file {
+            Some(file) => Ok(file.clone()),
+            None => Ok(self.file.insert(self.store.open(&self.name).await?).clone()),
+        }
+    }
+
+    /// Head and payload.
+    async fn bytes_of(&mut self, frame: &FrameRef) -> Result<Bytes, StoreError> {
+        let want = HEAD + frame.len as usize;
+        let (start, window) = &self.window;
+        let skip = frame.offset.checked_sub(*start).and_then(|skip| usize::try_from(skip).ok());
+        if let Some(skip) = skip.filter(|skip| skip + want <= window.len()) {
+            return Ok(window.slice(skip..skip + want));
+        }
+        let window = self.file().await?.read_at(frame.offset, want.max(AHEAD)).await?;
+        self.window = (frame.offset, window.clone());
+        Ok(window.slice(..want.min(window.len())))
+    }
+}
+
+/// The piece that `bytes` are, unless something in them is not what was written.
+fn understand(frame: &FrameRef, source: Source, bytes: &Bytes) -> Option<LogItem> {
+    let head = Head::decode(bytes, frame.offset).filter(|head| head.len == frame.len)?;
+    let payload = bytes.slice(HEAD..);
+    if payload.len() != frame.len as usize || crc32c::crc32c(&payload) != head.sum {
+        return None;
+    }
+    match head.body {
+        Body::Data(_) => Some(LogItem::Chunk { source, at: frame.at, pos: frame.pos, bytes: payload }),
+        Body::Gap(_) => {
+            let Dropped { bytes, why } = serde_json::from_slice(&payload).ok()?;
+            Some(LogItem::Gap(Gap { source: Some(source), at: frame.at, bytes, why, offset: frame.offset }))
+        }
+        Body::Index => None,
+    }
+}
+
+fn damaged(frame: &FrameRef, source: Option<Source>) -> LogItem {
+    let why = format!("the archive is damaged at byte {}", frame.offset);
+    LogItem::Gap(Gap { source, at: frame.at, bytes: u64::from(frame.len), why, offset: frame.offset })
+}

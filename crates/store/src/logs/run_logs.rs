@@ -1,0 +1,203 @@
+//! Reading all archives of a run as one.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use dybox_model::Millis;
+use tokio::time::Instant;
+
+use super::Select;
+use crate::archive::{ArchiveReader, FrameRef, LogItem, Source, Summary};
+use crate::{Store, StoreError};
+
+/// Archives that are kept open at once: a run may have more than a process may open files.
+const OPEN_AT_ONCE: usize = 32;
+
+/// Between two looks for more, while following.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A reader of a run's whole output.
+///
+/// Pieces of one archive come in its order, which is the order of each output; several archives are merged by time.
+#[derive(Debug)]
+pub struct RunLogs {
+    store: Store,
+    dir: String,
+    select: Select,
+    pub(super) archives: Vec<Cursor>,
+    names: BTreeMap<String, usize>,
+    /// The next wanted frame of each archive that has one.
+    ready: BinaryHeap<Reverse<(Millis, usize)>>,
+    /// Archives with open files, the longest unused first.
+    open: VecDeque<usize>,
+    /// Where output starts that is shown from its last lines only.
+    pub(super) from: BTreeMap<Source, u64>,
+}
+
+/// One archive and how far it has been read.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    pub(super) reader: ArchiveReader,
+    pub(super) next: usize,
+}
+
+impl RunLogs {
+    /// Opens what is in the directory `dir` ([`RunDir::logs`](crate::layout::RunDir::logs)) now.
+    pub async fn open(store: &Store, dir: &str, select: Select) -> Result<Self, StoreError> {
+        let mut logs = Self {
+            store: store.clone(),
+            dir: dir.to_owned(),
+            select,
+            archives: Vec::new(),
+            names: BTreeMap::new(),
+            ready: BinaryHeap::new(),
+            open: VecDeque::new(),
+            from: BTreeMap::new(),
+        };
+        logs.refresh().await?;
+        Ok(logs)
+    }
+
+    /// Whose output there is, and how much: of what was selected, over all archives.
+    #[must_use]
+    pub fn summaries(&self) -> Vec<Summary> {
+        let mut all: BTreeMap<Source, Summary> = BTreeMap::new();
+        let wanted = |summary: &Summary| self.select.takes(summary.source);
+        for summary in self.archives.iter().flat_map(|cursor| cursor.reader.summaries()).filter(wanted) {
+            let known = all.entry(summary.source).or_insert(Summary { bytes: 0, lines: 0, ..summary });
+            known.bytes += summary.bytes;
+            known.lines += summary.lines;
+            known.first = known.first.min(summary.first);
+            known.last = known.last.max(summary.last);
+        }
+        all.into_values().collect()
+    }
+
+    /// The next piece of what was there at the last look; nothing at its end.
+    pub async fn next(&mut self) -> Result<Option<LogItem>, StoreError> {
+        while let Some(&Reverse((_, archive))) = self.ready.peek() {
+            self.use_file(archive);
+            let cursor = &mut self.archives[archive];
+            let item = cursor.reader.piece(cursor.next).await?;
+            // Only now: a caller may drop this future while it reads.
+            cursor.next += 1;
+            self.ready.pop();
+            self.queue(archive);
+            if let Some(item) = item.and_then(|item| self.trim(item)) {
+                return Ok(Some(item));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next piece, waiting for one up to `timeout` where there is none; nothing when none came.
+    ///
+    /// Dropping the future loses nothing: a piece that was not given out is given out next time.
+    pub async fn next_within(&mut self, timeout: Duration) -> Result<Option<LogItem>, StoreError> {
+        let end = Instant::now() + timeout;
+        loop {
+            if let Some(item) = self.next().await? {
+                return Ok(Some(item));
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if self.refresh().await? {
+                continue;
+            }
+            if left.is_zero() {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_EVERY.min(left)).await;
+        }
+    }
+
+    /// Looks for new archives and for more in the known ones; `true` when there is more.
+    pub async fn refresh(&mut self) -> Result<bool, StoreError> {
+        let mut more = false;
+        for entry in self.store.list(&self.dir).await? {
+            if entry.is_dir || !entry.name.ends_with(".log") {
+                continue;
+            }
+            let archive = match self.names.get(&entry.name) {
+                Some(&archive) if self.archives[archive].reader.end() >= entry.len => continue,
+                Some(&archive) => {
+                    self.use_file(archive);
+                    if !self.archives[archive].reader.refresh().await? {
+                        continue;
+                    }
+                    archive
+                }
+                None => {
+                    let reader = ArchiveReader::open(&self.store, &format!("{}/{}", self.dir, entry.name)).await?;
+                    self.archives.push(Cursor { reader, next: 0 });
+                    let archive = self.archives.len() - 1;
+                    self.names.insert(entry.name, archive);
+                    self.use_file(archive);
+                    archive
+                }
+            };
+            more |= self.queue_new(archive);
+        }
+        Ok(more)
+    }
+
+    /// Whether a frame is of the selected output. Damage without an owner may be: it is shown.
+    pub(super) fn wants(&self, reader: &ArchiveReader, frame: &FrameRef) -> bool {
+        reader.source(frame).is_none_or(|source| self.select.takes(source)) && self.select.takes_time(frame.at)
+    }
+
+    /// Starts the merge anew from where the cursors stand.
+    pub(super) fn requeue(&mut self) {
+        self.ready.clear();
+        for archive in 0..self.archives.len() {
+            self.queue(archive);
+        }
+    }
+
+    /// Queues an archive that may be queued already.
+    fn queue_new(&mut self, archive: usize) -> bool {
+        let queued = self.ready.iter().any(|Reverse((_, there))| *there == archive);
+        queued || self.queue(archive)
+    }
+
+    /// Moves an archive's cursor to its next wanted frame and queues it there.
+    fn queue(&mut self, archive: usize) -> bool {
+        let cursor = &self.archives[archive];
+        let frames = cursor.reader.frames();
+        let wanted = (cursor.next..frames.len()).find(|&at| self.wants(&cursor.reader, &frames[at]));
+        let at = wanted.map(|next| frames[next].at);
+        let next = wanted.unwrap_or(frames.len());
+        self.archives[archive].next = next;
+        if let Some(at) = at {
+            self.ready.push(Reverse((at, archive)));
+        }
+        at.is_some()
+    }
+
+    /// Notes that an archive's file is used, and closes the one that was not for longest.
+    fn use_file(&mut self, archive: usize) {
+        if self.open.back() == Some(&archive) {
+            return;
+        }
+        self.open.retain(|&other| other != archive);
+        self.open.push_back(archive);
+        if self.open.len() > OPEN_AT_ONCE
+            && let Some(oldest) = self.open.pop_front()
+        {
+            self.archives[oldest].reader.rest();
+        }
+    }
+
+    /// Cuts off what lies before the last lines.
+    fn trim(&self, item: LogItem) -> Option<LogItem> {
+        let Some(&from) = item.source().and_then(|source| self.from.get(&source)) else { return Some(item) };
+        match item {
+            LogItem::Chunk { source, at, pos, bytes } => {
+                let skip = usize::try_from(from.saturating_sub(pos)).unwrap_or(usize::MAX);
+                let rest = (skip < bytes.len()).then(|| bytes.slice(skip..))?;
+                Some(LogItem::Chunk { source, at, pos: pos + skip as u64, bytes: rest })
+            }
+            LogItem::Gap(gap) => Some(LogItem::Gap(gap)),
+        }
+    }
+}
