@@ -1,0 +1,354 @@
+//! The life of one container: start the payload, look after it, end it, tell how it ended.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::attach::{self, Client, Word};
+use crate::counters::Counters;
+use crate::lease::{LOOK_MS, Lease, boot_ms, wall_ms};
+use crate::signals::{self, Came, PASSED_ON};
+use crate::spec::Spec;
+use crate::start;
+use crate::streams::{self, Streams};
+use crate::verdict::{By, Failure, Status, Verdict};
+
+/// How long init waits for a client before it starts the payload without.
+const CLIENT_MS: u64 = 10_000;
+/// How long output may still come once everything in the container was killed.
+const DRAIN_MS: u64 = 2_000;
+/// How long a client may take to read the last output.
+const LAST_WORDS_MS: u64 = 10_000;
+
+/// An end that init brings about.
+struct Ending {
+    by: By,
+    kill_at: u64,
+    killed: bool,
+}
+
+/// Everything that init looks after.
+struct Life {
+    root: PathBuf,
+    spec: Spec,
+    signals: SignalFd,
+    lease: Lease,
+    streams: Streams,
+    client: Option<Client>,
+    payload: Option<Pid>,
+    ending: Option<Ending>,
+    status: Option<Status>,
+    /// The payload is gone, and only its last output is awaited.
+    finishing: bool,
+}
+
+/// Lives until the payload's end and returns what is to be told. `root` is `/` but in tests.
+pub(crate) fn live(root: &Path) -> Verdict {
+    let started = begin(root);
+    match started {
+        Ok((mut life, started_ms)) => {
+            while life.status.is_none() {
+                life.turn();
+            }
+            let ended_ms = wall_ms();
+            life.finish();
+            life.verdict(started_ms, ended_ms)
+        }
+        Err(failure) => Verdict {
+            status: Err(failure),
+            by: By::NotStarted,
+            started_ms: None,
+            ended_ms: wall_ms(),
+            counters: Counters::read(root),
+            dropped: 0,
+        },
+    }
+}
+
+/// Waits for a signal or the end of the lease, as the sandbox does; returns the exit code.
+pub(crate) fn pause(root: &Path) -> i32 {
+    let Ok(signals) = signals::open() else { return 125 };
+    let spec = std::fs::read_to_string(root.join(".dybox/in/spec")).ok().and_then(|text| Spec::parse(&text).ok());
+    let spec = spec.unwrap_or_else(Spec::idle);
+    let mut lease = Lease::new(root.join(".dybox/in/lease"), spec.lease_ttl_ms, boot_ms());
+    loop {
+        let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        // Whatever poll says, the lease is looked at.
+        let _ = poll(&mut fds, LOOK_MS as u16);
+        if signals::take(&signals).iter().any(|came| matches!(came.signal, Signal::SIGTERM | Signal::SIGPWR)) {
+            return 0;
+        }
+        if lease.over(boot_ms()) {
+            return 124;
+        }
+        while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
+    }
+}
+
+fn begin(root: &Path) -> Result<(Life, Option<u64>), Failure> {
+    let home = root.join(".dybox");
+    let text = std::fs::read_to_string(home.join("in/spec")).map_err(|error| Failure::own(format!("spec: {error}")))?;
+    let spec = Spec::parse(&text).map_err(Failure::own)?;
+    let word = spec.argv.first().ok_or_else(|| Failure::own("the spec names no command"))?.clone();
+    let signals = signals::open().map_err(|errno| Failure::own(format!("signals: {}", errno.desc())))?;
+    let lease = Lease::new(home.join("in/lease"), spec.lease_ttl_ms, boot_ms());
+    let (streams, ends) =
+        Streams::open(spec.attach, &home).map_err(|error| Failure::own(format!("streams: {error}")))?;
+    let root = root.to_owned();
+    let (client, payload, ending, status) = (None, None, None, None);
+    let mut life = Life { root, spec, signals, lease, streams, client, payload, ending, status, finishing: false };
+    if life.spec.attach.is_some() {
+        life.await_client(&home)?;
+    }
+    if life.ending.is_some() {
+        // Stopped before it started.
+        life.status = Some(Status::Signal(Signal::SIGTERM as i32));
+        return Ok((life, None));
+    }
+    let program = crate::find::find(&word, std::env::var_os("PATH").as_deref())?;
+    life.payload = Some(start::start(&program, &life.spec.argv, &ends)?);
+    if std::process::id() == 1 {
+        streams::lend(&ends);
+    }
+    Ok((life, Some(wall_ms())))
+}
+
+impl Life {
+    /// Waits until a client has connected or the patience for it is over.
+    fn await_client(&mut self, home: &Path) -> Result<(), Failure> {
+        let listener = attach::listen(&home.join("out")).map_err(|error| Failure::own(format!("attach: {error}")))?;
+        let until = boot_ms() + CLIENT_MS;
+        while self.client.is_none() && self.ending.is_none() && boot_ms() < until {
+            attach::readable(listener.as_fd(), 100);
+            self.client = Client::accept(&listener);
+            self.take_signals();
+            self.watch_lease();
+        }
+        if self.client.is_none() {
+            self.lose_client();
+        }
+        Ok(())
+    }
+
+    /// One turn of the loop: wait, then look at everything.
+    fn turn(&mut self) {
+        self.wait(self.pause_ms());
+        self.take_signals();
+        self.watch_lease();
+        self.pump();
+        self.talk();
+    }
+
+    fn pause_ms(&self) -> u64 {
+        let kill_in = self.ending.as_ref().filter(|ending| !ending.killed);
+        kill_in.map_or(LOOK_MS, |ending| ending.kill_at.saturating_sub(boot_ms()).min(LOOK_MS))
+    }
+
+    /// Waits until something can be done, at most `ms`.
+    fn wait(&self, ms: u64) {
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        if !self.held() {
+            let sources = self.streams.pumps.iter().filter_map(|(_, pump)| pump.source());
+            fds.extend(sources.map(|source| PollFd::new(source.as_fd(), PollFlags::POLLIN)));
+        }
+        if let Some(client) = &self.client {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::POLLIN, self.hears());
+            flags.set(PollFlags::POLLOUT, client.waiting());
+            if !flags.is_empty() {
+                fds.push(PollFd::new(client.stream().as_fd(), flags));
+            }
+        }
+        if let Some(stdin) = self.streams.stdin.as_ref().filter(|stdin| stdin.backlog.len() > 0) {
+            fds.push(PollFd::new(stdin.to.as_fd(), PollFlags::POLLOUT));
+        }
+        // An interrupted or failed wait is a short one.
+        let _ = poll(&mut fds, u16::try_from(ms).unwrap_or(u16::MAX));
+    }
+
+    fn hears(&self) -> bool {
+        !self.streams.stdin.as_ref().is_some_and(streams::Stdin::full)
+    }
+
+    fn take_signals(&mut self) {
+        for came in signals::take(&self.signals) {
+            match came {
+                Came { signal: Signal::SIGCHLD, .. } => self.reap(),
+                Came { signal: Signal::SIGTERM, outside: true } => {
+                    self.end(By::Stop, self.spec.stop_signal, self.spec.grace_ms);
+                }
+                Came { signal: Signal::SIGPWR, outside: true } => self.end(By::Stop, Signal::SIGKILL, 0),
+                Came { signal, .. } if PASSED_ON.contains(&signal) || signal == Signal::SIGTERM => self.send(signal),
+                Came { .. } => {}
+            }
+        }
+    }
+
+    fn watch_lease(&mut self) {
+        let now = boot_ms();
+        let ended = self.ending.as_ref().is_some_and(|ending| ending.by == By::Lease);
+        if !ended && self.lease.over(now) {
+            self.end(By::Lease, Signal::SIGTERM, self.spec.lease_grace_ms);
+        }
+        if let Some(ending) = self.ending.as_mut().filter(|ending| !ending.killed && now >= ending.kill_at) {
+            ending.killed = true;
+            self.send(Signal::SIGKILL);
+        }
+    }
+
+    /// Begins to end the payload. The first reason stays; a later one can only bring the end nearer.
+    fn end(&mut self, by: By, signal: Signal, grace_ms: u64) {
+        let kill_at = boot_ms() + grace_ms;
+        let ending = self.ending.get_or_insert(Ending { by, kill_at, killed: false });
+        ending.kill_at = ending.kill_at.min(kill_at);
+        self.send(signal);
+    }
+
+    /// To all that the payload started and that did not leave its group.
+    fn send(&self, signal: Signal) {
+        if let Some(payload) = self.payload {
+            // The group may be gone already.
+            let _ = killpg(payload, signal);
+        }
+    }
+
+    /// Takes the ends of all children: the payload's and those of orphans.
+    fn reap(&mut self) {
+        loop {
+            let (pid, status) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, Status::Code(code)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Status::Signal(signal as i32)),
+                Ok(WaitStatus::StillAlive) | Err(_) => return,
+                Ok(_) => continue,
+            };
+            if Some(pid) == self.payload {
+                self.status = Some(status);
+            }
+        }
+    }
+
+    /// Whether output has to wait for a client that is behind. The last output waits for nobody.
+    fn held(&self) -> bool {
+        !self.finishing && self.client.as_ref().is_some_and(Client::slow)
+    }
+
+    fn pump(&mut self) {
+        for i in 0..self.streams.pumps.len() {
+            if self.held() {
+                return;
+            }
+            let (kind, pump) = &mut self.streams.pumps[i];
+            match &mut self.client {
+                Some(client) => pump.step(|bytes| client.show(*kind, bytes)),
+                None => pump.step(|_| {}),
+            };
+        }
+    }
+
+    fn talk(&mut self) {
+        let hears = self.hears();
+        let Some(client) = &mut self.client else { return self.feed() };
+        let alive = client.flush();
+        let words = if hears { client.hear() } else { Vec::new() };
+        for word in words {
+            self.obey(word);
+        }
+        if !alive {
+            self.lose_client();
+        }
+        self.feed();
+    }
+
+    fn obey(&mut self, word: Word) {
+        let terminal = self.streams.terminal.is_some();
+        match (word, &mut self.streams.stdin) {
+            (Word::Stdin(bytes), Some(stdin)) if !stdin.ended => stdin.backlog.push(&bytes),
+            (Word::StdinEnd, Some(stdin)) => stdin.end(terminal),
+            (Word::Window { rows, cols }, _) => {
+                if let Some(terminal) = &self.streams.terminal {
+                    attach::resize(terminal, rows, cols);
+                }
+            }
+            (Word::Signal(number), _) => {
+                if let Ok(signal) = Signal::try_from(number) {
+                    self.send(signal);
+                }
+            }
+            (Word::Gone, _) => self.lose_client(),
+            _ => {}
+        }
+    }
+
+    /// Goes on without the client; its input has ended.
+    fn lose_client(&mut self) {
+        self.client = None;
+        let terminal = self.streams.terminal.is_some();
+        if let Some(stdin) = &mut self.streams.stdin {
+            stdin.end(terminal);
+        }
+    }
+
+    /// Gives the payload what was typed.
+    fn feed(&mut self) {
+        let terminal = self.streams.terminal.is_some();
+        let Some(stdin) = &mut self.streams.stdin else { return };
+        let open = stdin.backlog.flush(&stdin.to);
+        if !open || stdin.ended && stdin.backlog.len() == 0 && !terminal {
+            self.streams.stdin = None;
+        }
+    }
+
+    /// The payload is gone: ends what it left behind and takes the last output.
+    fn finish(&mut self) {
+        self.streams.stdin = None;
+        if std::process::id() == 1 {
+            streams::unlend();
+            // Everything in the container but init.
+            let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+        } else {
+            self.send(Signal::SIGKILL);
+        }
+        self.finishing = true;
+        let until = boot_ms() + DRAIN_MS;
+        while self.streams.open_ended() && boot_ms() < until {
+            self.wait(50);
+            self.pump();
+            self.flush_client();
+            self.reap();
+        }
+        if let Some(client) = &mut self.client {
+            client.end();
+        }
+        let until = boot_ms() + LAST_WORDS_MS;
+        while self.client.as_ref().is_some_and(Client::waiting) && boot_ms() < until {
+            self.flush_client();
+            self.wait(50);
+        }
+        self.reap();
+    }
+
+    fn flush_client(&mut self) {
+        let Some(client) = &mut self.client else { return };
+        if !client.flush() || client.hear().contains(&Word::Gone) {
+            self.client = None;
+        }
+    }
+
+    fn verdict(self, started_ms: Option<u64>, ended_ms: u64) -> Verdict {
+        let mut verdict = Verdict {
+            status: self.status.map_or_else(|| Err(Failure::own("no status")), Ok),
+            by: self.ending.map_or(By::Itself, |ending| ending.by),
+            started_ms,
+            ended_ms,
+            counters: Counters::read(&self.root),
+            dropped: self.streams.dropped(),
+        };
+        verdict.blame_memory();
+        verdict
+    }
+}

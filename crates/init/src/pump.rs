@@ -1,0 +1,216 @@
+//! Moving the payload's output into its file. Never keeps the payload waiting for a disk that is full.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
+use nix::unistd::read;
+
+/// Most bytes moved in one step, so that the lease and signals get their turn.
+const STEP: usize = 1 << 20;
+/// A pipe grows when this much went through it: pipes count against the user's limit of pipe pages, and most payloads
+/// write little.
+const GROW_AFTER: u64 = 1 << 20;
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Moved,
+    Empty,
+    End,
+}
+
+/// One stream of output on its way into a file.
+pub(crate) struct Pump {
+    from: Option<OwnedFd>,
+    to: File,
+    /// Splice refuses files in append mode; init is the only writer, so it keeps the place itself.
+    offset: u64,
+    moved: u64,
+    grown: bool,
+    by_splice: bool,
+    pub(crate) dropped: u64,
+    buffer: Vec<u8>,
+}
+
+impl Pump {
+    /// `tee` says that the bytes are wanted here, too.
+    pub(crate) fn new(from: OwnedFd, file: &Path, tee: bool) -> io::Result<Self> {
+        let to = OpenOptions::new().write(true).open(file)?;
+        let offset = to.metadata()?.len();
+        nonblocking(&from)?;
+        let from = Some(from);
+        Ok(Self { from, to, offset, moved: 0, grown: false, by_splice: !tee, dropped: 0, buffer: Vec::new() })
+    }
+
+    /// The end to wait on, until the stream has ended.
+    pub(crate) const fn source(&self) -> Option<&OwnedFd> {
+        self.from.as_ref()
+    }
+
+    /// Moves what is there; shows it to `tee` where bytes are wanted.
+    pub(crate) fn step(&mut self, tee: impl FnOnce(&[u8])) -> Step {
+        let step = if self.by_splice { self.splice() } else { self.copy(tee) };
+        if step == Step::End {
+            self.from = None;
+        }
+        if !self.grown && self.moved >= GROW_AFTER {
+            self.grown = true;
+            if let Some(from) = &self.from {
+                // Refused where the user has too many large pipes: then it stays as it is.
+                let _ = fcntl(from, FcntlArg::F_SETPIPE_SZ(1 << 20));
+            }
+        }
+        step
+    }
+
+    fn splice(&mut self) -> Step {
+        let Some(from) = &self.from else { return Step::End };
+        let mut at = i64::try_from(self.offset).unwrap_or(i64::MAX);
+        let flags = SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK;
+        match splice(from, None, &self.to, Some(&mut at), STEP, flags) {
+            Ok(0) => Step::End,
+            Ok(len) => {
+                self.offset += len as u64;
+                self.moved += len as u64;
+                Step::Moved
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Step::Empty,
+            Err(Errno::EINVAL) => {
+                // This file system can't.
+                self.by_splice = false;
+                Step::Moved
+            }
+            Err(_) => self.copy(|_| {}),
+        }
+    }
+
+    /// Reads and writes. What the disk does not take is dropped and counted.
+    fn copy(&mut self, tee: impl FnOnce(&[u8])) -> Step {
+        let Some(from) = &self.from else { return Step::End };
+        self.buffer.resize(64 << 10, 0);
+        match read(from, &mut self.buffer) {
+            // A terminal says EIO when nobody holds its other end any more.
+            Ok(0) | Err(Errno::EIO) => Step::End,
+            Err(Errno::EAGAIN | Errno::EINTR) => Step::Empty,
+            Err(_) => Step::End,
+            Ok(len) => {
+                self.moved += len as u64;
+                let mut rest = &self.buffer[..len];
+                while !rest.is_empty() {
+                    match self.to.write_at(rest, self.offset) {
+                        Ok(done) if done > 0 => {
+                            self.offset += done as u64;
+                            rest = &rest[done..];
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        _ => {
+                            self.dropped += rest.len() as u64;
+                            break;
+                        }
+                    }
+                }
+                tee(&self.buffer[..len]);
+                Step::Moved
+            }
+        }
+    }
+}
+
+/// Makes reads and writes return instead of waiting.
+pub(crate) fn nonblocking(fd: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// Bytes that wait for a reader who may be slow.
+#[derive(Default)]
+pub(crate) struct Backlog {
+    bytes: Vec<u8>,
+    done: usize,
+}
+
+impl Backlog {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len() - self.done
+    }
+
+    /// Hands over as much as `to` takes now. False where `to` is gone.
+    pub(crate) fn flush(&mut self, mut to: impl Write) -> bool {
+        while self.len() > 0 {
+            match to.write(&self.bytes[self.done..]) {
+                Ok(0) => return false,
+                Ok(len) => self.done += len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        self.bytes.clear();
+        self.done = 0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::unistd::pipe2;
+
+    fn drain(pump: &mut Pump) -> Vec<u8> {
+        let mut seen = Vec::new();
+        while !matches!(pump.step(|bytes| seen.extend_from_slice(bytes)), Step::End | Step::Empty) {}
+        seen
+    }
+
+    #[test]
+    fn bytes_arrive_by_splice_and_by_copy() {
+        for tee in [false, true] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let (from, to) = pipe2(OFlag::O_CLOEXEC).unwrap();
+            let mut pump = Pump::new(from, file.path(), tee).unwrap();
+            let mut to = File::from(to);
+            to.write_all(b"a\0b\xff").unwrap();
+            let seen = drain(&mut pump);
+            to.write_all(b"no newline").unwrap();
+            drop(to);
+            drain(&mut pump);
+            assert_eq!(std::fs::read(file.path()).unwrap(), b"a\0b\xffno newline");
+            assert_eq!(seen.len(), if tee { 4 } else { 0 });
+            assert!(pump.source().is_none());
+        }
+    }
+
+    #[test]
+    fn a_full_disk_drops_and_counts_and_never_blocks() {
+        let (from, to) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let mut pump = Pump::new(from, Path::new("/dev/full"), false).unwrap();
+        let mut to = File::from(to);
+        for _ in 0..100 {
+            to.write_all(&[7; 4096]).unwrap();
+            drain(&mut pump);
+        }
+        assert_eq!(pump.dropped, 409_600);
+    }
+
+    #[test]
+    fn a_backlog_keeps_what_the_reader_does_not_take() {
+        let (mut one, two) = std::os::unix::net::UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        let mut backlog = Backlog::default();
+        backlog.push(&vec![1; 4 << 20]);
+        assert!(backlog.flush(&mut one));
+        assert!(backlog.len() > 0);
+        drop(two);
+        assert!(!backlog.flush(&mut one));
+    }
+}
