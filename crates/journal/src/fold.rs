@@ -83,6 +83,10 @@ impl Run {
             self.strays += 1;
             return;
         }
+        // A task has one live attempt at most: an older one is over, whoever failed to say so.
+        if let Some((older, _)) = self.live_of(attempt.task) {
+            self.live.remove(&older);
+        }
         let (container, used) = Default::default();
         self.live.insert(attempt, Live { grant, given: at, runs: None, container, used, memory: 0 });
     }

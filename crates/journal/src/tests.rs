@@ -1,1 +1,305 @@
+use dybox_model::*;
+use proptest::prelude::*;
 
+use crate::*;
+
+fn attempt(stage: u32, index: u32, number: u32) -> AttemptId {
+    AttemptId { task: TaskId { stage: StageId(stage), index }, number }
+}
+
+fn grant() -> GrantId {
+    GrantId::compose(SubDagId(0), 1, 1)
+}
+
+fn outline(id: u32, tasks: u32) -> StageOutline {
+    let (name, image) = (format!("stage{id}"), "busybox".to_owned());
+    StageOutline { id: StageId(id), name, image, ask: Resources::default(), tasks, needs: Vec::new() }
+}
+
+fn submitted(stages: Vec<StageOutline>) -> Fact {
+    let run = "01jd0000000000000000000001".parse().unwrap();
+    Fact::Submitted { run, job: "nightly".to_owned(), subdag: SubDagId(0), at: Millis(1), stages }
+}
+
+fn good(at: u64) -> Exit {
+    let used = Peak { cpu_ms: 5, memory: at };
+    Exit { code: Some(0), cause: None, by: EndedBy::Itself, used, ..Exit::not_started(Cause::Oom, "", Millis(at)) }
+}
+
+fn bad(cause: Cause, at: u64) -> Exit {
+    Exit { code: Some(3), ..Exit::not_started(cause, "it broke", Millis(at)) }
+}
+
+fn started(stage: u32, tasks: u32) -> Fact {
+    Fact::StageStarted { stage: StageId(stage), tasks, at: Millis(2) }
+}
+
+fn given(attempt: AttemptId) -> Fact {
+    Fact::AttemptStarted { attempt, grant: grant(), at: Millis(3) }
+}
+
+fn runs(attempt: AttemptId) -> Fact {
+    Fact::AttemptRuns { attempt, container: "c0ffee".to_owned(), at: Millis(4) }
+}
+
+fn ended(attempt: AttemptId, exit: Exit, again: bool) -> Fact {
+    Fact::AttemptEnded { attempt, exit, again }
+}
+
+fn end(end: StageEnd) -> Fact {
+    Fact::Ended { end, why: end.to_string(), at: Millis(99) }
+}
+
+/// A small life: two tasks, one retry, one failure.
+fn life() -> Vec<Fact> {
+    vec![
+        submitted(vec![outline(0, 2), outline(1, 3)]),
+        Fact::Opened { epoch: 1, at: Millis(2), pid: 7 },
+        started(0, 2),
+        Fact::GrantGot { grant: grant(), size: Resources::default(), at: Millis(2) },
+        given(attempt(0, 0, 1)),
+        runs(attempt(0, 0, 1)),
+        given(attempt(0, 1, 1)),
+        ended(attempt(0, 0, 1), good(10), false),
+        ended(attempt(0, 1, 1), bad(Cause::ProxyLost, 11), true),
+        given(attempt(0, 1, 2)),
+        runs(attempt(0, 1, 2)),
+        ended(attempt(0, 1, 2), bad(Cause::ExitCode, 12), false),
+        Fact::StageEnded { stage: StageId(0), end: StageEnd::Failed, why: "task 1 failed".to_owned(), at: Millis(13) },
+        end(StageEnd::Failed),
+    ]
+}
+
+fn bytes_of(facts: &[Fact]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    facts.iter().for_each(|fact| encode_into(fact, &mut bytes));
+    bytes
+}
+
+#[test]
+fn a_life_adds_up() {
+    let run = fold(life());
+    let stage = run.stage(StageId(0)).unwrap();
+    assert_eq!(stage.state, StageState::Ended(StageEnd::Failed));
+    assert_eq!(stage.counts, Counts { succeeded: 1, failed: 1, ..Counts::default() });
+    assert_eq!((stage.tries, stage.failures), (3, 2));
+    assert_eq!(stage.first_failure().map(|failure| failure.attempt), Some(attempt(0, 1, 1)));
+    assert_eq!(stage.final_failure().map(|failure| failure.attempt), Some(attempt(0, 1, 2)));
+    assert_eq!(stage.wall(Millis(50)), Some(Millis(11)));
+    assert_eq!(run.stage(StageId(1)).unwrap().counts.waiting, 3);
+    assert_eq!(run.task(attempt(0, 1, 1).task).unwrap().code, Some(3));
+    assert!(run.live.is_empty());
+    assert_eq!(run.strays, 0);
+}
+
+#[test]
+fn a_reopened_run_keeps_what_succeeded() {
+    let mut run = fold(life());
+    run.apply(&Fact::Reopened { at: Millis(100) });
+    assert_eq!((&run.end, &run.stop), (&None, &None));
+    let stage = run.stage(StageId(0)).unwrap();
+    assert_eq!(stage.state, StageState::Waiting);
+    assert_eq!(stage.counts, Counts { succeeded: 1, waiting: 1, ..Counts::default() });
+    run.apply(&started(0, 2));
+    run.apply(&given(attempt(0, 1, 3)));
+    run.apply(&ended(attempt(0, 1, 3), good(20), false));
+    assert_eq!(run.stage(StageId(0)).unwrap().counts.succeeded, 2);
+}
+
+#[test]
+fn stale_news_changes_nothing_but_the_count_of_strays() {
+    let facts = &life()[..11];
+    let mut run = fold(facts);
+    let before = run.clone();
+    for stale in [
+        runs(attempt(0, 1, 1)),
+        ended(attempt(0, 1, 1), good(9), false),
+        given(attempt(0, 1, 2)),
+        ended(attempt(9, 0, 1), good(9), false),
+        started(9, 1),
+    ] {
+        run.apply(&stale);
+    }
+    assert_eq!(run.strays, 5);
+    assert_eq!(Run { strays: 0, ..run }, before);
+}
+
+#[test]
+fn notes_colour_the_live_state() {
+    let mut run = fold(&life()[..6]);
+    run.note(&Note::Pulling { image: "a".to_owned(), have: 1, total: 2 });
+    run.note(&Note::Uses { attempt: attempt(0, 0, 1), used: Peak { cpu_ms: 7, memory: 8 }, memory: 6 });
+    run.note(&Note::Waits { stage: StageId(1), why: "no room".to_owned() });
+    assert_eq!(run.pulls["a"], Pull { have: 1, total: 2 });
+    assert_eq!(run.live_of(attempt(0, 0, 1).task).map(|(_, live)| live.memory), Some(6));
+    assert_eq!(run.stage(StageId(1)).unwrap().waits, "no room");
+    run.note(&Note::Pulled { image: "a".to_owned() });
+    assert!(run.pulls.is_empty());
+}
+
+#[test]
+fn the_whole_run_is_what_its_sub_dags_are() {
+    let mut view = RunView::new(2);
+    assert_eq!(view.state(), RunState::Submitted);
+    view.apply(SubDagId(0), &Fact::Opened { epoch: 1, at: Millis(1), pid: 1 });
+    assert_eq!(view.state(), RunState::Running);
+    view.apply(SubDagId(0), &end(StageEnd::Succeeded));
+    assert_eq!(view.state(), RunState::Running, "the second has not ended");
+    let of_second = |how| {
+        let mut view = view.clone();
+        view.apply(SubDagId(1), &end(how));
+        (view.state(), view.why().to_owned())
+    };
+    assert_eq!(of_second(StageEnd::Succeeded).0, RunState::Succeeded);
+    assert_eq!(of_second(StageEnd::Failed), (RunState::Failed, "failed".to_owned()));
+    assert_eq!(of_second(StageEnd::Stopped).0, RunState::Stopped);
+    assert_eq!(of_second(StageEnd::Lost).0, RunState::Lost);
+    view.will_never_run(SubDagId(1));
+    assert_eq!(view.state(), RunState::Succeeded);
+}
+
+#[test]
+fn facts_of_two_sub_dags_may_interleave_in_any_way() {
+    let (a, b) = (life(), life());
+    let mut apart = RunView::new(2);
+    a.iter().for_each(|fact| apart.apply(SubDagId(0), fact));
+    b.iter().for_each(|fact| apart.apply(SubDagId(1), fact));
+    let mut mixed = RunView::new(2);
+    for (a, b) in a.iter().zip(&b) {
+        mixed.apply(SubDagId(1), b);
+        mixed.apply(SubDagId(0), a);
+    }
+    assert_eq!(mixed, apart);
+}
+
+#[test]
+fn a_journal_comes_back_and_every_cut_is_torn_and_nothing_else() {
+    let facts = life();
+    let bytes = bytes_of(&facts);
+    let whole = decode(&bytes);
+    assert_eq!((whole.facts.as_slice(), whole.consumed, whole.state), (facts.as_slice(), bytes.len(), State::Clean));
+    let mut ends = vec![0];
+    facts.iter().for_each(|fact| ends.push(ends[ends.len() - 1] + encode(fact).len()));
+    for cut in 0..bytes.len() {
+        let cut_one = decode(&bytes[..cut]);
+        let records = ends.iter().filter(|&&end| end <= cut).count() - 1;
+        assert_eq!(cut_one.facts, facts[..records]);
+        assert_eq!(cut_one.consumed, ends[records]);
+        let torn = cut - ends[records];
+        assert_eq!(cut_one.state, if torn == 0 { State::Clean } else { State::Torn { bytes: torn } }, "cut at {cut}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_stops_the_reader_at_its_record() {
+    let facts = life();
+    let bytes = bytes_of(&facts);
+    let mut ends = vec![0];
+    facts.iter().for_each(|fact| ends.push(ends[ends.len() - 1] + encode(fact).len()));
+    for place in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[place] ^= 1 << bit;
+            let offset = ends[ends.iter().filter(|&&end| end <= place).count() - 1];
+            let read = decode(&flipped);
+            assert_eq!(read.consumed, offset);
+            assert_eq!(read.state, State::Broken { offset }, "bit {bit} of byte {place}");
+        }
+    }
+}
+
+#[test]
+fn room_that_was_never_filled_is_a_torn_end() {
+    let mut bytes = bytes_of(&life());
+    let whole = bytes.len();
+    bytes.extend([0; 4096]);
+    let read = decode(&bytes);
+    assert_eq!((read.consumed, read.state), (whole, State::Torn { bytes: 4096 }));
+}
+
+#[test]
+fn a_record_of_a_newer_dybox_is_said_and_not_skipped() {
+    let mut bytes = bytes_of(&life()[..1]);
+    let offset = bytes.len();
+    let json = br#"?{"fact":"teleported"}"#;
+    for version in [VERSION, 9] {
+        bytes.truncate(offset);
+        let mut body = json.to_vec();
+        body[0] = version;
+        bytes.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
+        bytes.extend(crc32c::crc32c(&body).to_le_bytes());
+        bytes.extend(body);
+        let read = decode(&bytes);
+        assert_eq!(read.facts.len(), 1);
+        assert!(matches!(read.state, State::Foreign { offset: at, version: v, .. } if at == offset && v == version));
+    }
+}
+
+fn facts() -> impl Strategy<Value = Fact> {
+    let ids = (0..5u32, any::<u32>(), any::<u32>()).prop_map(|(stage, index, number)| attempt(stage, index, number));
+    let causes = (0..CAUSES.len()).prop_map(|at| CAUSES[at].cause);
+    prop_oneof![
+        (0..5u32, any::<u32>(), any::<u64>()).prop_map(|(id, tasks, at)| Fact::StageStarted {
+            stage: StageId(id),
+            tasks,
+            at: Millis(at)
+        }),
+        (ids.clone(), any::<u64>()).prop_map(|(attempt, grant)| Fact::AttemptStarted {
+            attempt,
+            grant: GrantId(grant),
+            at: Millis(0)
+        }),
+        (ids.clone(), ".*").prop_map(|(attempt, container)| Fact::AttemptRuns { attempt, container, at: Millis(0) }),
+        (ids, prop::option::of(causes), ".*", prop::option::of(".*"), any::<bool>()).prop_map(
+            |(attempt, cause, text, result, again)| {
+                let exit = Exit { cause, result, ..Exit::not_started(Cause::Oom, text, Millis(1)) };
+                Fact::AttemptEnded { attempt, exit, again }
+            }
+        ),
+        (".*", any::<u64>()).prop_map(|(why, at)| Fact::StopAsked { why, at: Millis(at) }),
+        (".*", ".*").prop_map(|(image, id)| Fact::ImagePinned { image, id }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_facts_come_back(facts in prop::collection::vec(facts(), 0..20), cut in any::<prop::sample::Index>()) {
+        let bytes = bytes_of(&facts);
+        let read = decode(&bytes);
+        prop_assert_eq!(&read.facts, &facts);
+        prop_assert_eq!(read.state, State::Clean);
+        let cut = cut.index(bytes.len() + 1);
+        let part = decode(&bytes[..cut]);
+        prop_assert!(facts.starts_with(&part.facts));
+        prop_assert!(matches!(part.state, State::Clean | State::Torn { .. }), "cut at {}", cut);
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_fall(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let read = decode(&bytes);
+        prop_assert!(read.consumed <= bytes.len());
+    }
+
+    #[test]
+    fn counts_always_add_up(moves in prop::collection::vec((0..4u32, 1..4u32, 0..4u8), 0..60)) {
+        let mut run = fold([submitted(vec![outline(0, 4)]), started(0, 4)]);
+        for (index, number, kind) in moves {
+            let id = attempt(0, index, number);
+            run.apply(&match kind {
+                0 => given(id),
+                1 => runs(id),
+                2 => ended(id, good(1), false),
+                _ => ended(id, bad(Cause::ExitCode, 1), number < 3),
+            });
+            let stage = run.stage(StageId(0)).unwrap();
+            prop_assert_eq!(stage.counts.total(), 4);
+            for state in [TaskState::Waiting, TaskState::Starting, TaskState::Running, TaskState::Succeeded] {
+                let there = stage.tasks.iter().filter(|task| task.state == state).count();
+                prop_assert_eq!(*stage.counts.clone().of(state) as usize, there);
+            }
+            prop_assert_eq!(run.live.len() as u32, stage.counts.starting + stage.counts.running);
+        }
+    }
+}
