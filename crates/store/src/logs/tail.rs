@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::lines::{LineItem, Lines};
 use super::run_logs::RunLogs;
 use crate::StoreError;
-use crate::archive::{FrameKind, Source};
+use crate::archive::{ArchiveReader, FrameKind, Source};
 
 impl RunLogs {
     /// Goes to where the last `lines` lines of what is there begin; [`RunLogs::next`] gives them and what comes.
@@ -48,7 +48,7 @@ impl RunLogs {
             newest.extend(self.step_back(archive, &mut starts));
         }
         let (mut newlines, mut sources) = (0, BTreeSet::new());
-        // Of each source the first line may be half a line, and the last may lack its newline.
+        // The last line of each source may lack its newline.
         while newlines < lines + sources.len() || sources.is_empty() {
             let Some((_, Reverse(archive))) = newest.pop() else { break };
             let reader = &self.archives[archive].reader;
@@ -60,6 +60,9 @@ impl RunLogs {
         // Frames that were queued but not taken lie before the start.
         for (_, Reverse(archive)) in newest {
             starts[archive] += 1;
+        }
+        for (cursor, start) in self.archives.iter().zip(&mut starts) {
+            *start = to_line_starts(&cursor.reader, *start);
         }
         starts
     }
@@ -110,4 +113,26 @@ impl RunLogs {
         }
         Ok(starts)
     }
+}
+
+/// The last frame at or before `start` from which on every source that comes after `start` has a whole line.
+fn to_line_starts(reader: &ArchiveReader, start: usize) -> usize {
+    let frames = reader.frames();
+    let (mut seen, mut half) = (BTreeSet::new(), BTreeSet::new());
+    for frame in &frames[start..] {
+        if seen.insert(frame.source) && frame.pos > 0 {
+            half.insert(frame.source);
+        }
+    }
+    let mut first = start;
+    for (at, frame) in frames[..start].iter().enumerate().rev() {
+        if half.is_empty() {
+            break;
+        }
+        // The line begins behind a newline, or where the output does.
+        if (frame.lines > 0 || frame.pos == 0) && half.remove(&frame.source) {
+            first = at;
+        }
+    }
+    first
 }
