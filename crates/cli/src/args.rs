@@ -50,6 +50,10 @@ pub(crate) enum Command {
     Shell(command::shell::Args),
     Stop(command::stop::Args),
     Resume(command::resume::Args),
+    Check(command::check::Args),
+    Plan(command::plan::Args),
+    Ps(command::ps::Args),
+    Status(command::status::Args),
     Doctor(command::doctor::Args),
     Explain(command::explain::Args),
     #[command(hide = true)]

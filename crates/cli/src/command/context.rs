@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use dybox_client::Client;
 use dybox_engine::EngineConf;
 
 use crate::args::Global;
 use crate::conf::Conf;
-use crate::report::{Failure, Screen};
+use crate::report::{Failure, Screen, codes};
 
 /// The configuration and where to print; one a process.
 #[derive(Debug)]
@@ -23,6 +24,13 @@ impl Context {
         let conf = Conf::load(global)?;
         let screen = Screen::detect(Some(conf.color.value), global.debug);
         Ok(Self { conf, screen })
+    }
+
+    /// The runs of this home. Touches nothing.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let binary = std::env::current_exe()
+            .map_err(|e| Failure::coded(codes::INTERNAL, "the path of this program can't be found").source(e))?;
+        Ok(Client::new(self.home(), binary))
     }
 
     /// Which engine to use.

@@ -1,13 +1,21 @@
 //! One file a command. Each is `async fn run(context, args) -> Outcome`.
 
+pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod foreground;
+pub(crate) mod job;
+pub(crate) mod look;
 pub(crate) mod part;
+pub(crate) mod plan;
+pub(crate) mod ps;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod shell;
+pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod target;
 
 pub(crate) use context::Context;
 
@@ -61,6 +69,10 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Shell(args) => shell::run(context, args).await,
         Command::Stop(args) => stop::run(context, args).await,
         Command::Resume(args) => resume::run(context, args).await,
+        Command::Check(args) => check::run(context, &args),
+        Command::Plan(args) => plan::run(context, &args).await,
+        Command::Ps(args) => ps::run(context, &args).await,
+        Command::Status(args) => status::run(context, &args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args),
         Command::Master(_) | Command::Proxy(_) => Ok(ExitCode::Internal as u8),

@@ -29,6 +29,9 @@ macro_rules! errors {
 }
 
 errors! {
+    REFUSED "E0899" Refused "the policy refuses the job"
+        "The administrator's policy does not allow what the job file asks for."
+        "ask the administrator, or change the line";
     CONF_READ "E2001" Invalid "a configuration file can't be read"
         "It is missing where it must not be, closed to this user, or not UTF-8."
         "correct its path or its permissions";
@@ -71,9 +74,6 @@ errors! {
     RUN_DAMAGED "E2203" Unreachable "a file of the run is damaged"
         "A disk or a person changed it; DYbox only appends to it."
         "restore the run's directory from a backup, or submit the job again";
-    REFUSED "E2301" Refused "the policy refuses the job"
-        "The administrator's policy does not allow what the job file asks for."
-        "ask the administrator, or change the line";
     INTERNAL "E2901" Internal "DYbox itself failed"
         "A bug."
         "report it with the output of the same command with --debug";

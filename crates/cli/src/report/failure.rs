@@ -76,6 +76,16 @@ impl Failure {
         self.source = Some(source);
         self
     }
+
+    /// With the error that it came from, of which [`Self::what`] has the outermost text already.
+    pub(crate) fn because(mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let error = error.into();
+        if self.why.is_none() {
+            self.why = error.source().map(chain).filter(|why| !self.what.contains(why.as_str()));
+        }
+        self.source = Some(error);
+        self
+    }
 }
 
 /// The texts of an error and all its sources, outermost first, none twice.

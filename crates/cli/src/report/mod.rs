@@ -2,12 +2,16 @@
 
 mod answer;
 pub(crate) mod codes;
+mod convert;
 mod failure;
 mod near;
 mod screen;
+pub(crate) mod state;
+pub(crate) mod summary;
 pub(crate) mod time;
 
-pub(crate) use answer::{Answer, Output, table_text};
+pub(crate) use answer::{ANSWER_VERSION, Answer, Output, table_text};
 pub(crate) use failure::Failure;
 pub(crate) use near::nearest;
 pub(crate) use screen::{Paint, Screen};
+pub(crate) use time::rfc3339;

@@ -1,0 +1,63 @@
+//! `dybox check`: all problems of a job file at once.
+
+use dybox_model::ExitCode;
+use serde_json::{Value, json};
+
+use super::job::{JobArgs, budget, check, print_problems};
+use super::{Context, Outcome};
+use crate::conf::Format;
+use crate::report::{Answer, Output};
+
+/// Finds all problems of a job file at once; touches nothing
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code 3 when the file is invalid, 4 when a policy refuses it.\n\nExamples:\n  dybox check job.yaml\n  dybox check job.yaml -p day=2026-01-31\n  dybox check job.yaml -o json"
+)]
+pub(crate) struct Args {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Checks and prints.
+pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
+    let checked = check(context, &args.job, budget(context))?;
+    let format = args.output.format(&context.conf);
+    if matches!(format, Format::Table | Format::Name) {
+        print_problems(&context.screen, &checked.problems);
+    }
+    let exit = checked.exit();
+    let warnings = checked.problems.iter().filter(|problem| problem.is_warning()).count();
+    let errors = checked.problems.len() - warnings;
+    if errors > 0 && format == Format::Table {
+        context.screen.hint(&format!("{}: {errors} {}", args.job.file.display(), plural(errors, "error")));
+    } else {
+        let mut items: Vec<Value> = Vec::new();
+        for problem in &checked.problems {
+            items.push(serde_json::to_value(problem)?);
+        }
+        let text = checked.plan.as_ref().map(|plan| {
+            let tasks: u64 = plan.stages.iter().map(|stage| u64::from(stage.tasks)).sum();
+            let stages = plan.stages.len();
+            let with =
+                if warnings > 0 { format!(", {warnings} {}", plural(warnings, "warning")) } else { String::new() };
+            let (stage_word, task_word) =
+                (plural(stages, "stage"), plural(usize::try_from(tasks).unwrap_or(2), "task"));
+            format!("{}: ok, {stages} {stage_word}, {tasks} {task_word}{with}\n", args.job.file.display())
+        });
+        let answer = Answer { kind: "problems", items, text: text.unwrap_or_default(), ..Answer::default() };
+        context.screen.answer(format, &Answer { extra: verdict(exit), ..answer })?;
+    }
+    Ok(exit as u8)
+}
+
+fn verdict(exit: ExitCode) -> serde_json::Map<String, Value> {
+    [("ok".to_owned(), json!(exit == ExitCode::Ok))].into_iter().collect()
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}

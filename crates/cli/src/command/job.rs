@@ -1,0 +1,157 @@
+//! From a job file on the command line to a plan. Everything that is wrong with it is printed here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dybox_client::{Here, ReadError, read_job};
+use dybox_job::{Diagnostic, Part, Plan, Policy, Source, Submit, exit_of, render_painted};
+use dybox_model::{ExitCode, Resources, format_bytes, format_cpus};
+
+use super::Context;
+use crate::conf::{POLICY_FILE, PolicyFile};
+use crate::report::{Failure, Paint, Screen, codes};
+
+/// A job file and what a submission adds to it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct JobArgs {
+    /// The job file
+    #[arg(value_name = "JOB.yaml")]
+    pub file: PathBuf,
+    /// Value of a parameter; may be given many times
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = param, help_heading = "Job")]
+    pub params: Vec<(String, String)>,
+    /// Name of the run's job, instead of the file's `name`
+    #[arg(long, value_name = "NAME", help_heading = "Job")]
+    pub name: Option<String>,
+}
+
+fn param(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+/// A job that was read and checked.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The text of the file.
+    pub text: Vec<u8>,
+    /// The file, absolute.
+    pub path: PathBuf,
+    /// The plan, where there is no error.
+    pub plan: Option<Plan>,
+    /// All problems; warnings too.
+    pub problems: Vec<Diagnostic>,
+}
+
+impl Checked {
+    /// What a command returns that only checks.
+    pub(crate) fn exit(&self) -> ExitCode {
+        exit_of(&self.problems)
+    }
+}
+
+/// Reads, checks and plans for this machine, whose room for a run is `largest`. Prints nothing.
+pub(crate) fn check(context: &Context, args: &JobArgs, largest: Resources) -> Result<Checked, Failure> {
+    let text = read_job(&args.file).map_err(unread)?;
+    let path = std::path::absolute(&args.file)
+        .map_err(|e| Failure::new(ExitCode::Invalid, "the path of the job file can't be found").source(e))?;
+    let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let name = args.file.display().to_string();
+    let submit = Submit { params: args.params.iter().cloned().collect::<BTreeMap<_, _>>(), name: args.name.clone() };
+    let here = Here::new(Some(largest), policy(&context.conf.policy, &dir));
+    let outcome = dybox_job::check(&Source { name: &name, bytes: &text, dir: &dir }, &submit, &here);
+    let mut problems = outcome.diagnostics;
+    problems.extend(outcome.plan.iter().flat_map(|plan| refused(&context.conf.policy, plan)));
+    let plan = outcome.plan.filter(|_| problems.iter().all(Diagnostic::is_warning));
+    Ok(Checked { text, path, plan, problems })
+}
+
+/// What one run may use: the configured budget, or the machine.
+pub(crate) fn budget(context: &Context) -> Resources {
+    let machine = dybox_local::machine();
+    Resources {
+        cpu_milli: context.conf.cpus.value.unwrap_or(machine.cpu_milli),
+        memory: context.conf.memory.value.unwrap_or(machine.memory),
+    }
+}
+
+/// Prints problems to stderr.
+pub(crate) fn print_problems(screen: &Screen, problems: &[Diagnostic]) {
+    for problem in problems {
+        let text = render_painted(problem, &|part, text| screen.paint_err(paint_of(part), text));
+        screen.hint(&text);
+    }
+}
+
+const fn paint_of(part: Part) -> Paint {
+    match part {
+        Part::Error | Part::Caret => Paint::Bad,
+        Part::Warning => Paint::Warn,
+        Part::Message | Part::Word => Paint::Bold,
+        Part::Frame => Paint::Dim,
+    }
+}
+
+fn unread(error: ReadError) -> Failure {
+    let next = error.advice();
+    Failure::new(error.exit(), error.to_string()).next(next).because(error)
+}
+
+/// The administrator's rules about mounts and registries; without a policy, mounts under the job's own directory.
+fn policy(file: &PolicyFile, dir: &Path) -> Policy {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let roots = match (&file.path, &file.mount_roots) {
+        (Some(_), roots) => roots.as_deref().unwrap_or_default().iter().map(|root| real(root)).collect(),
+        (None, _) => vec![real(dir)],
+    };
+    Policy {
+        file: PathBuf::from(POLICY_FILE),
+        exists: file.path.is_some(),
+        mount_roots: roots,
+        registries: file.trusted_registries.clone(),
+    }
+}
+
+/// The administrator's rules that `job` does not know: sizes, users, digests.
+fn refused(file: &PolicyFile, plan: &Plan) -> Vec<Diagnostic> {
+    let me = nix::unistd::geteuid().as_raw();
+    plan.stages.iter().flat_map(|stage| broken_rules(file, stage, me)).collect()
+}
+
+fn broken_rules(file: &PolicyFile, stage: &dybox_job::Stage, me: u32) -> Vec<Diagnostic> {
+    let mut broken = Vec::new();
+    let mut say = |rule: &str, what: String| broken.push(refusal(file, &stage.name, rule, &what));
+    if let Some(most) = file.max_cpus.filter(|&most| stage.ask.cpu_milli > most) {
+        let (asks, most) = (format_cpus(stage.ask.cpu_milli), format_cpus(most));
+        say("max_cpus", format!("asks for {asks} cpus, and at most {most} are allowed"));
+    }
+    if let Some(most) = file.max_memory.filter(|&most| stage.ask.memory > most) {
+        let (asks, most) = (format_bytes(stage.ask.memory), format_bytes(most));
+        say("max_memory", format!("asks for {asks} of memory, and at most {most} is allowed"));
+    }
+    if file.require_digest && !stage.image.contains('@') {
+        say("require_digest", format!("names its image {:?} without a digest", stage.image));
+    }
+    if let (Some(allowed), Some(user)) = (&file.may_run_as, &stage.user) {
+        let name = user.split(':').next().unwrap_or(user);
+        if name != me.to_string() && !allowed.iter().any(|known| known == name) {
+            say("may_run_as", format!("wants to run as {user:?}, which is not allowed"));
+        }
+    }
+    broken
+}
+
+fn refusal(file: &PolicyFile, stage: &str, rule: &str, what: &str) -> Diagnostic {
+    let policy = file.path.as_deref().unwrap_or(Path::new(POLICY_FILE)).display();
+    Diagnostic {
+        code: codes::REFUSED.code,
+        severity: dybox_job::Severity::Error,
+        message: format!("stage {stage:?} {what}"),
+        place: None,
+        label: String::new(),
+        notes: vec![format!("`{rule}` in {policy} decides")],
+        help: codes::REFUSED.next.to_owned(),
+    }
+}

@@ -1,0 +1,145 @@
+//! Finding what a person points at, and reading how it stands.
+
+use dybox_client::{Client, Standing};
+use dybox_job::Plan;
+use dybox_journal::{Stage, decode};
+use dybox_model::{Fact, RunId, StageId, SubDagId};
+use dybox_store::RunInfo;
+use dybox_store::layout::RunDir;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::Context;
+use super::target::Target;
+use crate::report::{Failure, codes, nearest};
+
+/// A run with its plan and how it stands now.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    /// Who submitted what.
+    pub info: RunInfo,
+    /// The plan.
+    pub plan: Plan,
+    /// What its journals say.
+    pub standing: Standing,
+    /// The stage that was pointed at.
+    pub stage: Option<StageId>,
+    /// The task that was pointed at.
+    pub task: Option<u32>,
+}
+
+impl Looked {
+    /// What is known of a stage; nothing while its sub-DAG has not been submitted.
+    pub(crate) fn seen(&self, stage: StageId) -> Option<&Stage> {
+        self.standing.view.stage(stage).map(|(_, stage)| stage)
+    }
+
+    /// The name of a stage.
+    pub(crate) fn name(&self, stage: StageId) -> &str {
+        self.plan.stages.get(stage.0 as usize).map_or("?", |stage| &stage.name)
+    }
+
+    /// Stages to show: the one that was pointed at, or all.
+    pub(crate) fn shown(&self) -> Vec<StageId> {
+        match self.stage {
+            Some(stage) => vec![stage],
+            None => (0..u32::try_from(self.plan.stages.len()).unwrap_or(u32::MAX)).map(StageId).collect(),
+        }
+    }
+}
+
+/// How large a plan is, read without keeping it.
+#[derive(Debug, Default, Deserialize)]
+struct Size {
+    stages: Vec<IgnoredAny>,
+    subdags: Vec<IgnoredAny>,
+}
+
+/// Number of stages and of sub-DAGs of a run.
+pub(crate) async fn size(client: &Client, run: &RunId) -> Result<(u32, u32), Failure> {
+    let text = client.store().get(&RunDir::new(run).plan()).await?;
+    let size: Size = serde_json::from_slice(&text)
+        .map_err(|e| Failure::coded(codes::RUN_DAMAGED, format!("the plan of run {run} is damaged")).source(e))?;
+    let count = |list: &Vec<IgnoredAny>| u32::try_from(list.len()).unwrap_or(u32::MAX);
+    Ok((count(&size.stages), count(&size.subdags)))
+}
+
+/// Finds the run that is meant.
+pub(crate) async fn find(context: &Context, query: &str) -> Result<RunInfo, Failure> {
+    let client = context.client()?;
+    match client.find(query).await {
+        Ok(info) => Ok(info),
+        Err(dybox_client::ClientError::NotFound { .. }) => Err(not_found(&client, query).await),
+        Err(e) => Err(e.into()),
+    }
+}
+
+async fn not_found(client: &Client, query: &str) -> Failure {
+    let failure = Failure::coded(codes::NO_RUN, format!("there is no run {query:?}"));
+    let Ok(runs) = dybox_store::runs(client.store()).await else { return failure };
+    if runs.list.is_empty() {
+        return failure.next("nothing was run yet from this home: `dybox run JOB.yaml`");
+    }
+    let known = runs.list.iter().flat_map(|info| [info.job.as_str(), info.run.as_str(), info.run.short()]);
+    match nearest(query, known) {
+        Some(near) => failure.next(format!("did you mean {near:?}?")),
+        None => failure,
+    }
+}
+
+/// Finds what is meant and reads how it stands.
+pub(crate) async fn look(context: &Context, target: &Target) -> Result<Looked, Failure> {
+    let client = context.client()?;
+    let info = find(context, &target.run).await?;
+    let plan = client.plan(&info.run).await?;
+    let subdags = u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX);
+    let standing = client.standing(&info.run, subdags).await?;
+    for (subdag, damage) in &standing.damaged {
+        context.screen.warn(&format!("the journal of sub-DAG {} is {damage}: what follows it is not shown", subdag.0));
+    }
+    let mut looked = Looked { info, plan, standing, stage: None, task: None };
+    if let Some(name) = &target.stage {
+        looked.stage = Some(stage_named(&looked, name)?);
+        looked.task = target.task;
+        check_task(&looked)?;
+    }
+    Ok(looked)
+}
+
+fn stage_named(looked: &Looked, name: &str) -> Result<StageId, Failure> {
+    let names = || looked.plan.stages.iter().map(|stage| stage.name.as_str());
+    if let Some(at) = names().position(|known| known == name) {
+        return Ok(StageId(u32::try_from(at).unwrap_or(u32::MAX)));
+    }
+    let run = &looked.info.run;
+    let failure = Failure::coded(codes::NO_STAGE, format!("run {run} has no stage {name:?}"));
+    Err(match nearest(name, names()) {
+        Some(near) => failure.next(format!("did you mean {near:?}?")),
+        None if looked.plan.stages.len() <= 20 => {
+            failure.next(format!("its stages are {}", names().collect::<Vec<_>>().join(", ")))
+        }
+        None => failure.next(format!("list them with `dybox status {run}`")),
+    })
+}
+
+fn check_task(looked: &Looked) -> Result<(), Failure> {
+    let (Some(stage), Some(task)) = (looked.stage, looked.task) else { return Ok(()) };
+    let planned = looked.plan.stages.get(stage.0 as usize).map_or(0, |stage| stage.tasks);
+    let tasks = looked.seen(stage).map_or(planned, |seen| seen.counts.total());
+    if task < tasks {
+        return Ok(());
+    }
+    let name = looked.name(stage);
+    let next = match tasks {
+        0 => "it has no tasks".to_owned(),
+        1 => format!("its one task is {name}/0"),
+        _ => format!("its tasks are {name}/0 to {name}/{}", tasks - 1),
+    };
+    Err(Failure::coded(codes::NO_TASK, format!("stage {name:?} has no task {task}")).next(next))
+}
+
+/// All facts of a sub-DAG that can be read.
+pub(crate) async fn facts(client: &Client, run: &RunId, subdag: SubDagId) -> Result<Vec<Fact>, Failure> {
+    let journal = client.store().get_opt(&RunDir::new(run).sub(subdag).journal()).await?;
+    Ok(journal.map(|bytes| decode(&bytes).facts).unwrap_or_default())
+}

@@ -1,0 +1,119 @@
+//! `dybox plan`: what a run would do on this machine.
+
+use std::collections::BTreeMap;
+
+use dybox_engine::Engine;
+use dybox_job::Plan;
+use dybox_model::{ExitCode, format_bytes, format_cpus};
+use serde_json::{Value, json};
+
+use super::job::{JobArgs, budget, check, print_problems};
+use super::{Context, Outcome};
+use crate::report::{Answer, Output, Screen, table_text};
+
+/// Shows what a run would do: stages, needs, sizes, sub-DAGs, images
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  dybox plan job.yaml\n  dybox plan job.yaml -p day=2026-01-31 -o json")]
+pub(crate) struct Args {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What the engine knows of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Have {
+    /// It is here.
+    Here { id: String, size: u64, digest: Option<String> },
+    /// It would be pulled.
+    Absent,
+    /// The engine did not say.
+    Unknown,
+}
+
+/// Plans and prints.
+pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
+    let checked = check(context, &args.job, budget(context))?;
+    print_problems(&context.screen, &checked.problems);
+    let Some(plan) = &checked.plan else { return Ok(checked.exit() as u8) };
+    let (images, engine) = images(context, plan).await;
+    let answer = Answer {
+        kind: "plans",
+        items: vec![json(plan, &images)?],
+        names: plan.stages.iter().map(|stage| stage.name.clone()).collect(),
+        text: format!(
+            "{}{}{}",
+            dybox_job::print(plan),
+            images_text(&context.screen, &images, engine.as_deref()),
+            machine_text(context, plan)
+        ),
+        ..Answer::default()
+    };
+    context.screen.answer(args.output.format(&context.conf), &answer)?;
+    Ok(ExitCode::Ok as u8)
+}
+
+/// Asks the engine about each image; a reason instead where it does not answer.
+async fn images(context: &Context, plan: &Plan) -> (BTreeMap<String, Have>, Option<String>) {
+    let mut images: BTreeMap<String, Have> =
+        plan.stages.iter().map(|stage| (stage.image.clone(), Have::Unknown)).collect();
+    let engine = match Engine::connect(context.engine_conf()).await {
+        Ok(engine) => engine,
+        Err(e) => return (images, Some(e.to_string())),
+    };
+    for (name, have) in &mut images {
+        *have = match engine.image(name).await {
+            Ok(Some(info)) => Have::Here { id: info.id, size: info.size, digest: info.digests.into_iter().next() },
+            Ok(None) => Have::Absent,
+            Err(e) => return (images, Some(e.to_string())),
+        };
+    }
+    (images, None)
+}
+
+fn images_text(screen: &Screen, images: &BTreeMap<String, Have>, silent: Option<&str>) -> String {
+    let mut table = screen.table(&["IMAGE", "HERE", "SIZE", "ID"]);
+    for (name, have) in images {
+        let (here, size, id) = match have {
+            Have::Here { id, size, digest } => ("yes", format_bytes(*size), digest.as_ref().unwrap_or(id).clone()),
+            Have::Absent => ("no, will be pulled", String::new(), String::new()),
+            Have::Unknown => ("unknown", String::new(), String::new()),
+        };
+        table.add_row([name.clone(), here.to_owned(), size, id]);
+    }
+    let note = silent.map_or_else(String::new, |why| format!("the engine was not asked: {why}\n"));
+    format!("\n{}{note}", table_text(table, &[2]))
+}
+
+fn machine_text(context: &Context, plan: &Plan) -> String {
+    let room = budget(context);
+    let (cpus, memory) = (format_cpus(room.cpu_milli), format_bytes(room.memory));
+    let mut text = format!("\nbudget of this machine: {cpus} cpus, {memory}\n");
+    let asked = [
+        ("queue", plan.queue.clone()),
+        ("priority", plan.priority.map(|priority| priority.to_string())),
+        ("node_label", plan.node_label.clone()),
+    ];
+    for (key, value) in asked {
+        if let Some(value) = value {
+            text.push_str(&format!("{key} {value:?} has no effect: one machine has none\n"));
+        }
+    }
+    text
+}
+
+fn json(plan: &Plan, images: &BTreeMap<String, Have>) -> Result<Value, serde_json::Error> {
+    let mut item = serde_json::to_value(plan)?;
+    let image = |(name, have): (&String, &Have)| match have {
+        Have::Here { id, size, digest } => {
+            json!({ "image": name, "here": true, "id": id, "bytes": size, "digest": digest })
+        }
+        Have::Absent => json!({ "image": name, "here": false }),
+        Have::Unknown => json!({ "image": name, "here": null }),
+    };
+    item["images"] = images.iter().map(image).collect();
+    Ok(item)
+}

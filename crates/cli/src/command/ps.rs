@@ -1,0 +1,150 @@
+//! `dybox ps`: the runs of this home, newest first.
+
+use dybox_client::{Client, Standing};
+use dybox_journal::StageState;
+use dybox_model::{ExitCode, Millis};
+use dybox_store::RunInfo;
+use serde_json::{Value, json};
+
+use super::{Context, Outcome, look};
+use crate::conf::Format;
+use crate::report::state::{counts_json, state_paint};
+use crate::report::time::{ago, now, rfc3339, seconds, span_or_dash};
+use crate::report::{Answer, Failure, Output, Screen, table_text};
+
+/// Runs that are shown without `--all`.
+const SHOWN: usize = 20;
+
+/// Lists runs, newest first
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  dybox ps                      the newest 20\n  dybox ps --all --state failed\n  dybox ps -q --limit 1         the id of the newest"
+)]
+pub(crate) struct Args {
+    /// Every run
+    #[arg(short, long)]
+    pub all: bool,
+    /// At most so many runs [default: 20]
+    #[arg(short = 'n', long, value_name = "N", conflicts_with = "all")]
+    pub limit: Option<usize>,
+    /// Only runs in this state
+    #[arg(long, value_parser = ["submitted", "running", "succeeded", "failed", "stopped", "lost"], value_name = "STATE")]
+    pub state: Option<String>,
+    /// Only runs of jobs with this name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Only runs with this tag
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// One run with how it stands.
+#[derive(Debug)]
+struct Row {
+    info: RunInfo,
+    stages: u32,
+    standing: Standing,
+}
+
+/// Lists and prints.
+pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
+    let client = context.client()?;
+    let runs = dybox_store::runs(client.store()).await?;
+    for (run, error) in &runs.damaged {
+        context.screen.warn(&format!("run {run} can't be shown: {error}"));
+    }
+    let most = if args.all { usize::MAX } else { args.limit.unwrap_or(SHOWN) };
+    let mut rows = Vec::new();
+    let mut more = 0;
+    for info in runs.list.into_iter().filter(|info| args.fits(info)) {
+        if rows.len() == most {
+            more += 1;
+            continue;
+        }
+        match row(&client, info.clone()).await {
+            Ok(row) if args.state.as_ref().is_none_or(|state| state == row.standing.word()) => rows.push(row),
+            Ok(_) => {}
+            Err(failure) => context.screen.warn(&format!("run {} can't be shown: {}", info.run, failure.what)),
+        }
+    }
+    let format = args.output.format(&context.conf);
+    context.screen.answer(format, &answer(&context.screen, &rows, now()))?;
+    if more > 0 && args.limit.is_none() && format == Format::Table {
+        context.screen.hint(&format!("{more} older runs are not shown: dybox ps --all"));
+    }
+    Ok(ExitCode::Ok as u8)
+}
+
+impl Args {
+    fn fits(&self, info: &RunInfo) -> bool {
+        self.name.as_ref().is_none_or(|name| *name == info.job)
+            && self.tag.as_ref().is_none_or(|tag| info.tags.contains(tag))
+    }
+}
+
+async fn row(client: &Client, info: RunInfo) -> Result<Row, Failure> {
+    let (stages, subdags) = look::size(client, &info.run).await?;
+    let standing = client.standing(&info.run, subdags).await?;
+    Ok(Row { info, stages, standing })
+}
+
+impl Row {
+    fn ended_stages(&self) -> usize {
+        let stages = self.standing.view.stages();
+        stages.iter().filter(|stage| matches!(stage.state, StageState::Ended(_))).count()
+    }
+
+    /// From the submission to the end; to now while it goes on; unknown when it was lost.
+    fn wall(&self, now: Millis) -> Option<Millis> {
+        match self.standing.view.ended() {
+            Some(ended) => Some(ended.since(self.info.submitted)),
+            None if self.standing.is_lost() => None,
+            None => Some(now.since(self.info.submitted)),
+        }
+    }
+
+    fn json(&self, now: Millis) -> Value {
+        let mut item = run_json(&self.info, &self.standing);
+        item["stages"] = json!({ "total": self.stages, "ended": self.ended_stages() });
+        item["tasks"] = counts_json(&self.standing.view.counts());
+        item["seconds"] = json!(self.wall(now).map(seconds));
+        item
+    }
+}
+
+/// What is said about a run in every JSON answer.
+pub(crate) fn run_json(info: &RunInfo, standing: &Standing) -> Value {
+    json!({
+        "run": info.run, "job": info.job, "tags": info.tags, "state": standing.word(), "resumable": standing.is_lost(),
+        "why": standing.view.why(), "submitted": rfc3339(info.submitted), "ended": standing.view.ended().map(rfc3339),
+        "user": info.user, "uid": info.uid, "job_file": info.job_file,
+    })
+}
+
+fn answer(screen: &Screen, rows: &[Row], now: Millis) -> Answer {
+    let mut table = screen.table(&["RUN", "JOB", "STATE", "STAGES", "TASKS", "SUBMITTED", "TIME"]);
+    for row in rows {
+        let word = row.standing.word();
+        let state = if row.standing.is_lost() { "lost (resume)" } else { word };
+        let counts = row.standing.view.counts();
+        table.add_row([
+            row.info.run.to_string(),
+            row.info.job.clone(),
+            screen.paint(state_paint(word), state),
+            format!("{}/{}", row.ended_stages(), row.stages),
+            format!("{}/{}", counts.ended(), counts.total()),
+            ago(now, row.info.submitted),
+            span_or_dash(row.wall(now)),
+        ]);
+    }
+    Answer {
+        kind: "runs",
+        items: rows.iter().map(|row| row.json(now)).collect(),
+        names: rows.iter().map(|row| row.info.run.to_string()).collect(),
+        text: table_text(table, &[]),
+        ..Answer::default()
+    }
+}

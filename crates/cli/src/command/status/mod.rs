@@ -1,0 +1,88 @@
+//! `dybox status`: one run as a tree, with the state of every stage and of the tasks that matter.
+
+mod attempts;
+mod tree;
+
+use dybox_model::{ExitCode, Millis, StageId, TaskId};
+use serde_json::{Map, Value, json};
+
+use super::look::{Looked, look};
+use super::ps::run_json;
+use super::target::Target;
+use super::{Context, Outcome};
+use crate::report::state::{counts_json, stage_word, task_word};
+use crate::report::time::{now, rfc3339, seconds};
+use crate::report::{Answer, Output};
+
+/// Shows a run as a tree: states, tries, times, causes
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  dybox status @latest\n  dybox status nightly/join        every task of one stage\n  dybox status 01jd/join/3         every attempt of one task\n  dybox status @latest -o json"
+)]
+pub(crate) struct Args {
+    /// RUN, RUN/STAGE or RUN/STAGE/N; a run by id, its beginning, job name or @latest
+    #[arg(value_name = "RUN[/STAGE[/N]]", default_value = "@latest")]
+    pub target: Target,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Looks and prints.
+pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
+    let looked = look(context, &args.target).await?;
+    let now = now();
+    let answer = match (looked.stage, looked.task) {
+        (Some(stage), Some(index)) => attempts::answer(context, &looked, TaskId { stage, index }).await?,
+        _ => answer(context, &looked, now),
+    };
+    context.screen.answer(args.output.format(&context.conf), &answer)?;
+    Ok(ExitCode::Ok as u8)
+}
+
+fn answer(context: &Context, looked: &Looked, now: Millis) -> Answer {
+    let shown = looked.shown();
+    Answer {
+        kind: "stages",
+        items: shown.iter().map(|&stage| stage_json(looked, stage, now)).collect(),
+        names: shown.iter().map(|&stage| format!("{}/{}", looked.info.run, looked.name(stage))).collect(),
+        text: tree::text(&context.screen, looked, now),
+        extra: run_field(looked),
+    }
+}
+
+fn run_field(looked: &Looked) -> Map<String, Value> {
+    let mut extra = Map::new();
+    extra.insert("run".to_owned(), run_json(&looked.info, &looked.standing));
+    extra
+}
+
+fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
+    let planned = looked.plan.stages.get(id.0 as usize);
+    let seen = looked.seen(id);
+    let failure = seen.and_then(|stage| stage.final_failure());
+    let mut item = json!({
+        "stage": looked.name(id), "state": stage_word(seen), "why": seen.map(|stage| &stage.why),
+        "image": planned.map(|stage| &stage.image), "subdag": planned.map(|stage| stage.subdag),
+        "needs": planned.map(|stage| stage.needs.iter().map(|(need, _)| looked.name(*need)).collect::<Vec<_>>()),
+        "cpus": planned.map(|stage| f64::from(stage.ask.cpu_milli) / 1000.0), "memory": planned.map(|stage| stage.ask.memory),
+        "tries": seen.map_or(0, |stage| stage.tries), "failures": seen.map_or(0, |stage| stage.failures),
+        "started": seen.and_then(|stage| stage.started).map(rfc3339),
+        "ended": seen.and_then(|stage| stage.ended).map(rfc3339),
+        "seconds": seen.and_then(|stage| stage.wall(now)).map(seconds),
+        "cpu_seconds": seen.map(|stage| seconds(Millis(stage.used.cpu_ms))), "peak_memory": seen.map(|stage| stage.used.memory),
+        "cause": failure.and_then(|failure| failure.exit.cause).map(|cause| cause.info().code),
+    });
+    item["tasks"] =
+        seen.map_or_else(|| json!({ "total": planned.map(|stage| stage.tasks) }), |stage| counts_json(&stage.counts));
+    if looked.stage.is_some() {
+        item["list"] = seen.map_or(Value::Null, |stage| {
+            let task = |(index, task): (usize, &dybox_journal::Task)| {
+                json!({ "task": index, "state": task_word(task.state), "attempt": task.attempt, "code": task.code,
+                        "grant": task.grant.map(|grant| grant.to_string()) })
+            };
+            stage.tasks.iter().enumerate().map(task).collect()
+        });
+    }
+    item
+}

@@ -1,0 +1,48 @@
+//! States as words and colours.
+
+use dybox_journal::{Counts, Stage, StageState};
+use dybox_model::{StageEnd, TaskState};
+use serde_json::{Value, json};
+
+use super::Paint;
+
+/// The word for where a stage stands; `waiting` where nothing is known of it.
+pub(crate) fn stage_word(stage: Option<&Stage>) -> &'static str {
+    match stage.map(|stage| stage.state) {
+        None | Some(StageState::Waiting) => "waiting",
+        Some(StageState::Running) => "running",
+        Some(StageState::Ended(end)) => end.word(),
+    }
+}
+
+/// The word for where a task stands.
+pub(crate) const fn task_word(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Waiting => "waiting",
+        TaskState::Starting => "starting",
+        TaskState::Running => "running",
+        TaskState::Succeeded => StageEnd::Succeeded.word(),
+        TaskState::Failed => StageEnd::Failed.word(),
+        TaskState::Stopped => StageEnd::Stopped.word(),
+        TaskState::Lost => StageEnd::Lost.word(),
+    }
+}
+
+/// The colour of a state.
+pub(crate) fn state_paint(word: &str) -> Paint {
+    match word {
+        "succeeded" => Paint::Good,
+        "failed" | "lost" => Paint::Bad,
+        "running" | "starting" => Paint::Busy,
+        "stopped" => Paint::Warn,
+        _ => Paint::Dim,
+    }
+}
+
+/// Tasks by state, for JSON.
+pub(crate) fn counts_json(counts: &Counts) -> Value {
+    json!({
+        "total": counts.total(), "waiting": counts.waiting, "starting": counts.starting, "running": counts.running,
+        "succeeded": counts.succeeded, "failed": counts.failed, "stopped": counts.stopped, "lost": counts.lost,
+    })
+}
