@@ -223,3 +223,39 @@ pub(crate) fn by_words(message: &str) -> Option<Kind> {
     let low = message.to_lowercase();
     WORDS.iter().find(|(_, words)| words.iter().any(|word| low.contains(word))).map(|&(kind, _)| kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_words_are_told_apart() {
+        let table = [
+            (404, "No such image: nope:1", Kind::ImageNotFound),
+            (404, "manifest for r/x:9 not found: manifest unknown: manifest unknown", Kind::ImageNotFound),
+            (404, "No such container: x", Kind::NotFound),
+            (409, "Conflict. The container name \"/x\" is already in use by container 12", Kind::Conflict),
+            (500, "write /var/lib/docker/tmp/x: no space left on device", Kind::DiskFull),
+            (400, "invalid mount config for type \"bind\": bind source path does not exist: /nope", Kind::MountMissing),
+            (400, "unable to find user nobody2: no matching entries in passwd file", Kind::BadUser),
+            (500, "chdir to cwd (\"/root\") set in config.json failed: permission denied: unknown", Kind::BadWorkdir),
+            (500, "Get \"https://r.example/v2/\": dial tcp: lookup r.example: no such host", Kind::RegistryDown),
+            (500, "toomanyrequests: You have reached your pull rate limit.", Kind::RegistryDown),
+            (404, "pull access denied for x, repository does not exist or may require 'docker login'", Kind::Denied),
+            (500, "unauthorized: authentication required", Kind::Denied),
+            (400, "Minimum memory limit allowed is 6MB", Kind::BadOptions),
+            (500, "something else", Kind::Failed),
+        ];
+        for (status_code, message, kind) in table {
+            let answer = bollard::errors::Error::DockerResponseServerError { status_code, message: message.to_owned() };
+            assert_eq!(from_bollard("try", answer).kind, kind, "{message}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_short_line() {
+        let error = EngineError::new("try", Kind::Failed, format!("a\nb\t{}", "é".repeat(2000)));
+        let text = error.to_string();
+        assert!(text.starts_with("can't try: a b é") && text.len() < 640 && !text.contains('\n'));
+    }
+}
