@@ -3,7 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::{Diagnostic, Plan, World};
+use crate::build::build;
+use crate::diagnostic::Diagnostic;
+use crate::hidden::report_hidden;
+use crate::load::load;
+use crate::plan::Plan;
+use crate::reader::Reader;
+use crate::report::Report;
+use crate::text::{Text, decode};
+use crate::world::World;
 
 /// A job file.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +44,20 @@ pub struct Outcome {
 
 /// Reads, checks and plans a job. All problems are found at once; nothing is touched.
 #[must_use]
-pub fn check(_source: &Source, _submit: &Submit, _world: &dyn World) -> Outcome {
-    Outcome::default()
+pub fn check(source: &Source, submit: &Submit, world: &dyn World) -> Outcome {
+    let text = match decode(source.name, "the job file", source.bytes) {
+        Ok(text) => text,
+        Err(wrong) => return Outcome { plan: None, diagnostics: vec![*wrong] },
+    };
+    let text = Text::new(source.name, text);
+    let mut report = Report::new(&text);
+    let Some(root) = load(&mut report) else {
+        return Outcome { plan: None, diagnostics: report.into_sorted() };
+    };
+    report_hidden(&mut report, &root);
+    let mut reader = Reader::new(report, world, source.dir);
+    let job = crate::read::job(&mut reader, &root, source.name, submit);
+    let mut report = reader.report;
+    let plan = build(&mut report, job);
+    Outcome { plan: plan.filter(|_| !report.failed()), diagnostics: report.into_sorted() }
 }

@@ -27,8 +27,10 @@ pub struct Place {
     pub column: u32,
     /// In characters; at least 1.
     pub len: u32,
-    /// The whole line, without its end.
+    /// The line, without its end; of a very long line, the part around the column.
     pub text: String,
+    /// Column of the first character of `text`: 1 but for very long lines.
+    pub from: u32,
 }
 
 /// One problem of a job.
@@ -141,32 +143,24 @@ fn snippet(out: &mut String, place: &Place, label: &str, paint: &dyn Fn(Part, &s
     let _ = writeln!(out, "{:margin$} {} {:indent$}{caret}", "", frame("|"), "", indent = cut.indent);
 }
 
-/// The part of a long line that is shown, and where the caret stands below it, in columns of the terminal.
+/// The line as it is shown, and where the caret stands below it, in columns of the terminal.
 struct Window {
     line: String,
     indent: usize,
     caret: usize,
 }
 
-/// Characters of a line that are shown at most.
-const WIDTH: usize = 110;
-
 impl Window {
     fn around(place: &Place) -> Self {
         let chars: Vec<char> = place.text.chars().collect();
-        let at = (place.column as usize).saturating_sub(1).min(chars.len());
-        let first = if chars.len() <= WIDTH || at < WIDTH / 2 { 0 } else { at - WIDTH / 3 };
-        let last = chars.len().min(first + WIDTH);
-        let end = (at + place.len as usize).clamp(at, last);
-        let mut line = String::from(if first > 0 { "... " } else { "" });
+        let at = (place.column.saturating_sub(place.from) as usize).min(chars.len());
+        let end = at.saturating_add(place.len as usize).min(chars.len());
+        let mut line = String::from(if place.from > 1 { "... " } else { "" });
         let lead = line.len();
-        let indent = lead + chars[first..at].iter().map(|&c| show(c, &mut line)).sum::<usize>();
+        let indent = lead + chars[..at].iter().map(|&c| show(c, &mut line)).sum::<usize>();
         let caret = chars[at..end].iter().map(|&c| show(c, &mut line)).sum::<usize>();
-        for &c in &chars[end..last] {
+        for &c in &chars[end..] {
             show(c, &mut line);
-        }
-        if last < chars.len() {
-            line.push_str(" ...");
         }
         Self { line: line.trim_end().to_owned(), indent, caret: caret.max(1) }
     }

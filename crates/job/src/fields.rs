@@ -11,10 +11,36 @@ pub enum Scope {
     Param,
     /// `retry`
     Retry,
-    /// `timeout`
+    /// `timeout` of a stage
     Timeout,
     /// One of `hooks`.
     Hook,
+}
+
+impl Scope {
+    /// What a key of this scope belongs to, as a sentence has it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Top => "the top of the file",
+            Self::Stage => "a stage",
+            Self::Param => "a parameter",
+            Self::Retry => "retry",
+            Self::Timeout => "timeout",
+            Self::Hook => "a hook",
+        }
+    }
+
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Top => "",
+            Self::Stage => "stages.NAME.",
+            Self::Param => "params.NAME.",
+            Self::Retry => "stages.NAME.retry.",
+            Self::Timeout => "stages.NAME.timeout.",
+            Self::Hook => "hooks.",
+        }
+    }
 }
 
 /// A key of a job file.
@@ -26,7 +52,7 @@ pub struct Field {
     pub name: &'static str,
     /// What it takes.
     pub takes: &'static str,
-    /// What it is when it is left out.
+    /// What it is when it is left out; empty where nothing is.
     pub default: &'static str,
     /// What it does.
     pub meaning: &'static str,
@@ -34,5 +60,144 @@ pub struct Field {
     pub built: bool,
 }
 
+impl Field {
+    /// `stages.NAME.retry.max`
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}{}", self.scope.prefix(), self.name)
+    }
+}
+
+/// The fields that a user may mean by `memory`, `retry.max` or `stages.join.retry.max`; exact paths first.
+#[must_use]
+pub fn fields_named(text: &str) -> Vec<&'static Field> {
+    let (before, name) = text.rsplit_once('.').unwrap_or(("", text));
+    let last = before.rsplit('.').next().unwrap_or_default();
+    let fits = |field: &&Field| {
+        let parent = match field.scope {
+            Retry => "retry",
+            Timeout => "timeout",
+            Hook => "hooks",
+            Top => "",
+            Stage | Param => return field.name == name && !matches!(last, "retry" | "timeout" | "hooks"),
+        };
+        field.name == name && (last.is_empty() || last == parent)
+    };
+    FIELDS.iter().filter(fits).collect()
+}
+
+pub(crate) fn find(scope: Scope, name: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| field.scope == scope && field.name == name)
+}
+
+const fn now(
+    scope: Scope,
+    name: &'static str,
+    takes: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Field {
+    Field { scope, name, takes, default, meaning, built: true }
+}
+
+const fn later(scope: Scope, name: &'static str, meaning: &'static str) -> Field {
+    Field { scope, name, takes: "", default: "", meaning, built: false }
+}
+
+use Scope::{Hook, Param, Retry, Stage, Timeout, Top};
+
 /// All of them, in the order of the page.
-pub const FIELDS: &[Field] = &[];
+pub const FIELDS: &[Field] = &[
+    now(Top, "name", "a name", "the file's name", "The job's name."),
+    now(Top, "version", "1", "1", "Version of the job file's format."),
+    now(Top, "tags", "a list of texts", "none", "Words to find runs by."),
+    now(Top, "params", "a mapping", "none", "Parameters: name to default value, or to {default, required, choices}."),
+    now(Top, "defaults", "a mapping", "none", "Keys of a stage that hold for every stage; mappings are merged."),
+    now(Top, "stages", "a mapping", "", "The stages: name to what it runs."),
+    now(Top, "hooks", "a list", "none", "User code that runs between stages and decides what follows."),
+    now(Top, "split", "auto, components, none or a number", "auto", "How the DAG is cut into sub-DAGs."),
+    now(Top, "fail_fast", "true or false", "false", "Whether the first failed stage stops the whole run."),
+    now(Top, "queue", "a text", "", "YARN queue; one machine has none."),
+    now(Top, "priority", "a whole number", "", "YARN priority; one machine has none."),
+    now(Top, "node_label", "a text", "", "YARN node label; one machine has none."),
+    later(Top, "on_exit", "Stages that run after everything."),
+    later(Top, "secrets", "References to secrets."),
+    later(Top, "schedule", "When the job runs by itself."),
+    later(Top, "notify", "Who is told of the end."),
+    later(Top, "timeout", "A limit in time for the whole run."),
+    now(Stage, "image", "an image reference", "", "The image of the stage's containers."),
+    now(Stage, "command", "a list of texts", "the image's command", "Program and arguments."),
+    now(Stage, "script", "a text", "", "A script instead of a command: run by its #! line, else by /bin/sh."),
+    now(Stage, "entrypoint", "a list of texts", "the image's entrypoint", "Comes before the command; [] clears it."),
+    now(Stage, "workdir", "an absolute path", "the image's", "Working directory."),
+    now(Stage, "env", "a mapping of texts", "none", "Environment variables."),
+    now(Stage, "env_file", "a path or a list of paths", "none", "Files of KEY=value lines; env goes over them."),
+    now(Stage, "cpus", "a number", "1", "Cpus of each task; its request and its limit."),
+    now(Stage, "memory", "a size", "256MiB", "Memory of each task; its request and its limit. No swap comes on top."),
+    now(Stage, "shm_size", "a size", "64MiB", "Size of /dev/shm."),
+    now(Stage, "pids", "a whole number", "512", "Most processes and threads of a task."),
+    now(Stage, "parallelism", "a whole number, 1 to 100000", "1", "How many tasks the stage has."),
+    now(
+        Stage,
+        "needs",
+        "a list of stages, or a mapping",
+        "none",
+        "Stages that end first: as succeeded, failed or finished.",
+    ),
+    now(Stage, "retry", "a mapping", "{max: 0}", "When a failed task is tried again."),
+    now(Stage, "timeout", "a mapping", "none", "Limits in time."),
+    now(Stage, "stop_grace", "a duration", "10s", "Between TERM and KILL."),
+    now(Stage, "volumes", "a list of source:target[:ro]", "none", "Paths of the machine in the container."),
+    now(Stage, "tmpfs", "a list of paths", "none", "Temporary file systems: /path or /path:size=64MiB."),
+    now(
+        Stage,
+        "network",
+        "none, bridge or a name",
+        "none",
+        "No network, the way out, or a network of the run by that name.",
+    ),
+    now(Stage, "user", "uid, uid:gid or a name", "the submitter", "Who the container runs as."),
+    now(Stage, "pull", "missing, always or never", "missing", "When the registry is asked for the image."),
+    now(Stage, "subdag", "a name", "", "Stages with the same name go to one sub-DAG of their own."),
+    now(Stage, "keep_failed", "true or false", "false", "Keep the containers of failed attempts."),
+    later(Stage, "gpus", "Graphics processors of each task."),
+    later(Stage, "each", "One task for each item of a list."),
+    later(Stage, "matrix", "One task for each combination."),
+    later(Stage, "when", "A condition for the stage to run."),
+    later(Stage, "inputs", "Files that are brought in before."),
+    later(Stage, "outputs", "Files that are brought out after."),
+    later(Stage, "results", "A declared result."),
+    later(Stage, "ports", "Ports of a service."),
+    later(Stage, "registry_auth", "How to log in at the registry."),
+    later(Stage, "placement", "Where tasks may run."),
+    later(Stage, "gang", "Start all tasks together or none."),
+    later(Stage, "profile", "A named set of container settings."),
+    later(Stage, "queue", "Another YARN queue than the job's."),
+    later(Stage, "node_label", "Another YARN node label than the job's."),
+    later(Stage, "service", "A stage that runs until it is stopped."),
+    later(Stage, "idle", "When an idle service is taken away."),
+    now(Param, "default", "a text", "", "Its value when none is given."),
+    now(Param, "required", "true or false", "false", "Whether a value must be given."),
+    now(Param, "choices", "a list of texts", "any", "The values that it may have."),
+    now(Param, "type", "string", "string", "Its type; string is the only one now."),
+    now(Retry, "max", "a whole number, 0 to 100", "0", "Most further tries after the first."),
+    now(Retry, "backoff", "a duration", "1s", "Pause before the first further try; doubled each time, at most 5m."),
+    now(Retry, "on", "a list", "any", "oom, infra, image, timeout, exit:N, exit:N-M, signal:NAME, any."),
+    later(Retry, "memory", "More memory for each further try."),
+    later(Retry, "cap", "The most memory of a further try."),
+    now(Timeout, "run", "a duration", "none", "From the start of the program to its end."),
+    now(Timeout, "pull", "a duration", "1h", "For bringing the image to the machine."),
+    now(Timeout, "silence", "a duration", "none", "Without a byte on stdout or stderr."),
+    later(Timeout, "queue", "Most time of waiting for room."),
+    now(
+        Hook,
+        "after",
+        "a list of stages",
+        "",
+        "It runs when all of these have succeeded; what follows them waits for it.",
+    ),
+    now(Hook, "run", "a list of texts", "", "Program and arguments, in the job file's directory."),
+    now(Hook, "timeout", "a duration", "10m", "Most time."),
+    now(Hook, "memory", "a size", "1GiB", "Most address space."),
+    later(Hook, "image", "Run the hook as a task of this image."),
+];

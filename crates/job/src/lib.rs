@@ -3,21 +3,39 @@
 //! Enters: bytes, parameters, and answers about the machine through [`World`]. Leaves: a [`Plan`], or every problem of
 //! the file at once, each with its place and a next step. Never: a file, a clock, a socket, the environment, or a
 //! choice that execution would still have to make.
+//!
+//! The way of a file: `text` (bytes to text) -> `load` (YAML to a tree with places) -> `read` (tree to a draft of the
+//! job; templates, units, mounts) -> `build` (names to numbers, `graph`, `split`) -> [`Plan`] -> [`print`], [`lint`].
 
+mod build;
 mod check;
 mod codes;
 mod diagnostic;
+mod draft;
 mod fields;
+mod graph;
+mod hidden;
 mod lint;
+mod load;
+mod names;
+mod node;
 mod plan;
 mod print;
+mod read;
+mod reader;
+mod report;
 mod shell;
+mod split;
+mod template;
+mod text;
+mod units;
 mod world;
 
 pub use check::{Outcome, Source, Submit, check};
-pub use codes::{CODES, Code};
+pub use codes::{CODES, Code, code};
 pub use diagnostic::{Diagnostic, Part, Place, Severity, exit_of, render, render_painted};
-pub use fields::{FIELDS, Field, Scope};
+pub use fields::{FIELDS, Field, Scope, fields_named};
+pub use graph::{critical_path, levels};
 pub use lint::lint;
 pub use plan::{Hook, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag};
 pub use print::print;

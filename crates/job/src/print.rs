@@ -1,9 +1,207 @@
 //! A plan as text: what `dybox plan` shows.
 
-use crate::Plan;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
-/// The plan as plain text.
+use dybox_model::{Need, Network, StageId, SubDagId, format_bytes, format_cpus, format_duration};
+use petgraph::unionfind::UnionFind;
+
+use crate::graph::{critical_path, levels};
+use crate::lint::lint;
+use crate::plan::{Plan, RetryOn, Stage, SubDag};
+
+/// Names of a list that are shown.
+const MOST_NAMES: usize = 8;
+
+/// The plan as plain text: DAG, sub-DAGs, hooks, longest chain, warnings.
 #[must_use]
-pub fn print(_plan: &Plan) -> String {
-    String::new()
+pub fn print(plan: &Plan) -> String {
+    let mut out = String::new();
+    let tasks: u64 = plan.stages.iter().map(|stage| u64::from(stage.tasks)).sum();
+    let counts = [
+        counted(plan.stages.len() as u64, "stage"),
+        counted(tasks, "task"),
+        counted(plan.subdags.len() as u64, "sub-DAG"),
+    ];
+    let _ = writeln!(out, "job {}: {}", plan.name, counts.join(", "));
+    if !plan.tags.is_empty() {
+        let _ = writeln!(out, "tags: {}", plan.tags.join(", "));
+    }
+    for (name, value) in &plan.params {
+        let _ = writeln!(out, "param {name} = {value:?}");
+    }
+    if plan.fail_fast {
+        out.push_str("fail_fast: the first failed stage stops the run\n");
+    }
+    dag(&mut out, plan);
+    hooks(&mut out, plan);
+    subdags(&mut out, plan);
+    let path = critical_path(plan);
+    let _ = writeln!(out, "\nlongest chain: {}: {}", counted(path.len() as u64, "stage"), chain(plan, &path));
+    for warning in lint(plan) {
+        let _ = writeln!(out, "warning[{}]: {}", warning.code, warning.message);
+    }
+    out
+}
+
+fn dag(out: &mut String, plan: &Plan) {
+    let width = plan.stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0).min(32);
+    for (number, level) in levels(plan).iter().enumerate() {
+        let _ = writeln!(out, "\nlevel {number}");
+        for id in level {
+            let stage = &plan.stages[id.0 as usize];
+            let ask = format!("{} cpu, {}", format_cpus(stage.ask.cpu_milli), format_bytes(stage.ask.memory));
+            let each = if stage.tasks > 1 { " each" } else { "" };
+            let tasks = counted(u64::from(stage.tasks), "task");
+            let _ = write!(out, "  {:width$}  {tasks}, {ask}{each}, {}", stage.name, stage.image);
+            for extra in extras(stage) {
+                let _ = write!(out, ", {extra}");
+            }
+            out.push('\n');
+            if !stage.needs.is_empty() {
+                let _ = writeln!(out, "  {:width$}  needs {}", "", needs(plan, stage));
+            }
+        }
+    }
+}
+
+fn extras(stage: &Stage) -> Vec<String> {
+    let mut extras = Vec::new();
+    match &stage.network {
+        Network::None => {}
+        Network::Bridge => extras.push("network bridge".to_owned()),
+        Network::Named(name) => extras.push(format!("network {name}")),
+    }
+    if stage.retry.max > 0 {
+        let on: Vec<String> = stage.retry.on.iter().map(|&on| retry_on(on)).collect();
+        let on = if on.is_empty() { String::new() } else { format!(" on {}", on.join(", ")) };
+        extras.push(format!("{} after {}{on}", retries(stage.retry.max), format_duration(stage.retry.backoff)));
+    }
+    if let Some(run) = stage.timeout.run {
+        extras.push(format!("at most {}", format_duration(run)));
+    }
+    if let Some(silence) = stage.timeout.silence {
+        extras.push(format!("silent at most {}", format_duration(silence)));
+    }
+    for mount in &stage.volumes {
+        let mode = if mount.read_only { ":ro" } else { "" };
+        extras.push(format!("mounts {}:{}{mode}", mount.source.display(), mount.target));
+    }
+    if let Some(user) = &stage.user {
+        extras.push(format!("as {user}"));
+    }
+    extras
+}
+
+fn retry_on(on: RetryOn) -> String {
+    match on {
+        RetryOn::Any => "any".to_owned(),
+        RetryOn::Oom => "oom".to_owned(),
+        RetryOn::Infra => "infra".to_owned(),
+        RetryOn::Image => "image".to_owned(),
+        RetryOn::Timeout => "timeout".to_owned(),
+        RetryOn::Exit(first, last) if first == last => format!("exit:{first}"),
+        RetryOn::Exit(first, last) => format!("exit:{first}-{last}"),
+        RetryOn::Signal(number) => format!("signal {number}"),
+    }
+}
+
+fn needs(plan: &Plan, stage: &Stage) -> String {
+    let one = |&(id, need): &(StageId, Need)| {
+        let name = &plan.stages[id.0 as usize].name;
+        match need {
+            Need::Succeeded => name.clone(),
+            Need::Failed => format!("{name} (failed)"),
+            Need::Finished => format!("{name} (finished)"),
+        }
+    };
+    shortened(stage.needs.len(), stage.needs.iter().map(one))
+}
+
+fn hooks(out: &mut String, plan: &Plan) {
+    if !plan.hooks.is_empty() {
+        out.push_str("\nhooks\n");
+    }
+    for (number, hook) in plan.hooks.iter().enumerate() {
+        let _ = writeln!(out, "  {number}  after {}: {}", names(plan, &hook.after), hook.run.join(" "));
+        let limits = format!("at most {}, {}", format_duration(hook.timeout), format_bytes(hook.memory));
+        let holds = if hook.holds.is_empty() { "nothing".to_owned() } else { names(plan, &hook.holds) };
+        let _ = writeln!(out, "     {limits}; waits for it: {holds}");
+    }
+}
+
+fn subdags(out: &mut String, plan: &Plan) {
+    out.push_str("\nsub-DAGs\n");
+    let parts = parts(plan);
+    for (number, (subdag, parts)) in plan.subdags.iter().zip(parts).enumerate() {
+        let tasks: u64 = subdag.stages.iter().map(|id| u64::from(plan.stages[id.0 as usize].tasks)).sum();
+        let sizes = format!("{}, {}", counted(subdag.stages.len() as u64, "stage"), counted(tasks, "task"));
+        let _ = writeln!(out, "  {number}  {sizes}: {}", names(plan, &subdag.stages));
+        let _ = writeln!(out, "     because {}; {}", reason(plan, subdag, parts), subdag_needs(&subdag.needs));
+    }
+}
+
+fn reason(plan: &Plan, subdag: &SubDag, parts: usize) -> String {
+    match &subdag.name {
+        Some(name) => format!("these name subdag {name}"),
+        None if plan.subdags.len() == 1 && parts == 1 => "everything hangs together".to_owned(),
+        None if parts == 1 => "no other part shares an edge with it".to_owned(),
+        None => format!("{parts} parts that share no edge are packed together"),
+    }
+}
+
+fn subdag_needs(needs: &[SubDagId]) -> String {
+    if needs.is_empty() {
+        return "needs nothing".to_owned();
+    }
+    let numbers: Vec<String> = needs.iter().map(|need| need.0.to_string()).collect();
+    format!("needs sub-DAG {}", numbers.join(", "))
+}
+
+/// How many parts that share no edge each sub-DAG holds.
+fn parts(plan: &Plan) -> Vec<usize> {
+    let mut joined: UnionFind<usize> = UnionFind::new(plan.stages.len());
+    for (own, stage) in plan.stages.iter().enumerate() {
+        for (need, _) in stage.needs.iter().filter(|(need, _)| plan.stages[need.0 as usize].subdag == stage.subdag) {
+            joined.union(own, need.0 as usize);
+        }
+    }
+    for pair in plan.hooks.iter().flat_map(|hook| hook.after.windows(2)) {
+        joined.union(pair[0].0 as usize, pair[1].0 as usize);
+    }
+    let mut networks: BTreeMap<(&str, SubDagId), usize> = BTreeMap::new();
+    for (own, stage) in plan.stages.iter().enumerate() {
+        if let Network::Named(name) = &stage.network {
+            joined.union(own, *networks.entry((name, stage.subdag)).or_insert(own));
+        }
+    }
+    let root = |id: &StageId| joined.find(id.0 as usize);
+    let count = |subdag: &SubDag| subdag.stages.iter().map(root).collect::<BTreeSet<_>>().len();
+    plan.subdags.iter().map(count).collect()
+}
+
+fn chain(plan: &Plan, path: &[StageId]) -> String {
+    let all: Vec<&str> = path.iter().map(|id| plan.stages[id.0 as usize].name.as_str()).collect();
+    match all.len() {
+        0..=12 => all.join(" -> "),
+        more => format!("{} -> ... -> {}", all[..6].join(" -> "), all[more - 5..].join(" -> ")),
+    }
+}
+
+fn names(plan: &Plan, ids: &[StageId]) -> String {
+    shortened(ids.len(), ids.iter().map(|id| plan.stages[id.0 as usize].name.clone()))
+}
+
+fn shortened(count: usize, words: impl Iterator<Item = String>) -> String {
+    let shown: Vec<String> = words.take(MOST_NAMES).collect();
+    let more = if count > MOST_NAMES { format!(" and {} more", count - MOST_NAMES) } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
+fn counted(count: u64, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
+fn retries(max: u32) -> String {
+    if max == 1 { "1 retry".to_owned() } else { format!("{max} retries") }
 }

@@ -5,7 +5,15 @@ use std::path::PathBuf;
 
 use dybox_model::Attach;
 
-use crate::{Outcome, World};
+use crate::build::build;
+use crate::check::Outcome;
+use crate::draft;
+use crate::hidden::report_hidden;
+use crate::node::Node;
+use crate::reader::{Reader, Spot};
+use crate::report::Report;
+use crate::text::{Span, Text};
+use crate::world::World;
 
 /// What `dybox shell` was told. Texts are as a job file would have them; nothing is a template.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +64,68 @@ pub struct ShellJob {
 
 /// Plans a shell. The only stage is called `shell`.
 #[must_use]
-pub fn shell_plan(_job: &ShellJob, _world: &dyn World) -> Outcome {
-    Outcome::default()
+pub fn shell_plan(job: &ShellJob, world: &dyn World) -> Outcome {
+    let text = Text::new("", "");
+    let mut report = Report::new(&text);
+    let root = stage_node(job);
+    report_hidden(&mut report, &root);
+    let mut reader = Reader::new(report, world, &job.dir);
+    let body = crate::read::body(&mut reader, &root, "shell");
+    crate::read::check_targets(&mut reader, &body);
+    let name = job.name.clone().unwrap_or_else(|| "shell".to_owned());
+    reader.check_name(&name, Span::NOWHERE, "a job (--name)");
+    let stage = draft::Stage {
+        name: Spot { value: "shell".to_owned(), span: Span::NOWHERE },
+        needs: Vec::new(),
+        subdag: None,
+        body,
+    };
+    let mut report = reader.report;
+    let mut plan = build(&mut report, draft::Job { name, stages: vec![stage], ..draft::Job::default() });
+    if let Some(stage) = plan.as_mut().and_then(|plan| plan.stages.first_mut()) {
+        stage.attach = job.attach;
+    }
+    Outcome { plan: plan.filter(|_| !report.failed()), diagnostics: report.into_sorted() }
+}
+
+/// The stage as a job file would have it, so that the same reader checks it.
+fn stage_node(job: &ShellJob) -> Node {
+    let mut entries: Vec<(String, Node)> = Vec::new();
+    let mut add = |name: &str, node: Node| entries.push((name.to_owned(), node));
+    let texts = |list: &[String]| Node::list(list.iter().map(Node::text));
+    let one = [
+        ("shm_size", &job.shm_size),
+        ("memory", &job.memory),
+        ("workdir", &job.workdir),
+        ("network", &job.network),
+        ("user", &job.user),
+        ("pull", &job.pull),
+        ("stop_grace", &job.stop_grace),
+    ];
+    add("image", Node::text(&job.image));
+    for (name, value) in one {
+        if let Some(value) = value {
+            add(name, Node::text(value));
+        }
+    }
+    let lists =
+        [("command", &job.command), ("env_file", &job.env_file), ("volumes", &job.volumes), ("tmpfs", &job.tmpfs)];
+    for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        add(name, texts(list));
+    }
+    if let Some(entrypoint) = &job.entrypoint {
+        add("entrypoint", texts(entrypoint));
+    }
+    if let Some(cpus) = &job.cpus {
+        add("cpus", Node::scalar(cpus, true));
+    }
+    if let Some(pids) = job.pids {
+        add("pids", Node::scalar(pids.to_string(), true));
+    }
+    if let Some(timeout) = &job.timeout {
+        add("timeout", Node::map([("run".to_owned(), Node::text(timeout))]));
+    }
+    add("env", Node::map(job.env.iter().map(|(key, value)| (key.clone(), Node::text(value)))));
+    add("keep_failed", Node::scalar(job.keep_failed.to_string(), true));
+    Node::map(entries)
 }

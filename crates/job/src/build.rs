@@ -1,0 +1,312 @@
+//! From a job to its plan: names become numbers, the DAG is checked and cut, defaults are filled in.
+
+use std::collections::BTreeMap;
+
+use dybox_model::{HookId, Millis, Need, Network, Resources, StageId, SubDagId, Timeouts};
+
+use crate::draft::{self, Job};
+use crate::graph::Graph;
+use crate::lint::never_run;
+use crate::plan::{Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
+use crate::reader::Spot;
+use crate::report::{Report, listed};
+use crate::split::{Uncut, split};
+use crate::text::Span;
+
+/// Most sub-DAGs of a run.
+const MOST_SUBDAGS: usize = 1_000;
+
+type Needs = Vec<Vec<(u32, Need, Span)>>;
+
+/// Builds the plan; nothing when the DAG or something before it is wrong.
+pub(crate) fn build(report: &mut Report, job: Job) -> Option<Plan> {
+    let names: BTreeMap<&str, u32> =
+        job.stages.iter().enumerate().map(|(at, stage)| (stage.name.value.as_str(), at as u32)).collect();
+    let needs = resolve_needs(report, &job, &names);
+    let afters: Vec<Vec<u32>> = job.hooks.iter().map(|hook| resolve_after(report, hook, &names)).collect();
+    let graph = Graph::new(needs.iter().map(|needs| needs.iter().map(|&(id, ..)| id).collect()).collect());
+    if graph.order().is_none() {
+        report_circles(report, &job, &needs, &graph);
+        return None;
+    }
+    report_never(report, &job, &needs, &graph);
+    let hooks: Vec<(Vec<u32>, Vec<u32>)> = afters.iter().map(|after| (after.clone(), holds(&graph, after))).collect();
+    report_waiting_hooks(report, &job, &graph, &hooks);
+    let subdags = cut(report, &job, &graph, &afters)?;
+    let mut of = vec![SubDagId(0); job.stages.len()];
+    for (number, subdag) in subdags.iter().enumerate() {
+        subdag.stages.iter().for_each(|stage| of[stage.0 as usize] = SubDagId(number as u32));
+    }
+    report_crossing(report, &job, &hooks, &of);
+    if report.failed() {
+        return None;
+    }
+    Some(assemble(job, &needs, hooks, (subdags, of)))
+}
+
+fn resolve_needs(report: &mut Report, job: &Job, names: &BTreeMap<&str, u32>) -> Needs {
+    let mut all = Vec::with_capacity(job.stages.len());
+    for (own, stage) in job.stages.iter().enumerate() {
+        let mut needs: Vec<(u32, Need, Span)> = Vec::with_capacity(stage.needs.len());
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, need) in &stage.needs {
+            let own_name = &stage.name.value;
+            match names.get(name.value.as_str()) {
+                None => {
+                    let message = format!("stage {own_name:?} needs {:?}, which does not exist", name.value);
+                    unknown_stage(report, "E0312", name, &message, names);
+                }
+                Some(&id) if id as usize == own => {
+                    let message = format!("stage {own_name:?} needs itself");
+                    report.error("E0313", name.span, message).help("take it away");
+                }
+                Some(&id) if !seen.insert(id) => {
+                    let message = format!("stage {own_name:?} needs {:?} twice", name.value);
+                    report.error("E0315", name.span, message).help("keep one of them");
+                }
+                Some(&id) => needs.push((id, *need, name.span)),
+            }
+        }
+        all.push(needs);
+    }
+    all
+}
+
+fn unknown_stage(
+    report: &mut Report,
+    code: &'static str,
+    name: &Spot<String>,
+    message: &str,
+    names: &BTreeMap<&str, u32>,
+) {
+    let mut by_place: Vec<(&u32, &&str)> = names.iter().map(|(name, id)| (id, name)).collect();
+    by_place.sort();
+    let known = by_place.iter().map(|(_, name)| **name);
+    let help = format!("the stages of this job are {}", listed(known.clone()));
+    report.error(code, name.span, message).nearest(&name.value, known).help(help);
+}
+
+fn resolve_after(report: &mut Report, hook: &draft::Hook, names: &BTreeMap<&str, u32>) -> Vec<u32> {
+    let mut after = Vec::new();
+    for name in &hook.after {
+        match names.get(name.value.as_str()) {
+            None => {
+                let message = format!("a hook runs after {:?}, which does not exist", name.value);
+                unknown_stage(report, "E0316", name, &message, names);
+            }
+            Some(id) if after.contains(id) => {
+                let message = format!("a hook runs after {:?} twice", name.value);
+                report.error("E0315", name.span, message).help("keep one of them");
+            }
+            Some(id) => after.push(*id),
+        }
+    }
+    after
+}
+
+fn report_circles(report: &mut Report, job: &Job, needs: &Needs, graph: &Graph) {
+    for circle in graph.circles() {
+        let name = |id: u32| job.stages[id as usize].name.value.as_str();
+        let way: Vec<&str> = circle.iter().chain(circle.first()).map(|&id| name(id)).collect();
+        let steps: Vec<(u32, u32, Span)> = circle
+            .iter()
+            .zip(circle.iter().cycle().skip(1))
+            .filter_map(|(&from, &to)| {
+                needs[from as usize].iter().find(|(id, ..)| *id == to).map(|&(_, _, span)| (from, to, span))
+            })
+            .collect();
+        let span = steps.first().map_or(Span::NOWHERE, |step| step.2);
+        let notes: Vec<String> = steps
+            .iter()
+            .map(|&(from, to, span)| format!("{}: {:?} needs {:?}", report.text.short(span), name(from), name(to)))
+            .collect();
+        let message = format!("stages need each other in a circle: {}", way.join(" -> "));
+        let problem = report.error("E0311", span, message);
+        problem.help("take one of these needs away");
+        problem.notes = notes;
+    }
+}
+
+fn report_never(report: &mut Report, job: &Job, needs: &Needs, graph: &Graph) {
+    let plain: Vec<Vec<(u32, Need)>> =
+        needs.iter().map(|needs| needs.iter().map(|&(id, need, _)| (id, need)).collect()).collect();
+    let name = |id: u32| job.stages[id as usize].name.value.as_str();
+    for never in never_run(graph, &plain) {
+        let own = &job.stages[never.stage as usize].name;
+        let other = name(never.other);
+        let message = format!("stage {:?} can never run", own.value);
+        report
+            .warning("W0314", own.span, message)
+            .note(format!("what it needs asks that {other:?} fails, and that {other:?} succeeds"))
+            .help(format!("ask for {other:?}: finished, or take one of the needs away"));
+    }
+}
+
+/// Every stage downstream of one in `after`, but those that `after` itself depends on.
+fn holds(graph: &Graph, after: &[u32]) -> Vec<u32> {
+    let below = Graph::reach(&graph.down, after);
+    let above = Graph::reach(&graph.up, after);
+    (0..below.len() as u32).filter(|&stage| below[stage as usize] && !above[stage as usize]).collect()
+}
+
+/// Hooks that hold back what other hooks wait for.
+fn report_waiting_hooks(report: &mut Report, job: &Job, graph: &Graph, hooks: &[(Vec<u32>, Vec<u32>)]) {
+    if hooks.len() < 2 {
+        return;
+    }
+    let stages = graph.up.len();
+    let mut up = graph.up.clone();
+    for (number, (after, holds)) in hooks.iter().enumerate() {
+        up.push(after.clone());
+        holds.iter().for_each(|&stage| up[stage as usize].push((stages + number) as u32));
+    }
+    let both = Graph::new(up);
+    if both.order().is_some() {
+        return;
+    }
+    for circle in both.circles() {
+        let waiting: Vec<usize> = circle.iter().filter_map(|&node| (node as usize).checked_sub(stages)).collect();
+        let Some(&first) = waiting.first() else { continue };
+        let notes = waiting.iter().map(|&number| {
+            let after = job.hooks[number].after.iter().map(|name| name.value.as_str());
+            format!("{}: after {}", report.text.short(job.hooks[number].span), listed(after))
+        });
+        let notes = notes.collect();
+        let message = "hooks wait for each other: each holds back a stage that another one waits for";
+        let problem = report.error("E0318", job.hooks[first].span, message);
+        problem.help("make one hook of them, or take a stage out of after");
+        problem.notes = notes;
+    }
+}
+
+fn cut(report: &mut Report, job: &Job, graph: &Graph, afters: &[Vec<u32>]) -> Option<Vec<SubDag>> {
+    let named: Vec<Option<&str>> =
+        job.stages.iter().map(|stage| stage.subdag.as_ref().map(|name| name.value.as_str())).collect();
+    let tasks: Vec<u32> = job.stages.iter().map(|stage| stage.body.parallelism.unwrap_or(1)).collect();
+    let together: Vec<Vec<u32>> = afters.iter().cloned().chain(networks(job)).collect();
+    let uncut = Uncut { graph, named: &named, tasks: &tasks, together: &together, split: job.split };
+    match split(&uncut) {
+        Ok(subdags) if subdags.len() > MOST_SUBDAGS => {
+            let message = format!("the job would be cut into {} sub-DAGs; at most {MOST_SUBDAGS}", subdags.len());
+            report.error("E0322", Span::NOWHERE, message).help("write split: auto, or fewer names of subdag");
+            None
+        }
+        Ok(subdags) => Some(subdags),
+        Err(circle) => {
+            let name = |id: u32| job.stages[id as usize].name.value.as_str();
+            let of = |id: u32| named[id as usize].map_or("the stages without subdag".to_owned(), |n| format!("{n:?}"));
+            let span = circle.first().map_or(Span::NOWHERE, |&(stage, _)| job.stages[stage as usize].name.span);
+            let words: Vec<String> = circle.iter().map(|&(stage, _)| of(stage)).collect();
+            let notes = circle.iter().map(|&(stage, need)| {
+                let at = report.text.short(job.stages[stage as usize].name.span);
+                let (stage_in, need_in) = (of(stage), of(need));
+                format!("{at}: {:?} of {stage_in} needs {:?} of {need_in}", name(stage), name(need))
+            });
+            let notes = notes.collect();
+            let message = format!("sub-DAGs need each other in a circle: {}", words.join(" and "));
+            let problem = report.error("E0320", span, message);
+            problem.help("give these stages the same subdag, or cut the job elsewhere");
+            problem.notes = notes;
+            None
+        }
+    }
+}
+
+/// The stages of each named network.
+fn networks(job: &Job) -> impl Iterator<Item = Vec<u32>> {
+    let mut by_name: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for (id, stage) in job.stages.iter().enumerate() {
+        if let Some(Network::Named(name)) = &stage.body.network {
+            by_name.entry(name).or_default().push(id as u32);
+        }
+    }
+    by_name.into_values()
+}
+
+fn report_crossing(report: &mut Report, job: &Job, hooks: &[(Vec<u32>, Vec<u32>)], of: &[SubDagId]) {
+    for (hook, (after, holds)) in job.hooks.iter().zip(hooks) {
+        let Some(&first) = after.first() else { continue };
+        let mut touched = after.iter().chain(holds);
+        let Some(&other) = touched.find(|&&stage| of[stage as usize] != of[first as usize]) else { continue };
+        let name = |id: u32| job.stages[id as usize].name.value.as_str();
+        let message = format!("a hook reaches from {:?} into another sub-DAG, to {:?}", name(first), name(other));
+        report
+            .error("E0321", hook.span, message)
+            .note("a hook runs in the driver of one sub-DAG and decides for that one alone")
+            .help("give these stages the same subdag");
+    }
+}
+
+fn assemble(job: Job, needs: &Needs, hooks: Vec<(Vec<u32>, Vec<u32>)>, cut: (Vec<SubDag>, Vec<SubDagId>)) -> Plan {
+    let (mut subdags, of) = cut;
+    let drafts = job.stages.into_iter().zip(needs).zip(&of);
+    let stages = drafts.map(|((draft, needs), &subdag)| stage(draft, needs, subdag)).collect();
+    let ids = |list: Vec<u32>| list.into_iter().map(StageId).collect::<Vec<_>>();
+    let hooks: Vec<Hook> = job
+        .hooks
+        .into_iter()
+        .zip(hooks)
+        .enumerate()
+        .map(|(number, (draft, (after, holds)))| {
+            let subdag = after.first().map_or(SubDagId(0), |&stage| of[stage as usize]);
+            subdags[subdag.0 as usize].hooks.push(HookId(number as u32));
+            Hook {
+                after: ids(after),
+                holds: ids(holds),
+                run: draft.run,
+                timeout: draft.timeout.unwrap_or(Millis::from_secs(600)),
+                memory: draft.memory.unwrap_or(1 << 30),
+                subdag,
+            }
+        })
+        .collect();
+    Plan {
+        version: PLAN_VERSION,
+        name: job.name,
+        tags: job.tags,
+        params: job.params,
+        queue: job.queue,
+        priority: job.priority,
+        node_label: job.node_label,
+        fail_fast: job.fail_fast,
+        stages,
+        hooks,
+        subdags,
+    }
+}
+
+fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], subdag: SubDagId) -> Stage {
+    let body = draft.body;
+    let mut env = body.file_env;
+    env.extend(body.env);
+    let values = |list: Option<Vec<Spot<_>>>| list.into_iter().flatten().map(|spot| spot.value).collect();
+    Stage {
+        name: draft.name.value,
+        subdag,
+        needs: needs.iter().map(|&(id, need, _)| (StageId(id), need)).collect(),
+        tasks: body.parallelism.unwrap_or(1),
+        image: body.image.unwrap_or_default(),
+        pull: body.pull.unwrap_or_default(),
+        entrypoint: body.entrypoint,
+        command: body.command,
+        script: body.script,
+        workdir: body.workdir,
+        env,
+        user: body.user,
+        ask: Resources { cpu_milli: body.cpus.unwrap_or(1_000), memory: body.memory.unwrap_or(256 << 20) },
+        shm: body.shm_size,
+        pids: body.pids.unwrap_or(512),
+        volumes: values(body.volumes),
+        tmpfs: body.tmpfs.into_iter().flatten().map(|spot| spot.value).collect(),
+        network: body.network.unwrap_or_default(),
+        timeout: Timeouts { run: body.timeout.run, pull: body.timeout.pull, silence: body.timeout.silence },
+        stop_grace: body.stop_grace.unwrap_or(Millis::from_secs(10)),
+        retry: Retry {
+            max: body.retry.max.unwrap_or(0),
+            backoff: body.retry.backoff.unwrap_or(Millis::from_secs(1)),
+            on: body.retry.on.unwrap_or_default(),
+        },
+        keep_failed: body.keep_failed.unwrap_or(false),
+        attach: None,
+    }
+}

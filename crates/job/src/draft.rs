@@ -1,0 +1,143 @@
+//! A job as its file says it, before names are resolved and defaults are filled in.
+
+use std::collections::BTreeMap;
+
+use dybox_model::{Millis, Mount, Need, Network, PullPolicy, Tmpfs};
+
+use crate::RetryOn;
+use crate::reader::Spot;
+
+/// A whole job file.
+#[derive(Debug, Default)]
+pub(crate) struct Job {
+    pub(crate) name: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) params: BTreeMap<String, String>,
+    pub(crate) queue: Option<String>,
+    pub(crate) priority: Option<i32>,
+    pub(crate) node_label: Option<String>,
+    pub(crate) fail_fast: bool,
+    pub(crate) split: Split,
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) hooks: Vec<Hook>,
+}
+
+/// `split`: how many sub-DAGs the parts of the DAG are packed into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Split {
+    /// At most 4.
+    #[default]
+    Auto,
+    /// Each part is one.
+    Components,
+    /// All in one.
+    None,
+    /// At most so many.
+    Most(u32),
+}
+
+/// A stage; what its own keys say.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) name: Spot<String>,
+    pub(crate) needs: Vec<(Spot<String>, Need)>,
+    pub(crate) subdag: Option<Spot<String>>,
+    pub(crate) body: Body,
+}
+
+/// What a stage may leave to `defaults`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Body {
+    pub(crate) image: Option<String>,
+    /// The image was there and is reported as wrong.
+    pub(crate) bad_image: bool,
+    pub(crate) command: Option<Vec<String>>,
+    pub(crate) script: Option<String>,
+    pub(crate) entrypoint: Option<Vec<String>>,
+    pub(crate) workdir: Option<String>,
+    pub(crate) file_env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) cpus: Option<u32>,
+    pub(crate) memory: Option<u64>,
+    pub(crate) shm_size: Option<u64>,
+    pub(crate) pids: Option<u32>,
+    pub(crate) parallelism: Option<u32>,
+    pub(crate) retry: RetryDraft,
+    pub(crate) timeout: TimeoutDraft,
+    pub(crate) stop_grace: Option<Millis>,
+    pub(crate) volumes: Option<Vec<Spot<Mount>>>,
+    pub(crate) tmpfs: Option<Vec<Spot<Tmpfs>>>,
+    pub(crate) network: Option<Network>,
+    pub(crate) user: Option<String>,
+    pub(crate) pull: Option<PullPolicy>,
+    pub(crate) keep_failed: Option<bool>,
+}
+
+/// `retry`, as far as it is given.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RetryDraft {
+    pub(crate) max: Option<u32>,
+    pub(crate) backoff: Option<Millis>,
+    pub(crate) on: Option<Vec<RetryOn>>,
+}
+
+/// `timeout`, as far as it is given.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TimeoutDraft {
+    pub(crate) run: Option<Millis>,
+    pub(crate) pull: Option<Millis>,
+    pub(crate) silence: Option<Millis>,
+}
+
+/// A hook.
+#[derive(Debug)]
+pub(crate) struct Hook {
+    pub(crate) span: crate::text::Span,
+    pub(crate) after: Vec<Spot<String>>,
+    pub(crate) run: Vec<String>,
+    pub(crate) timeout: Option<Millis>,
+    pub(crate) memory: Option<u64>,
+}
+
+impl Body {
+    /// This body, with what it does not say taken from `defaults`. Mappings are merged key by key, the rest is replaced.
+    pub(crate) fn over(self, defaults: &Self) -> Self {
+        let own_program = self.command.is_some() || self.script.is_some();
+        let inherits = !own_program;
+        let mut file_env = defaults.file_env.clone();
+        file_env.extend(defaults.env.clone());
+        file_env.extend(self.file_env);
+        Self {
+            image: self.image.or_else(|| defaults.image.clone()),
+            bad_image: self.bad_image || defaults.bad_image,
+            command: self.command.or_else(|| defaults.command.clone().filter(|_| inherits)),
+            script: self.script.or_else(|| defaults.script.clone().filter(|_| inherits)),
+            entrypoint: self.entrypoint.or_else(|| defaults.entrypoint.clone()),
+            workdir: self.workdir.or_else(|| defaults.workdir.clone()),
+            file_env,
+            env: self.env,
+            cpus: self.cpus.or(defaults.cpus),
+            memory: self.memory.or(defaults.memory),
+            shm_size: self.shm_size.or(defaults.shm_size),
+            pids: self.pids.or(defaults.pids),
+            parallelism: self.parallelism.or(defaults.parallelism),
+            retry: RetryDraft {
+                max: self.retry.max.or(defaults.retry.max),
+                backoff: self.retry.backoff.or(defaults.retry.backoff),
+                on: self.retry.on.or_else(|| defaults.retry.on.clone()),
+            },
+            timeout: TimeoutDraft {
+                run: self.timeout.run.or(defaults.timeout.run),
+                pull: self.timeout.pull.or(defaults.timeout.pull),
+                silence: self.timeout.silence.or(defaults.timeout.silence),
+            },
+            stop_grace: self.stop_grace.or(defaults.stop_grace),
+            volumes: self.volumes.or_else(|| defaults.volumes.clone()),
+            tmpfs: self.tmpfs.or_else(|| defaults.tmpfs.clone()),
+            network: self.network.or_else(|| defaults.network.clone()),
+            user: self.user.or_else(|| defaults.user.clone()),
+            pull: self.pull.or(defaults.pull),
+            keep_failed: self.keep_failed.or(defaults.keep_failed),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Numbers, times, retries, the working directory and the user of a stage.
+
+use dybox_model::{format_bytes, format_cpus};
+
+use crate::RetryOn;
+use crate::draft::{RetryDraft, TimeoutDraft};
+use crate::fields::Scope;
+use crate::node::{Kind, Node, Scalar, Value};
+use crate::reader::{Reader, Spot};
+
+/// The engine's own minimum.
+const LEAST_MEMORY: u64 = 6 << 20;
+
+/// `cpus` in thousandths.
+pub(crate) fn cpus(reader: &mut Reader, node: &Node) -> Option<u32> {
+    const TAKES: &str = "a number of cpus, like 1 or 0.5";
+    let text = reader.text(node, "cpus", TAKES)?;
+    let plain = matches!(&node.value, Value::Scalar(scalar) if scalar.plain) || text.value != source(node);
+    let cpus = match (Scalar { text: text.value.clone(), plain }).kind() {
+        Kind::Int(cpus) => cpus as f64,
+        Kind::Float(cpus) => cpus,
+        _ => {
+            reader.wrong_type(node, "cpus", TAKES);
+            return None;
+        }
+    };
+    let milli = (cpus * 1000.0).round();
+    let why = if !cpus.is_finite() {
+        Some("that is no number of cpus".to_owned())
+    } else if milli < 1.0 {
+        Some("the least is 0.001".to_owned())
+    } else if milli > 1_000_000.0 {
+        Some("the most is 1000".to_owned())
+    } else {
+        None
+    };
+    if let Some(why) = why {
+        let message = format!("\"cpus\" can't be {}", text.value);
+        reader.report.error("E0210", text.span, message).label(why).help("write a number of cpus, like 1 or 0.5");
+        return None;
+    }
+    let milli = milli as u32;
+    if let Some(most) = reader.largest.map(|largest| largest.cpu_milli).filter(|&most| milli > most) {
+        let message =
+            format!("\"cpus\" asks for {}, the largest machine has {}", format_cpus(milli), format_cpus(most));
+        let help = format!("ask for {} or less", format_cpus(most));
+        reader.report.error("E0214", text.span, message).help(help);
+        return None;
+    }
+    Some(milli)
+}
+
+fn source(node: &Node) -> &str {
+    match &node.value {
+        Value::Scalar(scalar) => &scalar.text,
+        _ => "",
+    }
+}
+
+/// Memory in bytes, between the engine's least and the largest machine.
+pub(crate) fn memory(reader: &mut Reader, node: &Node, name: &str) -> Option<u64> {
+    let Spot { value, span } = reader.size(node, name)?;
+    if value < LEAST_MEMORY {
+        let message = format!("{name:?} asks for {}; the engine gives no less than 6MiB", format_bytes(value));
+        reader.report.error("E0213", span, message).help("write 6MiB or more");
+        return None;
+    }
+    if let Some(most) = reader.largest.map(|largest| largest.memory).filter(|&most| value > most) {
+        let message =
+            format!("{name:?} asks for {}, the largest machine has {}", format_bytes(value), format_bytes(most));
+        reader.report.error("E0214", span, message).help(format!("ask for {} or less", format_bytes(most)));
+        return None;
+    }
+    Some(value)
+}
+
+/// `workdir`: absolute.
+pub(crate) fn workdir(reader: &mut Reader, node: &Node) -> Option<String> {
+    let text = reader.text(node, "workdir", "an absolute path")?;
+    if !text.value.starts_with('/') || text.value.contains('\n') {
+        let message = format!("\"workdir\" takes an absolute path, found {:?}", text.value);
+        reader
+            .report
+            .error("E0222", text.span, message)
+            .help(format!("write /{}", text.value.trim_start_matches("./")));
+        return None;
+    }
+    Some(text.value)
+}
+
+/// `user`: `uid`, `uid:gid`, or names of the image.
+pub(crate) fn user(reader: &mut Reader, node: &Node) -> Option<String> {
+    let text = reader.text(node, "user", "uid, uid:gid or a name")?;
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 64
+            && !part.starts_with('-')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+    };
+    let good = match text.value.split_once(':') {
+        Some((user, group)) => part(user) && part(group),
+        None => part(&text.value),
+    };
+    if !good {
+        let message = format!("\"user\" takes uid, uid:gid or a name, found {:?}", text.value);
+        reader.report.error("E0221", text.span, message).help("write 1000:1000, or a name that the image knows");
+        return None;
+    }
+    Some(text.value)
+}
+
+/// `timeout`.
+pub(crate) fn timeout(reader: &mut Reader, node: &Node) -> TimeoutDraft {
+    let mut timeout = TimeoutDraft::default();
+    let takes = "a mapping, like { run: 2h }";
+    for (key, node) in reader.entries(node, "timeout", takes).unwrap_or_default() {
+        match key.text.as_str() {
+            "run" => timeout.run = reader.duration(node, "run", false),
+            "pull" => timeout.pull = reader.duration(node, "pull", false),
+            "silence" => timeout.silence = reader.duration(node, "silence", false),
+            _ => reader.unknown(Scope::Timeout, key),
+        }
+    }
+    timeout
+}
+
+/// `retry`.
+pub(crate) fn retry(reader: &mut Reader, node: &Node) -> RetryDraft {
+    let mut retry = RetryDraft::default();
+    for (key, node) in reader.entries(node, "retry", "a mapping, like { max: 3 }").unwrap_or_default() {
+        match key.text.as_str() {
+            "max" => retry.max = reader.integer(node, "max", (0, 100)).map(|max| max as u32),
+            "backoff" => retry.backoff = reader.duration(node, "backoff", true),
+            "on" => {
+                let words = reader.text_or_texts(node, "on").unwrap_or_default();
+                retry.on = Some(words.iter().filter_map(|word| retry_on(reader, word)).collect());
+            }
+            _ => reader.unknown(Scope::Retry, key),
+        }
+    }
+    retry
+}
+
+fn retry_on(reader: &mut Reader, word: &Spot<String>) -> Option<RetryOn> {
+    const WORDS: [&str; 8] = ["any", "oom", "infra", "image", "timeout", "exit:N", "exit:N-M", "signal:NAME"];
+    let found = match word.value.as_str() {
+        "any" => Some(RetryOn::Any),
+        "oom" => Some(RetryOn::Oom),
+        "infra" => Some(RetryOn::Infra),
+        "image" => Some(RetryOn::Image),
+        "timeout" => Some(RetryOn::Timeout),
+        text => match text.split_once(':') {
+            Some(("exit", codes)) => exit_codes(codes),
+            Some(("signal", name)) => signal(name).map(RetryOn::Signal),
+            _ => None,
+        },
+    };
+    if found.is_none() {
+        let message = format!("\"on\" does not take {:?}", word.value);
+        let help = "write any, oom, infra, image, timeout, exit:75, exit:1-9 or signal:TERM";
+        let near = WORDS.iter().copied();
+        reader.report.error("E0220", word.span, message).nearest(&word.value, near).help(help);
+    }
+    found
+}
+
+fn exit_codes(text: &str) -> Option<RetryOn> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let code = |text: &str| text.parse::<i32>().ok().filter(|code| (1..=255).contains(code));
+    let (first, last) = (code(first)?, code(last)?);
+    (first <= last).then_some(RetryOn::Exit(first, last))
+}
+
+/// The number of a signal by its name, as Linux has them on the machines that we run on.
+fn signal(name: &str) -> Option<i32> {
+    const NAMES: [(&str, i32); 16] = [
+        ("HUP", 1),
+        ("INT", 2),
+        ("QUIT", 3),
+        ("ILL", 4),
+        ("TRAP", 5),
+        ("ABRT", 6),
+        ("BUS", 7),
+        ("FPE", 8),
+        ("KILL", 9),
+        ("USR1", 10),
+        ("SEGV", 11),
+        ("USR2", 12),
+        ("PIPE", 13),
+        ("ALRM", 14),
+        ("TERM", 15),
+        ("XCPU", 24),
+    ];
+    let name = name.strip_prefix("SIG").unwrap_or(name);
+    NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+}

@@ -1,0 +1,14 @@
+//! Reads a job from its tree, one file for each mapping of the page.
+
+mod env;
+mod hook;
+mod image;
+mod limits;
+mod mounts;
+mod params;
+mod stage;
+mod top;
+
+pub(crate) use mounts::check_targets;
+pub(crate) use stage::body;
+pub(crate) use top::job;

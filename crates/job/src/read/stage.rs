@@ -1,0 +1,169 @@
+//! Stages and `defaults`.
+
+use std::collections::BTreeMap;
+
+use dybox_model::{Need, Network, PullPolicy};
+
+use super::{env, image, limits, mounts};
+use crate::draft::{Body, Stage};
+use crate::fields::Scope;
+use crate::node::{Key, Node, Value};
+use crate::reader::{Reader, Spot};
+
+/// Reads `stages`. Every stage gets what `defaults` says and it does not.
+pub(crate) fn all(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Vec<Stage> {
+    if node.is_null() || matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
+        reader
+            .report
+            .error("E0310", key.span, "the job has no stages")
+            .help("add one stage that has an image under stages:");
+        return Vec::new();
+    }
+    let Some(entries) = reader.entries(node, "stages", "a mapping of names to stages") else { return Vec::new() };
+    let mut stages = Vec::with_capacity(entries.len());
+    let mut lower: BTreeMap<String, &Key> = BTreeMap::new();
+    for (key, node) in entries {
+        reader.check_name(&key.text, key.span, "a stage");
+        if let Some(other) = lower.insert(key.text.to_lowercase(), key) {
+            let message = format!("the stages {:?} and {:?} are equal but for case", other.text, key.text);
+            reader.report.error("E0302", key.span, message).help("rename one of them");
+        }
+        stages.push(one(reader, key, node, defaults));
+    }
+    stages
+}
+
+fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
+    let name = Spot { value: key.text.clone(), span: key.span };
+    let mut stage = Stage { name, needs: Vec::new(), subdag: None, body: Body::default() };
+    if let Value::Map(entries) = &node.value {
+        for (key, node) in entries {
+            match key.text.as_str() {
+                "needs" => stage.needs = needs(reader, node),
+                "subdag" => stage.subdag = reader.name(node, "a sub-DAG"),
+                _ => {}
+            }
+        }
+    }
+    stage.body = body(reader, node, "a stage").over(defaults);
+    mounts::check_targets(reader, &stage.body);
+    if stage.body.image.is_none() && !stage.body.bad_image && !matches!(node.value, Value::Bad) {
+        let message = format!("stage {:?} has no image", key.text);
+        reader.report.error("E0205", key.span, message).help("add image:, here or under defaults");
+    }
+    stage
+}
+
+/// Reads what a stage and `defaults` have in common.
+pub(crate) fn body(reader: &mut Reader, node: &Node, what: &str) -> Body {
+    let mut body = Body::default();
+    let Some(entries) = reader.entries(node, what, "a mapping of keys") else {
+        body.bad_image = true;
+        return body;
+    };
+    for (key, node) in entries {
+        entry(reader, &mut body, key, node, what);
+    }
+    let key_of = |name: &str| entries.iter().map(|(key, _)| key).find(|key| key.text == name);
+    if let (Some(script), Some(other)) = (key_of("script"), key_of("command").or_else(|| key_of("entrypoint"))) {
+        let message = format!("\"script\" and {:?} can't both be given", other.text);
+        let note = format!("{:?} is given at {}", other.text, reader.report.text.short(other.span));
+        reader.report.error("E0206", script.span, message).note(note).help("keep one of them");
+    }
+    body
+}
+
+fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &str) {
+    let values = |list: Vec<Spot<String>>| list.into_iter().map(|text| text.value).collect::<Vec<_>>();
+    match key.text.as_str() {
+        "needs" | "subdag" if what != "defaults" => {}
+        "image" => {
+            body.image = image::read(reader, node);
+            body.bad_image = body.image.is_none();
+        }
+        "command" => body.command = program(reader, node, "command"),
+        "entrypoint" => body.entrypoint = reader.texts(node, "entrypoint").map(values),
+        "script" => body.script = script(reader, node),
+        "workdir" => body.workdir = limits::workdir(reader, node),
+        "env" => body.env = env::read(reader, node),
+        "env_file" => body.file_env = env::files(reader, node),
+        "cpus" => body.cpus = limits::cpus(reader, node),
+        "memory" => body.memory = limits::memory(reader, node, "memory"),
+        "shm_size" => body.shm_size = reader.size(node, "shm_size").map(|size| size.value),
+        "pids" => body.pids = reader.integer(node, "pids", (2, 4_000_000)).map(|pids| pids as u32),
+        "parallelism" => body.parallelism = reader.integer(node, "parallelism", (1, 100_000)).map(|n| n as u32),
+        "retry" => body.retry = limits::retry(reader, node),
+        "timeout" => body.timeout = limits::timeout(reader, node),
+        "stop_grace" => body.stop_grace = reader.duration(node, "stop_grace", true),
+        "volumes" => body.volumes = mounts::volumes(reader, node),
+        "tmpfs" => body.tmpfs = mounts::tmpfs(reader, node),
+        "network" => body.network = network(reader, node),
+        "user" => body.user = limits::user(reader, node),
+        "pull" => {
+            const POLICIES: [PullPolicy; 3] = [PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never];
+            body.pull = reader.choice(node, "pull", &["missing", "always", "never"]).map(|at| POLICIES[at]);
+        }
+        "keep_failed" => body.keep_failed = reader.truth(node, "keep_failed"),
+        _ => reader.unknown(Scope::Stage, key),
+    }
+}
+
+fn program(reader: &mut Reader, node: &Node, name: &str) -> Option<Vec<String>> {
+    let words = reader.texts(node, name)?;
+    if words.is_empty() {
+        let message = format!("{name:?} is empty");
+        reader.report.error("E0207", node.span, message).help("take it away to run the image's own command");
+        return None;
+    }
+    Some(words.into_iter().map(|word| word.value).collect())
+}
+
+fn script(reader: &mut Reader, node: &Node) -> Option<String> {
+    let text = reader.text(node, "script", "a text")?;
+    if text.value.trim().is_empty() {
+        reader.report.error("E0207", text.span, "the script is empty").help("write at least one line");
+        return None;
+    }
+    Some(text.value)
+}
+
+/// `needs`: a list of names, or a mapping of names to the ends that are asked for.
+fn needs(reader: &mut Reader, node: &Node) -> Vec<(Spot<String>, Need)> {
+    const ENDS: [Need; 3] = [Need::Succeeded, Need::Failed, Need::Finished];
+    match &node.value {
+        Value::List(items) => {
+            let named = items.iter().filter_map(|item| reader.text(item, "needs", "names of stages"));
+            named.map(|name| (name, Need::Succeeded)).collect()
+        }
+        Value::Map(entries) => entries
+            .iter()
+            .filter_map(|(key, node)| {
+                let end = reader.choice(node, &key.text, &["succeeded", "failed", "finished"])?;
+                Some((Spot { value: key.text.clone(), span: key.span }, ENDS[end]))
+            })
+            .collect(),
+        _ => {
+            reader.wrong_type(node, "needs", "a list of stages, or a mapping of stages to ends");
+            Vec::new()
+        }
+    }
+}
+
+fn network(reader: &mut Reader, node: &Node) -> Option<Network> {
+    let text = reader.text(node, "network", "none, bridge or a name")?;
+    match text.value.as_str() {
+        "none" => Some(Network::None),
+        "bridge" => Some(Network::Bridge),
+        "host" => {
+            let message = "the machine's own network is not given to containers";
+            reader.report.error("E0224", text.span, message).help("write bridge for the way out, or a name");
+            None
+        }
+        name if name.contains(':') => {
+            let message = format!("{name:?} is no network of this run");
+            reader.report.error("E0224", text.span, message).help("write none, bridge or a name");
+            None
+        }
+        name => reader.check_name(name, text.span, "a network").then(|| Network::Named(name.to_owned())),
+    }
+}

@@ -1,0 +1,113 @@
+//! The top of the file.
+
+use std::collections::BTreeSet;
+
+use super::{hook, params, stage};
+use crate::Submit;
+use crate::draft::{Job, Split};
+use crate::fields::Scope;
+use crate::names::make_name;
+use crate::node::{Key, Kind, Node, Value};
+use crate::reader::Reader;
+use crate::template::Templates;
+
+/// Most sub-DAGs of a run: each is a process here and an application there.
+const MOST_SUBDAGS: i64 = 1_000;
+
+/// Reads the whole file. `file` is its name, for a job without one.
+pub(crate) fn job(reader: &mut Reader, root: &Node, file: &str, submit: &Submit) -> Job {
+    let mut job = Job::default();
+    let Value::Map(entries) = &root.value else {
+        reader
+            .report
+            .error("E0118", root.span, format!("a job file is a mapping of keys, found {}", root.found()))
+            .help("start with name: and stages:");
+        return job;
+    };
+    let get = |name: &str| entries.iter().find(|(key, _)| key.text == name);
+    job.name = name(reader, get("name"), file, submit);
+    let (values, unset) = match get("params") {
+        Some((_, node)) => params::read(reader, node, &submit.params),
+        None => params::none(reader, &submit.params),
+    };
+    job.params.clone_from(&values);
+    reader.templates = Some(Templates::new(values, unset, &job.name));
+    for (key, node) in entries {
+        entry(reader, &mut job, key, node);
+    }
+    let defaults = get("defaults").map(|(_, node)| stage::body(reader, node, "defaults")).unwrap_or_default();
+    match get("stages") {
+        Some((key, node)) => job.stages = stage::all(reader, key, node, &defaults),
+        None => {
+            reader
+                .report
+                .error("E0310", root.span, "the job has no stages")
+                .help("add stages: with one stage that has an image");
+        }
+    }
+    job
+}
+
+fn name(reader: &mut Reader, given: Option<&(Key, Node)>, file: &str, submit: &Submit) -> String {
+    let mut own = None;
+    if let Some((_, node)) = given {
+        own = reader.name(node, "a job").map(|name| name.value);
+    }
+    if let Some(name) = &submit.name {
+        reader.check_name(name, crate::text::Span::NOWHERE, "a job (--name)");
+        return name.clone();
+    }
+    let stem = file.rsplit('/').next().unwrap_or_default().split('.').next().unwrap_or_default();
+    own.or_else(|| make_name(stem)).unwrap_or_else(|| "job".to_owned())
+}
+
+fn entry(reader: &mut Reader, job: &mut Job, key: &Key, node: &Node) {
+    match key.text.as_str() {
+        "name" | "params" | "defaults" | "stages" => {}
+        "version" => version(reader, node),
+        "tags" => job.tags = tags(reader, node),
+        "hooks" => job.hooks = hook::all(reader, node),
+        "split" => job.split = split(reader, node),
+        "fail_fast" => job.fail_fast = reader.truth(node, "fail_fast").unwrap_or_default(),
+        "queue" => job.queue = reader.text(node, "queue", "a text").map(|text| text.value),
+        "priority" => {
+            let range = (i64::from(i32::MIN), i64::from(i32::MAX));
+            job.priority = reader.integer(node, "priority", range).map(|value| value as i32);
+        }
+        "node_label" => job.node_label = reader.text(node, "node_label", "a text").map(|text| text.value),
+        _ => reader.unknown(Scope::Top, key),
+    }
+}
+
+fn version(reader: &mut Reader, node: &Node) {
+    let Some(text) = reader.text(node, "version", "1") else { return };
+    if text.value != "1" {
+        let message = format!("version {:?} of the job file's format is not known here", text.value);
+        reader.report.error("E0208", text.span, message).help("write version: 1, or use a newer DYbox");
+    }
+}
+
+fn tags(reader: &mut Reader, node: &Node) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut tags = Vec::new();
+    for tag in reader.texts(node, "tags").unwrap_or_default() {
+        if tag.value.is_empty() || tag.value.len() > 100 || tag.value.contains(['\n', '\t', ',']) {
+            let message = "a tag has 1 to 100 characters, no comma and no line end";
+            reader.report.error("E0207", tag.span, message).help("write a short word");
+        } else if seen.insert(tag.value.clone()) {
+            tags.push(tag.value);
+        }
+    }
+    tags
+}
+
+fn split(reader: &mut Reader, node: &Node) -> Split {
+    if matches!(&node.value, Value::Scalar(scalar) if matches!(scalar.kind(), Kind::Int(_) | Kind::Float(_))) {
+        return reader.integer(node, "split", (1, MOST_SUBDAGS)).map_or(Split::Auto, |most| Split::Most(most as u32));
+    }
+    match reader.choice(node, "split", &["auto", "components", "none", "a number"]) {
+        Some(1) => Split::Components,
+        Some(2) => Split::None,
+        _ => Split::Auto,
+    }
+}

@@ -1,0 +1,95 @@
+//! Collects problems while the rest of a file is still being read.
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::text::{Span, Text};
+
+/// The problems of one file.
+pub(crate) struct Report<'a> {
+    pub(crate) text: &'a Text<'a>,
+    pub(crate) found: Vec<Diagnostic>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(text: &'a Text<'a>) -> Self {
+        Self { text, found: Vec::new() }
+    }
+
+    /// Adds an error; its label, notes and help are set on what comes back.
+    pub(crate) fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Error, code, span, message.into())
+    }
+
+    /// Adds a warning.
+    pub(crate) fn warning(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Warning, code, span, message.into())
+    }
+
+    fn add(&mut self, severity: Severity, code: &'static str, span: Span, message: String) -> &mut Diagnostic {
+        let place = self.text.place(span);
+        let new =
+            Diagnostic { code, severity, message, place, label: String::new(), notes: Vec::new(), help: String::new() };
+        self.found.push(new);
+        self.found.last_mut().expect("one was just pushed")
+    }
+
+    /// Whether a plan can't be made.
+    pub(crate) fn failed(&self) -> bool {
+        self.found.iter().any(|problem| !problem.is_warning())
+    }
+
+    /// All problems in the order of the file, each once (an alias can show one twice).
+    pub(crate) fn into_sorted(mut self) -> Vec<Diagnostic> {
+        let key = |d: &Diagnostic| d.place.as_ref().map(|place| (place.line, place.column));
+        self.found.sort_by_key(key);
+        self.found.dedup();
+        self.found
+    }
+}
+
+impl Diagnostic {
+    pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
+        self.label = label.into();
+        self
+    }
+
+    pub(crate) fn note(&mut self, note: impl Into<String>) -> &mut Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = help.into();
+        self
+    }
+
+    /// "did you mean": in the label when there is a near word.
+    pub(crate) fn nearest<'w>(&mut self, word: &str, words: impl Iterator<Item = &'w str>) -> &mut Self {
+        if let Some(near) = nearest(word, words) {
+            self.label = format!("did you mean {near:?}?");
+        }
+        self
+    }
+}
+
+/// The word that was most likely meant, if one is near enough.
+pub(crate) fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    if word.len() > 100 {
+        return None;
+    }
+    let lower = word.to_lowercase();
+    let far = (word.chars().count() / 3).max(1);
+    words
+        .take(5_000)
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|&(distance, _)| distance <= far)
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Words as a sentence has them: `a, b, c`; cut where there are too many.
+pub(crate) fn listed<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    const MOST: usize = 12;
+    let words: Vec<&str> = words.collect();
+    let shown = words[..words.len().min(MOST)].join(", ");
+    if words.len() > MOST { format!("{shown} and {} more", words.len() - MOST) } else { shown }
+}
