@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use dybox_model::{AttemptId, Exit, Note, TaskSpec, Usage};
+use dybox_model::{AttemptId, Exit, Note, TaskSpec};
 
-use super::End;
+use super::Ending;
 
 /// What happened. Answers to effects carry their attempt; the machine drops what is stale.
 #[derive(Debug, Clone)]
@@ -55,19 +55,12 @@ pub enum Event {
     KillFailed(AttemptId),
     /// The payload wrote something.
     Wrote(AttemptId),
-    /// What the container uses now.
-    Sampled {
-        /// Whose.
-        attempt: AttemptId,
-        /// How much.
-        usage: Usage,
-    },
     /// The container is known dead.
     Ended {
         /// Whose.
         attempt: AttemptId,
-        /// What is known of it.
-        end: End,
+        /// How it ended, with what was asked of it taken into account.
+        exit: Exit,
     },
     /// All that it wrote is in the store, or `problem` says why not.
     Drained {
@@ -85,7 +78,9 @@ pub enum Event {
 pub enum Signal {
     /// To its init, which passes it on and counts the grace.
     Term,
-    /// To its init by the engine: everything in the container ends at once.
+    /// To its init, which kills the payload at once and still writes its verdict.
+    Now,
+    /// To the container: init dies too, and with it what it had to say.
     Kill,
 }
 
@@ -126,6 +121,8 @@ pub enum Effect {
         attempt: AttemptId,
         /// Which.
         signal: Signal,
+        /// Why: what the end is to be called when it comes of this.
+        why: Ending,
     },
     /// Stop writing the lease: its init ends the payload without the engine.
     Revoke(AttemptId),

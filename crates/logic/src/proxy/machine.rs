@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dybox_model::{AttemptId, Cause, Exit, Millis, Note, Peak, TaskSpec, Usage, format_duration};
+use dybox_model::{AttemptId, Cause, Exit, Millis, Note, TaskSpec, format_duration};
 
-use super::conclude::{Ending, settle};
 pub use super::work::LEASE_DEAD;
 use super::work::{Phase, Step, Work};
-use super::{Effect, End, Event, Signal};
+use super::{Effect, Ending, Event, Signal};
 
 /// Without a master for this long, a proxy ends its containers and goes.
 pub const LOST_AFTER: Millis = Millis::from_secs(8);
@@ -77,8 +76,7 @@ impl Proxy {
             Event::NotStarted { attempt, exit } => self.not_started(attempt, exit, out),
             Event::KillFailed(attempt) => self.kill_failed(attempt, now, out),
             Event::Wrote(attempt) => self.wrote(attempt, now),
-            Event::Sampled { attempt, usage } => self.sampled(attempt, usage, out),
-            Event::Ended { attempt, end } => self.ended(attempt, end, now, out),
+            Event::Ended { attempt, exit } => self.ended(attempt, exit, now, out),
             Event::Drained { attempt, problem } => self.drained(attempt, problem, out),
             Event::Tick => {}
         }
@@ -182,15 +180,15 @@ impl Proxy {
             Phase::Running { stop, .. } => match (*stop, grace) {
                 (Step::None, Some(most)) => {
                     *stop = Step::term(now, work.spec.stop_grace.min(most));
-                    out.push(Effect::Kill { attempt, signal: Signal::Term });
+                    out.push(Effect::Kill { attempt, signal: Signal::Term, why: ending });
                 }
                 (Step::None | Step::Term { .. }, None) => {
-                    *stop = Step::kill(now);
-                    out.push(Effect::Kill { attempt, signal: Signal::Kill });
+                    *stop = Step::at_once(now);
+                    out.push(Effect::Kill { attempt, signal: Signal::Now, why: ending });
                 }
-                (Step::Term { kill_at }, Some(most)) => {
+                (Step::Term { now_at }, Some(most)) => {
                     let sooner = Step::term(now, work.spec.stop_grace.min(most));
-                    if matches!(sooner, Step::Term { kill_at: at } if at < kill_at) {
+                    if matches!(sooner, Step::Term { now_at: at } if at < now_at) {
                         *stop = sooner;
                     }
                 }
@@ -240,7 +238,9 @@ impl Proxy {
 
     fn kill_failed(&mut self, attempt: AttemptId, now: Millis, out: &mut Vec<Effect>) {
         let Some(work) = self.work_on(attempt) else { return };
-        if let Phase::Running { stop: stop @ (Step::Term { .. } | Step::Kill { .. }), .. } = &mut work.phase {
+        if let Phase::Running { stop: stop @ (Step::Term { .. } | Step::Now { .. } | Step::Kill { .. }), .. } =
+            &mut work.phase
+        {
             *stop = Step::revoked(now);
             out.push(Effect::Revoke(attempt));
         }
@@ -252,32 +252,12 @@ impl Proxy {
         }
     }
 
-    fn sampled(&mut self, attempt: AttemptId, usage: Usage, out: &mut Vec<Effect>) {
+    fn ended(&mut self, attempt: AttemptId, exit: Exit, now: Millis, out: &mut Vec<Effect>) {
         let Some(work) = self.work_on(attempt) else { return };
-        let before = work.usage.unwrap_or_default();
-        // Each counter only grows; a reading of a dying cgroup must not take anything back.
-        let cpu_ms = usage.cpu_ms.max(before.cpu_ms);
-        let peak_memory = usage.peak_memory.max(before.peak_memory);
-        work.usage = Some(Usage { cpu_ms, peak_memory, oom_kills: usage.oom_kills.max(before.oom_kills), ..usage });
-        let used = Peak { cpu_ms, memory: peak_memory };
-        if self.line == Line::Up {
-            out.push(Effect::Note(Note::Uses { attempt, used, memory: usage.memory }));
+        if matches!(work.phase, Phase::Running { .. }) {
+            work.draining(exit, now);
+            out.push(Effect::Drain(attempt));
         }
-    }
-
-    fn ended(&mut self, attempt: AttemptId, end: End, now: Millis, out: &mut Vec<Effect>) {
-        let Some(work) = self.work_on(attempt) else { return };
-        let Phase::Running { since, .. } = work.phase else { return };
-        let end = match end {
-            // The kernel's OOM killer may take init too; then only the last reading of the cgroup knows.
-            End::Gone { cause: Cause::KilledOutside, text } if work.usage.is_some_and(|usage| usage.oom_kills > 0) => {
-                End::Gone { cause: Cause::Oom, text }
-            }
-            end => end,
-        };
-        let exit = settle(end, &work.ending, work.usage, (Some(since), now));
-        work.draining(exit, now);
-        out.push(Effect::Drain(attempt));
     }
 
     fn drained(&mut self, attempt: AttemptId, problem: Option<String>, out: &mut Vec<Effect>) {
@@ -339,23 +319,37 @@ impl Proxy {
                 let exit = Exit::not_started(Cause::EngineDown, "the engine did not say whether it started", now);
                 self.not_started(attempt, exit, out);
             }
-            Phase::Running { stop, .. } => match *stop {
-                Step::None => {}
-                Step::Term { .. } => {
-                    *stop = Step::kill(now);
-                    out.push(Effect::Kill { attempt, signal: Signal::Kill });
-                }
-                Step::Kill { .. } => {
-                    *stop = Step::revoked(now);
-                    out.push(Effect::Revoke(attempt));
-                }
-                Step::Revoked { .. } => {
-                    let text = "the engine did not answer; its init ended it by its lease".to_owned();
-                    self.ended(attempt, End::Gone { cause: Cause::EngineDown, text }, now, out);
-                }
-            },
+            Phase::Running { .. } => self.go_on_stopping(now, out),
             Phase::Draining { .. } => {
                 self.drained(attempt, Some("the store did not answer; the rest of the logs is lost".to_owned()), out);
+            }
+        }
+    }
+
+    /// The next stronger means to end a container that should be dead by now.
+    fn go_on_stopping(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        let Some(Work { spec, ending: Some(why), phase: Phase::Running { stop, since, .. }, .. }) = &mut self.work
+        else {
+            return;
+        };
+        let (attempt, why) = (spec.attempt, why.clone());
+        match *stop {
+            Step::None => {}
+            Step::Term { .. } => {
+                *stop = Step::at_once(now);
+                out.push(Effect::Kill { attempt, signal: Signal::Now, why });
+            }
+            Step::Now { .. } => {
+                *stop = Step::kill(now);
+                out.push(Effect::Kill { attempt, signal: Signal::Kill, why });
+            }
+            Step::Kill { .. } => {
+                *stop = Step::revoked(now);
+                out.push(Effect::Revoke(attempt));
+            }
+            Step::Revoked { .. } => {
+                let exit = why.unseen(*since, now);
+                self.ended(attempt, exit, now, out);
             }
         }
     }

@@ -5,13 +5,13 @@
 //! start, signal, drain, save, report and remove. Never: two attempts at once, an end that is reported before the
 //! container is known dead and its logs are drained, or a second end of one attempt.
 
-mod conclude;
+mod ending;
 mod event;
 mod machine;
 mod report;
 mod work;
 
-pub use conclude::{End, ExecError, ResultFile, Verdict, conclude};
+pub use ending::Ending;
 pub use event::{Effect, Event, Signal};
 pub use machine::{LEASE_DEAD, LOST_AFTER, Proxy};
 

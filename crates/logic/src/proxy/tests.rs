@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dybox_model::{
-    AttemptId, Cause, EndedBy, Exit, Millis, Network, Note, Peak, PullPolicy, Resources, TaskSpec, Timeouts, Usage,
+    AttemptId, Cause, EndedBy, Exit, Millis, Network, Note, Peak, PullPolicy, Resources, TaskSpec, Timeouts,
 };
 use proptest::prelude::*;
 
@@ -91,9 +91,9 @@ impl Story {
         all
     }
 
-    fn ends(&mut self, number: u32, verdict: Verdict) -> Exit {
+    fn ends(&mut self, number: u32, exit: Exit) -> Exit {
         let attempt = attempt(number);
-        self.tell(Event::Ended { attempt, end: End::Verdict(verdict, ResultFile::Absent) });
+        self.tell(Event::Ended { attempt, exit });
         self.tell(Event::Drained { attempt, problem: None });
         self.saved(number)
     }
@@ -109,20 +109,28 @@ impl Story {
     }
 }
 
-fn code(code: i32) -> Verdict {
-    Verdict { code: Some(code), started: Some(Millis(1)), ended: Millis(2), ..Verdict::default() }
+fn code(code: i32) -> Exit {
+    let cause = (code != 0).then_some(Cause::ExitCode);
+    let (started, ended, text) = (Some(Millis(1)), Millis(2), String::new());
+    let used = Peak::default();
+    Exit { code: Some(code), signal: None, cause, by: EndedBy::Itself, text, started, ended, used, result: None }
 }
 
-fn stopped() -> Verdict {
-    Verdict { signal: Some(15), by: EndedBy::Stop, ..code(0) }
+fn stopped() -> Exit {
+    Exit { cause: Some(Cause::Stopped), by: EndedBy::Stop, ..code(0) }
 }
 
 fn has(wishes: &[Effect], wanted: &Effect) -> bool {
     wishes.contains(wanted)
 }
 
-fn killed(signal: Signal) -> Effect {
-    Effect::Kill { attempt: attempt(1), signal }
+/// The signals among the wishes, each with what the end is to be called.
+fn signals(wishes: &[Effect]) -> Vec<(Signal, Cause)> {
+    let signal = |wish: &Effect| match wish {
+        Effect::Kill { signal, why, .. } => Some((*signal, why.cause)),
+        _ => None,
+    };
+    wishes.iter().filter_map(signal).collect()
 }
 
 #[test]
@@ -130,12 +138,12 @@ fn an_attempt_is_fetched_started_drained_saved_reported_and_removed() {
     let mut story = Story::running(spec(1));
     let attempt = attempt(1);
     assert!(matches!(story.wishes.last(), Some(Effect::Runs { container, .. }) if container == "c1"));
-    let out = story.tell(Event::Ended { attempt, end: End::Verdict(code(0), ResultFile::Json("3".to_owned())) });
+    let out = story.tell(Event::Ended { attempt, exit: code(0) });
     assert_eq!(out, [Effect::Drain(attempt)], "no end before the logs are in the store");
     let out = story.tell(Event::Drained { attempt, problem: None });
     let names: Vec<_> = out.iter().map(|e| format!("{e:?}").split([' ', '(']).next().unwrap().to_owned()).collect();
     assert_eq!(names, ["Save", "Remove", "Exited"]);
-    assert_eq!(story.saved(1).result.as_deref(), Some("3"));
+    assert!(story.saved(1).ok());
     assert_eq!(story.tell(Event::Acked(attempt)), [Effect::Forget(attempt)]);
     assert_eq!(story.proxy.in_hand().count(), 0);
 }
@@ -177,11 +185,12 @@ fn a_halt_that_overtakes_its_order_wins() {
 fn a_stop_is_term_then_kill_then_no_lease_and_ends_without_the_engine() {
     let mut story = Story::running(spec(1));
     let halt = Event::HaltAsked { attempt: attempt(1), now: false };
-    assert_eq!(story.tell(halt.clone()), [killed(Signal::Term)]);
+    assert_eq!(signals(&story.tell(halt.clone())), [(Signal::Term, Cause::Stopped)]);
     assert_eq!(story.tell(halt), []);
     assert_eq!(story.pass(Millis::from_secs(11)), []);
-    assert_eq!(story.pass(Millis::from_secs(1)), [killed(Signal::Kill)]);
-    assert_eq!(story.pass(Millis::from_secs(3)), [Effect::Revoke(attempt(1))]);
+    assert_eq!(signals(&story.pass(Millis::from_secs(1))), [(Signal::Now, Cause::Stopped)]);
+    assert_eq!(signals(&story.pass(Millis::from_secs(2))), [(Signal::Kill, Cause::Stopped)]);
+    assert_eq!(story.pass(Millis::from_secs(2)), [Effect::Revoke(attempt(1))]);
     assert_eq!(story.pass(LEASE_DEAD), [Effect::Drain(attempt(1))]);
     story.tell(Event::Drained { attempt: attempt(1), problem: None });
     let exit = story.saved(1);
@@ -194,21 +203,15 @@ fn an_engine_that_takes_no_signal_is_left_to_the_lease_at_once() {
     story.tell(Event::HaltAsked { attempt: attempt(1), now: false });
     assert_eq!(story.tell(Event::KillFailed(attempt(1))), [Effect::Revoke(attempt(1))]);
     assert_eq!(story.tell(Event::KillFailed(attempt(1))), []);
-    let lease = Verdict { by: EndedBy::Lease, signal: Some(15), ..code(0) };
-    assert_eq!(story.ends(1, lease).cause, Some(Cause::Stopped));
+    assert_eq!(story.ends(1, stopped()).cause, Some(Cause::Stopped));
 }
 
 #[test]
 fn a_second_ctrl_c_kills_at_once() {
     let mut story = Story::running(spec(1));
     story.tell(Event::HaltAsked { attempt: attempt(1), now: false });
-    assert_eq!(story.tell(Event::HaltAsked { attempt: attempt(1), now: true }), [killed(Signal::Kill)]);
-    story.tell(Event::Ended {
-        attempt: attempt(1),
-        end: End::Gone { cause: Cause::KilledOutside, text: String::new() },
-    });
-    story.tell(Event::Drained { attempt: attempt(1), problem: None });
-    assert_eq!(story.saved(1).cause, Some(Cause::Stopped));
+    let out = story.tell(Event::HaltAsked { attempt: attempt(1), now: true });
+    assert_eq!(signals(&out), [(Signal::Now, Cause::Stopped)]);
 }
 
 #[test]
@@ -233,7 +236,7 @@ fn a_start_that_is_stopped_runs_first_or_is_cancelled() {
     };
     let mut story = start();
     let out = story.tell(Event::Started { attempt: attempt(1), container: "c1".to_owned() });
-    assert!(has(&out, &killed(Signal::Term)));
+    assert_eq!(signals(&out), [(Signal::Term, Cause::Stopped)]);
     let mut story = start();
     assert_eq!(story.pass(Millis::from_secs(3)), [Effect::CancelStart(attempt(1))]);
     let late = Event::Started { attempt: attempt(1), container: "c1".to_owned() };
@@ -248,16 +251,13 @@ fn limits_in_time_have_causes_of_their_own() {
     let limited = |timeout: Timeouts| Story::running(TaskSpec { timeout, ..spec(1) });
     let five = Some(Millis::from_secs(5));
     let mut story = limited(Timeouts { run: five, ..Timeouts::default() });
-    assert!(has(&story.pass(Millis::from_secs(5)), &killed(Signal::Term)));
-    let exit = story.ends(1, stopped());
-    assert_eq!((exit.cause, exit.by), (Some(Cause::RunTimeout), EndedBy::Timeout));
+    assert_eq!(signals(&story.pass(Millis::from_secs(5))), [(Signal::Term, Cause::RunTimeout)]);
 
     let mut story = limited(Timeouts { silence: five, ..Timeouts::default() });
     story.pass(Millis::from_secs(4));
     story.tell(Event::Wrote(attempt(1)));
     assert_eq!(story.pass(Millis::from_secs(4)), []);
-    assert!(has(&story.pass(Millis::from_secs(1)), &killed(Signal::Term)));
-    assert_eq!(story.ends(1, stopped()).cause, Some(Cause::SilenceTimeout));
+    assert_eq!(signals(&story.pass(Millis::from_secs(1))), [(Signal::Term, Cause::SilenceTimeout)]);
 
     let mut story = Story::linked();
     let timeout = Timeouts { pull: five, ..Timeouts::default() };
@@ -271,10 +271,9 @@ fn without_a_master_all_is_over_in_twenty_seconds() {
     let mut story = Story::running(TaskSpec { stop_grace: Millis::from_secs(600), ..spec(1) });
     story.tell(Event::Cut);
     assert_eq!(story.pass(Millis(7_999)), []);
-    assert_eq!(story.pass(Millis(1)), [killed(Signal::Term)]);
-    assert_eq!(story.pass(Millis::from_secs(8)), [killed(Signal::Kill)]);
-    let end = End::Gone { cause: Cause::KilledOutside, text: String::new() };
-    story.tell(Event::Ended { attempt: attempt(1), end });
+    assert_eq!(signals(&story.pass(Millis(1))), [(Signal::Term, Cause::MasterLost)]);
+    assert_eq!(signals(&story.pass(Millis::from_secs(8))), [(Signal::Now, Cause::MasterLost)]);
+    story.tell(Event::Ended { attempt: attempt(1), exit: Exit { cause: Some(Cause::MasterLost), ..stopped() } });
     let out = story.tell(Event::Drained { attempt: attempt(1), problem: None });
     assert!(matches!(out.last(), Some(Effect::Leave { .. })));
     assert_eq!(story.saved(1).cause, Some(Cause::MasterLost));
@@ -314,10 +313,9 @@ fn it_leaves_only_with_empty_hands() {
 
 #[test]
 fn a_store_that_fails_makes_a_success_a_failure_and_leaves_a_failure_as_it_was() {
-    for (verdict, cause) in [(code(0), Cause::StoreFailed), (code(7), Cause::ExitCode)] {
+    for (exit, cause) in [(code(0), Cause::StoreFailed), (code(7), Cause::ExitCode)] {
         let mut story = Story::running(spec(1));
-        let end = End::Verdict(verdict, ResultFile::Absent);
-        story.tell(Event::Ended { attempt: attempt(1), end });
+        story.tell(Event::Ended { attempt: attempt(1), exit });
         let out = story.tell(Event::Drained { attempt: attempt(1), problem: Some("full".to_owned()) });
         assert!(matches!(&out[0], Effect::Note(Note::Warns { .. })));
         assert_eq!(story.saved(1).cause, Some(cause));
@@ -326,62 +324,15 @@ fn a_store_that_fails_makes_a_success_a_failure_and_leaves_a_failure_as_it_was()
 
 #[test]
 fn a_failed_container_is_kept_where_that_is_asked_but_a_stopped_one_is_not() {
-    for (verdict, keep) in [(code(1), true), (code(0), false)] {
+    for (exit, keep) in [(code(1), true), (code(0), false)] {
         let mut story = Story::running(TaskSpec { keep_failed: true, ..spec(1) });
-        story.ends(1, verdict);
+        story.ends(1, exit);
         assert!(has(&story.wishes, &Effect::Remove { attempt: attempt(1), keep }));
     }
     let mut story = Story::running(TaskSpec { keep_failed: true, ..spec(1) });
     story.tell(Event::HaltAsked { attempt: attempt(1), now: false });
     story.ends(1, stopped());
     assert!(has(&story.wishes, &Effect::Remove { attempt: attempt(1), keep: false }));
-}
-
-#[test]
-fn verdicts_become_causes() {
-    let oom = |verdict: Verdict| Verdict { oom_kills: 1, ..verdict };
-    let error = |cause| Verdict { error: Some(ExecError { cause, text: "x".to_owned() }), ..Verdict::default() };
-    let signal = |signal| Verdict { code: None, signal: Some(signal), ..code(0) };
-    let by = |by| Verdict { by, ..signal(15) };
-    let table = [
-        (code(0), None),
-        (code(1), Some(Cause::ExitCode)),
-        (signal(11), Some(Cause::Signal)),
-        (oom(signal(9)), Some(Cause::Oom)),
-        (oom(code(0)), None),
-        (oom(code(1)), Some(Cause::ExitCode)),
-        (Verdict { by: EndedBy::Oom, ..code(137) }, Some(Cause::Oom)),
-        (by(EndedBy::Lease), Some(Cause::LeaseExpired)),
-        (by(EndedBy::Stop), Some(Cause::KilledOutside)),
-        (error(Cause::CommandNotFound), Some(Cause::CommandNotFound)),
-        (error(Cause::BadInterpreter), Some(Cause::BadInterpreter)),
-        (Verdict::default(), Some(Cause::Internal)),
-    ];
-    for (verdict, cause) in table {
-        let exit = conclude(End::Verdict(verdict.clone(), ResultFile::Absent), None, None, Millis(5));
-        assert_eq!(exit.cause, cause, "{verdict:?}");
-    }
-}
-
-#[test]
-fn a_bad_result_fails_a_success_alone() {
-    let bad = || ResultFile::Bad("65 KiB".to_owned());
-    let exit = |verdict| conclude(End::Verdict(verdict, bad()), None, None, Millis(5));
-    assert_eq!(exit(code(0)).cause, Some(Cause::BadResult));
-    assert_eq!(exit(code(1)).cause, Some(Cause::ExitCode));
-}
-
-#[test]
-fn the_last_samples_tell_when_the_container_left_no_word() {
-    let mut story = Story::running(spec(1));
-    let usage = |peak_memory, oom_kills| Usage { peak_memory, oom_kills, cpu_ms: 7, ..Usage::default() };
-    story.tell(Event::Sampled { attempt: attempt(1), usage: usage(900, 1) });
-    story.tell(Event::Sampled { attempt: attempt(1), usage: usage(0, 0) });
-    let end = End::Gone { cause: Cause::KilledOutside, text: String::new() };
-    story.tell(Event::Ended { attempt: attempt(1), end });
-    story.tell(Event::Drained { attempt: attempt(1), problem: None });
-    let exit = story.saved(1);
-    assert_eq!((exit.cause, exit.used), (Some(Cause::Oom), Peak { cpu_ms: 7, memory: 900 }));
 }
 
 /// Anything that may come, in any order, about three attempts.
@@ -403,8 +354,7 @@ fn anything() -> impl Strategy<Value = Event> {
         }),
         id().prop_map(Event::KillFailed),
         id().prop_map(Event::Wrote),
-        id().prop_map(|attempt| Event::Sampled { attempt, usage: Usage::default() }),
-        id().prop_map(|attempt| Event::Ended { attempt, end: End::Verdict(code(0), ResultFile::Absent) }),
+        id().prop_map(|attempt| Event::Ended { attempt, exit: code(0) }),
         id().prop_map(|attempt| Event::Drained { attempt, problem: None }),
         Just(Event::Tick),
     ]

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //! Fetching -> Starting -> Running -> Draining -> (an end)
-//!     \           \          \-> stopping: TERM -> KILL -> lease revoked -> presumed dead
+//!     \           \          \-> stopping: TERM -> kill -> KILL -> lease revoked -> dead
 //!      \           \-> Cancelling -> (an end)
 //!       \-> (an end)
 //! ```
 
 use std::sync::Arc;
 
-use dybox_model::{AttemptId, Cause, Exit, Millis, TaskSpec, Usage};
+use dybox_model::{AttemptId, Cause, Exit, Millis, TaskSpec};
 
-use super::conclude::Ending;
+use super::Ending;
 
 /// From the last write of a lease to the certain death of its container: time to live, grace, margin.
 pub const LEASE_DEAD: Millis = Millis::from_secs(15 + 4 + 3);
@@ -23,10 +23,10 @@ const START_MOST: Millis = Millis::from_secs(240);
 const START_STOP: Millis = Millis::from_secs(3);
 /// Making sure that nothing runs, with the lease as the last means.
 const CANCEL_MOST: Millis = Millis::from_secs(60);
-/// Init sends KILL after the grace by itself; the engine's KILL comes only when that did not happen.
+/// Init sends KILL after the grace by itself; stronger means come only when that did not happen.
 const KILL_MARGIN: Millis = Millis::from_secs(2);
-/// From the engine's KILL to the means that needs no engine.
-const REVOKE_AFTER: Millis = Millis::from_secs(3);
+/// From the order to kill, to init or to the engine, to the next stronger means.
+const STRONGER_AFTER: Millis = Millis::from_secs(2);
 /// The store gives up much earlier; this one is for a part that lost its answer.
 const DRAIN_MOST: Millis = Millis::from_secs(600);
 
@@ -36,7 +36,6 @@ pub(super) struct Work {
     pub(super) spec: Arc<TaskSpec>,
     pub(super) image: Option<String>,
     pub(super) ending: Option<Ending>,
-    pub(super) usage: Option<Usage>,
     pub(super) phase: Phase,
 }
 
@@ -59,9 +58,11 @@ pub(super) enum Phase {
 pub(super) enum Step {
     /// Nobody stops it.
     None,
-    /// TERM is sent; KILL follows then.
-    Term { kill_at: Millis },
-    /// KILL is sent; the lease is stopped then.
+    /// TERM is sent; the order to kill at once follows then.
+    Term { now_at: Millis },
+    /// Init was told to kill at once; the engine is told to then.
+    Now { kill_at: Millis },
+    /// The engine was told to kill; the lease is stopped then.
     Kill { revoke_at: Millis },
     /// The lease stands still; nothing can live then.
     Revoked { dead_at: Millis },
@@ -70,7 +71,7 @@ pub(super) enum Step {
 impl Work {
     pub(super) fn new(spec: Arc<TaskSpec>, now: Millis) -> Self {
         let until = now.after(spec.timeout.pull.unwrap_or(PULL_MOST));
-        Self { spec, image: None, ending: None, usage: None, phase: Phase::Fetching { until } }
+        Self { spec, image: None, ending: None, phase: Phase::Fetching { until } }
     }
 
     pub(super) fn attempt(&self) -> AttemptId {
@@ -112,7 +113,8 @@ impl Work {
                     let silence = self.spec.timeout.silence.map(|limit| wrote.after(limit));
                     run.into_iter().chain(silence).min()
                 }
-                Step::Term { kill_at } => Some(kill_at),
+                Step::Term { now_at } => Some(now_at),
+                Step::Now { kill_at } => Some(kill_at),
                 Step::Kill { revoke_at } => Some(revoke_at),
                 Step::Revoked { dead_at } => Some(dead_at),
             },
@@ -132,11 +134,15 @@ impl Work {
 
 impl Step {
     pub(super) fn term(now: Millis, grace: Millis) -> Self {
-        Self::Term { kill_at: now.after(grace).after(KILL_MARGIN) }
+        Self::Term { now_at: now.after(grace).after(KILL_MARGIN) }
+    }
+
+    pub(super) fn at_once(now: Millis) -> Self {
+        Self::Now { kill_at: now.after(STRONGER_AFTER) }
     }
 
     pub(super) fn kill(now: Millis) -> Self {
-        Self::Kill { revoke_at: now.after(REVOKE_AFTER) }
+        Self::Kill { revoke_at: now.after(STRONGER_AFTER) }
     }
 
     pub(super) fn revoked(now: Millis) -> Self {
