@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Plan(command::plan::Args),
     Ps(command::ps::Args),
     Status(command::status::Args),
+    Logs(command::logs::Args),
     Doctor(command::doctor::Args),
     Explain(command::explain::Args),
     #[command(hide = true)]

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod foreground;
 pub(crate) mod job;
+pub(crate) mod logs;
 pub(crate) mod look;
 pub(crate) mod part;
 pub(crate) mod plan;
@@ -73,6 +74,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Ps(args) => ps::run(context, &args).await,
         Command::Status(args) => status::run(context, &args).await,
+        Command::Logs(args) => logs::run(context, &args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args),
         Command::Master(_) | Command::Proxy(_) => Ok(ExitCode::Internal as u8),

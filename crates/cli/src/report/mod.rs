@@ -5,6 +5,7 @@ pub(crate) mod codes;
 mod convert;
 mod failure;
 mod near;
+pub(crate) mod safe;
 mod screen;
 pub(crate) mod state;
 pub(crate) mod summary;

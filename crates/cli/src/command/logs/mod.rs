@@ -1,0 +1,187 @@
+//! `dybox logs`: what the payloads wrote; the same command live, after the end and after a crash.
+
+mod follow;
+mod print;
+mod system;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use dybox_journal::Stage;
+use dybox_model::{ExitCode, StageId, TaskId};
+use dybox_store::archive::Stream;
+use dybox_store::layout::RunDir;
+use dybox_store::logs::{LineItem, Lines, RunLogs, Select};
+use regex::bytes::Regex;
+
+use super::look::{Looked, look};
+use super::target::Target;
+use super::{Context, Outcome};
+use crate::conf::Format;
+use crate::report::time::{Since, now, since};
+use crate::report::{Answer, Failure, Output, codes};
+use print::Printer;
+
+/// Shows what tasks wrote
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Escape sequences and control characters are stripped unless --raw is given;\n`--raw --no-prefix` is byte for byte what the payload wrote.\n\nExamples:\n  dybox logs @latest -f\n  dybox logs nightly join/3 --stderr --tail 50\n  dybox logs 01jd --grep 'ERROR|FATAL' --since 10m\n  dybox logs 01jd extract/0 --stdout --raw --no-prefix > out.bin\n  dybox logs 01jd --system          what DYbox itself wrote"
+)]
+pub(crate) struct Args {
+    /// The run, by id, its beginning, job name or @latest; also RUN/STAGE/N
+    #[arg(value_name = "RUN", default_value = "@latest")]
+    pub target: Target,
+    /// Only this stage, or this task of it
+    #[arg(value_name = "STAGE[/N]")]
+    pub stage: Option<String>,
+    /// Go on as long as the run does
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only the last N lines (with --grep: that match)
+    #[arg(short = 'n', long, value_name = "N", help_heading = "Which lines")]
+    pub tail: Option<usize>,
+    /// Only what was written since then: 90s, 10m, 2h, 1d ago, or an RFC 3339 time
+    #[arg(long, value_name = "WHEN", value_parser = since, help_heading = "Which lines")]
+    pub since: Option<Since>,
+    /// Only lines that match this regular expression
+    #[arg(long, value_name = "REGEX", help_heading = "Which lines")]
+    pub grep: Option<String>,
+    /// Only this try of each task, from 1
+    #[arg(long, value_name = "N", help_heading = "Which lines")]
+    pub attempt: Option<u32>,
+    /// Only standard output
+    #[arg(long, help_heading = "Which lines", conflicts_with = "stderr")]
+    pub stdout: bool,
+    /// Only standard error
+    #[arg(long, help_heading = "Which lines")]
+    pub stderr: bool,
+    /// What DYbox itself wrote: masters and proxies
+    #[arg(long, conflicts_with_all = ["follow", "since", "attempt", "stdout", "stderr", "output", "quiet"], help_heading = "Which lines")]
+    pub system: bool,
+    /// Strip nothing
+    #[arg(long, help_heading = "How")]
+    pub raw: bool,
+    /// Begin each line with the time it was written
+    #[arg(short, long, help_heading = "How")]
+    pub timestamps: bool,
+    /// Do not begin lines with the task's name
+    #[arg(long, help_heading = "How")]
+    pub no_prefix: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Finds and prints.
+pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
+    let target = args.target.clone().with(args.stage.as_deref())?;
+    let pattern = args.grep.as_deref().map(pattern).transpose()?;
+    let looked = look(context, &target).await?;
+    if args.system {
+        return system::run(context, args, &looked, pattern.as_ref()).await;
+    }
+    let client = context.client()?;
+    let select = args.select(&looked);
+    let mut logs = RunLogs::open(client.store(), &RunDir::new(&looked.info.run).logs(), select).await?;
+    let format = args.output.format(&context.conf);
+    if format == Format::Name {
+        return names(context, &looked, &logs);
+    }
+    // With a pattern the last lines that match are wanted, so that the index can't help.
+    if let (Some(tail), None) = (args.tail, &pattern) {
+        logs.tail(tail).await?;
+    }
+    let exact = args.raw && !args.prefixed(&looked) && !args.timestamps && pattern.is_none() && format == Format::Table;
+    let printer = Printer::new(context.screen, args, &looked, format);
+    if exact {
+        follow::pieces(context, args, &looked, logs).await
+    } else {
+        show(context, args, &looked, logs, (printer, pattern)).await
+    }
+}
+
+async fn show(
+    context: &Context,
+    args: &Args,
+    looked: &Looked,
+    mut logs: RunLogs,
+    (mut printer, pattern): (Printer, Option<Regex>),
+) -> Outcome {
+    let mut lines = Lines::new();
+    let mut ready = VecDeque::new();
+    let mut last = args.tail.filter(|_| pattern.is_some()).map(LastLines::new);
+    while let Some(item) = logs.next().await? {
+        lines.push(item, &mut ready);
+        print::drain(&mut ready, &mut printer, pattern.as_ref(), last.as_mut())?;
+    }
+    if !args.follow {
+        lines.flush(&mut ready);
+    }
+    print::drain(&mut ready, &mut printer, pattern.as_ref(), last.as_mut())?;
+    for item in last.into_iter().flat_map(|last| last.items) {
+        printer.item(item)?;
+    }
+    printer.flush()?;
+    if args.follow {
+        return follow::lines(context, looked, (logs, lines), (printer, pattern)).await;
+    }
+    printer.end()?;
+    Ok(ExitCode::Ok as u8)
+}
+
+/// The last so many items.
+pub(super) struct LastLines {
+    most: usize,
+    items: VecDeque<LineItem>,
+}
+
+impl LastLines {
+    fn new(most: usize) -> Self {
+        Self { most, items: VecDeque::new() }
+    }
+
+    fn push(&mut self, item: LineItem) {
+        self.items.push_back(item);
+        if self.items.len() > self.most {
+            self.items.pop_front();
+        }
+    }
+}
+
+fn pattern(text: &str) -> Result<Regex, Failure> {
+    Regex::new(text).map_err(|e| {
+        let why = e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Failure::coded(codes::BAD_PATTERN, format!("{text:?} is no regular expression")).why(why)
+    })
+}
+
+fn names(context: &Context, looked: &Looked, logs: &RunLogs) -> Outcome {
+    let tasks: BTreeSet<_> = logs.summaries().iter().map(|summary| summary.source.attempt.task).collect();
+    let name = |task: &TaskId| format!("{}/{}/{}", looked.info.run, looked.name(task.stage), task.index);
+    let answer = Answer { kind: "lines", names: tasks.iter().map(name).collect(), ..Answer::default() };
+    context.screen.answer(Format::Name, &answer)?;
+    Ok(ExitCode::Ok as u8)
+}
+
+impl Args {
+    fn select(&self, looked: &Looked) -> Select {
+        let stream = match (self.stdout, self.stderr) {
+            (true, false) => Some(Stream::Stdout),
+            (false, true) => Some(Stream::Stderr),
+            _ => None,
+        };
+        let since = self.since.map(|since| since.point(now()));
+        Select { stage: looked.stage, task: looked.task, attempt: self.attempt, stream, since }
+    }
+
+    /// Whether lines need a name: they may come from more than one task.
+    fn prefixed(&self, looked: &Looked) -> bool {
+        if self.no_prefix || looked.task.is_some() {
+            return false;
+        }
+        let tasks = |id: StageId| {
+            let planned = looked.plan.stages.get(id.0 as usize).map_or(0, |stage| stage.tasks);
+            looked.seen(id).map_or(planned, |seen: &Stage| seen.counts.total())
+        };
+        looked.shown().into_iter().map(tasks).sum::<u32>() > 1
+    }
+}
