@@ -1,1 +1,13 @@
-//! To be written.
+//! Runs hooks: user code between the stages of a run, as child processes of the master.
+//!
+//! Enters: a [`Hook`] with the [`Story`] so far, as the driver machine's effect names it. Leaves: the machine's
+//! `HookEnded`, with a decision or with what went wrong. Never: a variable of the submitter's environment (but PATH,
+//! HOME, LANG), a decision of its own, a hook without a limit in time, memory and output.
+
+mod answer;
+mod child;
+mod story;
+
+pub use answer::decision;
+pub use child::{Hook, RunningHook, start};
+pub use story::{StageStory, Story};

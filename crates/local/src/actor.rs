@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use dybox_model::{GrantId, Resources};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::error::LocalError;
 use crate::event::{Event, Order};
-use crate::ledger::{Ledger, Round, Taken, is_locked};
+use crate::ledger::{Ledger, Round, Taken, is_locked, remove};
 use crate::notify::Changes;
 use crate::share::Short;
 use crate::spawn::{self, Dead};
@@ -25,6 +26,7 @@ const ADOPTED_LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Local {
     orders: mpsc::UnboundedSender<Order>,
+    task: JoinHandle<()>,
 }
 
 impl Local {
@@ -43,8 +45,15 @@ impl Local {
             said: (String::new(), false, String::new()),
             look: None,
         };
-        tokio::spawn(manager.serve(inbox, changes));
-        Self { orders }
+        let task = tokio::spawn(manager.serve(inbox, changes));
+        Self { orders, task }
+    }
+
+    /// Ends it; shares whose proxies were not started are given back.
+    pub async fn close(self) {
+        drop(self.orders);
+        // The loop ends with its inbox; it has nothing to say any more.
+        let _ = self.task.await;
     }
 
     /// Gives an order; its outcome comes as an event.
@@ -89,6 +98,10 @@ impl Desk {
             self.round().await;
         }
         let _ = self.ledger.wait_for(None);
+        // Nothing ever ran in these.
+        for grant in self.taken.keys() {
+            let _ = remove(&self.ledger.share_path(&self.ledger.conf().run, *grant));
+        }
     }
 
     fn obey(&mut self, order: Order) {

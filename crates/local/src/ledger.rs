@@ -136,6 +136,15 @@ impl Ledger {
         Ok(shares)
     }
 
+    /// Grants of this sub-DAG that have a share, live or dead.
+    ///
+    /// # Errors
+    /// [`LocalError::File`] when they can't be read.
+    pub fn own_shares(&self) -> Result<Vec<GrantId>, LocalError> {
+        let own = |share: &Share| share.run == self.conf.run && share.subdag == self.conf.subdag;
+        Ok(self.shares()?.into_iter().filter(own).map(|share| share.grant).collect())
+    }
+
     fn waiters(&self) -> Result<Vec<Waiter>, LocalError> {
         let fresh = |path: &Path| {
             let said = fs::metadata(path).and_then(|meta| meta.modified());

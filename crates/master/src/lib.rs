@@ -1,1 +1,23 @@
-//! To be written.
+//! The body of a master: one process that gets one sub-DAG done.
+//!
+//! Enters: the run's directory (plan, journal), calls of proxies and clients, events of the resource manager and of
+//! hooks. Leaves: journal records, written and synced before the effects that follow them; orders to proxies; frames
+//! and notes for watchers; at the end the next sub-DAGs' masters. Never: a container, a decision (those are the
+//! machines' of `logic`), an effect whose record is not durable.
+
+mod actor;
+mod book;
+mod conf;
+mod error;
+mod event;
+mod links;
+mod mind;
+mod next;
+mod perform;
+mod recover;
+mod spec;
+mod watch;
+
+pub use actor::run;
+pub use conf::Conf;
+pub use error::MasterError;

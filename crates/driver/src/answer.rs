@@ -1,0 +1,65 @@
+//! What a hook said, as a decision.
+
+use dybox_model::Decision;
+use serde_json::Value;
+
+/// Most of a wrong answer that is shown.
+const SHOWN: usize = 400;
+const LATER: [&str; 2] = ["params", "add"];
+
+/// Reads a hook's standard output. Nothing at all = go on as planned.
+///
+/// # Errors
+/// A sentence that shows what is wrong, and the answer itself (its beginning, made safe to print).
+pub fn decision(stdout: &[u8]) -> Result<Decision, String> {
+    let shown = || show(stdout);
+    let text = std::str::from_utf8(stdout).map_err(|_| format!("its answer is not UTF-8: {}", shown()))?;
+    if text.trim().is_empty() {
+        return Ok(Decision::default());
+    }
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| format!("its answer is no JSON ({error}): {}; write notes to stderr, not stdout", shown()))?;
+    let Value::Object(keys) = &value else {
+        return Err(format!("its answer is no JSON object: {}", shown()));
+    };
+    if let Some(key) = LATER.iter().find(|key| keys.contains_key(**key)) {
+        return Err(format!("its answer has the key {key:?}, which is not supported yet: {}", shown()));
+    }
+    serde_json::from_value(value).map_err(|error| format!("its answer is no decision ({error}): {}", shown()))
+}
+
+fn show(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
+    let safe: String = text.trim_end().escape_debug().collect();
+    let more = if bytes.len() > SHOWN { "..." } else { "" };
+    format!("\"{safe}\"{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_optional() {
+        assert_eq!(decision(b" \n"), Ok(Decision::default()));
+        assert_eq!(decision(b"{}"), Ok(Decision::default()));
+        let said = decision(b"{\"skip\":[\"a\"],\"parallelism\":{\"b\":8},\"stop\":\"enough\"}").unwrap();
+        assert_eq!(
+            (said.skip, said.parallelism.get("b"), said.stop.as_deref()),
+            (vec!["a".into()], Some(&8), Some("enough"))
+        );
+    }
+
+    #[test]
+    fn anything_else_is_an_error_that_shows_it() {
+        let wrong = |text: &str| decision(text.as_bytes()).unwrap_err();
+        assert!(wrong("done!\n").ends_with("\"done!\"; write notes to stderr, not stdout"), "{}", wrong("done!\n"));
+        assert_eq!(wrong("[1]"), "its answer is no JSON object: \"[1]\"");
+        assert!(wrong("{\"skipp\":[]}").contains("unknown field `skipp`"));
+        assert!(wrong("{\"add\":{}}").contains("\"add\", which is not supported yet"));
+        assert!(wrong("{\"parallelism\":{\"a\":-1}}").starts_with("its answer is no decision"));
+        assert!(decision(b"\xff").unwrap_err().starts_with("its answer is not UTF-8"));
+        assert!(wrong(&format!("\u{1b}[2J{}", "x".repeat(5000))).len() < 700);
+        assert!(!wrong("\u{1b}[2J").contains('\u{1b}'), "escapes are not printed");
+    }
+}

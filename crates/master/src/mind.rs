@@ -1,0 +1,120 @@
+//! Both machines as one: what they tell each other stays in here.
+
+use std::collections::VecDeque;
+
+use dybox_driver::StageStory;
+use dybox_job::Plan;
+use dybox_logic::{driver, master};
+use dybox_model::{Fact, Millis, StageEnd, StageId, SubDagId, TaskId};
+use dybox_wire::Waiting;
+
+use crate::event::{Effect, Event};
+
+/// The driver's and the master's machine of one sub-DAG.
+#[derive(Debug)]
+pub(crate) struct Mind {
+    pub(crate) driver: driver::Driver,
+    pub(crate) master: master::Master,
+    fail_fast: bool,
+}
+
+/// What one batch of events led to. The facts are durable before any effect is performed.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl Mind {
+    pub(crate) fn new(plan: &Plan, subdag: SubDagId) -> Self {
+        Self {
+            driver: driver::Driver::new(plan, subdag),
+            master: master::Master::new(plan, subdag),
+            fail_fast: plan.fail_fast,
+        }
+    }
+
+    pub(crate) fn apply(&mut self, fact: &Fact) {
+        self.driver.apply(fact);
+        self.master.apply(fact);
+    }
+
+    /// Takes events in, and what the machines then tell each other, until both have nothing more to say.
+    pub(crate) fn settle(&mut self, now: Millis, events: impl IntoIterator<Item = Event>) -> Turn {
+        let mut turn = Turn::default();
+        let mut events: VecDeque<Event> = events.into_iter().collect();
+        let (mut from_driver, mut from_master) = (Vec::new(), Vec::new());
+        while let Some(event) = events.pop_front() {
+            match event {
+                Event::Driver(event) => self.driver.handle(now, event, &mut from_driver),
+                Event::Master(event) => self.master.handle(now, event, &mut from_master),
+            }
+            for effect in from_driver.drain(..) {
+                self.sort_driver(effect, &mut events, &mut turn);
+            }
+            for effect in from_master.drain(..) {
+                match effect {
+                    master::Effect::Record(fact) => turn.facts.push(fact),
+                    master::Effect::StageEnded { stage, end, why } => {
+                        events.push_back(driver::Event::StageEnded { stage, end, why }.into());
+                    }
+                    effect => turn.effects.push(Effect::Master(effect)),
+                }
+            }
+        }
+        debug_assert_eq!(self.driver.check(), Ok(()));
+        turn
+    }
+
+    fn sort_driver(&self, effect: driver::Effect, events: &mut VecDeque<Event>, turn: &mut Turn) {
+        use master::Event as Tell;
+        match effect {
+            driver::Effect::Record(fact) => {
+                turn.effects.extend(self.reason_to_stop_run(&fact).map(Effect::StopRun));
+                turn.facts.push(fact);
+            }
+            driver::Effect::StartStage { stage, tasks } => {
+                events.push_back(Tell::StageStarted { stage, tasks }.into());
+            }
+            driver::Effect::CloseStage { stage } => events.push_back(Tell::StageClosed { stage }.into()),
+            driver::Effect::StopStages { why, now } => events.push_back(Tell::StopAsked { why, now }.into()),
+            effect => turn.effects.push(Effect::Driver(effect)),
+        }
+    }
+
+    /// What a run does never depends on how it was cut: what ends this sub-DAG ends the others too.
+    fn reason_to_stop_run(&self, fact: &Fact) -> Option<String> {
+        match fact {
+            Fact::StageEnded { end: StageEnd::Failed | StageEnd::Lost, why, .. } if self.fail_fast => {
+                Some(format!("fail_fast: {why}"))
+            }
+            Fact::HookFailed { why, .. } => Some(format!("a hook failed: {why}")),
+            Fact::HookDecided { decision, .. } => decision.stop.clone(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn wake(&self) -> Option<Millis> {
+        [self.driver.wake(), self.master.wake()].into_iter().flatten().min()
+    }
+
+    /// What hooks and tasks get to know of a stage; nothing before it starts.
+    pub(crate) fn story(&self, stage: StageId) -> Option<StageStory> {
+        let tasks = self.master.tasks_of(stage);
+        let state = match self.driver.end_of(stage) {
+            Some(end) => end.word(),
+            None if tasks > 0 => "running",
+            None => return None,
+        };
+        let task = |index| TaskId { stage, index };
+        let codes = (0..tasks).map(|index| self.master.code_of(task(index))).collect();
+        Some(StageStory::new(state, codes, (0..tasks).map(|index| self.master.result_of(task(index)))))
+    }
+
+    pub(crate) fn why(&self) -> Vec<Waiting> {
+        let tell = |why: dybox_logic::Waiting| Waiting { stage: why.stage, tasks: why.tasks, why: why.why };
+        let mut waiting: Vec<_> = self.driver.why().into_iter().chain(self.master.why()).map(tell).collect();
+        waiting.sort_by_key(|waiting| waiting.stage);
+        waiting
+    }
+}

@@ -1,0 +1,153 @@
+//! Effects to the world. Nothing here waits: what takes time runs beside the loop and answers as an event.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use dybox_driver::{Hook, RunningHook, Story};
+use dybox_local::{Local, Order};
+use dybox_logic::{driver, master};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, HookId, Millis, StageId, SubDagId};
+use dybox_store::RunInfo;
+use dybox_wire::MasterOrder;
+use tokio::sync::mpsc;
+
+use crate::event::{Effect, Event};
+use crate::links::Links;
+use crate::mind::Mind;
+use crate::next::Rest;
+use crate::spec::{self, OfRun};
+
+/// Variables of the submitter that hooks see.
+const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
+
+/// The ports, and what they need to know.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) info: RunInfo,
+    pub(crate) plan: dybox_job::Plan,
+    pub(crate) rest: Rest,
+    pub(crate) links: Links,
+    pub(crate) local: Local,
+    pub(crate) hook_events: mpsc::UnboundedSender<driver::Event>,
+    pub(crate) hooks: BTreeMap<HookId, RunningHook>,
+    pub(crate) upstream: BTreeMap<SubDagId, Mind>,
+    /// `$DYBOX_NEEDS` of stages that run, made once a stage.
+    pub(crate) needs: BTreeMap<StageId, Result<String, String>>,
+    /// Where hooks' stderr goes.
+    pub(crate) sub_dir: PathBuf,
+}
+
+/// What the loop itself must do after an effect.
+#[derive(Debug)]
+pub(crate) enum After {
+    Nothing,
+    /// Tell the machines.
+    Tell(Event),
+    /// The sub-DAG has ended.
+    Finish,
+}
+
+impl Ports {
+    pub(crate) fn perform(&mut self, effect: Effect, mind: &Mind, now: Millis) -> After {
+        match effect {
+            Effect::Master(effect) => return self.perform_master(effect, mind, now),
+            Effect::Driver(driver::Effect::RunHook { hook }) => self.run_hook(hook, mind),
+            Effect::Driver(driver::Effect::StopHook { hook }) => drop(self.hooks.remove(&hook)),
+            Effect::Driver(driver::Effect::Finish { .. }) => return After::Finish,
+            Effect::Driver(_) => {}
+            Effect::StopRun(why) => {
+                tokio::spawn(self.rest.clone().stop_run(self.plan.clone(), why, now));
+            }
+        }
+        After::Nothing
+    }
+
+    fn perform_master(&mut self, effect: master::Effect, mind: &Mind, now: Millis) -> After {
+        match effect {
+            master::Effect::Ask { size, count } => self.local.order(Order::Ask { size, count }),
+            master::Effect::Launch { grant } => self.local.order(Order::Launch { grant }),
+            master::Effect::Sweep { grant } => self.local.order(Order::Sweep { grant }),
+            master::Effect::Start { grant, attempt } => return self.give(grant, attempt, mind, now),
+            master::Effect::Halt { grant, attempt, now } => {
+                self.links.send(grant, MasterOrder::Halt { attempt, now });
+            }
+            master::Effect::Ack { grant, attempt } => self.links.send(grant, MasterOrder::Ack { attempt }),
+            master::Effect::Leave { grant } => self.links.send(grant, MasterOrder::Leave),
+            // These stay inside the mind.
+            master::Effect::Record(_) | master::Effect::StageEnded { .. } => {}
+        }
+        After::Nothing
+    }
+
+    fn give(&mut self, grant: GrantId, attempt: AttemptId, mind: &Mind, now: Millis) -> After {
+        let stage = attempt.task.stage;
+        if !self.needs.contains_key(&stage) {
+            let needs = spec::needs(&self.plan, stage, |id| self.story(id, mind));
+            self.needs.insert(stage, needs);
+        }
+        match &self.needs[&stage] {
+            Ok(needs) => {
+                let of = OfRun { run: &self.info.run, plan: &self.plan };
+                let pinned = mind.master.pinned(&self.plan.stages[stage.0 as usize].image);
+                let spec = spec::spec(of, attempt, mind.master.tasks_of(stage), needs, pinned);
+                self.links.send(grant, MasterOrder::Start(Box::new(spec)));
+                After::Nothing
+            }
+            Err(why) => {
+                let exit = Exit::not_started(Cause::BadResult, why.clone(), now);
+                After::Tell(master::Event::Exited { grant, attempt, exit }.into())
+            }
+        }
+    }
+
+    /// A stage that ended needs no texts any more.
+    pub(crate) fn forget(&mut self, stage: StageId) {
+        self.needs.remove(&stage);
+    }
+
+    fn story(&self, stage: StageId, mind: &Mind) -> Option<dybox_driver::StageStory> {
+        let of = self.plan.stages[stage.0 as usize].subdag;
+        self.upstream.get(&of).unwrap_or(mind).story(stage)
+    }
+
+    fn run_hook(&mut self, id: HookId, mind: &Mind) {
+        let planned = &self.plan.hooks[id.0 as usize];
+        let mut story = Story {
+            run: self.info.run.clone(),
+            job: self.plan.name.clone(),
+            params: self.plan.params.clone(),
+            stages: BTreeMap::new(),
+            results: BTreeMap::new(),
+        };
+        for (n, stage) in (0..).zip(&self.plan.stages) {
+            if let Some(told) = self.story(StageId(n), mind) {
+                story.tell(&stage.name, told);
+            }
+        }
+        let hook = Hook {
+            hook: id,
+            run: planned.run.clone(),
+            cwd: self.job_dir(),
+            env: self.hook_env(),
+            stdin: story.text(),
+            timeout: planned.timeout,
+            memory: planned.memory,
+            log: self.sub_dir.join(format!("hook-{}.log", id.0)),
+        };
+        self.hooks.insert(id, dybox_driver::start(hook, self.hook_events.clone()));
+    }
+
+    fn job_dir(&self) -> PathBuf {
+        let file = self.info.job_file.as_ref().map(|file| self.info.cwd.join(file));
+        file.and_then(|file| file.parent().map(PathBuf::from)).unwrap_or_else(|| self.info.cwd.clone())
+    }
+
+    fn hook_env(&self) -> BTreeMap<String, OsString> {
+        let passed = PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var_os(name)?)));
+        let ours = [("DYBOX_RUN", self.info.run.to_string()), ("DYBOX_JOB", self.plan.name.clone())];
+        let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), OsString::from(value)));
+        let params = spec::params(&self.plan).map(|(name, value)| (name, OsString::from(value)));
+        passed.chain(ours).chain(params).collect()
+    }
+}

@@ -1,0 +1,181 @@
+//! From the run's directory to a master that has the whole past in mind. There is no other recovery code.
+
+use std::collections::BTreeMap;
+use std::process;
+use std::time::Duration;
+
+use dybox_job::Plan;
+use dybox_journal::{State, decode};
+use dybox_logic::{driver, master};
+use dybox_model::{Fact, Millis, Need, StageId, StageOutline, SubDagId};
+use dybox_store::layout::{Home, RunDir};
+use dybox_store::{Appender, Lock, RunInfo, StopMark, Store};
+use serde::de::DeserializeOwned;
+
+use crate::book::Book;
+use crate::event::Event;
+use crate::mind::Mind;
+use crate::{Conf, MasterError};
+
+/// Whoever looks whether a master lives holds its lock for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// A sub-DAG in the hands of this process.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) home: Home,
+    pub(crate) store: Store,
+    pub(crate) dir: RunDir,
+    pub(crate) info: RunInfo,
+    pub(crate) plan: Plan,
+    pub(crate) mind: Mind,
+    pub(crate) book: Book,
+    pub(crate) epoch: u32,
+    /// Sub-DAGs that ours needs, as their journals tell.
+    pub(crate) upstream: BTreeMap<SubDagId, Mind>,
+    /// What the machines are told first.
+    pub(crate) first: Vec<Event>,
+    /// Held for life.
+    pub(crate) lock: Lock,
+}
+
+pub(crate) async fn recover(conf: &Conf, now: Millis) -> Result<Recovered, MasterError> {
+    let (home, dir) = Home::of_run_dir(&conf.run_dir).ok_or_else(|| MasterError::NoRun(conf.run_dir.clone()))?;
+    let store = Store::open_dir(home.dir());
+    let sub = dir.sub(conf.subdag);
+    let lock = hold(conf.subdag, &home.path(&sub.lock())).await?;
+    let info: RunInfo = json(&store, &dir.info()).await?;
+    let plan: Plan = json(&store, &dir.plan()).await?;
+    let Some(own) = plan.subdags.get(conf.subdag.0 as usize) else {
+        return Err(MasterError::NoSubDag(conf.subdag.0));
+    };
+    let mut upstream = BTreeMap::new();
+    for &needed in &own.needs {
+        let (facts, _) = read(&store, &dir.sub(needed).journal()).await?;
+        upstream.insert(needed, fold(&plan, needed, &facts));
+    }
+    let (facts, whole) = read(&store, &sub.journal()).await?;
+    let mut appender = store.append(&sub.journal()).await?;
+    cut_torn(&mut appender, whole).await?;
+    let mut mind = fold(&plan, conf.subdag, &facts);
+    let mut book = Book::new(appender);
+    let (news, epoch) = opening(conf, &plan, &info, &facts, now);
+    news.iter().for_each(|fact| mind.apply(fact));
+    book.write(&news).await.map_err(MasterError::Unrecorded)?;
+    let mut first = upstream_ends(&plan, conf.subdag, &upstream);
+    first.extend([Event::from(driver::Event::Opened), master::Event::Opened.into()]);
+    first.extend(stop_mark(&store, &dir).await?);
+    Ok(Recovered { home, store, dir, info, plan, mind, book, epoch, upstream, first, lock })
+}
+
+/// The lock that makes this process the sub-DAG's only master.
+async fn hold(subdag: SubDagId, path: &std::path::Path) -> Result<Lock, MasterError> {
+    match Lock::acquire(path, LOCK_PATIENCE).await? {
+        Some(lock) => {
+            lock.write(format!("{}\n", process::id()).as_bytes())?;
+            Ok(lock)
+        }
+        None => {
+            let holder = String::from_utf8_lossy(&Lock::read(path)?).trim().to_owned();
+            let holder =
+                if holder.is_empty() { "a process that is just starting".to_owned() } else { format!("pid {holder}") };
+            Err(MasterError::Held { subdag: subdag.0, holder })
+        }
+    }
+}
+
+async fn json<T: DeserializeOwned>(store: &Store, name: &str) -> Result<T, MasterError> {
+    let text = store.get(name).await?;
+    serde_json::from_slice(&text).map_err(|source| MasterError::Unreadable { what: name.to_owned(), source })
+}
+
+/// The facts of a journal and how many of its bytes are whole records.
+pub(crate) async fn read(store: &Store, journal: &str) -> Result<(Vec<Fact>, u64), MasterError> {
+    let bytes = store.get_opt(journal).await?.unwrap_or_default();
+    let decoded = decode(&bytes);
+    let journal = journal.to_owned();
+    match decoded.state {
+        State::Clean | State::Torn { .. } => Ok((decoded.facts, decoded.consumed as u64)),
+        State::Broken { offset } => Err(MasterError::Damaged { journal, offset }),
+        State::Foreign { version, why, .. } => Err(MasterError::Foreign { journal, version, why }),
+    }
+}
+
+/// A record that a crash cut was never acknowledged.
+async fn cut_torn(appender: &mut Appender, whole: u64) -> Result<(), MasterError> {
+    let torn = appender.len() - whole;
+    if torn > 0 {
+        tracing::warn!("the journal's last record was cut by a crash after {torn} bytes; it is dropped");
+        appender.truncate(whole).await?;
+    }
+    Ok(())
+}
+
+pub(crate) fn fold(plan: &Plan, subdag: SubDagId, facts: &[Fact]) -> Mind {
+    let mut mind = Mind::new(plan, subdag);
+    facts.iter().for_each(|fact| mind.apply(fact));
+    mind
+}
+
+/// What is written first: the sub-DAG itself where the journal is empty, and that a new master is in control.
+fn opening(conf: &Conf, plan: &Plan, info: &RunInfo, facts: &[Fact], now: Millis) -> (Vec<Fact>, u32) {
+    let mut news = Vec::new();
+    if facts.is_empty() {
+        news.push(submitted(plan, conf.subdag, info));
+    }
+    let last = |fact: &Fact| if let Fact::Opened { epoch, .. } = fact { Some(*epoch) } else { None };
+    let epoch = facts.iter().rev().find_map(last).unwrap_or(0) + 1;
+    let ended = facts.iter().rev().find(|fact| matches!(fact, Fact::Ended { .. } | Fact::Reopened { .. }));
+    if conf.reopen && matches!(ended, Some(Fact::Ended { .. })) {
+        news.push(Fact::Reopened { at: now });
+    }
+    news.push(Fact::Opened { epoch, at: now, pid: process::id() });
+    (news, epoch)
+}
+
+fn submitted(plan: &Plan, subdag: SubDagId, info: &RunInfo) -> Fact {
+    let outline = |&id: &StageId| {
+        let stage = &plan.stages[id.0 as usize];
+        StageOutline {
+            id,
+            name: stage.name.clone(),
+            image: stage.image.clone(),
+            ask: stage.ask,
+            tasks: stage.tasks,
+            needs: stage.needs.clone(),
+        }
+    };
+    Fact::Submitted {
+        run: info.run.clone(),
+        job: plan.name.clone(),
+        subdag,
+        at: info.submitted,
+        stages: plan.subdags[subdag.0 as usize].stages.iter().map(outline).collect(),
+    }
+}
+
+/// How the stages of other sub-DAGs ended that ours need.
+fn upstream_ends(plan: &Plan, subdag: SubDagId, upstream: &BTreeMap<SubDagId, Mind>) -> Vec<Event> {
+    let own = |id: &StageId| plan.stages[id.0 as usize].subdag == subdag;
+    let stages = plan.subdags[subdag.0 as usize].stages.iter();
+    let hooks = plan.subdags[subdag.0 as usize].hooks.iter().map(|hook| &plan.hooks[hook.0 as usize]);
+    let needed: Vec<(StageId, Need)> = stages.flat_map(|id| plan.stages[id.0 as usize].needs.iter().copied()).collect();
+    let mut ids: Vec<StageId> = needed.into_iter().map(|(id, _)| id).collect();
+    ids.extend(hooks.flat_map(|hook| hook.after.iter().copied()));
+    ids.retain(|id| !own(id));
+    ids.sort_unstable();
+    ids.dedup();
+    let end = |stage: StageId| {
+        let mind = upstream.get(&plan.stages[stage.0 as usize].subdag)?;
+        Some(driver::Event::UpstreamEnded { stage, end: mind.driver.end_of(stage)? }.into())
+    };
+    ids.into_iter().filter_map(end).collect()
+}
+
+/// A stop that came while no master listened.
+async fn stop_mark(store: &Store, dir: &RunDir) -> Result<Option<Event>, MasterError> {
+    let Some(text) = store.get_opt(&dir.stop()).await? else { return Ok(None) };
+    // A mark that can't be read is a mark still.
+    let why = serde_json::from_slice::<StopMark>(&text).map_or_else(|_| "asked to stop".to_owned(), |mark| mark.why);
+    Ok(Some(driver::Event::StopAsked { why, now: false }.into()))
+}

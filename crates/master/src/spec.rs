@@ -1,0 +1,104 @@
+//! A stage and a task of it, as what a proxy needs to know: a pure function.
+
+use std::collections::BTreeMap;
+
+use dybox_driver::StageStory;
+use dybox_job::{Plan, Stage};
+use dybox_model::{AttemptId, RunId, StageId, TaskSpec};
+
+/// Where a task writes its result.
+pub(crate) const RESULT: &str = "/.dybox/out/result";
+/// Where a task reads of what it needs.
+pub(crate) const NEEDS: &str = "/.dybox/in/needs.json";
+/// Longest text of `$DYBOX_NEEDS`.
+pub(crate) const NEEDS_MAX: usize = 4 << 20;
+
+/// What of the run goes into every task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfRun<'a> {
+    pub(crate) run: &'a RunId,
+    pub(crate) plan: &'a Plan,
+}
+
+/// The attempt, ready to be started.
+pub(crate) fn spec(of: OfRun<'_>, attempt: AttemptId, tasks: u32, needs: &str, pinned: Option<&str>) -> TaskSpec {
+    let stage = &of.plan.stages[attempt.task.stage.0 as usize];
+    TaskSpec {
+        run: of.run.clone(),
+        job: of.plan.name.clone(),
+        stage: stage.name.clone(),
+        attempt,
+        tasks,
+        image: stage.image.clone(),
+        pinned: pinned.map(str::to_owned),
+        pull: stage.pull,
+        entrypoint: stage.entrypoint.clone(),
+        command: stage.command.clone(),
+        script: stage.script.clone(),
+        workdir: stage.workdir.clone(),
+        env: env(of, stage, attempt, tasks),
+        user: stage.user.clone(),
+        limits: stage.ask,
+        shm: stage.shm,
+        pids: stage.pids,
+        volumes: stage.volumes.clone(),
+        tmpfs: stage.tmpfs.clone(),
+        network: stage.network.clone(),
+        timeout: stage.timeout,
+        stop_grace: stage.stop_grace,
+        keep_failed: stage.keep_failed,
+        attach: stage.attach,
+        needs: needs.to_owned(),
+    }
+}
+
+/// The user's variables first, then ours: nobody can pretend to be another task.
+fn env(of: OfRun<'_>, stage: &Stage, attempt: AttemptId, tasks: u32) -> Vec<(String, String)> {
+    let user = stage.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let milli = stage.ask.cpu_milli;
+    let ours = [
+        ("DYBOX_RUN", of.run.to_string()),
+        ("DYBOX_JOB", of.plan.name.clone()),
+        ("DYBOX_STAGE", stage.name.clone()),
+        ("DYBOX_TASK_INDEX", attempt.task.index.to_string()),
+        ("DYBOX_TASK_COUNT", tasks.to_string()),
+        ("DYBOX_ATTEMPT", attempt.number.to_string()),
+        ("DYBOX_CPUS", dybox_model::format_cpus(milli)),
+        ("DYBOX_MEMORY_BYTES", stage.ask.memory.to_string()),
+        ("DYBOX_RESULT", RESULT.to_owned()),
+        ("DYBOX_NEEDS", NEEDS.to_owned()),
+    ];
+    let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
+    user.chain(ours).chain(params(of.plan)).collect()
+}
+
+/// `DYBOX_PARAM_<NAME>` of every parameter.
+pub(crate) fn params(plan: &Plan) -> impl Iterator<Item = (String, String)> {
+    let shout = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    plan.params.iter().map(move |(name, value)| {
+        (format!("DYBOX_PARAM_{}", name.chars().map(shout).collect::<String>()), value.clone())
+    })
+}
+
+/// The text of `$DYBOX_NEEDS`: every needed stage by name.
+///
+/// # Errors
+/// A sentence, when the results in it are too large together.
+pub(crate) fn needs(
+    plan: &Plan,
+    stage: StageId,
+    story: impl Fn(StageId) -> Option<StageStory>,
+) -> Result<String, String> {
+    let needed = plan.stages[stage.0 as usize].needs.iter();
+    let told: BTreeMap<&str, StageStory> =
+        needed.filter_map(|(id, _)| story(*id).map(|told| (plan.stages[id.0 as usize].name.as_str(), told))).collect();
+    let text = serde_json::to_string(&told).expect("its keys are text");
+    match text.len() > NEEDS_MAX {
+        true => Err(format!(
+            "the results of the stages that it needs are {} together, at most {} can be given to a task",
+            dybox_model::format_bytes(text.len() as u64),
+            dybox_model::format_bytes(NEEDS_MAX as u64),
+        )),
+        false => Ok(text),
+    }
+}
