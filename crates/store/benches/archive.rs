@@ -30,16 +30,16 @@ fn main() -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let store = Store::open_dir(dir.path());
     let written = best(|| runtime.block_on(write(&store, &text, size)))?;
-    let read = best(|| runtime.block_on(read(&store)))?;
-    let lines = best(|| runtime.block_on(lines(&store)))?;
-    let first = best(|| runtime.block_on(first(&store, None)))?;
+    let pieces = best(|| runtime.block_on(read(&store)))?;
+    let cut = best(|| runtime.block_on(lines(&store)))?;
+    let head = best(|| runtime.block_on(first(&store, None)))?;
     let tail = best(|| runtime.block_on(first(&store, Some(100))))?;
     let rate = |time: Duration| size as f64 / 1e6 / time.as_secs_f64();
-    for (what, time, bare) in [("write", written, bare_write), ("read", read, bare_read), ("lines", lines, bare_read)] {
+    for (what, time, bare) in [("write", written, bare_write), ("read", pieces, bare_read), ("lines", cut, bare_read)] {
         let ratio = bare.as_secs_f64() / time.as_secs_f64();
         writeln!(out, "{what:6} {:7.0} MB/s, bare {:7.0} MB/s: x {ratio:.2}", rate(time), rate(bare))?;
     }
-    writeln!(out, "first line {:.1} ms, tail 100 {:.1} ms", ms(first), ms(tail))?;
+    writeln!(out, "first line {:.1} ms, tail 100 {:.1} ms", ms(head), ms(tail))?;
     Ok(())
 }
 

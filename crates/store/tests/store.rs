@@ -12,11 +12,11 @@ use dybox_store::{FoundRun, Kind, Lock, RUN_INFO_VERSION, RunInfo, Store, find_r
 use tempfile::TempDir;
 
 fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
 }
 
 fn home() -> (TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open_dir(dir.path().join("home"));
     (dir, store)
 }
@@ -120,7 +120,7 @@ fn missing_and_closed_are_told_apart() {
 }
 
 fn info(run: &str, job: &str) -> RunInfo {
-    let run: RunId = run.parse().unwrap();
+    let run: RunId = run.parse().expect("a run id");
     RunInfo {
         version: RUN_INFO_VERSION,
         run,
