@@ -97,17 +97,16 @@ impl Lines {
         }
     }
 
-    fn chunk(&mut self, source: Source, (at, mut pos): (Millis, u64), mut bytes: Bytes, out: &mut VecDeque<LineItem>) {
+    fn chunk(&mut self, source: Source, (at, pos): (Millis, u64), bytes: Bytes, out: &mut VecDeque<LineItem>) {
         // A line that does not go on where it stopped (`since`, lost frames) is two.
         if self.open.get(&source).is_some_and(|part| part.pos + part.text.len() as u64 != pos) {
             self.flush_one(source, LineEnd::Open, out);
         }
-        while let Some(newline) = find_newline(&bytes) {
-            let rest = bytes.split_off(newline + 1);
-            let line = bytes.slice(..newline);
-            let start = pos;
-            pos += newline as u64 + 1;
-            bytes = rest;
+        let mut begin = 0;
+        while let Some(newline) = find_newline(&bytes[begin..]) {
+            let line = bytes.slice(begin..begin + newline);
+            let start = pos + begin as u64;
+            begin += newline + 1;
             let whole = match self.take(source) {
                 None => Line { source, at, pos: start, text: line, end: LineEnd::Newline },
                 Some(mut part) => {
@@ -117,8 +116,8 @@ impl Lines {
             };
             out.push_back(LineItem::Line(whole));
         }
-        if !bytes.is_empty() {
-            self.hold(source, (at, pos), &bytes, out);
+        if begin < bytes.len() {
+            self.hold(source, (at, pos + begin as u64), &bytes[begin..], out);
         }
     }
 
