@@ -111,10 +111,10 @@ fn begin(root: &Path) -> Result<(Life, Option<u64>), Failure> {
         return Ok((life, None));
     }
     let program = crate::find::find(&word, std::env::var_os("PATH").as_deref())?;
-    life.payload = Some(start::start(&program, &life.spec.argv, &ends)?);
     if std::process::id() == 1 {
         streams::lend(&ends);
     }
+    life.payload = Some(start::start(&program, &life.spec.argv, &ends)?);
     Ok((life, Some(wall_ms())))
 }
 
