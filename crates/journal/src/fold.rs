@@ -65,7 +65,6 @@ impl Run {
     fn reopen(&mut self) {
         self.stop = None;
         self.end = None;
-        self.live.clear();
         // A decision stands; a hook that failed runs again.
         self.hooks.retain(|_, hook| matches!(hook, HookState::Decided { .. }));
         self.stages.iter_mut().for_each(Stage::reopen);

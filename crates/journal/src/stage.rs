@@ -206,7 +206,9 @@ impl Stage {
         self.why.clear();
         self.failures = 0;
         self.failed.clear();
-        for task in self.tasks.iter_mut().filter(|task| task.state != TaskState::Succeeded) {
+        // What still lives goes on: its end will be written down.
+        let over = |task: &&mut Task| matches!(task.state, TaskState::Failed | TaskState::Stopped | TaskState::Lost);
+        for task in self.tasks.iter_mut().filter(over) {
             task.state = TaskState::Waiting;
         }
         match u32::try_from(self.tasks.len()) {
