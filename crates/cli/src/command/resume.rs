@@ -1,15 +1,60 @@
 //! `dybox resume`.
 
+use std::time::Duration;
+
 use dybox_model::ExitCode;
 
+use super::foreground::Foreground;
+use super::look::find;
 use super::{Context, Outcome};
-use crate::report::Failure;
+use crate::conf::Format;
 
 /// Goes on with a run: what finished stays, the rest runs again.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Id, beginning of an id, name of the job, or @latest
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Start it and return
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Follow at most so long (30s, 10m, 2h); the run goes on
+    #[arg(long, value_name = "DURATION", value_parser = super::run::duration, conflicts_with = "detach")]
+    pub wait: Option<Duration>,
+    /// Print the id only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// What to print: table, json (at the end) or jsonl (one document an event)
+    #[arg(short, long, value_name = "FORMAT", conflicts_with = "quiet")]
+    pub output: Option<Format>,
+}
 
 /// Goes on with a run: what finished stays, the rest runs again.
-pub(crate) async fn run(_context: &Context, _args: Args) -> Outcome {
-    Err(Failure::new(ExitCode::Internal, "not built yet"))
+pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
+    let client = context.client()?;
+    let info = find(context, &args.run).await?;
+    let plan = client.plan(&info.run).await?;
+    let resumed = client.resume(&info.run, &plan).await?;
+    let programs = matches!(args.output, Some(Format::Json | Format::Jsonl));
+    if !programs {
+        context.screen.line(info.run.as_str())?;
+    }
+    if resumed.is_nothing() {
+        context.screen.hint(&format!("run {} has succeeded: there is nothing to resume", info.run));
+        return Ok(ExitCode::Ok as u8);
+    }
+    if args.detach {
+        return Ok(ExitCode::Ok as u8);
+    }
+    let foreground = Foreground {
+        context,
+        client,
+        run: info.run,
+        plan,
+        own: true,
+        wait: args.wait,
+        format: args.output,
+        quiet: args.quiet,
+    };
+    foreground.follow(resumed.way).await
 }

@@ -1,9 +1,12 @@
-//! A run while it goes on: a tree on a terminal, else one plain line an event. Everything here is drawn on stderr.
+//! A run while it goes on: a tree on a terminal, else one plain line an event on stderr, or records on stdout.
 
+mod draw;
 mod line;
 mod picture;
+mod show;
 mod story;
 mod tree;
 
 pub(crate) use line::shown;
-pub(crate) use story::Story;
+pub(crate) use show::Show;
+pub(crate) use story::words;

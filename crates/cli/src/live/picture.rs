@@ -1,6 +1,8 @@
 //! One moment of a run, as the live tree shows it.
 
-use dybox_model::{Millis, StageEnd};
+use dybox_job::Plan;
+use dybox_journal::{RunState, RunView, Stage, StageState};
+use dybox_model::{Millis, Need, RunId, StageEnd, StageId};
 
 /// Everything that the tree shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,4 +75,76 @@ pub(crate) struct Pull {
     pub have: u64,
     /// Bytes in all, 0 where that is not known.
     pub total: u64,
+}
+
+impl Picture {
+    /// A run as its journals and notes show it; what is not known yet is as planned.
+    pub(crate) fn of(run: &RunId, plan: &Plan, view: &RunView) -> Self {
+        let submitted = view.subs.values().filter_map(|sub| sub.submitted).min();
+        let stages = (0..).map(StageId).zip(&plan.stages).map(|(id, planned)| match view.stage(id) {
+            Some((_, stage)) => seen(stage, plan, view),
+            None => planned_row(planned, plan, view),
+        });
+        let pulls = view.subs.values().flat_map(|sub| &sub.pulls);
+        let pulls = pulls.map(|(image, pull)| Pull { image: image.clone(), have: pull.have, total: pull.total });
+        let warnings = view.subs.values().flat_map(|sub| &sub.warnings).map(|(text, _)| text.clone());
+        let stopping = view.subs.values().any(|sub| sub.stop.is_some() && sub.end.is_none());
+        Self {
+            job: plan.name.clone(),
+            run: run.to_string(),
+            since: submitted.unwrap_or_default(),
+            end: end_of(view.state()),
+            word: stopping.then(|| "stopping".to_owned()),
+            stages: stages.collect(),
+            pulls: pulls.collect(),
+            warnings: warnings.collect(),
+        }
+    }
+}
+
+fn seen(stage: &Stage, plan: &Plan, view: &RunView) -> StageRow {
+    let counts = &stage.counts;
+    let tasks = Counts {
+        all: counts.total(),
+        starting: counts.starting,
+        running: counts.running,
+        done: counts.succeeded,
+        failed: counts.failed + counts.lost,
+        stopped: counts.stopped,
+    };
+    let end = match stage.state {
+        StageState::Ended(end) => Some(end),
+        StageState::Waiting | StageState::Running => None,
+    };
+    let why = match (end, stage.started) {
+        (Some(_), _) => stage.why.clone(),
+        (None, Some(_)) => stage.waits.clone(),
+        (None, None) if stage.waits.is_empty() => waits_for(&stage.outline.needs, plan, view),
+        (None, None) => stage.waits.clone(),
+    };
+    StageRow { name: stage.outline.name.clone(), tasks, from: stage.started, to: stage.ended, end, why }
+}
+
+fn planned_row(planned: &dybox_job::Stage, plan: &Plan, view: &RunView) -> StageRow {
+    let tasks = Counts { all: planned.tasks, ..Counts::default() };
+    let why = waits_for(&planned.needs, plan, view);
+    StageRow { name: planned.name.clone(), tasks, why, ..StageRow::default() }
+}
+
+/// `needs a, b`: those that have not ended.
+fn waits_for(needs: &[(StageId, Need)], plan: &Plan, view: &RunView) -> String {
+    let open = |id: StageId| view.stage(id).is_none_or(|(_, stage)| !matches!(stage.state, StageState::Ended(_)));
+    let open = needs.iter().filter(|(id, _)| open(*id)).filter_map(|(id, _)| plan.stages.get(id.0 as usize));
+    let names: Vec<_> = open.map(|stage| stage.name.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!("needs {}", names.join(", ")) }
+}
+
+const fn end_of(state: RunState) -> Option<StageEnd> {
+    match state {
+        RunState::Submitted | RunState::Running => None,
+        RunState::Succeeded => Some(StageEnd::Succeeded),
+        RunState::Failed => Some(StageEnd::Failed),
+        RunState::Stopped => Some(StageEnd::Stopped),
+        RunState::Lost => Some(StageEnd::Lost),
+    }
 }

@@ -1,0 +1,63 @@
+//! The tree on a terminal: drawn at most ten times a second, and only where something has changed.
+
+use std::time::{Duration, Instant};
+
+use dybox_model::Millis;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::picture::Picture;
+use super::tree::{Size, tree};
+use crate::report::Screen;
+
+/// Between two drawings when there is news.
+const FAST: Duration = Duration::from_millis(100);
+/// Between two drawings when only the clock goes on.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// The part of the terminal that is drawn again and again.
+pub(crate) struct Canvas {
+    bar: ProgressBar,
+    screen: Screen,
+    drawn: Option<Instant>,
+}
+
+impl Canvas {
+    /// Nothing is drawn yet.
+    pub(crate) fn new(screen: Screen) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
+        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        Self { bar: bar.with_style(style), screen, drawn: None }
+    }
+
+    /// Draws if it is time to; `news`: something has changed since.
+    pub(crate) fn draw(&mut self, news: bool, now: Millis, picture: impl FnOnce() -> Picture) -> bool {
+        let pause = if news { FAST } else { SLOW };
+        if self.drawn.is_some_and(|drawn| drawn.elapsed() < pause) {
+            return false;
+        }
+        self.drawn = Some(Instant::now());
+        let lines = tree(&picture(), now, size(&self.screen));
+        let text: Vec<_> = lines.iter().map(|line| line.on(&self.screen)).collect();
+        self.bar.set_message(text.join("\n"));
+        self.bar.tick();
+        true
+    }
+
+    /// Writes a line above the tree.
+    pub(crate) fn say(&self, text: &str) {
+        self.bar.suspend(|| self.screen.hint(text));
+    }
+
+    /// Takes the tree away.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The terminal's size now: it may have changed.
+fn size(screen: &Screen) -> Size {
+    match terminal_size::terminal_size_of(std::io::stderr()) {
+        Some((width, height)) => Size { width: width.0.into(), height: height.0.into() },
+        None => Size { width: screen.width.into(), height: 24 },
+    }
+}

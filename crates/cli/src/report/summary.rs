@@ -1,0 +1,199 @@
+//! What a run came to: a table of its stages, and for each failure its cause, its last lines and the next step.
+
+use dybox_job::Plan;
+use dybox_journal::{RunView, Stage, StageState};
+use dybox_model::{Cause, Exit, Millis, Owner, RunId, format_bytes, format_duration};
+use serde_json::{Value, json};
+
+use super::time::seconds;
+use super::{ANSWER_VERSION, Paint, Screen, table_text};
+use crate::live::{shown, words};
+
+/// Failed tasks that are shown in full.
+pub(crate) const FAILURES_SHOWN: usize = 3;
+
+/// A failed attempt with the end of what it wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failed {
+    /// `stage` or `stage/index`.
+    pub task: String,
+    /// Number of the attempt.
+    pub attempt: u32,
+    /// How it ended.
+    pub exit: Exit,
+    /// Which stream the lines are of.
+    pub stream: &'static str,
+    /// Its last lines.
+    pub tail: Vec<String>,
+}
+
+/// All that a summary shows.
+#[derive(Debug)]
+pub(crate) struct Summary<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// Its plan.
+    pub plan: &'a Plan,
+    /// What its journals say.
+    pub view: &'a RunView,
+    /// Now, for what has not ended.
+    pub now: Millis,
+    /// The word for how it ended.
+    pub word: &'a str,
+    /// Failures to show in full.
+    pub failed: Vec<Failed>,
+}
+
+impl Summary<'_> {
+    /// For people.
+    pub(crate) fn text(&self, screen: &Screen) -> String {
+        let mut text = self.table(screen);
+        for failed in &self.failed {
+            text.push('\n');
+            text.push_str(&failure(screen, failed));
+        }
+        let more = self.failures().saturating_sub(self.failed.len());
+        if more > 0 {
+            text.push_str(&format!("\n{more} more failed: dybox why {}\n", self.run));
+        }
+        text.push_str(&format!("\n{}\nlogs: dybox logs {}\n", self.verdict(screen), self.run));
+        text
+    }
+
+    /// For programs.
+    pub(crate) fn json(&self) -> Value {
+        let stages: Vec<_> = self.view.stages().into_iter().map(|stage| self.stage_json(stage)).collect();
+        let failures: Vec<_> = self.failed.iter().map(failure_json).collect();
+        json!({
+            "version": ANSWER_VERSION,
+            "run": self.run,
+            "job": self.plan.name,
+            "state": self.word,
+            "why": self.view.why(),
+            "seconds": seconds(self.elapsed()),
+            "stages": stages,
+            "failures": failures,
+        })
+    }
+
+    fn table(&self, screen: &Screen) -> String {
+        let mut table = screen.table(&["STAGE", "STATE", "TASKS", "WALL", "MEMORY", "CPU", "TRIES"]);
+        for stage in self.view.stages() {
+            let counts = &stage.counts;
+            let wall = stage.wall(self.now).map_or_else(|| "-".to_owned(), format_duration);
+            let (memory, cpu) = match stage.used.memory {
+                0 => ("-".to_owned(), "-".to_owned()),
+                peak => (
+                    format!("{} of {}", format_bytes(peak), format_bytes(stage.outline.ask.memory)),
+                    format_duration(Millis(stage.used.cpu_ms)),
+                ),
+            };
+            let (state, paint) = state(stage);
+            table.add_row([
+                stage.outline.name.clone(),
+                screen.paint(paint, state),
+                format!("{}/{}", counts.succeeded, counts.total()),
+                wall,
+                memory,
+                cpu,
+                stage.tries.to_string(),
+            ]);
+        }
+        table_text(table, &[2, 3, 4, 5, 6])
+    }
+
+    fn verdict(&self, screen: &Screen) -> String {
+        let paint = match self.word {
+            "succeeded" => Paint::Good,
+            "stopped" => Paint::Warn,
+            _ => Paint::Bad,
+        };
+        let why = match self.view.why() {
+            "" => String::new(),
+            why => format!(": {}", shown(why)),
+        };
+        let took = format_duration(self.elapsed());
+        format!("{} {} {} after {took}{why}", shown(&self.plan.name), self.run, screen.paint(paint, self.word))
+    }
+
+    fn elapsed(&self) -> Millis {
+        let from = self.view.subs.values().filter_map(|sub| sub.submitted).min();
+        from.map_or(Millis(0), |from| self.view.ended().unwrap_or(self.now).since(from))
+    }
+
+    /// Tasks that used up their tries.
+    fn failures(&self) -> usize {
+        let counts = self.view.counts();
+        (counts.failed + counts.lost) as usize
+    }
+
+    fn stage_json(&self, stage: &Stage) -> Value {
+        let counts = &stage.counts;
+        json!({
+            "stage": stage.outline.name,
+            "state": state(stage).0,
+            "why": stage.why,
+            "tasks": counts.total(),
+            "succeeded": counts.succeeded,
+            "failed": counts.failed + counts.lost,
+            "stopped": counts.stopped,
+            "tries": stage.tries,
+            "wall_seconds": stage.wall(self.now).map(seconds),
+            "cpu_seconds": seconds(Millis(stage.used.cpu_ms)),
+            "peak_memory_bytes": stage.used.memory,
+            "memory_bytes": stage.outline.ask.memory,
+        })
+    }
+}
+
+fn state(stage: &Stage) -> (&'static str, Paint) {
+    use dybox_model::StageEnd::{Failed, Lost, Skipped, Stopped, Succeeded};
+    match stage.state {
+        StageState::Waiting => ("waiting", Paint::Dim),
+        StageState::Running => ("running", Paint::Busy),
+        StageState::Ended(end @ Succeeded) => (end.word(), Paint::Good),
+        StageState::Ended(end @ (Failed | Lost)) => (end.word(), Paint::Bad),
+        StageState::Ended(end @ (Skipped | Stopped)) => (end.word(), Paint::Warn),
+    }
+}
+
+fn failure(screen: &Screen, failed: &Failed) -> String {
+    let Failed { task, attempt, exit, stream, tail } = failed;
+    let mut text = format!("{} {}\n", screen.paint(Paint::Bad, &format!("{task} failed:")), words(exit));
+    let info = exit.cause.unwrap_or(Cause::Internal).info();
+    let owner = match info.owner {
+        Owner::User => "the job",
+        Owner::Cluster => "the machine",
+        Owner::Dybox => "DYbox",
+    };
+    let ran = exit.started.map(|from| format!(", ran {}", format_duration(exit.ended.since(from)))).unwrap_or_default();
+    text.push_str(&format!("  {} {}, a matter of {owner}; try {attempt}{ran}\n", info.code, info.name));
+    if !tail.is_empty() {
+        text.push_str(&format!("  last lines of its {stream}:\n"));
+    }
+    for line in tail {
+        text.push_str(&format!("  {} {line}\n", screen.paint(Paint::Dim, "|")));
+    }
+    text.push_str(&format!("  next: {}\n", info.next));
+    text
+}
+
+fn failure_json(failed: &Failed) -> Value {
+    let info = failed.exit.cause.unwrap_or(Cause::Internal).info();
+    json!({
+        "task": failed.task,
+        "attempt": failed.attempt,
+        "cause": info.name,
+        "code": info.code,
+        "owner": info.owner,
+        "text": failed.exit.text,
+        "exit_code": failed.exit.code,
+        "signal": failed.exit.signal,
+        "tail": failed.tail,
+        "next": info.next,
+    })
+}
+
+#[cfg(test)]
+#[path = "summary/tests.rs"]
+mod tests;

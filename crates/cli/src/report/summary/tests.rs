@@ -1,0 +1,115 @@
+use std::collections::BTreeMap;
+
+use dybox_job::PLAN_VERSION;
+use dybox_model::{
+    AttemptId, EndedBy, Fact, GrantId, Peak, Resources, StageEnd, StageId, StageOutline, SubDagId, TaskId,
+};
+
+use super::*;
+
+fn plan() -> Plan {
+    Plan {
+        version: PLAN_VERSION,
+        name: "nightly".to_owned(),
+        tags: vec![],
+        params: BTreeMap::new(),
+        queue: None,
+        priority: None,
+        node_label: None,
+        fail_fast: false,
+        stages: vec![],
+        hooks: vec![],
+        subdags: vec![],
+    }
+}
+
+fn outline(id: u32, name: &str, tasks: u32) -> StageOutline {
+    let ask = Resources { cpu_milli: 1000, memory: 256 << 20 };
+    StageOutline { id: StageId(id), name: name.to_owned(), image: "busybox:1".to_owned(), ask, tasks, needs: vec![] }
+}
+
+fn attempt(stage: u32, number: u32) -> AttemptId {
+    AttemptId { task: TaskId { stage: StageId(stage), index: 0 }, number }
+}
+
+fn exit(code: i32, from: u64, to: u64) -> Exit {
+    Exit {
+        code: Some(code),
+        signal: None,
+        cause: (code != 0).then_some(Cause::ExitCode),
+        by: EndedBy::Itself,
+        text: String::new(),
+        started: Some(Millis(from)),
+        ended: Millis(to),
+        used: Peak { cpu_ms: 340, memory: 12 << 20 },
+        result: None,
+    }
+}
+
+fn tried(attempt: AttemptId, exit: Exit, again: bool) -> [Fact; 3] {
+    let at = exit.started.unwrap_or_default();
+    [
+        Fact::AttemptStarted { attempt, grant: GrantId::compose(SubDagId(0), 1, 1), at },
+        Fact::AttemptRuns { attempt, container: "c".to_owned(), at },
+        Fact::AttemptEnded { attempt, exit, again },
+    ]
+}
+
+fn failed_run(run: &RunId) -> RunView {
+    let sub = SubDagId(0);
+    let stages = vec![outline(0, "extract", 1), outline(1, "join", 1), outline(2, "report", 1)];
+    let started = |stage, at| Fact::StageStarted { stage: StageId(stage), tasks: 1, at: Millis(at) };
+    let ended = |stage, end, at| Fact::StageEnded { stage: StageId(stage), end, why: String::new(), at: Millis(at) };
+    let mut facts = vec![
+        Fact::Submitted { run: run.clone(), job: "nightly".to_owned(), subdag: sub, at: Millis(1000), stages },
+        Fact::Opened { epoch: 1, at: Millis(1010), pid: 7 },
+        started(0, 1100),
+    ];
+    facts.extend(tried(attempt(0, 1), exit(0, 1200, 3300), false));
+    facts.extend([ended(0, StageEnd::Succeeded, 3300), started(1, 3300)]);
+    facts.extend(tried(attempt(1, 1), exit(3, 3400, 3900), true));
+    facts.extend(tried(attempt(1, 2), exit(3, 4000, 4500), false));
+    facts.extend([
+        ended(1, StageEnd::Failed, 4500),
+        ended(2, StageEnd::Skipped, 4500),
+        Fact::Ended { end: StageEnd::Failed, why: "stage join failed".to_owned(), at: Millis(4600) },
+    ]);
+    let mut view = RunView::new(1);
+    facts.iter().for_each(|fact| view.apply(sub, fact));
+    view
+}
+
+#[test]
+fn a_failure_says_what_why_and_what_next() {
+    let run: RunId = "01jd0000000000000000000000".parse().unwrap();
+    let (plan, view) = (plan(), failed_run(&run));
+    let failed = Failed {
+        task: "join".to_owned(),
+        attempt: 2,
+        exit: exit(3, 4000, 4500),
+        stream: "stderr",
+        tail: vec!["reading rows".to_owned(), "no such column: day".to_owned()],
+    };
+    let summary =
+        Summary { run: &run, plan: &plan, view: &view, now: Millis(9000), word: "failed", failed: vec![failed] };
+    insta::assert_snapshot!(summary.text(&Screen::plain(false)), @r"
+    STAGE    STATE      TASKS  WALL           MEMORY   CPU  TRIES
+    extract  succeeded    1/1  2.2s  12MiB of 256MiB  0.3s      1
+    join     failed       0/1  1.2s  12MiB of 256MiB  0.6s      2
+    report   skipped      0/1     -                -     -      0
+
+    join failed: the command ended with a non-zero exit code, exit code 3
+      C1001 exit-code, a matter of the job; try 2, ran 0.5s
+      last lines of its stderr:
+      | reading rows
+      | no such column: day
+      next: Read its last lines with `dybox logs`; add the code to `retry.on` if another try can help.
+
+    nightly 01jd0000000000000000000000 failed after 3.6s: stage join failed
+    logs: dybox logs 01jd0000000000000000000000
+    ");
+    let json = summary.json();
+    assert_eq!((&json["state"], &json["seconds"]), (&json!("failed"), &json!(3.6)));
+    assert_eq!(json["stages"][1]["tries"], 2);
+    assert_eq!(json["failures"][0]["code"], "C1001");
+}
