@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Ps(command::ps::Args),
     Status(command::status::Args),
     Logs(command::logs::Args),
+    Why(command::why::Args),
+    Gc(command::gc::Args),
     Doctor(command::doctor::Args),
     Explain(command::explain::Args),
     #[command(hide = true)]

@@ -5,6 +5,7 @@ pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod foreground;
+pub(crate) mod gc;
 pub(crate) mod job;
 pub(crate) mod logs;
 pub(crate) mod look;
@@ -17,6 +18,7 @@ pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod target;
+pub(crate) mod why;
 
 pub(crate) use context::Context;
 
@@ -75,6 +77,8 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Ps(args) => ps::run(context, &args).await,
         Command::Status(args) => status::run(context, &args).await,
         Command::Logs(args) => logs::run(context, &args).await,
+        Command::Why(args) => why::run(context, &args).await,
+        Command::Gc(args) => gc::run(context, &args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args),
         Command::Master(_) | Command::Proxy(_) => Ok(ExitCode::Internal as u8),

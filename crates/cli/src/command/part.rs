@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use dybox_model::{ExitCode, GrantId, SubDagId};
+use tracing_subscriber::EnvFilter;
 
-use super::Outcome;
-use crate::report::Failure;
+use super::{Outcome, runtime};
+use crate::report::{Failure, Screen};
 
 fn subdag(text: &str) -> Result<SubDagId, std::num::ParseIntError> {
     text.parse().map(SubDagId)
@@ -45,16 +46,46 @@ pub(crate) struct ProxyArgs {
     pub grant: GrantId,
 }
 
+/// What a part has to say goes to its stderr, which is a file of the run. `DYBOX_LOG` asks for more.
+fn log() {
+    let filter = EnvFilter::try_from_env("DYBOX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let plain = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false);
+    // Fails only where a subscriber is there already.
+    let _ = plain.with_env_filter(filter).try_init();
+}
+
 /// Runs a master until its sub-DAG has ended.
 pub(crate) fn master(args: MasterArgs) -> Outcome {
     if args.detach {
         // Fails only where the process leads a session already, which is what is wanted.
         let _ = nix::unistd::setsid();
     }
-    Err(Failure::new(ExitCode::Internal, "not built yet"))
+    log();
+    let binary = std::env::current_exe()
+        .map_err(|e| Failure::new(ExitCode::Internal, "the path of this program can't be found").source(e))?;
+    let conf = dybox_master::Conf { run_dir: args.run_dir, subdag: args.subdag, reopen: args.reopen, binary };
+    let runtime = runtime()?;
+    let done = runtime.block_on(dybox_master::run(conf));
+    runtime.shutdown_background();
+    done.map(|()| ExitCode::Ok as u8).map_err(|e| {
+        let next = e.advice();
+        Failure::new(e.exit_code(), e.to_string()).next(next).because(e)
+    })
 }
 
 /// Runs a proxy until it is told to leave, or a sweep to its end.
-pub(crate) fn proxy(_args: ProxyArgs) -> Outcome {
-    Err(Failure::new(ExitCode::Internal, "not built yet"))
+pub(crate) fn proxy(args: ProxyArgs) -> Outcome {
+    log();
+    let conf = dybox_proxy::Conf { run_dir: args.run_dir, subdag: args.subdag, grant: args.grant };
+    let failed = |e: dybox_proxy::ProxyError| {
+        let next = e.advice();
+        Failure::new(ExitCode::Unreachable, e.to_string()).next(next).because(e)
+    };
+    if args.sweep {
+        let report = dybox_proxy::sweep(conf).map_err(failed)?;
+        Screen::plain(false).line(&serde_json::to_string(&report)?)?;
+    } else {
+        dybox_proxy::run(conf).map_err(failed)?;
+    }
+    Ok(ExitCode::Ok as u8)
 }

@@ -62,8 +62,10 @@ pub(crate) const KEYS: &[Key] = &[
 ];
 
 /// Environment variables of DYbox that are no settings.
-pub(crate) const OTHER_ENV: &[(&str, &str)] =
-    &[("DYBOX_CONF", "The user's configuration file, instead of the one in the XDG configuration directory.")];
+pub(crate) const OTHER_ENV: &[(&str, &str)] = &[
+    ("DYBOX_CONF", "The user's configuration file, instead of the one in the XDG configuration directory."),
+    ("DYBOX_LOG", "What masters and proxies log: `warn`, `info`, `debug`, `trace`."),
+];
 
 /// The place of a key in [`KEYS`].
 pub(crate) fn place(name: &str) -> Option<usize> {

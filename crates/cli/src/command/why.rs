@@ -1,0 +1,314 @@
+//! `dybox why`: why something waits, or why it failed, and what happens next.
+
+use std::collections::VecDeque;
+
+use dybox_journal::{Failure as Failed, HookState, Stage, StageState};
+use dybox_model::{Cause, ExitCode, StageEnd, StageId, TaskState};
+use dybox_store::archive::Stream;
+use dybox_store::layout::RunDir;
+use dybox_store::logs::{LineItem, Lines, RunLogs, Select};
+use serde_json::{Value, json};
+
+use super::explain::{owner, reaction};
+use super::look::{Looked, look};
+use super::ps::run_json;
+use super::target::Target;
+use super::{Context, Outcome};
+use crate::report::safe::safe;
+use crate::report::state::{stage_word, state_paint};
+use crate::report::{Answer, Failure, Output, Paint, Screen};
+
+/// Lines of stderr that are shown with a failure.
+const LINES: usize = 10;
+/// Stages that are explained at most when a whole run is asked about.
+const STAGES: usize = 20;
+
+/// Says why something waits or failed, and what happens next
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  dybox why @latest\n  dybox why nightly/join\n  dybox why 01jd/join/3 -o json")]
+pub(crate) struct Args {
+    /// RUN, RUN/STAGE or RUN/STAGE/N; a run by id, its beginning, job name or @latest
+    #[arg(value_name = "RUN[/STAGE[/N]]", default_value = "@latest")]
+    pub target: Target,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What is to be said about one stage, hook, or the run itself.
+#[derive(Debug, Default)]
+struct Reason {
+    subject: String,
+    state: &'static str,
+    /// Sentences, the most important first.
+    said: Vec<String>,
+    cause: Option<Cause>,
+    stderr: Vec<String>,
+    next: String,
+}
+
+/// Finds reasons and prints them.
+pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
+    let looked = look(context, &args.target).await?;
+    let mut reasons = Vec::new();
+    if looked.stage.is_none() {
+        reasons.push(of_run(&looked));
+        reasons.extend(of_hooks(&looked));
+    }
+    let waiting = waiting(context, &looked).await?;
+    for id in interesting(&looked) {
+        reasons.push(of_stage(context, &looked, id, &waiting).await?);
+    }
+    let mut extra = serde_json::Map::new();
+    extra.insert("run".to_owned(), run_json(&looked.info, &looked.standing));
+    let answer = Answer {
+        kind: "reasons",
+        items: reasons.iter().map(Reason::json).collect(),
+        names: reasons.iter().map(|reason| reason.subject.clone()).collect(),
+        text: reasons.iter().map(|reason| reason.text(&context.screen)).collect::<Vec<_>>().join("\n"),
+        extra,
+    };
+    context.screen.answer(args.output.format(&context.conf), &answer)?;
+    Ok(ExitCode::Ok as u8)
+}
+
+/// Why stages wait, as the live masters see it.
+async fn waiting(context: &Context, looked: &Looked) -> Result<Vec<(StageId, String)>, Failure> {
+    if looked.standing.held.is_empty() {
+        return Ok(Vec::new());
+    }
+    let subdags = u32::try_from(looked.plan.subdags.len()).unwrap_or(u32::MAX);
+    let waiting = context.client()?.why(&looked.info.run, subdags).await;
+    let say = |tasks: u32, why: &str| match tasks {
+        0 => why.to_owned(),
+        1 => format!("1 task waits: {why}"),
+        tasks => format!("{tasks} tasks wait: {why}"),
+    };
+    Ok(waiting.into_iter().map(|one| (one.stage, say(one.tasks, &one.why))).collect())
+}
+
+/// The stage that was asked about; else those that failed, or, while nothing failed, those that are not over.
+fn interesting(looked: &Looked) -> Vec<StageId> {
+    if looked.stage.is_some() {
+        return looked.shown();
+    }
+    let state = |id: &StageId| looked.seen(*id).map_or(StageState::Waiting, |stage| stage.state);
+    let bad = |id: &StageId| {
+        matches!(state(id), StageState::Ended(StageEnd::Failed | StageEnd::Lost))
+            || looked.seen(*id).is_some_and(|stage| stage.counts.failed + stage.counts.lost > 0)
+    };
+    let mut ids: Vec<_> = looked.shown().into_iter().filter(bad).collect();
+    if ids.is_empty() && !looked.standing.view.state().is_over() {
+        ids = looked.shown().into_iter().filter(|id| !matches!(state(id), StageState::Ended(_))).collect();
+    }
+    ids.truncate(STAGES);
+    ids
+}
+
+fn of_run(looked: &Looked) -> Reason {
+    let (standing, run) = (&looked.standing, &looked.info.run);
+    let word = standing.word();
+    let mut said = Vec::new();
+    if standing.is_lost() {
+        said.push("it has not ended and nobody drives it: its master was killed or the machine restarted".to_owned());
+    }
+    said.extend(standing.view.subs.values().filter_map(|sub| sub.stop.as_ref()).map(|stop| stop.why.clone()).take(1));
+    let why = standing.view.why();
+    if !why.is_empty() && !said.iter().any(|known| known == why) {
+        said.push(why.to_owned());
+    }
+    let next = match word {
+        _ if standing.is_lost() => format!("go on with it: `dybox resume {run}`"),
+        "submitted" | "running" => format!("nothing; follow it with `dybox logs {run} -f`"),
+        "succeeded" => format!("nothing; `dybox status {run}` shows what it used"),
+        "failed" => format!("correct what failed, then `dybox resume {run}`: what succeeded stays"),
+        _ => format!("go on with it: `dybox resume {run}`"),
+    };
+    Reason { subject: format!("run {run}"), state: word, said, next, ..Reason::default() }
+}
+
+fn of_hooks(looked: &Looked) -> Vec<Reason> {
+    let hooks = looked.standing.view.subs.values().flat_map(|sub| &sub.hooks);
+    hooks
+        .filter_map(|(id, state)| match state {
+            HookState::Failed { why, .. } => {
+                let after = looked.plan.hooks.get(id.0 as usize).map(|hook| &hook.after);
+                let names: Vec<_> = after.into_iter().flatten().map(|&stage| looked.name(stage)).collect();
+                Some(Reason {
+                    subject: format!("hook after {}", names.join(", ")),
+                    state: "failed",
+                    stderr: why.lines().map(|line| safe(line.as_bytes()).into_owned()).collect(),
+                    next: "correct the hook; run it by hand with the same JSON on its stdin".to_owned(),
+                    ..Reason::default()
+                })
+            }
+            HookState::Decided { .. } => None,
+        })
+        .collect()
+}
+
+async fn of_stage(
+    context: &Context,
+    looked: &Looked,
+    id: StageId,
+    waiting: &[(StageId, String)],
+) -> Result<Reason, Failure> {
+    let seen = looked.seen(id);
+    let task = looked.task.map(|index| format!("/{index}")).unwrap_or_default();
+    let mut reason =
+        Reason { subject: format!("{}{task}", looked.name(id)), state: state(looked, seen), ..Reason::default() };
+    let failed = seen.and_then(|stage| failure(looked, stage));
+    if let Some(stage) = seen.filter(|stage| !stage.why.is_empty()) {
+        reason.said.push(stage.why.clone());
+    }
+    match (failed, seen) {
+        (Some(failed), _) => {
+            explain(&mut reason, failed);
+            reason.stderr = last_lines(context, looked, failed).await?;
+        }
+        (None, Some(stage)) if matches!(stage.state, StageState::Ended(_)) => ended(&mut reason, looked, stage),
+        _ => reason.said.extend(waits(looked, id, seen, waiting)),
+    }
+    if reason.next.is_empty() {
+        reason.next = match looked.standing.is_lost() {
+            true => format!("go on with it: `dybox resume {}`", looked.info.run),
+            false => "nothing: it goes on by itself".to_owned(),
+        };
+    }
+    Ok(reason)
+}
+
+fn state(looked: &Looked, seen: Option<&Stage>) -> &'static str {
+    let task = looked.task.and_then(|index| seen?.tasks.get(index as usize));
+    task.map_or_else(|| stage_word(seen), |task| crate::report::state::task_word(task.state))
+}
+
+/// The failure that matters: of the task that was asked about its last one, else the one that ended the stage.
+fn failure<'a>(looked: &Looked, stage: &'a Stage) -> Option<&'a Failed> {
+    match looked.task {
+        None => stage.final_failure(),
+        Some(index) => {
+            let succeeded = stage.tasks.get(index as usize).is_some_and(|task| task.state == TaskState::Succeeded);
+            stage.failed.iter().rev().find(|failed| failed.attempt.task.index == index && !succeeded)
+        }
+    }
+}
+
+fn explain(reason: &mut Reason, failed: &Failed) {
+    let exit = &failed.exit;
+    let ended = match (exit.code, exit.signal) {
+        (Some(code), _) => format!(", exit code {code}"),
+        (None, Some(signal)) => format!(", signal {signal}"),
+        (None, None) => String::new(),
+    };
+    let (task, number) = (failed.attempt.task.index, failed.attempt.number);
+    if let Some(cause) = exit.cause {
+        let info = cause.info();
+        reason.cause = Some(cause);
+        reason.said.push(format!("task {task}, attempt {number}: {} {}{ended}", info.code, info.phrase));
+        if !exit.text.is_empty() && exit.text != info.phrase {
+            reason.said.push(exit.text.clone());
+        }
+        reason.said.push(info.reason.to_owned());
+        reason.next = info.next.to_owned();
+    }
+    if failed.again {
+        reason.said.push("it is tried again".to_owned());
+    }
+}
+
+fn ended(reason: &mut Reason, looked: &Looked, stage: &Stage) {
+    reason.next = match stage.state {
+        StageState::Ended(StageEnd::Succeeded) => "nothing: it succeeded".to_owned(),
+        StageState::Ended(StageEnd::Skipped) => "look at what it needs".to_owned(),
+        _ => format!("go on with it: `dybox resume {}`", looked.info.run),
+    };
+    if stage.state == StageState::Ended(StageEnd::Skipped) {
+        reason.said.extend(stage.outline.needs.iter().filter_map(|(need, _)| {
+            let needed = looked.seen(*need)?;
+            Some(format!("it needs {}, which is {}", looked.name(*need), stage_word(Some(needed))))
+        }));
+    }
+}
+
+/// Why a stage that is not over does not go on, or that it does.
+fn waits(looked: &Looked, id: StageId, seen: Option<&Stage>, waiting: &[(StageId, String)]) -> Vec<String> {
+    let needs = looked.plan.stages.get(id.0 as usize).map(|stage| stage.needs.as_slice()).unwrap_or_default();
+    let open = |need: &StageId| looked.seen(*need).is_none_or(|needed| needed.ended.is_none());
+    let mut said: Vec<String> = needs
+        .iter()
+        .filter(|(need, _)| open(need))
+        .map(|(need, _)| format!("it needs {}, which is {}", looked.name(*need), stage_word(looked.seen(*need))))
+        .collect();
+    let held = |hook: &&dybox_job::Hook| hook.holds.contains(&id) && said.is_empty();
+    let hook = looked.plan.hooks.iter().find(held).map(|hook| hook.after.iter().map(|&stage| looked.name(stage)));
+    said.extend(waiting.iter().filter(|(stage, _)| *stage == id).map(|(_, why)| why.clone()));
+    if let Some(stage) = seen
+        && stage.state == StageState::Running
+    {
+        let counts = stage.counts;
+        said.push(format!("{} running, {} starting, {} waiting", counts.running, counts.starting, counts.waiting));
+    } else if let Some(after) = hook.filter(|_| said.is_empty()) {
+        said.push(format!("it waits for the hook after {}", after.collect::<Vec<_>>().join(", ")));
+    }
+    said
+}
+
+async fn last_lines(context: &Context, looked: &Looked, failed: &Failed) -> Result<Vec<String>, Failure> {
+    let task = failed.attempt.task;
+    let select = |stream| Select {
+        stage: Some(task.stage),
+        task: Some(task.index),
+        attempt: Some(failed.attempt.number),
+        stream: Some(stream),
+        since: None,
+    };
+    let client = context.client()?;
+    let dir = RunDir::new(&looked.info.run).logs();
+    let mut logs = RunLogs::open(client.store(), &dir, select(Stream::Stderr)).await?;
+    logs.tail(LINES).await?;
+    let (mut lines, mut ready) = (Lines::new(), VecDeque::new());
+    while let Some(item) = logs.next().await? {
+        lines.push(item, &mut ready);
+    }
+    lines.flush(&mut ready);
+    Ok(ready
+        .into_iter()
+        .filter_map(|item| match item {
+            LineItem::Line(line) => Some(safe(&line.text).into_owned()),
+            LineItem::Gap(_) => None,
+        })
+        .collect())
+}
+
+impl Reason {
+    fn text(&self, screen: &Screen) -> String {
+        let state = screen.paint(state_paint(self.state), self.state);
+        let mut text = format!("{}: {state}\n", screen.paint(Paint::Bold, &self.subject));
+        for said in &self.said {
+            text.push_str(&format!("  {said}\n"));
+        }
+        if let Some(cause) = self.cause {
+            let info = cause.info();
+            text.push_str(&format!("  {} {}\n", screen.paint(Paint::Dim, "owner:"), owner(info.owner)));
+            text.push_str(&format!("  {} {}\n", screen.paint(Paint::Dim, "then: "), reaction(info.reaction)));
+        }
+        if !self.stderr.is_empty() {
+            text.push_str(&format!("  {}\n", screen.paint(Paint::Dim, "the last lines of its stderr:")));
+        }
+        for line in &self.stderr {
+            text.push_str(&format!("  {} {line}\n", screen.paint(Paint::Bad, "|")));
+        }
+        text.push_str(&format!("  {} {}\n", screen.paint(Paint::Bold, "next: "), self.next));
+        text
+    }
+
+    fn json(&self) -> Value {
+        let info = self.cause.map(Cause::info);
+        json!({
+            "subject": self.subject, "state": self.state, "why": self.said, "cause": info.map(|info| info.code),
+            "cause_name": info.map(|info| info.name), "owner": info.map(|info| info.owner),
+            "reaction": info.map(|info| info.reaction), "stderr": self.stderr, "next": self.next,
+        })
+    }
+}
