@@ -91,11 +91,11 @@ impl Master {
             Event::Granted { grant, size } => self.take(grant, size, now, out),
             Event::ProxyJoined { grant, attempts } => self.join(grant, &attempts, now, out),
             Event::ProxyLeaving { grant } => self.pool.goes(grant),
-            Event::ProxyLost { grant } => self.lose(grant, out),
+            Event::ProxyLost { grant } => self.lose(grant, now, out),
             Event::Swept { grant, exits } => self.swept(grant, exits, now, out),
             Event::GrantEnded { grant } => self.end_grant(grant, now, out),
             Event::Runs { grant, attempt, container } if self.is_new_run(grant, attempt) => {
-                self.barren = Barren::default();
+                self.bear();
                 self.record(Fact::AttemptRuns { attempt, container, at: now }, out);
             }
             Event::Runs { .. } => {}
@@ -187,8 +187,9 @@ impl Master {
         }
     }
 
-    fn lose(&mut self, grant: GrantId, out: &mut Vec<Effect>) {
+    fn lose(&mut self, grant: GrantId, now: Millis, out: &mut Vec<Effect>) {
         if self.pool.get(grant).is_some_and(|grant| grant.stand != Stand::Sweeping) {
+            self.pause_if_barren(grant, now);
             self.pool.sweep(grant);
             out.push(Effect::Sweep { grant });
         }
@@ -201,7 +202,7 @@ impl Master {
             let exit = found.unwrap_or_else(|| self.lost_exit(id, attempt, now));
             self.settle(attempt, exit, out);
         }
-        self.close_grant(id, now, out);
+        self.record(Fact::GrantEnded { grant: id, at: now }, out);
     }
 
     fn lost_exit(&self, grant: GrantId, attempt: AttemptId, now: Millis) -> Exit {
@@ -214,20 +215,27 @@ impl Master {
         let Some(grant) = self.pool.get(id).filter(|grant| grant.stand != Stand::Sweeping) else { return };
         if grant.load.is_some() {
             // It went without a word about its task: see what is left of it.
-            self.lose(id, out);
+            self.lose(id, now, out);
         } else {
-            self.close_grant(id, now, out);
+            self.pause_if_barren(id, now);
+            self.record(Fact::GrantEnded { grant: id, at: now }, out);
         }
     }
 
-    fn close_grant(&mut self, id: GrantId, now: Millis, out: &mut Vec<Effect>) {
+    fn pause_if_barren(&mut self, id: GrantId, now: Millis) {
         if self.pool.get(id).is_some_and(|grant| !grant.used) {
             self.barren.count += 1;
             let doubled = BARREN_PAUSE.0 << (self.barren.count - 1).min(5);
             self.barren.until = Some(now.after(Millis(doubled.min(LONGEST_BARREN_PAUSE.0))));
             self.tasks.ask_anew();
         }
-        self.record(Fact::GrantEnded { grant: id, at: now }, out);
+    }
+
+    /// Grants are of use again: what was not asked for is asked for now.
+    fn bear(&mut self) {
+        if std::mem::take(&mut self.barren).until.is_some() {
+            self.tasks.ask_anew();
+        }
     }
 
     fn is_new_run(&self, grant: GrantId, attempt: AttemptId) -> bool {

@@ -1,0 +1,6 @@
+//! The driver and master machines in a world of values: stories that read as sentences, and seeds.
+
+mod seeds;
+mod stories;
+#[path = "../world/mod.rs"]
+mod world;

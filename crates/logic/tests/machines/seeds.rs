@@ -1,0 +1,60 @@
+//! Any DAG, any luck: every end is reached, each task runs once, nothing is left. A failing seed prints its story.
+
+use crate::world::World;
+
+const SEEDS: u64 = 600;
+
+#[test]
+fn whatever_happens_every_end_is_reached_and_nothing_is_left() {
+    for seed in 0..SEEDS {
+        let mut world = World::seeded(seed);
+        world.story.push(format!("seed {seed}"));
+        world.until_done();
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_crash_at_any_record_repeats_nothing_that_was_finished() {
+    for seed in 0..40 {
+        let mut records = 1;
+        loop {
+            let mut world = World::seeded(seed);
+            world.story.push(format!("seed {seed}, crash after {records}"));
+            world.crash_at = Some(records);
+            world.until_done();
+            world.assert_nothing_left();
+            if world.crash_at.is_some() {
+                break;
+            }
+            records += 1;
+        }
+    }
+}
+
+#[test]
+fn many_crashes_are_only_more_of_the_same() {
+    for seed in 0..SEEDS / 3 {
+        let mut world = World::seeded(seed);
+        world.story.push(format!("seed {seed}, a crash every 7 records"));
+        for crash in 1..12 {
+            world.crash_at = Some(world.journal.len().max(crash * 7));
+            world.until(|world| world.crash_at.is_none() || world.is_over());
+        }
+        world.crash_at = None;
+        world.until_done();
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_resume_finishes_what_did_not_succeed() {
+    for seed in 0..SEEDS / 3 {
+        let mut world = World::seeded(seed);
+        world.story.push(format!("seed {seed}, resumed"));
+        world.until_done();
+        world.resume();
+        world.until_done();
+        world.assert_nothing_left();
+    }
+}

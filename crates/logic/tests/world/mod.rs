@@ -1,0 +1,715 @@
+//! The world of one sub-DAG as values: both machines, their actor, a resource manager with a budget, proxies, a network
+//! that delays, cuts and repeats, and a clock that jumps. The same seed tells the same story.
+
+pub(crate) mod plans;
+mod proxies;
+mod rng;
+mod truth;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+
+use dybox_job::Plan;
+use dybox_logic::{driver, master};
+use dybox_model::{
+    AttemptId, Cause, Decision, EndedBy, Exit, Fact, GrantId, HookId, Millis, Network, Resources, StageEnd, StageId,
+    SubDagId,
+};
+
+use proxies::Machine;
+pub(crate) use rng::Rng;
+use truth::Truth;
+
+const OURS: SubDagId = SubDagId(0);
+
+/// What may go wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Faults {
+    /// Attempts in a hundred that fail by themselves.
+    pub(crate) fail: u64,
+    /// Attempts in a hundred that fail by the platform.
+    pub(crate) infra: u64,
+    /// Events in a hundred at which a proxy dies.
+    pub(crate) kill: u64,
+    /// Events in a hundred at which a line is cut.
+    pub(crate) cut: u64,
+    /// News in a hundred that come twice, or once more much later.
+    pub(crate) repeat: u64,
+    /// Launches in a hundred that never come to life.
+    pub(crate) stillborn: u64,
+    /// Whether hooks decide wildly.
+    pub(crate) hooks: bool,
+    /// One chance in so many events that somebody asks to stop.
+    pub(crate) stop: u64,
+}
+
+/// What lies in the mail.
+#[derive(Debug, Clone)]
+enum Mail {
+    Driver(driver::Event),
+    Master(master::Event),
+    /// News of a proxy, on one of its lines.
+    News(GrantId, u32, master::Event),
+    /// An order to a proxy, on one of its lines.
+    Order(GrantId, u32, master::Effect),
+    Hello(GrantId),
+    /// A payload ends by itself.
+    Payload(GrantId, AttemptId),
+    Repeat(GrantId, AttemptId),
+    /// The manager looks for room.
+    Room,
+    Sweep(GrantId),
+}
+
+#[derive(Debug)]
+struct Letter {
+    at: u64,
+    order: u64,
+    mail: Mail,
+}
+
+impl PartialEq for Letter {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+impl Eq for Letter {}
+impl PartialOrd for Letter {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Letter {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+enum In {
+    Driver(driver::Event),
+    Master(master::Event),
+}
+
+/// How an attempt of a story ends: by attempt.
+pub(crate) type Script = fn(AttemptId) -> Option<Cause>;
+
+/// The world.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) driver: driver::Driver,
+    pub(crate) master: master::Master,
+    pub(crate) journal: Vec<Fact>,
+    pub(crate) truth: Truth,
+    pub(crate) faults: Faults,
+    pub(crate) script: Option<Script>,
+    pub(crate) decision: Result<Decision, String>,
+    /// The master dies right after this many records.
+    pub(crate) crash_at: Option<usize>,
+    /// No look at all counters after each event: for large plans.
+    pub(crate) now: u64,
+    pub(crate) hooks_run: BTreeMap<HookId, u32>,
+    pub(crate) launched: u32,
+    /// Every effect, in words.
+    pub(crate) story: Vec<String>,
+    machine: Machine,
+    asks: BTreeMap<Resources, u32>,
+    mail: BinaryHeap<Reverse<Letter>>,
+    rng: Rng,
+    posted: u64,
+    epoch: u32,
+    counter: u32,
+    busy_hooks: BTreeSet<HookId>,
+    finished: bool,
+}
+
+impl World {
+    /// A world without faults: 4 cpus, 1 GiB, tasks of a second.
+    pub(crate) fn of(plan: Plan) -> Self {
+        let budget = Resources { cpu_milli: 4000, memory: 1 << 30 };
+        let mut world = Self {
+            driver: driver::Driver::new(&plan, OURS),
+            master: master::Master::new(&plan, OURS),
+            plan,
+            journal: Vec::new(),
+            truth: Truth::default(),
+            faults: Faults::default(),
+            script: None,
+            decision: Ok(Decision::default()),
+            crash_at: None,
+            now: 1_000_000,
+            hooks_run: BTreeMap::new(),
+            launched: 0,
+            story: Vec::new(),
+            machine: Machine { budget, ..Machine::default() },
+            asks: BTreeMap::new(),
+            mail: BinaryHeap::new(),
+            rng: Rng::seeded(0),
+            posted: 0,
+            epoch: 1,
+            counter: 0,
+            busy_hooks: BTreeSet::new(),
+            finished: false,
+        };
+        world.open();
+        world
+    }
+
+    /// A random world.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        let mut rng = Rng::seeded(seed);
+        let mut world = Self::of(plans::any(&mut rng));
+        let level = rng.of(&[0, 3, 12]);
+        world.faults = Faults {
+            fail: rng.of(&[0, 10, 40]),
+            infra: rng.of(&[0, 15]),
+            kill: level,
+            cut: level,
+            repeat: rng.of(&[0, 20]),
+            stillborn: level,
+            hooks: rng.percent(60),
+            stop: rng.of(&[0, 0, 400]),
+        };
+        world.machine.budget = rng.of(&[
+            Resources { cpu_milli: 1000, memory: 300 << 20 },
+            Resources { cpu_milli: 3000, memory: 700 << 20 },
+            Resources { cpu_milli: 64_000, memory: 64 << 30 },
+        ]);
+        world.rng = rng;
+        world
+    }
+
+    pub(crate) fn budget(mut self, budget: Resources) -> Self {
+        self.machine.budget = budget;
+        self
+    }
+
+    fn say(&mut self, words: String) {
+        self.story.push(format!("{:>9} {words}", self.now - 1_000_000));
+    }
+
+    fn post(&mut self, delay: u64, mail: Mail) {
+        self.post_at(self.now + delay, mail);
+    }
+
+    fn post_at(&mut self, at: u64, mail: Mail) {
+        self.posted += 1;
+        self.mail.push(Reverse(Letter { at, order: self.posted, mail }));
+    }
+
+    /// The first master, or the next one after a crash.
+    fn open(&mut self) {
+        self.post(0, Mail::Driver(driver::Event::Opened));
+        self.post(0, Mail::Master(master::Event::Opened));
+    }
+
+    /// The master dies: what it knew and what was on its way to it is gone. Another one takes over from the journal.
+    pub(crate) fn crash(&mut self) {
+        self.crash_at = None;
+        self.say(format!("-- the master dies after {} records", self.journal.len()));
+        let kept = std::mem::take(&mut self.mail)
+            .into_iter()
+            .filter(|Reverse(letter)| matches!(letter.mail, Mail::Hello(_) | Mail::Payload(..) | Mail::Repeat(..)));
+        self.mail = kept.collect();
+        self.asks.clear();
+        self.busy_hooks.clear();
+        self.epoch += 1;
+        self.counter = 0;
+        self.finished = false;
+        self.replay();
+        self.open();
+        let spawned: Vec<GrantId> = self.machine.proxies.keys().copied().collect();
+        for grant in spawned {
+            if let Some(proxy) = self.machine.proxies.get_mut(&grant).filter(|proxy| proxy.alive) {
+                proxy.line += 1;
+                proxy.joined = false;
+                self.post(5, Mail::Hello(grant));
+            }
+        }
+        self.tell_of_dead();
+        self.machine.recount();
+        self.post(20, Mail::Room);
+    }
+
+    fn tell_of_dead(&mut self) {
+        let alive = |grant: &GrantId| self.machine.proxies.get(grant).is_some_and(|proxy| proxy.alive);
+        let dead: Vec<GrantId> = self.master.grants().filter(|grant| !alive(grant)).collect();
+        for grant in dead {
+            self.post(1, Mail::Master(master::Event::ProxyLost { grant }));
+        }
+    }
+
+    /// New machines from the journal.
+    fn replay(&mut self) {
+        self.driver = driver::Driver::new(&self.plan, OURS);
+        self.master = master::Master::new(&self.plan, OURS);
+        for fact in &self.journal {
+            self.driver.apply(fact);
+            self.master.apply(fact);
+        }
+    }
+
+    /// `resume` of a run that has ended: nothing fails any more.
+    pub(crate) fn resume(&mut self) {
+        self.faults = Faults::default();
+        self.script = None;
+        self.decision = Ok(Decision::default());
+        self.append(Fact::Reopened { at: Millis(self.now) });
+        self.crash();
+    }
+
+    fn append(&mut self, fact: Fact) {
+        self.say(format!("record {fact:?}"));
+        if let Err(broken) = self.truth.take(&self.plan, &fact) {
+            self.fail(&broken);
+        }
+        self.journal.push(fact);
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        let start = self.story.len().saturating_sub(400);
+        let open: Vec<_> = self.plan.stages.iter().filter(|stage| self.end(&stage.name).is_none()).collect();
+        let open: Vec<_> = open.iter().map(|stage| &stage.name).collect();
+        let held: Vec<_> = self.master.grants().map(|grant| (grant, self.master.attempt_at(grant))).collect();
+        let (plan, story) = (shown(&self.plan), self.story[start..].join("\n"));
+        panic!(
+            "{why}\nplan: {plan:#?}\nstory:\n{story}\n{why}\nnot ended: {open:?}\nheld: {held:?}\nhooks: {:?}",
+            self.busy_hooks
+        );
+    }
+
+    /// Until all is over.
+    pub(crate) fn until_done(&mut self) {
+        self.until(|world| world.is_over());
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.finished
+            && self.master.grants().next().is_none()
+            && self
+                .mail
+                .iter()
+                .all(|Reverse(letter)| matches!(letter.mail, Mail::Repeat(..) | Mail::Room | Mail::Payload(..)))
+    }
+
+    /// Until something is so.
+    pub(crate) fn until(&mut self, so: impl Fn(&Self) -> bool) {
+        for _ in 0..100_000 {
+            if so(self) {
+                return;
+            }
+            self.step();
+        }
+        self.fail("broken: it never ends");
+    }
+
+    /// Lets the next thing happen.
+    fn step(&mut self) {
+        let wake = self.master.wake().map(|at| at.0.max(self.now));
+        let next = self.mail.peek().map(|Reverse(letter)| letter.at);
+        match (wake, next) {
+            (Some(wake), next) if next.is_none_or(|next| wake < next) => {
+                self.now = wake;
+                self.hand(In::Master(master::Event::Tick));
+            }
+            (_, Some(_)) => {
+                let Some(Reverse(letter)) = self.mail.pop() else { return };
+                self.now = self.now.max(letter.at);
+                self.open_letter(letter.mail);
+                self.mischief();
+            }
+            _ => self.fail("broken: nothing more can happen and it is not over"),
+        }
+        if self.crash_at.is_some_and(|at| at <= self.journal.len()) {
+            self.crash();
+        }
+        if !self.machine.used.fits(self.machine.budget) {
+            self.fail("broken: more is in use than the budget");
+        }
+    }
+
+    fn open_letter(&mut self, mail: Mail) {
+        match mail {
+            Mail::Driver(event) => {
+                if let driver::Event::HookEnded { hook, .. } = &event {
+                    self.busy_hooks.remove(hook);
+                }
+                self.hand(In::Driver(event));
+            }
+            Mail::Master(event) => self.hand(In::Master(event)),
+            Mail::News(grant, line, event) => {
+                if self.machine.proxies.get(&grant).is_some_and(|proxy| proxy.line == line) {
+                    self.hand(In::Master(event));
+                }
+            }
+            Mail::Order(grant, line, order) => {
+                let there = |proxy: &proxies::Proxy| proxy.alive && proxy.line == line;
+                if self.machine.proxies.get(&grant).is_some_and(there) {
+                    self.obey(grant, order);
+                }
+            }
+            Mail::Hello(grant) => self.hello(grant),
+            Mail::Payload(grant, attempt) => {
+                let exit = self.outcome(attempt);
+                self.end_container(grant, attempt, exit);
+            }
+            Mail::Repeat(grant, attempt) => self.report(grant, attempt),
+            Mail::Room => self.find_room(),
+            Mail::Sweep(grant) => {
+                let exits = self.machine.sweep(grant);
+                self.hand(In::Master(master::Event::Swept { grant, exits }));
+                self.find_room();
+            }
+        }
+    }
+
+    /// The actor: one event in, its effects out, in order.
+    fn hand(&mut self, event: In) {
+        let mut queue = VecDeque::from([event]);
+        while let Some(event) = queue.pop_front() {
+            let (mut to_driver, mut to_master) = (Vec::new(), Vec::new());
+            match event {
+                In::Driver(event) => {
+                    self.say(format!("driver <- {event:?}"));
+                    self.driver.handle(Millis(self.now), event, &mut to_driver);
+                }
+                In::Master(event) => {
+                    self.say(format!("master <- {event:?}"));
+                    self.master.handle(Millis(self.now), event, &mut to_master);
+                }
+            }
+            if let Err(broken) = self.driver.check().and_then(|()| self.master.check()) {
+                self.fail(&format!("broken: {broken}"));
+            }
+            for effect in to_driver {
+                self.perform_driver(effect, &mut queue);
+                if self.crash_at.is_some_and(|at| at <= self.journal.len()) {
+                    return;
+                }
+            }
+            for effect in to_master {
+                self.perform_master(effect, &mut queue);
+                if self.crash_at.is_some_and(|at| at <= self.journal.len()) {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn perform_driver(&mut self, effect: driver::Effect, queue: &mut VecDeque<In>) {
+        match effect {
+            driver::Effect::Record(fact) => self.append(fact),
+            driver::Effect::StartStage { stage, tasks } => {
+                queue.push_back(In::Master(master::Event::StageStarted { stage, tasks }));
+            }
+            driver::Effect::CloseStage { stage } => queue.push_back(In::Master(master::Event::StageClosed { stage })),
+            driver::Effect::StopStages { why, now } => {
+                queue.push_back(In::Master(master::Event::StopAsked { why, now }));
+            }
+            driver::Effect::RunHook { hook } => {
+                if self.truth.has_decided(hook) || !self.busy_hooks.insert(hook) {
+                    self.fail("broken: a hook that decided or runs is run again");
+                }
+                *self.hooks_run.entry(hook).or_default() += 1;
+                let answer = self.answer();
+                self.post(500, Mail::Driver(driver::Event::HookEnded { hook, answer }));
+            }
+            driver::Effect::StopHook { hook } => {
+                let answer = Err("killed".to_owned());
+                self.mail.retain(|Reverse(letter)| {
+                    !matches!(&letter.mail, Mail::Driver(driver::Event::HookEnded { hook: ended, .. }) if *ended == hook)
+                });
+                self.post(10, Mail::Driver(driver::Event::HookEnded { hook, answer }));
+            }
+            driver::Effect::Finish { end, .. } => {
+                self.finished = true;
+                self.say(format!("finish {end}"));
+            }
+        }
+    }
+
+    fn answer(&mut self) -> Result<Decision, String> {
+        if !self.faults.hooks {
+            return self.decision.clone();
+        }
+        let mut name = || format!("s{}", self.rng.below(13));
+        let (first, second) = (name(), name());
+        let tasks = self.rng.of(&[1, 2, 5, 5, 5, 0]);
+        match self.rng.below(8) {
+            0 => Err("no".to_owned()),
+            1 => Ok(Decision { stop: Some("enough".to_owned()), ..Decision::default() }),
+            2 | 3 => Ok(Decision { skip: vec![first], ..Decision::default() }),
+            4 | 5 => Ok(Decision { parallelism: BTreeMap::from([(second, tasks)]), ..Decision::default() }),
+            _ => Ok(Decision::default()),
+        }
+    }
+
+    fn perform_master(&mut self, effect: master::Effect, queue: &mut VecDeque<In>) {
+        self.say(format!("  -> {effect:?}"));
+        match effect {
+            master::Effect::Record(fact) => self.append(fact),
+            master::Effect::StageEnded { stage, end, why } => {
+                queue.push_back(In::Driver(driver::Event::StageEnded { stage, end, why }));
+            }
+            master::Effect::Ask { size, count } => {
+                self.asks.insert(size, count);
+                self.post(1, Mail::Room);
+            }
+            master::Effect::Launch { grant } => self.launch(grant),
+            master::Effect::Sweep { grant } => {
+                self.post(30, Mail::Sweep(grant));
+            }
+            master::Effect::Start { grant, .. }
+            | master::Effect::Halt { grant, .. }
+            | master::Effect::Ack { grant, .. }
+            | master::Effect::Leave { grant } => self.order(grant, effect),
+        }
+    }
+
+    fn order(&mut self, grant: GrantId, order: master::Effect) {
+        let delay = 1 + self.rng.below(5);
+        let Some(proxy) = self.machine.proxies.get_mut(&grant).filter(|proxy| proxy.joined) else { return };
+        let at = (self.now + delay).max(proxy.last_order);
+        proxy.last_order = at;
+        let line = proxy.line;
+        self.post_at(at, Mail::Order(grant, line, order));
+    }
+
+    fn news(&mut self, grant: GrantId, event: master::Event) {
+        let delay = 1 + self.rng.below(5);
+        let Some(proxy) = self.machine.proxies.get_mut(&grant).filter(|proxy| proxy.joined) else { return };
+        let at = (self.now + delay).max(proxy.last_news);
+        proxy.last_news = at;
+        let line = proxy.line;
+        if self.rng.percent(self.faults.repeat) && !matches!(event, master::Event::ProxyJoined { .. }) {
+            let late = self.rng.of(&[0, 1, 50, 3000]);
+            self.post_at(at + late, Mail::Master(event.clone()));
+        }
+        self.post_at(at, Mail::News(grant, line, event));
+    }
+
+    fn launch(&mut self, grant: GrantId) {
+        self.launched += 1;
+        let size = self.master.size_of(grant).unwrap_or_default();
+        self.machine.spawn(grant, size);
+        if self.rng.percent(self.faults.stillborn) {
+            self.kill(grant);
+        } else {
+            self.post(10, Mail::Hello(grant));
+        }
+    }
+
+    fn hello(&mut self, grant: GrantId) {
+        let attempts = self.machine.hands(grant);
+        let Some(proxy) = self.machine.proxies.get_mut(&grant).filter(|proxy| proxy.alive) else { return };
+        proxy.line += 1;
+        proxy.joined = true;
+        self.news(grant, master::Event::ProxyJoined { grant, attempts: attempts.clone() });
+        for attempt in attempts {
+            self.post(60, Mail::Repeat(grant, attempt));
+        }
+    }
+
+    fn obey(&mut self, grant: GrantId, order: master::Effect) {
+        match order {
+            master::Effect::Start { attempt, .. } => {
+                let stage = &self.plan.stages[attempt.task.stage.0 as usize];
+                let sandbox = if stage.network == Network::Bridge { master::SANDBOX_MEMORY } else { 0 };
+                let room = Resources { memory: stage.ask.memory + sandbox, ..stage.ask };
+                if self.machine.start(grant, attempt, room) {
+                    let container = format!("c-{attempt}");
+                    self.news(grant, master::Event::Runs { grant, attempt, container });
+                    let (image, id) = ("busybox".to_owned(), "sha256:1".to_owned());
+                    self.news(grant, master::Event::ImagePinned { image, id });
+                    self.post(1000, Mail::Payload(grant, attempt));
+                }
+            }
+            master::Effect::Halt { attempt, .. } => {
+                let exit = Exit { by: EndedBy::Stop, ..Exit::not_started(Cause::Stopped, "", Millis(self.now)) };
+                self.end_container(grant, attempt, exit);
+            }
+            master::Effect::Ack { attempt, .. } => {
+                if let Some(proxy) = self.machine.proxies.get_mut(&grant) {
+                    proxy.unheard.remove(&attempt);
+                }
+                self.leave(grant);
+            }
+            master::Effect::Leave { .. } => {
+                if let Some(proxy) = self.machine.proxies.get_mut(&grant) {
+                    proxy.leaving = true;
+                }
+                self.leave(grant);
+            }
+            _ => {}
+        }
+    }
+
+    /// A proxy that was told to leave does so once its hands are empty.
+    fn leave(&mut self, grant: GrantId) {
+        let Some(proxy) = self.machine.proxies.get(&grant).filter(|proxy| proxy.leaving) else { return };
+        if proxy.container.is_none() && proxy.unheard.is_empty() {
+            self.machine.used = self.machine.used - proxy.size;
+            self.machine.proxies.remove(&grant);
+            self.post(3, Mail::Master(master::Event::GrantEnded { grant }));
+            self.post(4, Mail::Room);
+        }
+    }
+
+    fn outcome(&mut self, attempt: AttemptId) -> Exit {
+        let by_chance = if self.rng.percent(self.faults.fail) {
+            Some(self.rng.of(&[Cause::ExitCode, Cause::Oom, Cause::CommandNotFound, Cause::PullTimeout]))
+        } else if self.rng.percent(self.faults.infra) {
+            Some(self.rng.of(&[Cause::EngineDown, Cause::KilledOutside, Cause::Stopped, Cause::EngineRestarted]))
+        } else {
+            None
+        };
+        let cause = self.script.map_or(by_chance, |script| script(attempt));
+        let code = if cause.is_some() { 1 } else { 0 };
+        Exit {
+            cause,
+            code: Some(code),
+            by: EndedBy::Itself,
+            ..Exit::not_started(Cause::Internal, "", Millis(self.now))
+        }
+    }
+
+    fn end_container(&mut self, grant: GrantId, attempt: AttemptId, exit: Exit) {
+        if self.machine.end(grant, attempt, &exit) {
+            self.report(grant, attempt);
+        }
+    }
+
+    /// Says how an attempt ended, until somebody hears it.
+    fn report(&mut self, grant: GrantId, attempt: AttemptId) {
+        let Some(proxy) = self.machine.proxies.get(&grant).filter(|proxy| proxy.alive) else { return };
+        let Some(exit) = proxy.unheard.get(&attempt).cloned() else { return };
+        self.news(grant, master::Event::Exited { grant, attempt, exit });
+        self.post(50, Mail::Repeat(grant, attempt));
+    }
+
+    fn find_room(&mut self) {
+        let sizes: Vec<Resources> = self.asks.keys().copied().collect();
+        for size in sizes {
+            while self.asks[&size] > 0 && self.machine.grant(size) {
+                *self.asks.entry(size).or_default() -= 1;
+                self.counter += 1;
+                let grant = GrantId::compose(OURS, self.epoch, self.counter);
+                self.post(0, Mail::Master(master::Event::Granted { grant, size }));
+            }
+        }
+    }
+
+    pub(crate) fn kill(&mut self, grant: GrantId) {
+        self.say(format!("-- the proxy of {grant} dies"));
+        if let Some(proxy) = self.machine.proxies.get_mut(&grant).filter(|proxy| proxy.alive) {
+            proxy.alive = false;
+            proxy.joined = false;
+            self.post(5, Mail::Master(master::Event::ProxyLost { grant }));
+        }
+    }
+
+    fn mischief(&mut self) {
+        let faults = self.faults;
+        let proxies: Vec<GrantId> = self.machine.proxies.keys().copied().collect();
+        if !proxies.is_empty() && self.rng.percent(faults.kill) && self.rng.percent(30) {
+            let grant = self.rng.of(&proxies);
+            self.kill(grant);
+        }
+        if !proxies.is_empty() && self.rng.percent(faults.cut) {
+            let grant = self.rng.of(&proxies);
+            if let Some(proxy) = self.machine.proxies.get_mut(&grant).filter(|proxy| proxy.joined) {
+                proxy.line += 1;
+                proxy.joined = false;
+                self.say(format!("-- the line to {grant} is cut"));
+                self.post(20, Mail::Hello(grant));
+            }
+        }
+        if faults.stop > 0 && self.rng.below(faults.stop) == 0 {
+            let now = self.rng.percent(30);
+            self.post(0, Mail::Driver(driver::Event::StopAsked { why: "asked by uid 1000".to_owned(), now }));
+        }
+        if self.rng.percent(faults.repeat) {
+            self.stray();
+        }
+    }
+
+    /// A message out of nowhere.
+    fn stray(&mut self) {
+        let stage = StageId(u32::try_from(self.rng.below(14)).expect("small"));
+        let number = u32::try_from(self.rng.below(4)).expect("small");
+        let attempt = AttemptId { task: dybox_model::TaskId { stage, index: number }, number };
+        let grant = GrantId::compose(OURS, 9, 999);
+        let exit = Exit::not_started(Cause::Oom, "stray", Millis(self.now));
+        let why = "stray".to_owned();
+        let mail = match self.rng.below(7) {
+            0 => Mail::Master(master::Event::Exited { grant, attempt, exit }),
+            1 => Mail::Master(master::Event::Runs { grant, attempt, container: why }),
+            2 => Mail::Master(master::Event::Swept { grant, exits: vec![(attempt, Some(exit))] }),
+            3 => Mail::Master(master::Event::GrantEnded { grant }),
+            4 => Mail::Master(master::Event::ProxyJoined { grant, attempts: vec![attempt] }),
+            5 => Mail::Driver(driver::Event::HookEnded { hook: HookId(7), answer: Err(why) }),
+            _ if self.driver.end_of(stage).is_some() => {
+                Mail::Driver(driver::Event::StageEnded { stage, end: StageEnd::Failed, why })
+            }
+            _ => Mail::Master(master::Event::ProxyLost { grant }),
+        };
+        self.post(0, mail);
+    }
+
+    /// Nothing runs, nothing is held, nothing is asked for.
+    pub(crate) fn assert_nothing_left(&self) {
+        let nothing = self.truth.check_end().and_then(|()| {
+            let machine = &self.machine;
+            let left = machine.proxies.values().filter(|proxy| proxy.alive).count() + machine.live.len();
+            let asked: u32 = self.asks.values().sum();
+            match (left, asked, machine.used == Resources::default(), machine.ran.values().any(|&times| times > 1)) {
+                (0, 0, true, false) => Ok(()),
+                seen => Err(format!("left (things, asks, all is free, one ran twice): {seen:?}")),
+            }
+        });
+        if let Err(broken) = nothing {
+            self.fail(&broken);
+        }
+    }
+
+    /// How a stage ended, by name.
+    pub(crate) fn end(&self, name: &str) -> Option<StageEnd> {
+        let place = self.plan.stages.iter().position(|stage| stage.name == name)?;
+        self.truth.ends.get(&StageId(u32::try_from(place).ok()?)).copied()
+    }
+
+    /// Why a stage ended so, by name: the last time.
+    pub(crate) fn why(&self, name: &str) -> String {
+        let named = |id: StageId| self.plan.stages[id.0 as usize].name == name;
+        let said = self.journal.iter().rev().find_map(|fact| match fact {
+            Fact::StageEnded { stage, why, .. } if named(*stage) => Some(why.clone()),
+            _ => None,
+        });
+        said.unwrap_or_default()
+    }
+
+    /// Attempts of a stage so far, by name.
+    pub(crate) fn tries(&self, name: &str) -> usize {
+        let named = |id: StageId| self.plan.stages[id.0 as usize].name == name;
+        let started = |fact: &&Fact| matches!(fact, Fact::AttemptStarted { attempt, .. } if named(attempt.task.stage));
+        self.journal.iter().filter(started).count()
+    }
+
+    /// Containers that run.
+    pub(crate) fn running(&self) -> usize {
+        self.machine.live.len()
+    }
+
+    /// Somebody stops the run.
+    pub(crate) fn stop(&mut self, now: bool) {
+        self.post(0, Mail::Driver(driver::Event::StopAsked { why: "asked by uid 1000".to_owned(), now }));
+    }
+}
+
+/// The part of a plan that matters in a story.
+fn shown(plan: &Plan) -> Vec<String> {
+    let stage = |stage: &dybox_job::Stage| {
+        format!("{} x{} {:?} {:?} needs {:?}", stage.name, stage.tasks, stage.ask, stage.retry, stage.needs)
+    };
+    let hook = |hook: &dybox_job::Hook| format!("hook {:?} after {:?} holds {:?}", hook.run, hook.after, hook.holds);
+    plan.stages.iter().map(stage).chain(plan.hooks.iter().map(hook)).collect()
+}
