@@ -243,12 +243,12 @@ impl Desk {
         });
     }
 
-    /// Sweeps shares of other runs whose proxy and whose master are gone: they hold room that nobody else frees.
+    /// Sweeps shares of other sub-DAGs, of any run, whose proxy and whose master are gone: they hold room that nobody else frees.
     fn look_for_orphans(&mut self) {
-        let own = self.ledger.conf().run.clone();
+        let own = (self.ledger.conf().run.clone(), self.ledger.conf().subdag);
         let shares = self.ledger.shares().unwrap_or_default();
         let mut dead = BTreeMap::new();
-        for share in shares.into_iter().filter(|share| share.run != own) {
+        for share in shares.into_iter().filter(|share| (&share.run, share.subdag) != (&own.0, own.1)) {
             let path = self.ledger.share_path(&share.run, share.grant);
             if is_locked(&path) || !path.exists() {
                 continue;

@@ -10,10 +10,11 @@ use dybox_store::layout::{MASTER_SOCKET, Machine};
 use dybox_store::{Lock, StoreError};
 use dybox_wire::{Call, LinkId, MasterOrder, ProxyNews, Server, serve};
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::book::Book;
 use crate::event::Event;
+use crate::inbox::{Came, Inbox};
 use crate::links::Links;
 use crate::mind::Mind;
 use crate::next::Rest;
@@ -87,43 +88,6 @@ fn ledger_conf(conf: &Conf, of: &Recovered) -> local::Conf {
 fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// Everything that comes in.
-struct Inbox {
-    calls: mpsc::Receiver<Call>,
-    from_local: mpsc::UnboundedReceiver<local::Event>,
-    from_hooks: mpsc::UnboundedReceiver<driver::Event>,
-}
-
-enum Came {
-    Call(Call),
-    Local(local::Event),
-    Hook(driver::Event),
-    Time,
-}
-
-impl Inbox {
-    async fn next(&mut self, wake: Option<Instant>) -> Came {
-        let time = async {
-            match wake {
-                Some(wake) => sleep_until(wake).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            Some(call) = self.calls.recv() => Came::Call(call),
-            Some(event) = self.from_local.recv() => Came::Local(event),
-            Some(event) = self.from_hooks.recv() => Came::Hook(event),
-            () = time => Came::Time,
-        }
-    }
-
-    fn ready(&mut self) -> Option<Came> {
-        let local = self.from_local.try_recv().ok().map(Came::Local);
-        let hook = || self.from_hooks.try_recv().ok().map(Came::Hook);
-        local.or_else(hook).or_else(|| self.calls.try_recv().ok().map(Came::Call))
-    }
 }
 
 struct Actor {

@@ -10,6 +10,7 @@ mod book;
 mod conf;
 mod error;
 mod event;
+mod inbox;
 mod links;
 mod mind;
 mod next;
