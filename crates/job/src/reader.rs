@@ -41,13 +41,15 @@ impl<'a> Reader<'a> {
         if matches!(node.value, Value::Bad) {
             return;
         }
+        // What has a space in it is no key but a phrase, like `stage "a"`.
+        let name = if name.contains(' ') { name.to_owned() } else { format!("{name:?}") };
         let (code, message) = match node.is_null() {
-            true => ("E0203", format!("{name:?} has no value; it takes {takes}")),
-            false => ("E0202", format!("{name:?} takes {takes}, found {}", node.found())),
+            true => ("E0203", format!("{name} has no value; it takes {takes}")),
+            false => ("E0202", format!("{name} takes {takes}, found {}", node.found())),
         };
         let help = match code {
-            "E0203" => format!("give {name:?} a value, or take the key away"),
-            _ => format!("give {name:?} {takes}"),
+            "E0203" => format!("give {name} a value, or take it away"),
+            _ => format!("give {name} {takes}"),
         };
         self.report.error(code, node.span, message).help(help);
     }
@@ -134,8 +136,7 @@ impl<'a> Reader<'a> {
             }
             return None;
         };
-        let read: Vec<_> = items.iter().map(|item| self.text(item, name, "texts")).collect();
-        read.into_iter().collect()
+        Some(items.iter().filter_map(|item| self.text(item, name, "texts")).collect())
     }
 
     /// A list of texts, or one text.
@@ -197,7 +198,7 @@ impl<'a> Reader<'a> {
 
     /// A name of a stage, a sub-DAG or a network.
     pub(crate) fn name(&mut self, node: &Node, what: &str) -> Option<Spot<String>> {
-        let text = self.text(node, what, "a name")?;
+        let text = self.text(node, &format!("the name of {what}"), "a name")?;
         self.check_name(&text.value, text.span, what).then_some(text)
     }
 

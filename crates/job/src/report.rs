@@ -39,11 +39,16 @@ impl<'a> Report<'a> {
 
     /// All problems in the order of the file, each once (an alias can show one twice).
     pub(crate) fn into_sorted(mut self) -> Vec<Diagnostic> {
-        let key = |d: &Diagnostic| d.place.as_ref().map(|place| (place.line, place.column));
-        self.found.sort_by_key(key);
+        let own = self.text.name;
+        self.found.sort_by(|a, b| order(a, own).cmp(&order(b, own)));
         self.found.dedup();
         self.found
     }
+}
+
+/// What has no place comes first, then the job file, then the files that it names.
+fn order<'d>(problem: &'d Diagnostic, own: &str) -> Option<(bool, &'d str, u32, u32)> {
+    problem.place.as_ref().map(|place| (place.file != own, place.file.as_str(), place.line, place.column))
 }
 
 impl Diagnostic {

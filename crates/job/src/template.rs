@@ -107,8 +107,8 @@ impl Templates {
         }
         costs(template, expression)?;
         let program = Program::compile(expression).map_err(|errors| {
-            let text = errors.errors.first().map(|error| error.msg.clone()).unwrap_or_default();
-            let message = format!("{template} is no expression: {}", text.trim());
+            let text = errors.errors.first().map(|error| syntax(&error.msg)).unwrap_or_default();
+            let message = format!("{template} is no expression: {text}");
             fault("E0706", template, 0..template.len(), message, shell_help(expression))
         })?;
         let references = program.references();
@@ -122,6 +122,7 @@ impl Templates {
 
     /// Whether a name at the root of an expression is there.
     fn known(&self, template: &str, expression: &str, name: &str) -> Result<(), Box<Fault>> {
+        let name = name.trim_start_matches('.');
         if matches!(name, "params" | "run") || name.starts_with('@') || declared(expression, name) {
             return Ok(());
         }
@@ -141,6 +142,11 @@ impl Templates {
 
     fn failed(&self, template: &str, expression: &str, error: ExecutionError) -> Box<Fault> {
         match error {
+            ExecutionError::NoSuchKey(key) if template.contains(&format!("run.{key}")) => {
+                let message = format!("{template} names {:?}, which is not known at planning", format!("run.{key}"));
+                let help = "run.name is; a task finds the run's id in $DYBOX_RUN".to_owned();
+                fault("E0705", template, find_word(template, &key), message, help)
+            }
             ExecutionError::NoSuchKey(key) => {
                 let at = find_word(template, &key);
                 let names = self.params.keys().chain(&self.unset).map(String::as_str);
@@ -233,6 +239,20 @@ fn unclosed(rest: &str) -> Box<Fault> {
     let end = line.char_indices().nth(40).map_or(line.len(), |(at, _)| at);
     let help = "close it, or write $${ for a literal ${".to_owned();
     fault("E0706", &line[..end], 0..2, "this ${ is never closed by a }".to_owned(), help)
+}
+
+/// What the parser says, without its list of all that it would have taken.
+fn syntax(text: &str) -> String {
+    let text = text.trim_start_matches("Syntax error: ").split(" expecting ").next().unwrap_or_default().trim();
+    let what =
+        ["token recognition error at: ", "mismatched input ", "extraneous input ", "no viable alternative at input "]
+            .iter()
+            .find_map(|start| text.strip_prefix(start));
+    match what {
+        Some("'<EOF>'") => "it ends too early".to_owned(),
+        Some(what) => format!("{what} can't stand there"),
+        None => text.to_owned(),
+    }
 }
 
 fn shell_help(expression: &str) -> String {

@@ -1,5 +1,6 @@
 //! Every example job and every diagnostic, word for word. `DYBOX_BLESS=1 cargo test -p dybox-job` writes the texts anew.
 #![expect(clippy::disallowed_methods, reason = "tests read their own files")]
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,5 +1,7 @@
 //! `hooks`.
 
+use dybox_model::format_bytes;
+
 use crate::draft::Hook;
 use crate::fields::Scope;
 use crate::node::{Node, Value};
@@ -28,7 +30,7 @@ fn one(reader: &mut Reader, node: &Node) -> Option<Hook> {
                 hook.run = words.into_iter().map(|word| word.value).collect();
             }
             "timeout" => hook.timeout = reader.duration(node, "timeout", false),
-            "memory" => hook.memory = super::limits::memory(reader, node, "memory"),
+            "memory" => hook.memory = memory(reader, node),
             _ => reader.unknown(Scope::Hook, key),
         }
     }
@@ -45,4 +47,16 @@ fn one(reader: &mut Reader, node: &Node) -> Option<Hook> {
         }
     }
     Some(hook)
+}
+
+/// Address space in bytes; less than the least lets no program start.
+fn memory(reader: &mut Reader, node: &Node) -> Option<u64> {
+    const LEAST: u64 = 16 << 20;
+    let size = reader.size(node, "memory")?;
+    if size.value < LEAST {
+        let message = format!("a hook can't run in {}", format_bytes(size.value));
+        reader.report.error("E0213", size.span, message).help("write 16MiB or more");
+        return None;
+    }
+    Some(size.value)
 }

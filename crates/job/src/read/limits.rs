@@ -142,7 +142,7 @@ pub(crate) fn retry(reader: &mut Reader, node: &Node) -> RetryDraft {
 }
 
 fn retry_on(reader: &mut Reader, word: &Spot<String>) -> Option<RetryOn> {
-    const WORDS: [&str; 8] = ["any", "oom", "infra", "image", "timeout", "exit:N", "exit:N-M", "signal:NAME"];
+    const WORDS: [&str; 5] = ["any", "oom", "infra", "image", "timeout"];
     let found = match word.value.as_str() {
         "any" => Some(RetryOn::Any),
         "oom" => Some(RetryOn::Oom),

@@ -77,6 +77,7 @@ fn declaration(reader: &mut Reader, node: &Node, name: &str) -> Option<Param> {
                 if choices.is_empty() {
                     let message = format!("the parameter {name:?} has no choice at all");
                     reader.report.error("E0207", node.span, message).help("list at least one value");
+                    return None;
                 }
                 param.choices = Some(choices.into_iter().map(|choice| choice.value).collect());
             }

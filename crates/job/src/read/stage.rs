@@ -45,7 +45,7 @@ fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
             }
         }
     }
-    stage.body = body(reader, node, "a stage").over(defaults);
+    stage.body = body(reader, node, &format!("stage {:?}", key.text)).over(defaults);
     mounts::check_targets(reader, &stage.body);
     if stage.body.image.is_none() && !stage.body.bad_image && !matches!(node.value, Value::Bad) {
         let message = format!("stage {:?} has no image", key.text);
@@ -110,7 +110,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
 
 fn program(reader: &mut Reader, node: &Node, name: &str) -> Option<Vec<String>> {
     let words = reader.texts(node, name)?;
-    if words.is_empty() {
+    if matches!(&node.value, Value::List(items) if items.is_empty()) {
         let message = format!("{name:?} is empty");
         reader.report.error("E0207", node.span, message).help("take it away to run the image's own command");
         return None;

@@ -1,0 +1,216 @@
+//! Defaults, sizes, shells, and what has no golden text.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dybox_job::{
+    Diagnostic, FIELDS, NoWorld, Outcome, RetryOn, Scope, ShellJob, Source, Submit, check, code, critical_path,
+    exit_of, fields_named, levels, lint, print, shell_plan,
+};
+use dybox_model::{Attach, ExitCode, Network, PullPolicy};
+
+fn checked(text: &str) -> Outcome {
+    check(
+        &Source { name: "dir/night.job.yaml", bytes: text.as_bytes(), dir: Path::new("/w") },
+        &Submit::default(),
+        &NoWorld,
+    )
+}
+
+fn codes(problems: &[Diagnostic]) -> Vec<&str> {
+    problems.iter().map(|problem| problem.code).collect()
+}
+
+#[test]
+fn defaults_are_merged_and_what_is_left_out_is_filled_in() {
+    let plan = checked(
+        "defaults: { image: 'a:1', command: [x], env: { A: 1, B: 2 }, retry: { max: 2 }, timeout: { run: 1h } }
+stages:
+  one: { script: 'true', env: { B: no, C: 1.10 }, retry: { backoff: 5s, on: ['signal:SIGTERM', 'exit:1-9'] } }
+  two: { timeout: { silence: 1m }, network: inner, pull: never, entrypoint: [] }
+",
+    )
+    .plan
+    .unwrap();
+    assert_eq!(plan.name, "night", "a job without a name has its file's");
+    let [one, two] = &plan.stages[..] else { panic!() };
+    assert_eq!((one.script.as_deref(), &one.command), (Some("true"), &None), "a script takes the place of a command");
+    assert_eq!(one.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["A=1", "B=no", "C=1.10"]);
+    assert_eq!((one.retry.max, one.retry.backoff.0), (2, 5_000));
+    assert_eq!(one.retry.on, [RetryOn::Signal(15), RetryOn::Exit(1, 9)]);
+    assert_eq!((two.timeout.run.map(|t| t.0), two.timeout.silence.map(|t| t.0)), (Some(3_600_000), Some(60_000)));
+    assert_eq!(
+        (&two.network, two.pull, two.entrypoint.as_deref()),
+        (&Network::Named("inner".into()), PullPolicy::Never, Some(&[][..]))
+    );
+    assert_eq!((two.ask.cpu_milli, two.ask.memory, two.pids, two.stop_grace.0), (1_000, 256 << 20, 512, 10_000));
+}
+
+#[test]
+fn a_template_keeps_its_type_and_two_dollars_are_literal() {
+    let plan = checked(
+        "params: { n: '4', who: you }
+stages:
+  a: { image: 'a:1', parallelism: '${int(params.n) * 2}', script: 'echo $HOME $${HOME} ${params.who} ${run.name} $$ $' }
+",
+    )
+    .plan
+    .unwrap();
+    assert_eq!(plan.stages[0].tasks, 8);
+    assert_eq!(plan.stages[0].script.as_deref(), Some("echo $HOME ${HOME} you night $$ $"));
+}
+
+#[test]
+fn json_is_a_job_file_too() {
+    let outcome = checked(r#"{"name": "j", "stages": {"a": {"image": "a:1", "cpus": 0.25}}}"#);
+    assert_eq!(outcome.plan.unwrap().stages[0].ask.cpu_milli, 250);
+}
+
+#[test]
+fn a_file_with_crlf_line_ends_has_scripts_without_them() {
+    let plan =
+        checked("stages:\r\n  a:\r\n    image: a:1\r\n    script: |\r\n      echo a\r\n      echo b\r\n").plan.unwrap();
+    assert_eq!(plan.stages[0].script.as_deref(), Some("echo a\necho b\n"));
+}
+
+#[test]
+fn one_machine_says_what_it_has_not() {
+    let mut text = "queue: etl\npriority: 3\nnode_label: big\nsplit: components\nstages:\n".to_owned();
+    (0..17).for_each(|n| writeln!(text, "  s{n}: {{ image: 'a:1' }}").unwrap());
+    let plan = checked(&text).plan.unwrap();
+    assert_eq!(codes(&lint(&plan)), ["W0901", "W0901", "W0901", "W0902"]);
+    assert!(print(&plan).contains("warning[W0901]: queue etl: one machine has none\n"));
+}
+
+#[test]
+fn too_large_and_too_many_are_refused() {
+    let large = checked(&"#".repeat((1 << 20) + 1));
+    assert_eq!(codes(&large.diagnostics), ["E0105"]);
+    let mut text = "split: components\ndefaults: { image: 'a:1' }\nstages:\n".to_owned();
+    (0..1_001).for_each(|n| writeln!(text, "  s{n}: {{}}").unwrap());
+    assert_eq!(codes(&checked(&text).diagnostics), ["E0322"]);
+}
+
+#[test]
+fn a_policy_alone_exits_with_4_and_anything_invalid_with_3() {
+    let refused = checked("stages: { a: { image: 'a:1', volumes: ['/etc:/x'] } }").diagnostics;
+    assert_eq!((codes(&refused), exit_of(&refused)), (vec!["E0801"], ExitCode::Refused));
+    let both = checked("stages: { a: { image: 'a:1', cpus: 0, volumes: ['/etc:/x'] } }").diagnostics;
+    assert_eq!(exit_of(&both), ExitCode::Invalid);
+    assert_eq!(exit_of(&checked("stages: { a: { image: a } }").diagnostics), ExitCode::Ok, "a warning stops nothing");
+}
+
+#[test]
+fn a_shell_goes_through_the_same_checks_and_has_no_templates() {
+    let job = ShellJob {
+        image: "busybox:1".into(),
+        command: ["sh", "-c", "echo ${HOME}"].map(String::from).into(),
+        cpus: Some("0.5".into()),
+        attach: Some(Attach { stdin: true, tty: false }),
+        dir: PathBuf::from("/w"),
+        ..ShellJob::default()
+    };
+    let plan = shell_plan(&job, &NoWorld).plan.unwrap();
+    assert_eq!(
+        (plan.name.as_str(), plan.stages[0].name.as_str(), plan.stages[0].ask.cpu_milli),
+        ("shell", "shell", 500)
+    );
+    assert_eq!(plan.stages[0].command.as_ref().unwrap()[2], "echo ${HOME}");
+    assert_eq!(plan.stages[0].attach, job.attach);
+    let bad = ShellJob {
+        image: "Busy".into(),
+        memory: Some("512".into()),
+        volumes: vec!["/:/x".into()],
+        env: [("LD_PRELOAD".to_owned(), "x".to_owned())].into(),
+        network: Some("host".into()),
+        ..job
+    };
+    let problems = shell_plan(&bad, &NoWorld).diagnostics;
+    let mut seen = codes(&problems);
+    seen.sort_unstable();
+    assert_eq!(seen, ["E0211", "E0224", "E0401", "E0603", "E0801"]);
+    assert!(problems.iter().all(|problem| problem.place.is_none()));
+}
+
+#[test]
+fn what_can_be_explained_is_found() {
+    assert_eq!(code("e0312").unwrap().code, "E0312");
+    let paths = |text| fields_named(text).iter().map(|field| field.path()).collect::<Vec<_>>();
+    assert_eq!(paths("retry.max"), ["stages.NAME.retry.max"]);
+    assert_eq!(paths("stages.join.image"), ["stages.NAME.image"]);
+    assert!(paths("memory").len() >= 3);
+    assert!(paths("nothing").is_empty());
+}
+
+/// The registry of fields and the reader can't drift apart: what is built is read, the rest is refused by name.
+#[test]
+fn every_field_of_the_registry_is_known_to_the_reader() {
+    for field in FIELDS {
+        let own = format!("{}: {{}}", field.name);
+        let text = match field.scope {
+            Scope::Top => format!("{own}\n"),
+            Scope::Stage => format!("stages: {{ a: {{ {own} }} }}\n"),
+            Scope::Param => format!("params: {{ a: {{ {own} }} }}\n"),
+            Scope::Retry => format!("stages: {{ a: {{ retry: {{ {own} }} }} }}\n"),
+            Scope::Timeout => format!("stages: {{ a: {{ timeout: {{ {own} }} }} }}\n"),
+            Scope::Hook => format!("hooks: [{{ {own} }}]\n"),
+        };
+        let problems = checked(&text).diagnostics;
+        assert!(!codes(&problems).contains(&"E0201"), "{} is not known", field.path());
+        let later = problems.iter().any(|p| p.code == "E0204" && p.message.contains(&format!("{:?}", field.name)));
+        assert_eq!(later, !field.built, "{}", field.path());
+    }
+}
+
+fn wide(stages: usize) -> String {
+    let mut text = "name: wide\nparams: { day: monday }\nstages:\n".to_owned();
+    for own in 0..stages {
+        let needs = if own < 10 { String::new() } else { format!("s{}, s{}", own - 10, own - 7) };
+        text.push_str(&format!(
+            "  s{own}:\n    image: busybox:1\n    command: [sh, -c, \"run {own} ${{params.day}}\"]\n    cpus: 0.5\n    memory: 64MiB\n    needs: [{needs}]\n    retry: {{ max: 2, backoff: 1s }}\n    env: {{ A: b, C: d }}\n"
+        ));
+    }
+    text
+}
+
+/// The budget is 50 ms in a release build; a debug build on a busy machine gets twenty times that.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test of speed reads the clock")]
+fn a_thousand_stages_are_checked_quickly() {
+    let text = wide(1_000);
+    let begin = std::time::Instant::now();
+    let outcome = checked(&text);
+    let took = begin.elapsed();
+    println!("1,000 stages: {took:?}");
+    assert_eq!(outcome.plan.unwrap().stages.len(), 1_000);
+    assert!(took < Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 50 }), "{took:?}");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test of speed reads the clock")]
+fn a_long_chain_and_a_wide_plan_are_not_quadratic() {
+    let mut plan = checked(&wide(20)).plan.unwrap();
+    let one = plan.stages[0].clone();
+    let count = 100_000_u32;
+    plan.stages = (0..count)
+        .map(|own| {
+            let mut stage = one.clone();
+            stage.name = format!("s{own}");
+            stage.needs = own
+                .checked_sub(1)
+                .map(|need| (dybox_model::StageId(need), dybox_model::Need::Succeeded))
+                .into_iter()
+                .collect();
+            stage
+        })
+        .collect();
+    plan.subdags.truncate(1);
+    plan.subdags[0].stages = (0..count).map(dybox_model::StageId).collect();
+    let begin = std::time::Instant::now();
+    assert_eq!(levels(&plan).len(), count as usize);
+    assert_eq!(critical_path(&plan).len(), count as usize);
+    assert!(print(&plan).len() > 1_000_000);
+    println!("100,000 stages in a chain: {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
