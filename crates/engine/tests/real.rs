@@ -2,14 +2,13 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dybox_engine::{Asked, CgroupPaths, Identity, Joined, Kind, Role, STOP, STOP_NOW};
 use dybox_model::{Attach, Cause, EndedBy, Millis, Mount, Resources, TaskSpec, Tmpfs};
-use support::{IMAGE, SECRET, eventually, shell, task, world};
+use support::{IMAGE, SECRET, attach, eventually, frame, listen, shell, task, world};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -303,43 +302,6 @@ async fn the_engine_tells_about_itself() {
     assert!(!info.version.is_empty() && info.cpus > 0 && info.memory > 0 && !info.root_dir.is_empty(), "{info:?}");
     assert!(info.api.as_str() >= "1.41" && [1, 2].contains(&info.cgroup_version));
     world.engine.ping().await.unwrap();
-}
-
-/// Connects to a container's init as `dybox shell` does.
-async fn attach(boxed: &support::Boxed<'_>) -> UnixStream {
-    let socket = boxed.home.join("out/attach.sock");
-    let mut stream = None;
-    eventually(SOON, || {
-        stream = UnixStream::connect(&socket).ok();
-        stream.is_some()
-    })
-    .await;
-    stream.unwrap()
-}
-
-/// All frames until the last: stdout and stderr.
-fn listen(stream: &mut UnixStream) -> (Vec<u8>, Vec<u8>) {
-    stream.set_read_timeout(Some(SOON)).unwrap();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    loop {
-        let mut head = [0; 5];
-        stream.read_exact(&mut head).unwrap();
-        let mut bytes = vec![0; u32::from_le_bytes(head[1..].try_into().unwrap()) as usize];
-        stream.read_exact(&mut bytes).unwrap();
-        match head[0] {
-            10 => out.extend(bytes),
-            11 => err.extend(bytes),
-            12 => return (out, err),
-            kind => panic!("frame {kind}"),
-        }
-    }
-}
-
-fn frame(kind: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut frame = vec![kind];
-    frame.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
-    frame.extend_from_slice(bytes);
-    frame
 }
 
 #[tokio::test(flavor = "multi_thread")]

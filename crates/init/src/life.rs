@@ -306,6 +306,7 @@ impl Life {
     /// The payload is gone: ends what it left behind and takes the last output.
     fn finish(&mut self) {
         self.streams.stdin = None;
+        self.streams.kept_open = None;
         if std::process::id() == 1 {
             streams::unlend();
             // Everything in the container but init.

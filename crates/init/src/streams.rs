@@ -22,6 +22,8 @@ pub(crate) struct Streams {
     pub(crate) stdin: Option<Stdin>,
     /// The terminal, where there is one.
     pub(crate) terminal: Option<OwnedFd>,
+    /// The payload's end of it: a payload may close all of its own and open the terminal again later.
+    pub(crate) kept_open: Option<OwnedFd>,
 }
 
 /// The way to the payload's stdin.
@@ -56,7 +58,7 @@ impl Streams {
         } else {
             (File::open("/dev/null")?.into(), None)
         };
-        Ok((Self { pumps, stdin: typed, terminal: None }, Ends { stdin, stdout, stderr, tty: false }))
+        Ok((Self { pumps, stdin: typed, terminal: None, kept_open: None }, Ends { stdin, stdout, stderr, tty: false }))
     }
 
     fn terminal(home: &Path) -> io::Result<(Self, Ends)> {
@@ -66,9 +68,10 @@ impl Streams {
         }
         let stdin = Some(Stdin::new(pty.master.try_clone()?)?);
         let pumps = vec![(STDOUT, Pump::new(pty.master.try_clone()?, &home.join("stdout"), true)?)];
+        let kept_open = Some(pty.slave.try_clone()?);
         let (stdout, stderr) = (pty.slave.try_clone()?, pty.slave.try_clone()?);
         let ends = Ends { stdin: pty.slave, stdout, stderr, tty: true };
-        Ok((Self { pumps, stdin, terminal: Some(pty.master) }, ends))
+        Ok((Self { pumps, stdin, terminal: Some(pty.master), kept_open }, ends))
     }
 
     /// Whether any output may still come.

@@ -111,7 +111,7 @@ impl Exit {
     #[must_use]
     pub fn shell_code(&self) -> i32 {
         match (self.code, self.signal, self.cause) {
-            (_, _, Some(Cause::CommandNotFound)) => 127,
+            (_, _, Some(Cause::CommandNotFound | Cause::BadInterpreter)) => 127,
             (_, _, Some(Cause::NotExecutable)) => 126,
             (Some(code), _, _) => code,
             (None, Some(signal), _) => 128 + signal,

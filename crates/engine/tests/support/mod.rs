@@ -1,7 +1,9 @@
 //! A world for tests against the machine's real engine. Everything made here has a unique name and is removed on drop.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -308,4 +310,41 @@ pub(crate) async fn eventually(limit: Duration, mut what: impl FnMut() -> bool) 
 /// Labels that somebody else could have copied.
 pub(crate) fn labels(seen: &Seen) -> BTreeMap<String, String> {
     seen.labels.clone()
+}
+
+/// Connects to a container's init as `dybox shell` does.
+pub(crate) async fn attach(boxed: &Boxed<'_>) -> UnixStream {
+    let socket = boxed.home.join("out/attach.sock");
+    let mut stream = None;
+    eventually(Duration::from_secs(10), || {
+        stream = UnixStream::connect(&socket).ok();
+        stream.is_some()
+    })
+    .await;
+    stream.expect("a client")
+}
+
+/// All frames until the last: stdout and stderr.
+pub(crate) fn listen(stream: &mut UnixStream) -> (Vec<u8>, Vec<u8>) {
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a client");
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    loop {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).expect("a client");
+        let mut bytes = vec![0; u32::from_le_bytes(head[1..].try_into().expect("a client")) as usize];
+        stream.read_exact(&mut bytes).expect("a client");
+        match head[0] {
+            10 => out.extend(bytes),
+            11 => err.extend(bytes),
+            12 => return (out, err),
+            kind => panic!("frame {kind}"),
+        }
+    }
+}
+
+pub(crate) fn frame(kind: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = vec![kind];
+    frame.extend_from_slice(&u32::try_from(bytes.len()).expect("a client").to_le_bytes());
+    frame.extend_from_slice(bytes);
+    frame
 }

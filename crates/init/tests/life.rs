@@ -1,0 +1,199 @@
+//! The life of a payload under init, outside of a container: with `--root`, as an ordinary process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+struct Root(tempfile::TempDir);
+
+impl Root {
+    fn new(spec: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let home = dir.path().join(".dybox");
+        for sub in ["in", "out"] {
+            std::fs::create_dir_all(home.join(sub)).expect("a directory");
+        }
+        for file in ["stdout", "stderr"] {
+            std::fs::write(home.join(file), "").expect("a file");
+        }
+        std::fs::write(home.join("in/spec"), spec).expect("a spec");
+        std::fs::write(home.join("in/lease"), 1u64.to_le_bytes()).expect("a lease");
+        Self(dir)
+    }
+
+    fn shell(script: &str, more: &str) -> Self {
+        Self::new(&format!("argv.0 sh\nargv.1 -c\nargv.2 {}\n{more}", script.replace('\n', "\\n")))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(".dybox").join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.file(name)).unwrap_or_default()
+    }
+
+    fn start(&self) -> Init {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dybox-init"));
+        command.arg("--root").arg(self.0.path()).stdin(Stdio::null());
+        Init(command.spawn().expect("init starts"))
+    }
+
+    fn run(&self) -> i32 {
+        self.start().code()
+    }
+
+    /// The value of a line of the verdict.
+    fn verdict(&self, key: &str) -> String {
+        let text = self.text("out/verdict");
+        let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map(str::to_owned);
+        value.unwrap_or_else(|| panic!("no {key} in {text:?}"))
+    }
+}
+
+/// An init that does not outlive its test.
+struct Init(Child);
+
+impl Init {
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().cast_signed()), signal).expect("it lives");
+    }
+
+    fn code(mut self) -> i32 {
+        let status: ExitStatus = self.0.wait().expect("an end");
+        status.code().expect("init is never killed here")
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn eventually(mut what: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !what() {
+        assert!(start.elapsed() < Duration::from_secs(10), "it does not come true");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn code_and_output_are_told() {
+    let root = Root::shell("printf out; printf err >&2; exit 7", "");
+    assert_eq!(root.run(), 7);
+    assert_eq!((root.text("stdout").as_str(), root.text("stderr").as_str()), ("out", "err"));
+    assert_eq!((root.verdict("code").as_str(), root.verdict("by").as_str()), ("7", "itself"));
+    assert_eq!(root.verdict("end"), "ok");
+    assert!(!Path::new(&root.file("out/verdict.tmp")).exists());
+}
+
+#[test]
+fn a_signal_is_told_as_such() {
+    let root = Root::shell("kill -SEGV $$", "");
+    assert_eq!((root.run(), root.verdict("signal").as_str()), (139, "11"));
+}
+
+#[test]
+fn the_payload_starts_with_default_signals_and_a_session_of_its_own() {
+    let root = Root::shell("grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o sid= -p $$ | tr -d ' '; echo $$", "");
+    assert_eq!(root.run(), 0);
+    let text = root.text("stdout");
+    let lines: Vec<_> = text.lines().collect();
+    // Above 31 are signals that the C library keeps for itself.
+    let plain = |line: &str| u64::from_str_radix(&line[8..], 16).expect("a mask") & 0x7fff_ffff;
+    assert_eq!((plain(lines[0]), plain(lines[1])), (0, 0), "{text}");
+    assert_eq!(lines[2], lines[3], "{text}");
+}
+
+#[test]
+fn signals_are_passed_on() {
+    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH]
+    {
+        let name = &signal.as_str()[3..];
+        let root = Root::shell(&format!("trap 'exit 42' {name}; echo up; while :; do sleep 0.05; done"), "");
+        let init = root.start();
+        eventually(|| root.text("stdout") == "up\n");
+        init.signal(signal);
+        assert_eq!((init.code(), root.verdict("by").as_str()), (42, "itself"), "{name}");
+    }
+}
+
+#[test]
+fn term_stops_with_the_images_own_signal_and_then_kills() {
+    let root =
+        Root::shell("trap 'echo int' INT; echo up; while :; do sleep 0.05; done", "stop_signal SIGINT\ngrace_ms 400\n");
+    let init = root.start();
+    eventually(|| root.text("stdout") == "up\n");
+    init.signal(Signal::SIGTERM);
+    assert_eq!(init.code(), 137);
+    assert_eq!((root.verdict("by").as_str(), root.text("stdout").as_str()), ("stop", "up\nint\n"));
+}
+
+#[test]
+fn the_lease_ends_the_payload() {
+    let root = Root::shell("trap '' TERM; sleep 60 & wait; sleep 60", "lease_ttl_ms 600\nlease_grace_ms 200\n");
+    let start = Instant::now();
+    assert_eq!(root.run(), 124);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(root.verdict("by"), "lease");
+}
+
+#[test]
+fn a_sandbox_ends_by_its_lease_and_by_term() {
+    let root = Root::new("lease_ttl_ms 300\n");
+    let pause = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dybox-init"));
+        Init(command.arg("pause").arg("--root").arg(root.0.path()).spawn().expect("init starts"))
+    };
+    assert_eq!(pause().code(), 124);
+    std::fs::write(root.file("in/spec"), "").expect("a spec");
+    let init = pause();
+    let status = format!("/proc/{}/status", init.0.id());
+    // Bit 14 is TERM: it is blocked once init listens.
+    eventually(|| {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        text.lines().any(|line| line.starts_with("SigBlk") && !line.ends_with("0000000000000000"))
+    });
+    init.signal(Signal::SIGTERM);
+    assert_eq!(init.code(), 0);
+}
+
+#[test]
+fn a_background_process_does_not_hold_the_end_up() {
+    let root = Root::shell("sleep 60 & echo done", "");
+    let start = Instant::now();
+    assert_eq!((root.run(), root.text("stdout").as_str()), (0, "done\n"));
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn a_full_disk_costs_output_and_not_the_payload() {
+    let root = Root::shell("head -c 3000000 /dev/zero; echo end >&2", "");
+    std::fs::remove_file(root.file("stdout")).expect("a file");
+    std::os::unix::fs::symlink("/dev/full", root.file("stdout")).expect("a link");
+    assert_eq!(root.run(), 0);
+    assert_eq!((root.verdict("dropped").as_str(), root.text("stderr").as_str()), ("3000000", "end\n"));
+}
+
+#[test]
+fn a_spec_that_makes_no_sense_is_inits_own_failure() {
+    for spec in ["", "grace_ms soon\n", "argv.0\n"] {
+        let root = Root::new(spec);
+        assert_eq!(root.run(), 125, "{spec:?}");
+        assert!(root.verdict("error").starts_with("0 internal spec") || root.verdict("error").contains("the spec"));
+        assert_eq!(root.verdict("by"), "not-started");
+    }
+}
+
+#[test]
+fn a_command_that_is_not_there_is_told_with_its_path() {
+    let root = Root::new("argv.0 nonesuch-at-all\n");
+    assert_eq!(root.run(), 127);
+    assert!(root.verdict("error").starts_with("2 not-found nonesuch-at-all: not found on PATH"));
+}
