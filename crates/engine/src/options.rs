@@ -107,7 +107,8 @@ pub fn options(spec: &TaskSpec, image: &ImageInfo, placed: &Placed) -> Options {
         memory: Some(signed(spec.limits.memory)),
         memory_swap: Some(signed(spec.limits.memory)),
         nano_cpus: Some(nano_cpus(spec.limits.cpu_milli, placed.machine_cpus)),
-        pids_limit: Some(i64::from(spec.pids)),
+        // Init is one of them, and not the task's.
+        pids_limit: Some(i64::from(spec.pids) + 1),
         shm_size: spec.shm.map(signed),
         mounts: Some(mounts),
         tmpfs: tmpfs(&spec.tmpfs, &user, spec.limits.memory),

@@ -211,7 +211,7 @@ async fn a_task_is_its_submitter_and_has_no_power() {
     assert_eq!(lines[..2], ["12345", "12346"], "{ended:?}");
     assert!(lines[2].ends_with("0000000000000000") && lines[3].ends_with('1'), "{lines:?}");
     assert!(lines[4].parse::<i32>().unwrap() >= 500);
-    assert_eq!(lines[5..], ["12345 12346 1777", "wrote", "64", "closed", "a b=c", "volume"]);
+    assert_eq!(lines[5..], ["12345 12346 1777", "wrote", "65", "closed", "a b=c", "volume"]);
 }
 
 #[tokio::test]
