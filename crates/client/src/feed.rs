@@ -203,7 +203,9 @@ impl Feed {
         let last = last_line(&log).unwrap_or_default();
         let again = self.supervise && deaths <= STARTS_AGAIN;
         if again {
-            self.child = self.client.start_master(&self.run, self.subdag, false).ok();
+            // The run was reopened and this sub-DAG has not been yet.
+            let reopen = self.past > 0 && self.from <= self.past;
+            self.child = self.client.start_master(&self.run, self.subdag, reopen).ok();
         }
         match self.send(Update::Died { last, again }).await {
             Next::Again if again => Next::Again,

@@ -1,10 +1,17 @@
 //! Going on with a run: what finished stays, the rest runs again.
 
+use std::time::Duration;
+
 use dybox_job::Plan;
 use dybox_model::{RunId, StageEnd, SubDagId};
 use dybox_store::layout::RunDir;
+use tokio::time::{Instant, sleep};
 
 use crate::{Client, ClientError, Way};
+
+/// How long a master that has ended may take to clean up.
+const CLEANING: Duration = Duration::from_secs(35);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What `resume` did.
 #[derive(Debug, Default)]
@@ -25,10 +32,14 @@ impl Resumed {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Todo {
+    /// It has succeeded.
     Nothing,
-    Continue,
-    Reopen,
+    /// It has not ended; so many bytes of its journal are there.
+    Continue(u64),
+    /// It has ended without success.
+    Reopen(u64),
 }
 
 impl Client {
@@ -37,47 +48,68 @@ impl Client {
     /// # Errors
     /// `Held` when a master of the run lives; `Damaged` when a journal is; the store's; `Spawn`.
     pub async fn resume(&self, run: &RunId, plan: &Plan) -> Result<Resumed, ClientError> {
-        let count = u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX);
-        if let Some(subdag) = (0..count).map(SubDagId).find(|&subdag| self.is_held(run, subdag).unwrap_or(true)) {
-            return Err(ClientError::Held { run: run.clone(), subdag, pid: self.holder(run, subdag) });
-        }
         let mut todo = Vec::new();
-        for (n, sub) in (0..).zip(&plan.subdags) {
-            todo.push((SubDagId(n), self.todo(run, SubDagId(n)).await?, &sub.needs));
+        for n in 0..u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX) {
+            todo.push(self.todo(run, SubDagId(n)).await?);
         }
         // An earlier stop must not end it again.
-        if todo.iter().any(|(_, todo, _)| !matches!(todo, Todo::Nothing)) {
+        if todo.iter().any(|todo| *todo != Todo::Nothing) {
             self.store.remove(&RunDir::new(run).stop()).await?;
         }
         let mut resumed = Resumed::default();
-        for (subdag, what, needs) in &todo {
-            let reopen = matches!(what, Todo::Reopen);
-            let unmet = needs.iter().any(|need| !matches!(todo[need.0 as usize].1, Todo::Nothing));
-            match what {
-                Todo::Nothing => continue,
-                Todo::Continue => resumed.continued.push(*subdag),
-                Todo::Reopen => resumed.reopened.push(*subdag),
-            }
-            let past = self.store.len(&RunDir::new(run).sub(*subdag).journal()).await?.unwrap_or(0);
-            resumed.way.past.insert(*subdag, past);
-            // One that has never run and waits for another one is started by that one's master, as ever.
-            if reopen || !unmet || past > 0 {
-                resumed.way.masters.push((*subdag, self.start_master(run, *subdag, reopen)?));
-            }
+        for (n, sub) in (0..).zip(&plan.subdags) {
+            let waits = sub.needs.iter().any(|need| todo[need.0 as usize] != Todo::Nothing);
+            self.resume_one(run, SubDagId(n), (todo[n as usize], waits), &mut resumed).await?;
         }
         resumed.way.supervise = true;
         Ok(resumed)
     }
 
-    async fn todo(&self, run: &RunId, subdag: SubDagId) -> Result<Todo, ClientError> {
-        let (folded, damage) = self.folded(run, subdag).await?;
-        if let Some(why) = damage {
-            return Err(ClientError::Damaged { what: format!("the journal of sub-DAG {}", subdag.0), why });
+    /// `waits`: something that it needs runs again first.
+    async fn resume_one(
+        &self,
+        run: &RunId,
+        subdag: SubDagId,
+        (todo, waits): (Todo, bool),
+        resumed: &mut Resumed,
+    ) -> Result<(), ClientError> {
+        let (past, reopen) = match todo {
+            Todo::Nothing => return Ok(()),
+            Todo::Continue(past) => (past, false),
+            Todo::Reopen(past) => (past, true),
+        };
+        if reopen {
+            resumed.reopened.push(subdag);
+            resumed.way.past.insert(subdag, past);
+        } else {
+            resumed.continued.push(subdag);
         }
-        Ok(match folded.end.map(|ended| ended.end) {
-            None => Todo::Continue,
-            Some(StageEnd::Succeeded | StageEnd::Skipped) => Todo::Nothing,
-            Some(StageEnd::Failed | StageEnd::Stopped | StageEnd::Lost) => Todo::Reopen,
-        })
+        if waits && (reopen || past == 0) {
+            // The master that finishes its last need starts it, as ever; for that nobody may have claimed it.
+            self.store.remove(&RunDir::new(run).sub(subdag).claim()).await?;
+        } else {
+            resumed.way.masters.push((subdag, self.start_master(run, subdag, reopen)?));
+        }
+        Ok(())
+    }
+
+    async fn todo(&self, run: &RunId, subdag: SubDagId) -> Result<Todo, ClientError> {
+        let patience = Instant::now() + CLEANING;
+        loop {
+            let held = self.is_held(run, subdag)?;
+            let (folded, damage) = self.folded(run, subdag).await?;
+            if let Some(why) = damage {
+                return Err(ClientError::Damaged { what: format!("the journal of sub-DAG {}", subdag.0), why });
+            }
+            let past = self.store.len(&RunDir::new(run).sub(subdag).journal()).await?.unwrap_or(0);
+            match folded.end.map(|ended| ended.end) {
+                Some(StageEnd::Succeeded | StageEnd::Skipped) => return Ok(Todo::Nothing),
+                Some(_) if !held => return Ok(Todo::Reopen(past)),
+                None if !held => return Ok(Todo::Continue(past)),
+                // It has ended and cleans up.
+                Some(_) if Instant::now() < patience => sleep(LOOK_AGAIN).await,
+                _ => return Err(ClientError::Held { run: run.clone(), subdag, pid: self.holder(run, subdag) }),
+            }
+        }
     }
 }

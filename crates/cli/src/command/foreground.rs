@@ -15,9 +15,10 @@ use tokio::time::{Instant, sleep_until};
 use super::{Context, Outcome};
 use crate::conf::Format;
 use crate::live::Show;
+use crate::report::Failure;
+use crate::report::safe::safe;
 use crate::report::summary::{FAILURES_SHOWN, Failed, Summary};
 use crate::report::time::now;
-use crate::report::{Failure, safe};
 
 /// Between two looks whether to draw.
 const FRAME: Duration = Duration::from_millis(100);

@@ -100,7 +100,7 @@ fn unread(error: ReadError) -> Failure {
 }
 
 /// The administrator's rules about mounts and registries; without a policy, mounts under the job's own directory.
-fn policy(file: &PolicyFile, dir: &Path) -> Policy {
+pub(crate) fn policy(file: &PolicyFile, dir: &Path) -> Policy {
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let roots = match (&file.path, &file.mount_roots) {
         (Some(_), roots) => roots.as_deref().unwrap_or_default().iter().map(|root| real(root)).collect(),
@@ -115,7 +115,7 @@ fn policy(file: &PolicyFile, dir: &Path) -> Policy {
 }
 
 /// The administrator's rules that `job` does not know: sizes, users, digests.
-fn refused(file: &PolicyFile, plan: &Plan) -> Vec<Diagnostic> {
+pub(crate) fn refused(file: &PolicyFile, plan: &Plan) -> Vec<Diagnostic> {
     let me = nix::unistd::geteuid().as_raw();
     plan.stages.iter().flat_map(|stage| broken_rules(file, stage, me)).collect()
 }
