@@ -14,6 +14,7 @@ mod event;
 mod explain;
 mod machine;
 mod pool;
+mod rests;
 mod retry;
 mod serve;
 mod shapes;

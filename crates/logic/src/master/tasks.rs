@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use dybox_job::{Plan, Retry};
-use dybox_model::{AttemptId, Cause, Exit, Millis, Network, Resources, StageEnd, StageId, SubDagId, TaskId};
+use dybox_model::{AttemptId, Cause, Exit, Network, Resources, StageEnd, StageId, SubDagId, TaskId};
 
+use super::rests::Rest;
 use super::retry::{self, Next, Tries};
 use super::shapes::Shapes;
 
@@ -64,33 +65,25 @@ pub(super) struct Stage {
     first: u32,
     pub(super) tasks: u32,
     /// Tasks below this one were looked at; those of them that wait are in `again`.
-    next: u32,
-    again: Vec<u32>,
+    pub(super) next: u32,
+    pub(super) again: Vec<u32>,
     pub(super) waiting: u32,
     pub(super) resting: u32,
     pub(super) live: u32,
     pub(super) succeeded: u32,
-    verdict: Option<Box<Verdict>>,
+    pub(super) verdict: Option<Box<Verdict>>,
     rules: Retry,
-}
-
-/// A pause of one task. It counts only as long as the attempt before it is the task's last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rest {
-    pub(super) due: Millis,
-    pub(super) before: AttemptId,
-    pub(super) pause: Millis,
 }
 
 /// All stages and tasks.
 #[derive(Debug)]
 pub(super) struct Tasks {
     pub(super) stages: Vec<Stage>,
-    tasks: Vec<Task>,
+    pub(super) tasks: Vec<Task>,
     pub(super) shapes: Shapes,
-    rests: BinaryHeap<Reverse<Rest>>,
+    pub(super) rests: BinaryHeap<Reverse<Rest>>,
     /// Pauses that no clock has seen yet: due as if they began when the attempt ended.
-    fresh: Vec<Rest>,
+    pub(super) fresh: Vec<Rest>,
     /// Stages that may have ended.
     pub(super) touched: Vec<u32>,
     /// Stages of which what is live is to be ended.
@@ -147,7 +140,7 @@ impl Tasks {
         self.stages.get(stage.0 as usize)
     }
 
-    fn place(&self, task: TaskId) -> Option<usize> {
+    pub(super) fn place(&self, task: TaskId) -> Option<usize> {
         let stage = self.stage(task.stage).filter(|stage| task.index < stage.tasks)?;
         Some((stage.first + task.index) as usize)
     }
@@ -359,47 +352,6 @@ impl Tasks {
         if only { what } else { format!("task {}: {what}", attempt.task.index) }
     }
 
-    /// Ends the pauses that are over.
-    pub(super) fn wake_up(&mut self, now: Millis) {
-        for rest in std::mem::take(&mut self.fresh) {
-            // A clock that jumped must not make the pause longer.
-            let due = rest.due.min(now.after(rest.pause));
-            if self.rests_still(&rest) {
-                self.rests.push(Reverse(Rest { due, ..rest }));
-            }
-        }
-        while let Some(&Reverse(rest)) = self.rests.peek()
-            && rest.due <= now
-        {
-            self.rests.pop();
-            if self.rests_still(&rest) {
-                self.wait_again(rest.before.task);
-            }
-        }
-    }
-
-    fn rests_still(&self, rest: &Rest) -> bool {
-        let open = self
-            .stage(rest.before.task.stage)
-            .is_some_and(|stage| stage.phase == Phase::Running && stage.verdict.is_none());
-        open && self
-            .task(rest.before.task)
-            .is_some_and(|task| task.state == State::Resting && task.last == rest.before.number)
-    }
-
-    fn wait_again(&mut self, id: TaskId) {
-        let Some(place) = self.place(id) else { return };
-        let stage = &mut self.stages[id.stage.0 as usize];
-        self.tasks[place].state = State::Waiting;
-        stage.resting -= 1;
-        stage.waiting += 1;
-        if id.index < stage.next {
-            stage.again.push(id.index);
-        }
-        self.shapes.expect(stage.shape, 0, 1);
-        self.shapes.wait(stage.shape, id.stage.0, (1, 0), stage.waiting);
-    }
-
     /// After a recovery everything is to be looked at once.
     pub(super) fn look_at_all(&mut self) {
         self.touched = (0u32..).take(self.stages.len()).collect();
@@ -410,16 +362,6 @@ impl Tasks {
     pub(super) fn ask_anew(&mut self) {
         let active: Vec<u32> = self.shapes.active().collect();
         self.shapes.changed.extend(active);
-    }
-
-    /// When the next pause ends.
-    pub(super) fn wake(&self) -> Option<Millis> {
-        self.rests.peek().map(|Reverse(rest)| rest.due)
-    }
-
-    /// The pauses that count, in no order.
-    pub(super) fn rests(&self) -> impl Iterator<Item = Rest> + '_ {
-        self.rests.iter().map(|Reverse(rest)| *rest).filter(|rest| self.rests_still(rest))
     }
 
     /// How a stage ended, where it has and nobody was told yet. It is told once.

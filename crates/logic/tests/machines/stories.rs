@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use dybox_job::RetryOn;
-use dybox_model::{Cause, Decision, Millis, Need, Network, StageEnd};
+use dybox_logic::driver::{Driver, Effect, Event};
+use dybox_logic::master::{self, Master};
+use dybox_model::{
+    AttemptId, Cause, Decision, Exit, Fact, GrantId, Millis, Need, Network, StageEnd, StageId, SubDagId, TaskId,
+};
 
 use crate::world::World;
 use crate::world::plans::{self, hook, mib, stage};
@@ -275,4 +279,82 @@ fn grants_that_die_before_they_are_of_use_are_asked_for_ever_slower() {
     world.faults.stillborn = 0;
     world.until_done();
     assert_eq!(world.end("a"), OK);
+}
+
+#[test]
+fn a_stage_of_another_sub_dag_is_waited_for_and_told_anew_to_every_master() {
+    let mut plan = plans::of([stage("far", 1, &[]), stage("near", 3, &[(0, Need::Succeeded)])]);
+    plan.stages[0].subdag = SubDagId(1);
+    plan.subdags[0].stages = vec![StageId(1)];
+    let near = StageId(1);
+    let run = |end| {
+        let (mut driver, mut out) = (Driver::new(&plan, SubDagId(0)), Vec::new());
+        driver.handle(Millis(1), Event::Opened, &mut out);
+        assert_eq!(out, []);
+        driver.handle(Millis(2), Event::UpstreamEnded { stage: StageId(0), end }, &mut out);
+        driver.handle(Millis(3), Event::UpstreamEnded { stage: StageId(0), end: StageEnd::Stopped }, &mut out);
+        out
+    };
+    let out = run(StageEnd::Succeeded);
+    let started = Fact::StageStarted { stage: near, tasks: 3, at: Millis(2) };
+    assert_eq!(out, [Effect::Record(started.clone()), Effect::StartStage { stage: near, tasks: 3 }]);
+
+    let (mut next, mut out) = (Driver::new(&plan, SubDagId(0)), Vec::new());
+    next.apply(&started);
+    next.handle(Millis(4), Event::Opened, &mut out);
+    next.handle(Millis(5), Event::UpstreamEnded { stage: StageId(0), end: StageEnd::Succeeded }, &mut out);
+    assert_eq!((out, next.check()), (Vec::new(), Ok(())));
+
+    let skipped = run(StageEnd::Lost);
+    assert!(matches!(&skipped[0], Effect::Record(Fact::StageEnded { end: StageEnd::Skipped, why, .. })
+        if why == "needs \"far\" succeeded, but it was lost"));
+    assert!(matches!(skipped.last(), Some(Effect::Finish { end: StageEnd::Succeeded, .. })));
+}
+
+#[test]
+fn a_proxy_that_comes_back_hears_again_what_it_may_have_missed() {
+    let plan = plans::of([stage("a", 1, &[])]);
+    let (mut master, mut out) = (Master::new(&plan, SubDagId(0)), Vec::new());
+    let grant = GrantId::compose(SubDagId(0), 1, 1);
+    let joined = |attempts: &[AttemptId]| master::Event::ProxyJoined { grant, attempts: attempts.to_vec() };
+    let attempt = AttemptId { task: TaskId { stage: StageId(0), index: 0 }, number: 1 };
+    let before = [
+        master::Event::Opened,
+        master::Event::StageStarted { stage: StageId(0), tasks: 1 },
+        master::Event::Granted { grant, size: mib(64) },
+        joined(&[]),
+    ];
+    for event in before {
+        master.handle(Millis(1), event, &mut out);
+    }
+    let start = master::Effect::Start { grant, attempt };
+    assert_eq!(out.last(), Some(&start));
+    let mut say = |event| {
+        let mut out = Vec::new();
+        master.handle(Millis(2), event, &mut out);
+        out
+    };
+    assert_eq!(say(joined(&[])), [start]);
+    assert_eq!(say(joined(&[attempt])), []);
+    let stop = say(master::Event::StopAsked { why: "enough".to_owned(), now: false });
+    let halt = |now| master::Effect::Halt { grant, attempt, now };
+    assert_eq!(stop, [halt(false)]);
+    assert_eq!(say(joined(&[attempt])), [halt(false)]);
+    assert_eq!(say(master::Event::StopAsked { why: "now".to_owned(), now: true }), [halt(true)]);
+    let old = AttemptId { number: 9, ..attempt };
+    assert_eq!(say(joined(&[attempt, old]))[0], master::Effect::Halt { grant, attempt: old, now: true });
+}
+
+#[test]
+fn old_news_changes_nothing_and_is_acknowledged_again() {
+    let mut world = World::of(plans::of([stage("a", 1, &[])]));
+    world.until(|world| world.running() == 1);
+    let grant = world.master.grants().next().expect("one runs");
+    let attempt = world.master.attempt_at(grant).expect("it works");
+    world.until_done();
+    let exit = Exit::not_started(Cause::Oom, "", Millis(0));
+    let mut out = Vec::new();
+    world.master.handle(Millis(0), master::Event::Exited { grant, attempt, exit }, &mut out);
+    world.master.handle(Millis(0), master::Event::Runs { grant, attempt, container: "c".to_owned() }, &mut out);
+    assert_eq!(out, [master::Effect::Ack { grant, attempt }]);
 }
