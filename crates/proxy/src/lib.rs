@@ -1,1 +1,37 @@
-//! To be written.
+//! Body of the proxy: the process that a grant's containers depend on.
+//!
+//! Enters: orders of the master over its line, answers of the engine, what init and payload leave in files. Leaves:
+//! containers, leases, the archive of the grant's output, ends. Never: two attempts at once, a container that outlives
+//! its lease, an end before the output is shipped, a grant's room given back while anything of it lives.
+//!
+//! [`run`] serves one grant to its end. [`sweep`] clears up after a proxy that died.
+
+mod actor;
+mod clock;
+mod conf;
+mod error;
+mod files;
+mod image;
+mod inbox;
+mod init_binary;
+mod lease;
+mod leave;
+mod link;
+mod names;
+mod perform;
+mod ports;
+mod remove;
+mod result;
+mod sandbox;
+mod serve;
+mod ship;
+mod slot;
+mod start;
+mod sweep;
+mod watch;
+
+pub use conf::Conf;
+pub use error::ProxyError;
+pub use init_binary::{init_binary, init_digest};
+pub use serve::{run, sweep};
+pub use sweep::{Found, SweepReport};

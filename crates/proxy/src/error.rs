@@ -1,0 +1,74 @@
+//! What ends a proxy, or a sweep, without its work done.
+
+use std::io;
+use std::path::PathBuf;
+
+use dybox_engine::EngineError;
+use dybox_store::StoreError;
+use thiserror::Error;
+
+/// A proxy or a sweep that could not do its work. Failures of attempts are no errors but ends.
+#[derive(Debug, Error)]
+pub enum ProxyError {
+    /// The directory is none of a run.
+    #[error("{} is no run's directory", path.display())]
+    NotARun {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// Somebody else holds the grant.
+    #[error("the proxy of {grant} is alive")]
+    Alive {
+        /// The grant.
+        grant: dybox_model::GrantId,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// A file of the run could not be used.
+    #[error("can't {what} {}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The engine failed, and nothing works without it.
+    #[error("the engine failed")]
+    Engine(#[from] EngineError),
+    /// Containers are left that could not be removed.
+    #[error("{left} containers of {grant} could not be removed")]
+    Leftover {
+        /// The grant.
+        grant: dybox_model::GrantId,
+        /// How many.
+        left: usize,
+    },
+    /// The runtime could not be made.
+    #[error("can't start the event loop")]
+    Runtime(#[source] io::Error),
+}
+
+impl ProxyError {
+    /// What to do next, as an imperative sentence.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::NotARun { .. } => "Give the directory of a run: `dybox status RUN` shows it.",
+            Self::Alive { .. } => "Stop the run first: `dybox stop RUN`.",
+            Self::Store(error) => error.advice(),
+            Self::File { .. } => "Check the directory's permissions and free room.",
+            Self::Engine(error) => error.advice(),
+            Self::Leftover { .. } => "Look at them with `docker ps -a`, then run `dybox gc`.",
+            Self::Runtime(_) => "Check the limits of this user (`ulimit -a`).",
+        }
+    }
+}
+
+/// For `map_err`: names what was tried with which file.
+pub(crate) fn file_error(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> ProxyError {
+    let path = path.into();
+    move |source| ProxyError::File { what, path, source }
+}

@@ -1,0 +1,135 @@
+//! The files of one attempt on this machine: what its container gets to see of the host, and nothing else.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use dybox_model::AttemptId;
+
+use crate::conf::Places;
+
+/// Paths of an attempt's, or the sandbox's, exchange with its init.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    pub(crate) root: PathBuf,
+    pub(crate) input: PathBuf,
+    pub(crate) output: PathBuf,
+    pub(crate) stdout: PathBuf,
+    pub(crate) stderr: PathBuf,
+}
+
+impl Files {
+    pub(crate) fn of(places: &Places, attempt: AttemptId) -> Self {
+        Self::under(&places.path(&places.grant.attempt(attempt)))
+    }
+
+    pub(crate) fn of_sandbox(places: &Places) -> Self {
+        Self::under(&places.path(&places.grant.root()).join("sandbox"))
+    }
+
+    pub(crate) fn under(root: &Path) -> Self {
+        let beside = |end: &str| {
+            let mut name = root.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        let (stdout, stderr) = (beside(".stdout"), beside(".stderr"));
+        Self { input: root.join("in"), output: root.join("out"), root: root.to_owned(), stdout, stderr }
+    }
+
+    /// Makes everything anew. The payload may run as anybody, so what it writes to is open to all; the directories
+    /// above are closed to all but the submitter.
+    pub(crate) fn make(&self) -> io::Result<()> {
+        self.remove_exchange()?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.root)?;
+        for (dir, mode) in [(&self.input, 0o755), (&self.output, 0o777)] {
+            fs::create_dir(dir)?;
+            fs::set_permissions(dir, Permissions::from_mode(mode))?;
+        }
+        for file in [&self.stdout, &self.stderr] {
+            File::create(file)?.set_permissions(Permissions::from_mode(0o666))?;
+        }
+        Ok(())
+    }
+
+    /// Writes one file for init, readable by all, runnable where `mode` says so.
+    pub(crate) fn give(&self, name: &str, text: &str, mode: u32) -> io::Result<()> {
+        let path = self.input.join(name);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.set_permissions(Permissions::from_mode(mode))
+    }
+
+    pub(crate) fn lease(&self) -> PathBuf {
+        self.input.join("lease")
+    }
+
+    pub(crate) fn verdict(&self) -> PathBuf {
+        self.output.join("verdict")
+    }
+
+    pub(crate) fn result(&self) -> PathBuf {
+        self.output.join("result")
+    }
+
+    /// Takes the spec away: an init that starts after this starts nothing.
+    pub(crate) fn revoke(&self) {
+        if let Err(error) = fs::remove_file(self.input.join("spec"))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.input.display(), %error, "can't take the spec away");
+        }
+    }
+
+    pub(crate) fn remove_exchange(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_dir_all(&self.root))
+    }
+
+    pub(crate) fn remove_logs(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(&self.stdout))?;
+        absent_is_fine(fs::remove_file(&self.stderr))
+    }
+}
+
+pub(crate) fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes a file so that it is there whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut fresh = path.to_path_buf().into_os_string();
+    fresh.push(format!(".{}", std::process::id()));
+    let fresh = PathBuf::from(fresh);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&fresh)?;
+    file.write_all(bytes)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    drop(file);
+    fs::rename(&fresh, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_innermost_files_are_open_to_the_payload() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::under(&dir.path().join("g/s0-0-1"));
+        files.make().unwrap();
+        files.give("script", "#!/bin/sh\n", 0o755).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode(&files.root), mode(&files.input), mode(&files.output)], [0o700, 0o755, 0o777]);
+        assert_eq!([mode(&files.stdout), mode(&files.input.join("script"))], [0o666, 0o755]);
+        fs::write(files.verdict(), "old").unwrap();
+        files.make().unwrap();
+        assert!(!files.verdict().exists(), "an older try leaves no verdict");
+        files.remove_exchange().unwrap();
+        files.remove_logs().unwrap();
+        files.remove_logs().unwrap();
+        assert!(!files.root.exists() && !files.stderr.exists());
+    }
+}

@@ -1,0 +1,39 @@
+//! What arrives in the actor's one mailbox.
+
+use std::sync::Arc;
+
+use dybox_engine::{ImageInfo, Seen, Verdict};
+use dybox_logic::proxy::Event;
+use dybox_model::{AttemptId, Millis, Note, Usage};
+use dybox_wire::ProxyNews;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::result::ResultFile;
+
+/// Everything that a port or the master tells.
+#[derive(Debug)]
+pub(crate) enum Arrived {
+    /// Something for the machine.
+    Event(Event),
+    /// A new line to the master, to speak on.
+    Line(UnboundedSender<ProxyNews>),
+    /// An image is here.
+    Image(AttemptId, Arc<ImageInfo>),
+    /// The slot's sandbox, made or found alive.
+    Sandbox(String),
+    /// A container does not run any more.
+    Dead(Box<Dead>),
+    /// News for whoever watches.
+    Note(Note),
+}
+
+/// What was found out about a dead container.
+#[derive(Debug)]
+pub(crate) struct Dead {
+    pub(crate) attempt: AttemptId,
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) seen: Option<Seen>,
+    pub(crate) result: ResultFile,
+    pub(crate) engine_started: Option<Millis>,
+    pub(crate) usage: Usage,
+}

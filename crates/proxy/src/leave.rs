@@ -1,0 +1,67 @@
+//! The end of a proxy: everything of its grant is gone before the grant's room is given back.
+
+use std::time::Duration;
+
+use dybox_wire::ProxyNews;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::error::ProxyError;
+use crate::files::absent_is_fine;
+use crate::perform::Performer;
+use crate::remove::{clear_directory, remove_all, remove_networks};
+use crate::ship::said;
+
+/// Removals that are under way get this long.
+const REMOVALS: Duration = Duration::from_secs(30);
+/// Until a list of the engine shows nothing of the grant any more.
+const LISTED: Duration = Duration::from_secs(60);
+/// For the last words to reach the master.
+const GOODBYE: Duration = Duration::from_millis(50);
+
+/// Cleans up, gives the room back, says goodbye.
+pub(crate) async fn leave(mut performer: Performer, why: String) -> Result<(), ProxyError> {
+    tracing::info!(why, "leaving");
+    let gone = clear_engine(&mut performer).await;
+    if let Err(error) = performer.shipper.close().await {
+        tracing::warn!(error = said(&error), "can't close the archive");
+    }
+    gone?;
+    clear_disk(&performer);
+    let share = performer.ports.places.share();
+    // Whoever counts shares counts this one until here: no container of it lives any more.
+    absent_is_fine(std::fs::remove_file(&share)).map_err(crate::error::file_error("remove the share", share))?;
+    performer.say(ProxyNews::Leaving { why });
+    sleep(GOODBYE).await;
+    Ok(())
+}
+
+async fn clear_engine(performer: &mut Performer) -> Result<(), ProxyError> {
+    let end = Instant::now() + REMOVALS;
+    while let Ok(Some(_)) = timeout(end - Instant::now(), performer.removals.join_next()).await {}
+    let ports = performer.ports.clone();
+    if !ports.used_engine() {
+        return Ok(());
+    }
+    let known = ports.engine().await?;
+    if performer.sandbox.is_some()
+        && let Err(error) = crate::sandbox::remove(&ports, &known.engine).await
+    {
+        tracing::warn!(%error, "can't remove the sandbox");
+    }
+    let left = remove_all(&known.engine, &ports.places, &ports.secret, LISTED).await?;
+    if left > 0 {
+        return Err(ProxyError::Leftover { grant: ports.places.grant_id, left });
+    }
+    if performer.networks {
+        remove_networks(&known.engine, &ports.places, &ports.secret).await?;
+    }
+    Ok(())
+}
+
+fn clear_disk(performer: &Performer) {
+    let places = &performer.ports.places;
+    let keep = |attempt| performer.keeps.contains(&attempt);
+    if let Err(error) = clear_directory(&places.path(&places.grant.root()), keep) {
+        tracing::warn!(%error, "can't empty the grant's directory");
+    }
+}

@@ -1,0 +1,319 @@
+//! Effects of the machine -> tasks, files, words to the master. Nothing here waits: answers arrive as events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dybox_engine::{Asked, End, ImageInfo, KILL, STOP, STOP_NOW, exit_of};
+use dybox_logic::proxy::{Effect, Ending, Event, Signal};
+use dybox_model::{AttemptId, Cause, Exit, Network, Note, TaskSpec};
+use dybox_wire::ProxyNews;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+
+use crate::files::{Files, absent_is_fine, write_whole};
+use crate::inbox::{Arrived, Dead};
+use crate::ports::Ports;
+use crate::remove::{Leftover, remove_attempt};
+use crate::ship::Shipper;
+use crate::{image, names, start};
+
+/// Removals under way before the next start waits.
+const BACKLOG: usize = 4;
+/// An engine that takes a signal no faster is left to the lease: a stop has an end.
+const SIGNAL: Duration = Duration::from_secs(5);
+
+/// What is known of the attempt in hand, beside what the machine knows.
+struct Hand {
+    spec: Arc<TaskSpec>,
+    name: String,
+    files: Files,
+    asked: Option<Asked>,
+    halt: Arc<Notify>,
+    kick: Arc<Notify>,
+    task: AbortHandle,
+    /// Bytes of output that its init found no room for.
+    lost: u64,
+    /// Its output is not all in the store.
+    undrained: bool,
+}
+
+/// Does what the machine wishes.
+pub(crate) struct Performer {
+    pub(crate) ports: Ports,
+    pub(crate) shipper: Shipper,
+    pub(crate) line: Option<UnboundedSender<ProxyNews>>,
+    pub(crate) removals: JoinSet<()>,
+    /// Whether a network of the run was used, which may be removed at the end.
+    pub(crate) networks: bool,
+    /// Attempts whose files stay, for a look or for a sweep that ships the rest.
+    pub(crate) keeps: BTreeSet<AttemptId>,
+    backlog: Arc<Semaphore>,
+    images: BTreeMap<String, Arc<ImageInfo>>,
+    pub(crate) sandbox: Option<String>,
+    fetching: Option<(AttemptId, AbortHandle)>,
+    hands: BTreeMap<AttemptId, Hand>,
+}
+
+impl Performer {
+    pub(crate) fn new(ports: Ports, shipper: Shipper) -> Self {
+        Self {
+            ports,
+            shipper,
+            line: None,
+            removals: JoinSet::new(),
+            networks: false,
+            keeps: BTreeSet::new(),
+            backlog: Arc::new(Semaphore::new(BACKLOG)),
+            images: BTreeMap::new(),
+            sandbox: None,
+            fetching: None,
+            hands: BTreeMap::new(),
+        }
+    }
+
+    /// Turns what arrived into an event for the machine, where it is one.
+    pub(crate) fn take(&mut self, arrived: Arrived) -> Option<Event> {
+        match arrived {
+            Arrived::Event(event) => {
+                self.see(&event);
+                Some(event)
+            }
+            Arrived::Line(line) => {
+                self.line = Some(line);
+                Some(Event::Dialed)
+            }
+            Arrived::Image(attempt, info) => {
+                let id = info.id.clone();
+                self.images.insert(id.clone(), info);
+                Some(Event::ImageReady { attempt, id })
+            }
+            Arrived::Sandbox(id) => {
+                self.sandbox = Some(id);
+                None
+            }
+            Arrived::Dead(dead) => self.judge(*dead),
+            Arrived::Note(note) => {
+                self.say(ProxyNews::Noted(note));
+                None
+            }
+        }
+    }
+
+    fn see(&mut self, event: &Event) {
+        match event {
+            Event::Cut => self.line = None,
+            Event::Drained { attempt, problem: Some(_) } => {
+                if let Some(hand) = self.hands.get_mut(attempt) {
+                    hand.undrained = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// How it ended, from what was found and what was asked of it.
+    fn judge(&mut self, dead: Dead) -> Option<Event> {
+        let hand = self.hands.get_mut(&dead.attempt)?;
+        hand.lost = dead.verdict.as_ref().map_or(0, |verdict| verdict.dropped);
+        let mut exit = exit_of(&End {
+            verdict: dead.verdict.as_ref(),
+            seen: dead.seen.as_ref(),
+            asked: hand.asked.as_ref(),
+            engine_started: dead.engine_started,
+            usage: dead.usage,
+            now: self.ports.clock.now(),
+        });
+        dead.result.put_into(&mut exit);
+        tracing::info!(attempt = %dead.attempt, code = ?exit.code, signal = ?exit.signal, cause = ?exit.cause, "ended");
+        Some(Event::Ended { attempt: dead.attempt, exit })
+    }
+
+    /// Does one thing; `Leave` is the actor's.
+    pub(crate) fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Hello(attempts) => {
+                let (grant, pid) = (self.ports.places.grant_id, std::process::id());
+                self.say(ProxyNews::Hello { grant, pid, attempts });
+            }
+            Effect::Fetch(spec) => self.fetch(spec),
+            Effect::CancelFetch(attempt) => self.cancel_fetch(attempt),
+            Effect::Start { spec, image } => self.start(spec, &image),
+            Effect::HaltStart(attempt) => self.with(attempt, |hand| hand.halt.notify_one()),
+            Effect::CancelStart(attempt) => self.cancel_start(attempt),
+            Effect::Runs { attempt, container, image, image_id } => {
+                self.say(ProxyNews::Runs { attempt, container, image, image_id });
+            }
+            Effect::Kill { attempt, signal, why } => self.kill(attempt, signal, why),
+            Effect::Revoke(attempt) => self.revoke(attempt),
+            Effect::Drain(attempt) => self.drain(attempt),
+            Effect::Save { attempt, exit } => self.save(attempt, &exit),
+            Effect::Exited { attempt, exit } => self.say(ProxyNews::Exited { attempt, exit }),
+            Effect::Forget(attempt) => {
+                let path = self.ports.places.saved(attempt);
+                if let Err(error) = absent_is_fine(fs::remove_file(&path)) {
+                    tracing::warn!(path = %path.display(), %error, "can't remove a saved end");
+                }
+            }
+            Effect::Remove { attempt, keep } => self.remove(attempt, keep),
+            Effect::Note(note) => self.say(ProxyNews::Noted(note)),
+            Effect::Leave { .. } => {}
+        }
+    }
+
+    pub(crate) fn say(&self, news: ProxyNews) {
+        // A line that is cut is dialled again, and all that matters is said again then.
+        if let Some(line) = &self.line {
+            let _ = line.send(news);
+        }
+    }
+
+    fn with(&mut self, attempt: AttemptId, act: impl FnOnce(&mut Hand)) {
+        if let Some(hand) = self.hands.get_mut(&attempt) {
+            act(hand);
+        }
+    }
+
+    fn fetch(&mut self, spec: Arc<TaskSpec>) {
+        let attempt = spec.attempt;
+        // What this run has pinned and this proxy has seen needs no question to the engine.
+        if let Some(info) = spec.pinned.as_ref().and_then(|id| self.images.get(id)) {
+            return self.ports.arrive(Arrived::Image(attempt, Arc::clone(info)));
+        }
+        let ports = self.ports.clone();
+        let task = tokio::spawn(async move {
+            let fetched = match ports.engine().await {
+                Ok(known) => image::ensure(&known.engine, &ports.places.home, &spec, |note| ports.note(note)).await,
+                Err(error) => Err(error.into()),
+            };
+            match fetched {
+                Ok(info) => ports.arrive(Arrived::Image(attempt, Arc::new(info))),
+                Err(no) => {
+                    tracing::warn!(%attempt, cause = ?no.cause, text = no.text, "no image");
+                    let exit = Exit::not_started(no.cause, no.text, ports.clock.now());
+                    ports.tell(Event::NotStarted { attempt, exit });
+                }
+            }
+        });
+        self.fetching = Some((attempt, task.abort_handle()));
+    }
+
+    fn cancel_fetch(&mut self, attempt: AttemptId) {
+        if let Some((_, task)) = self.fetching.take_if(|(of, _)| *of == attempt) {
+            task.abort();
+        }
+    }
+
+    fn start(&mut self, spec: Arc<TaskSpec>, image: &str) {
+        let attempt = spec.attempt;
+        self.fetching = None;
+        let Some(info) = self.images.get(image) else {
+            let text = "the image was forgotten between its fetch and the start";
+            let exit = Exit::not_started(Cause::Internal, text, self.ports.clock.now());
+            return self.ports.tell(Event::NotStarted { attempt, exit });
+        };
+        self.networks |= matches!(spec.network, Network::Named(_));
+        let (halt, kick) = (Arc::<Notify>::default(), Arc::<Notify>::default());
+        let job = start::Job {
+            spec: Arc::clone(&spec),
+            image: Arc::clone(info),
+            sandbox: self.sandbox.clone(),
+            halt: Arc::clone(&halt),
+            kick: Arc::clone(&kick),
+            backlog: Arc::clone(&self.backlog),
+            shipper: self.shipper.clone(),
+        };
+        let task = tokio::spawn(start::run(self.ports.clone(), job)).abort_handle();
+        let (name, files) = (names::task(&spec), Files::of(&self.ports.places, attempt));
+        let hand = Hand { spec, name, files, asked: None, halt, kick, task, lost: 0, undrained: false };
+        self.hands.insert(attempt, hand);
+    }
+
+    fn cancel_start(&mut self, attempt: AttemptId) {
+        let Some(hand) = self.hands.get(&attempt) else { return };
+        hand.task.abort();
+        let (ports, name) = (self.ports.clone(), hand.name.clone());
+        tokio::spawn(async move {
+            if let Ok(known) = ports.engine().await {
+                start::make_sure(&ports, &known.engine, attempt, &name).await;
+            }
+            let exit = Exit::not_started(Cause::EngineDown, "its start took too long", ports.clock.now());
+            ports.tell(Event::NotStarted { attempt, exit });
+        });
+    }
+
+    fn kill(&mut self, attempt: AttemptId, signal: Signal, why: Ending) {
+        let Some(hand) = self.hands.get_mut(&attempt) else { return };
+        tracing::info!(%attempt, ?signal, cause = ?why.cause, "stopping");
+        hand.asked = Some(Asked { by: why.by(), cause: why.cause, text: why.text });
+        let (ports, name, kick) = (self.ports.clone(), hand.name.clone(), Arc::clone(&hand.kick));
+        let signal = match signal {
+            Signal::Term => STOP,
+            Signal::Now => STOP_NOW,
+            Signal::Kill => KILL,
+        };
+        tokio::spawn(async move {
+            let sent = timeout(SIGNAL, async { ports.engine().await?.engine.kill(&name, signal).await }).await;
+            match sent {
+                Ok(Ok(true)) if signal == STOP => {}
+                // It does not run any more, or will not in a moment: look.
+                Ok(Ok(_)) => kick.notify_one(),
+                Ok(Err(error)) => {
+                    tracing::warn!(container = name, %error, "can't signal");
+                    ports.tell(Event::KillFailed(attempt));
+                }
+                Err(_) => {
+                    tracing::warn!(container = name, "the engine does not take a signal");
+                    ports.tell(Event::KillFailed(attempt));
+                }
+            }
+        });
+    }
+
+    fn revoke(&mut self, attempt: AttemptId) {
+        let Some(hand) = self.hands.get(&attempt) else { return };
+        tracing::warn!(%attempt, "left to its lease");
+        self.ports.leases.stop(&hand.name);
+        hand.files.revoke();
+    }
+
+    fn drain(&mut self, attempt: AttemptId) {
+        let Some(hand) = self.hands.get(&attempt) else { return };
+        self.ports.leases.stop(&hand.name);
+        self.shipper.finish(attempt, hand.lost);
+    }
+
+    fn save(&mut self, attempt: AttemptId, exit: &Exit) {
+        let path = self.ports.places.saved(attempt);
+        let text = serde_json::to_vec(exit).expect("an end is JSON");
+        if let Err(error) = write_whole(&path, &text, 0o600) {
+            // The master hears of it all the same; only a master that dies before it has written it down may miss it.
+            tracing::warn!(path = %path.display(), %error, "can't save an end");
+        }
+    }
+
+    fn remove(&mut self, attempt: AttemptId, keep: bool) {
+        let Some(hand) = self.hands.remove(&attempt) else { return };
+        if keep || hand.undrained {
+            self.keeps.insert(attempt);
+        }
+        if keep {
+            let text = format!(
+                "the container {} of {} {attempt} is kept: `docker start -ai {0}`, `docker rm -v {0}`",
+                hand.name, hand.spec.stage
+            );
+            self.say(ProxyNews::Noted(Note::Warns { text, cause: None }));
+        }
+        let leftover = Leftover { attempt, name: hand.name, files: hand.files, keep, keep_logs: hand.undrained };
+        let (ports, backlog, task) = (self.ports.clone(), Arc::clone(&self.backlog), hand.task);
+        self.removals.spawn(async move {
+            let _room = backlog.acquire_owned().await;
+            task.abort();
+            remove_attempt(&ports, leftover).await;
+        });
+        while self.removals.try_join_next().is_some() {}
+    }
+}

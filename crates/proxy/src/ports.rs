@@ -1,0 +1,108 @@
+//! What the tasks of this process share: the ways to the engine, the store, the leases and the actor.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dybox_engine::{Engine, EngineConf, EngineError, EngineInfo};
+use dybox_logic::proxy::Event;
+use dybox_model::Note;
+use dybox_store::layout::Machine;
+use tokio::sync::OnceCell;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::clock::Clock;
+use crate::conf::Places;
+use crate::error::{ProxyError, file_error};
+use crate::files::write_whole;
+use crate::inbox::Arrived;
+use crate::init_binary::{init_binary, init_digest};
+use crate::lease::Leases;
+use crate::slot::Slots;
+
+/// An engine that answered, and what it said about itself.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) engine: Engine,
+    pub(crate) info: EngineInfo,
+}
+
+/// Cheap to clone; every task has one.
+#[derive(Debug, Clone)]
+pub(crate) struct Ports {
+    pub(crate) places: Arc<Places>,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: UnboundedSender<Arrived>,
+    pub(crate) leases: Arc<Leases>,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) secret: Arc<str>,
+    pub(crate) init: Arc<PathBuf>,
+    known: Arc<OnceCell<Arc<Known>>>,
+}
+
+impl Ports {
+    pub(crate) fn open(places: Places, inbox: UnboundedSender<Arrived>) -> Result<Self, ProxyError> {
+        let slots = Arc::new(Slots::of(&places.home));
+        let leases = Leases::start().map_err(ProxyError::Runtime)?;
+        Ok(Self {
+            secret: read_secret(&places)?,
+            init: Arc::new(put_init(&places)?),
+            places: Arc::new(places),
+            clock: Clock::start(),
+            inbox,
+            leases: Arc::new(leases),
+            slots,
+            known: Arc::default(),
+        })
+    }
+
+    /// The engine, connected once it answers.
+    pub(crate) async fn engine(&self) -> Result<Arc<Known>, EngineError> {
+        let connect = async || {
+            let engine = Engine::connect(EngineConf::default()).await?;
+            let info = engine.info().await?;
+            Ok(Arc::new(Known { engine, info }))
+        };
+        self.known.get_or_try_init(connect).await.cloned()
+    }
+
+    /// Whether an engine was ever talked to.
+    pub(crate) fn used_engine(&self) -> bool {
+        self.known.initialized()
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        self.arrive(Arrived::Event(event));
+    }
+
+    pub(crate) fn note(&self, note: Note) {
+        self.arrive(Arrived::Note(note));
+    }
+
+    pub(crate) fn arrive(&self, arrived: Arrived) {
+        // Nobody listens once the actor has left; then nothing is to be told either.
+        let _ = self.inbox.send(arrived);
+    }
+}
+
+/// The run's secret, which signs what is made on the engine. Never logged.
+pub(crate) fn read_secret(places: &Places) -> Result<Arc<str>, ProxyError> {
+    let path = places.path(&places.run.secret());
+    let text = fs::read_to_string(&path).map_err(file_error("read", &path))?;
+    Ok(text.trim().into())
+}
+
+/// The static init on this machine, written once for all runs.
+fn put_init(places: &Places) -> Result<PathBuf, ProxyError> {
+    let path = places.path(&Machine::init(init_digest()));
+    let bytes = init_binary();
+    // A crash in the middle of a write leaves no file of this name, but a full disk's history may.
+    if fs::metadata(&path).is_ok_and(|meta| meta.len() == bytes.len() as u64) {
+        return Ok(path);
+    }
+    if let Some(dir) = path.parent() {
+        dybox_store::local::make_dir(dir)?;
+    }
+    write_whole(&path, bytes, 0o755).map_err(file_error("write", &path))?;
+    Ok(path)
+}

@@ -1,0 +1,270 @@
+//! Ships what the payload writes into the grant's archive, while it runs.
+//!
+//! A thread of its own: its reads and writes are large, and must hold up neither the actor nor a lease.
+
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use dybox_logic::proxy::Event;
+use dybox_model::{AttemptId, Cause, Note};
+use dybox_store::archive::{ArchiveWriter, Stream};
+use dybox_store::{Store, StoreError};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+pub(crate) use self::tail::Tail;
+use crate::clock::Clock;
+use crate::files::Files;
+use crate::inbox::Arrived;
+
+/// Pause between two looks at the files.
+const EVERY: Duration = Duration::from_millis(100);
+/// Pause between two tries of a store that fails.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a store may fail after the end of an attempt, until its end says so.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The machine hears of output at most this often.
+const SAY_EVERY: Duration = Duration::from_millis(500);
+/// What was shipped is made durable at most this often.
+const SYNC_EVERY: Duration = Duration::from_secs(2);
+/// Its buffers are on the heap.
+const STACK: usize = 256 << 10;
+
+enum Order {
+    Open(AttemptId, Files),
+    Finish(AttemptId, u64),
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// The way to the shipping thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Shipper {
+    orders: Sender<Order>,
+}
+
+/// Where one grant's output goes.
+pub(crate) struct Route {
+    pub(crate) store: Store,
+    /// The archive's name in the store.
+    pub(crate) archive: String,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: UnboundedSender<Arrived>,
+}
+
+impl Shipper {
+    /// Starts the thread. Must be called on the runtime that drives the store.
+    pub(crate) fn start(route: Route) -> io::Result<Self> {
+        let (orders, given) = channel();
+        let handle = Handle::current();
+        let ship = Ship { route, handle, archive: None, live: None, dirty: false, synced: Instant::now() };
+        std::thread::Builder::new().name("ship".to_owned()).stack_size(STACK).spawn(move || ship.run(&given))?;
+        Ok(Self { orders })
+    }
+
+    /// From now on these files grow.
+    pub(crate) fn open(&self, attempt: AttemptId, files: &Files) {
+        self.order(Order::Open(attempt, files.clone()));
+    }
+
+    /// They grow no more: ship the rest and answer `Drained`. `lost` bytes never reached the files.
+    pub(crate) fn finish(&self, attempt: AttemptId, lost: u64) {
+        self.order(Order::Finish(attempt, lost));
+    }
+
+    /// Writes the index and makes all durable.
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        let (done, closed) = oneshot::channel();
+        self.order(Order::Close(done));
+        // A thread that is gone has nothing open.
+        closed.await.unwrap_or(Ok(()))
+    }
+
+    fn order(&self, order: Order) {
+        if self.orders.send(order).is_err() {
+            tracing::error!("the shipping thread is gone");
+        }
+    }
+}
+
+struct Live {
+    attempt: AttemptId,
+    tails: [Tail; 2],
+    said: Option<Instant>,
+    /// Since when the store fails, and how, as long as it does.
+    trouble: Option<(Instant, String)>,
+}
+
+struct Ship {
+    route: Route,
+    handle: Handle,
+    archive: Option<ArchiveWriter>,
+    live: Option<Live>,
+    dirty: bool,
+    synced: Instant,
+}
+
+impl Ship {
+    fn run(mut self, orders: &Receiver<Order>) {
+        loop {
+            let wait = match &self.live {
+                Some(Live { trouble: Some(_), .. }) => AGAIN,
+                Some(_) => EVERY,
+                None if self.dirty => SYNC_EVERY.saturating_sub(self.synced.elapsed()),
+                None => Duration::from_secs(3600),
+            };
+            match orders.recv_timeout(wait) {
+                Ok(Order::Open(attempt, files)) => self.open(attempt, &files),
+                Ok(Order::Finish(attempt, lost)) => self.finish(attempt, lost),
+                Ok(Order::Close(done)) => {
+                    let closed = self.close();
+                    let _ = done.send(closed);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.pump();
+                    self.sync_now_and_then();
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn open(&mut self, attempt: AttemptId, files: &Files) {
+        let tail = |stream, path| Tail::open(stream, path);
+        match (tail(Stream::Stdout, &files.stdout), tail(Stream::Stderr, &files.stderr)) {
+            (Ok(out), Ok(err)) => self.live = Some(Live { attempt, tails: [out, err], said: None, trouble: None }),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(%attempt, %error, "can't open the payload's output");
+            }
+        }
+    }
+
+    /// Ships what is there now; what fails is tried again later.
+    fn pump(&mut self) {
+        let Some(mut live) = self.live.take() else { return };
+        let shipped = self.ship(&mut live);
+        if let Err(error) = shipped {
+            let text = said(&error);
+            if live.trouble.is_none() {
+                tracing::warn!(attempt = %live.attempt, error = text, "can't ship");
+                let _ = self.route.inbox.send(Arrived::Note(Note::Warns {
+                    text: format!("the output of {} waits on the disk: {text}", live.attempt),
+                    cause: Some(Cause::StoreFailed),
+                }));
+            }
+            let since = live.trouble.take().map_or_else(Instant::now, |(since, _)| since);
+            live.trouble = Some((since, text));
+            // What a failed write left is found out by reading the archive again.
+            self.archive = None;
+        } else {
+            live.trouble = None;
+        }
+        self.live = Some(live);
+    }
+
+    fn ship(&mut self, live: &mut Live) -> Result<(), StoreError> {
+        loop {
+            let mut moved = false;
+            for tail in &mut live.tails {
+                let waiting = tail.waiting().unwrap_or(0);
+                if waiting == 0 {
+                    continue;
+                }
+                let archive = writer(&mut self.archive, &self.handle, &self.route)?;
+                self.dirty = true;
+                self.handle.block_on(tail.ship(archive, live.attempt, self.route.clock.now()))?;
+                moved = true;
+            }
+            if !moved {
+                return Ok(());
+            }
+            // A busy payload is heard of while it is busy, too.
+            if live.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+                live.said = Some(Instant::now());
+                let _ = self.route.inbox.send(Arrived::Event(Event::Wrote(live.attempt)));
+            }
+        }
+    }
+
+    fn finish(&mut self, attempt: AttemptId, lost: u64) {
+        let ended = Instant::now();
+        let problem = loop {
+            self.pump();
+            let Some(live) = self.live.as_mut().filter(|live| live.attempt == attempt) else {
+                break Some("the payload's output could not be opened".to_owned());
+            };
+            match &live.trouble {
+                None => break None,
+                Some((_, text)) if ended.elapsed() >= PATIENCE => break Some(text.clone()),
+                Some(_) => std::thread::sleep(AGAIN),
+            }
+        };
+        let problem = problem.or_else(|| self.record_gaps(lost).err().map(|error| said(&error)));
+        self.live = None;
+        if let Some(archive) = &mut self.archive {
+            archive.forget(attempt);
+        }
+        let _ = self.route.inbox.send(Arrived::Event(Event::Drained { attempt, problem }));
+    }
+
+    /// Says in the archive what is not in it.
+    fn record_gaps(&mut self, lost: u64) -> Result<(), StoreError> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        let capped = live.tails.iter().map(|tail| (tail.stream(), tail.dropped(), tail::CAP_WHY));
+        let lost = (Stream::Stdout, lost, "the disk had no room for it");
+        for (stream, bytes, why) in capped.chain([lost]).filter(|(_, bytes, _)| *bytes > 0) {
+            let archive = writer(&mut self.archive, &self.handle, &self.route)?;
+            self.dirty = true;
+            self.handle.block_on(archive.gap(live.attempt, stream, bytes, why))?;
+        }
+        Ok(())
+    }
+
+    fn sync_now_and_then(&mut self) {
+        if self.dirty
+            && self.synced.elapsed() >= SYNC_EVERY
+            && let Some(archive) = &mut self.archive
+        {
+            self.dirty = false;
+            if let Err(error) = self.handle.block_on(archive.sync()) {
+                tracing::warn!(error = said(&error), "can't sync the archive");
+                self.archive = None;
+            }
+        }
+        if self.synced.elapsed() >= SYNC_EVERY {
+            self.synced = Instant::now();
+        }
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.live = None;
+        let Some(archive) = self.archive.take() else { return Ok(()) };
+        let dirty = std::mem::take(&mut self.dirty);
+        self.handle.block_on(async move { if dirty { archive.close_synced().await } else { archive.close().await } })
+    }
+}
+
+/// The archive, opened when the first output comes: most attempts of most jobs write nothing.
+fn writer<'a>(
+    slot: &'a mut Option<ArchiveWriter>,
+    handle: &Handle,
+    route: &Route,
+) -> Result<&'a mut ArchiveWriter, StoreError> {
+    match slot {
+        Some(archive) => Ok(archive),
+        None => Ok(slot.insert(handle.block_on(ArchiveWriter::open(&route.store, &route.archive))?)),
+    }
+}
+
+/// An error with its source.
+pub(crate) fn said(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", said(source)),
+        None => error.to_string(),
+    }
+}

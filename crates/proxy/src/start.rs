@@ -1,0 +1,175 @@
+//! From an order and an image to a container that runs.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dybox_engine::{Engine, EngineError, Identity, ImageInfo, Kind, LEASE_TTL, Options, argv, init_spec, options};
+use dybox_logic::proxy::{Event, LEASE_DEAD};
+use dybox_model::{AttemptId, Cause, Exit, TaskSpec};
+use dybox_store::StoreError;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::files::Files;
+use crate::names;
+use crate::ports::{Known, Ports};
+use crate::sandbox::{join, placed};
+use crate::ship::Shipper;
+use crate::watch::{Eyes, watch};
+
+/// Pause between two tries to learn from the engine that nothing runs.
+const AGAIN: Duration = Duration::from_secs(1);
+/// An engine that needs longer to remove a container is not waited for.
+const REMOVE: Duration = Duration::from_secs(15);
+
+/// Why no container runs.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) cause: Cause,
+    pub(crate) text: String,
+}
+
+impl From<EngineError> for Refused {
+    fn from(error: EngineError) -> Self {
+        Self { cause: error.cause(), text: error.to_string() }
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self { cause: Cause::StoreFailed, text: crate::ship::said(&error) }
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self { cause: Cause::StoreFailed, text: format!("can't make the files of the attempt: {error}") }
+    }
+}
+
+/// One order on its way.
+pub(crate) struct Job {
+    pub(crate) spec: Arc<TaskSpec>,
+    pub(crate) image: Arc<ImageInfo>,
+    /// The sandbox that the slot had last.
+    pub(crate) sandbox: Option<String>,
+    /// Notified when nobody wants the start any more.
+    pub(crate) halt: Arc<Notify>,
+    /// Notified when the container should be dead by now.
+    pub(crate) kick: Arc<Notify>,
+    /// Room for removals that are under way: too many of them hold up the next start.
+    pub(crate) backlog: Arc<Semaphore>,
+    pub(crate) shipper: Shipper,
+}
+
+/// Starts the container and stays with it until it is dead.
+pub(crate) async fn run(ports: Ports, job: Job) {
+    let attempt = job.spec.attempt;
+    match start(&ports, &job).await {
+        Ok((container, eyes)) => {
+            tracing::info!(%attempt, container, "runs");
+            ports.tell(Event::Started { attempt, container });
+            watch(ports, eyes).await;
+        }
+        Err(Refused { cause, text }) => {
+            tracing::warn!(%attempt, ?cause, text, "not started");
+            let exit = Exit::not_started(cause, text, ports.clock.now());
+            ports.tell(Event::NotStarted { attempt, exit });
+        }
+    }
+}
+
+async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
+    // The permit is given back at once: only a full backlog is waited for.
+    drop(job.backlog.acquire().await);
+    let known = ports.engine().await?;
+    let files = Files::of(&ports.places, job.spec.attempt);
+    lay_out(&files, job)?;
+    let identity = names::task_identity(&job.spec, ports.places.grant_id);
+    let network = join(ports, &known, &job.spec, &job.image, job.sandbox.clone()).await?;
+    let options = options(&job.spec, &job.image, &placed(ports, &known, &files, &identity, network));
+    let slot = tokio::select! {
+        slot = ports.slots.take() => slot?,
+        () = job.halt.notified() => return Err(Refused { cause: Cause::Stopped, text: String::new() }),
+    };
+    let eyes = Eyes::open(job.spec.attempt, &identity.name, files.clone(), Arc::clone(&job.kick));
+    ports.leases.keep(&identity.name, &files.lease())?;
+    let started = create_and_start(&known, &identity, options, &ports.secret).await;
+    drop(slot);
+    match started {
+        Ok(id) => {
+            job.shipper.open(job.spec.attempt, &files);
+            Ok((id, eyes))
+        }
+        Err(error) => {
+            make_sure(ports, &known.engine, job.spec.attempt, &identity.name).await;
+            Err(explain(error))
+        }
+    }
+}
+
+/// Everything that init reads and writes.
+fn lay_out(files: &Files, job: &Job) -> Result<(), Refused> {
+    let words = argv(&job.spec, &job.image)
+        .map_err(|cause| Refused { cause, text: format!("{} names neither entrypoint nor command", job.spec.image) })?;
+    files.make()?;
+    files.give("spec", &init_spec(&job.spec, &job.image, &words, LEASE_TTL), 0o644)?;
+    files.give("needs.json", &job.spec.needs, 0o644)?;
+    if let Some(script) = &job.spec.script {
+        files.give("script", script, 0o755)?;
+    }
+    Ok(())
+}
+
+async fn create_and_start(
+    known: &Known,
+    identity: &Identity,
+    options: Options,
+    secret: &str,
+) -> Result<String, EngineError> {
+    let engine = &known.engine;
+    let id = match engine.create(options.clone()).await {
+        Err(error) if error.kind == Kind::Conflict => {
+            clear_name(engine, identity, secret).await?;
+            engine.create(options).await?
+        }
+        other => other?,
+    };
+    engine.start(&id).await?;
+    Ok(id)
+}
+
+/// The name is taken: by a container of this very attempt, whose create was answered to nobody, or by a stranger.
+async fn clear_name(engine: &Engine, identity: &Identity, secret: &str) -> Result<(), EngineError> {
+    let Some(seen) = engine.inspect(&identity.name).await? else { return Ok(()) };
+    if !identity.proven(secret, &seen.labels) {
+        let text = "a container of this name exists, and it is not ours";
+        return Err(EngineError::new(format!("create container {}", identity.name), Kind::Conflict, text));
+    }
+    engine.remove(&seen.id).await.map(|_| ())
+}
+
+/// Makes sure that nothing of a start that failed runs, now or later: its spec is taken away, so an init that starts
+/// late starts nothing; what runs is removed, or, where the engine does not answer, ends by its lease.
+pub(crate) async fn make_sure(ports: &Ports, engine: &Engine, attempt: AttemptId, name: &str) {
+    Files::of(&ports.places, attempt).revoke();
+    ports.leases.stop(name);
+    let dead = Instant::now() + Duration::from_millis(LEASE_DEAD.0);
+    while Instant::now() < dead {
+        match timeout(REMOVE, engine.remove(name)).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => tracing::warn!(container = name, %error, "can't remove what may have started"),
+            Err(_) => tracing::warn!(container = name, "the engine does not answer"),
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+fn explain(error: EngineError) -> Refused {
+    // It was there a moment ago: somebody removed it, and the next try brings it again.
+    if error.kind == Kind::ImageNotFound {
+        return Refused { cause: Cause::EngineFailed, text: error.to_string() };
+    }
+    error.into()
+}
