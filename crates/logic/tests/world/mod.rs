@@ -85,6 +85,27 @@ impl Ord for Letter {
     }
 }
 
+/// A line of the story.
+pub(crate) enum Line {
+    ToDriver(driver::Event),
+    ToMaster(master::Event),
+    Record(Fact),
+    Does(master::Effect),
+    Words(String),
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ToDriver(event) => write!(f, "driver <- {event:?}"),
+            Self::ToMaster(event) => write!(f, "master <- {event:?}"),
+            Self::Record(fact) => write!(f, "  record {fact:?}"),
+            Self::Does(effect) => write!(f, "  -> {effect:?}"),
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}
+
 enum In {
     Driver(driver::Event),
     Master(master::Event),
@@ -105,12 +126,12 @@ pub(crate) struct World {
     pub(crate) decision: Result<Decision, String>,
     /// The master dies right after this many records.
     pub(crate) crash_at: Option<usize>,
-    /// No look at all counters after each event: for large plans.
+    /// The clock, in milliseconds.
     pub(crate) now: u64,
     pub(crate) hooks_run: BTreeMap<HookId, u32>,
     pub(crate) launched: u32,
-    /// Every effect, in words.
-    pub(crate) story: Vec<String>,
+    /// All that happened, put in words only when somebody asks.
+    pub(crate) story: Vec<(u64, Line)>,
     machine: Machine,
     asks: BTreeMap<Resources, u32>,
     mail: BinaryHeap<Reverse<Letter>>,
@@ -183,8 +204,13 @@ impl World {
         self
     }
 
-    fn say(&mut self, words: String) {
-        self.story.push(format!("{:>9} {words}", self.now - 1_000_000));
+    fn say(&mut self, line: Line) {
+        self.story.push((self.now - 1_000_000, line));
+    }
+
+    /// A line of the story in words.
+    pub(crate) fn tell(&mut self, words: String) {
+        self.say(Line::Words(words));
     }
 
     fn post(&mut self, delay: u64, mail: Mail) {
@@ -205,7 +231,7 @@ impl World {
     /// The master dies: what it knew and what was on its way to it is gone. Another one takes over from the journal.
     pub(crate) fn crash(&mut self) {
         self.crash_at = None;
-        self.say(format!("-- the master dies after {} records", self.journal.len()));
+        self.tell(format!("-- the master dies after {} records", self.journal.len()));
         let kept = std::mem::take(&mut self.mail)
             .into_iter()
             .filter(|Reverse(letter)| matches!(letter.mail, Mail::Hello(_) | Mail::Payload(..) | Mail::Repeat(..)));
@@ -258,7 +284,7 @@ impl World {
     }
 
     fn append(&mut self, fact: Fact) {
-        self.say(format!("record {fact:?}"));
+        self.say(Line::Record(fact.clone()));
         if let Err(broken) = self.truth.take(&self.plan, &fact) {
             self.fail(&broken);
         }
@@ -270,7 +296,8 @@ impl World {
         let open: Vec<_> = self.plan.stages.iter().filter(|stage| self.end(&stage.name).is_none()).collect();
         let open: Vec<_> = open.iter().map(|stage| &stage.name).collect();
         let held: Vec<_> = self.master.grants().map(|grant| (grant, self.master.attempt_at(grant))).collect();
-        let (plan, story) = (shown(&self.plan), self.story[start..].join("\n"));
+        let story: Vec<String> = self.story[start..].iter().map(|(at, line)| format!("{at:>9} {line}")).collect();
+        let (plan, story) = (shown(&self.plan), story.join("\n"));
         panic!(
             "{why}\nplan: {plan:#?}\nstory:\n{story}\n{why}\nnot ended: {open:?}\nheld: {held:?}\nhooks: {:?}",
             self.busy_hooks
@@ -369,11 +396,11 @@ impl World {
             let (mut to_driver, mut to_master) = (Vec::new(), Vec::new());
             match event {
                 In::Driver(event) => {
-                    self.say(format!("driver <- {event:?}"));
+                    self.say(Line::ToDriver(event.clone()));
                     self.driver.handle(Millis(self.now), event, &mut to_driver);
                 }
                 In::Master(event) => {
-                    self.say(format!("master <- {event:?}"));
+                    self.say(Line::ToMaster(event.clone()));
                     self.master.handle(Millis(self.now), event, &mut to_master);
                 }
             }
@@ -422,7 +449,7 @@ impl World {
             }
             driver::Effect::Finish { end, .. } => {
                 self.finished = true;
-                self.say(format!("finish {end}"));
+                self.tell(format!("finish {end}"));
             }
         }
     }
@@ -444,7 +471,9 @@ impl World {
     }
 
     fn perform_master(&mut self, effect: master::Effect, queue: &mut VecDeque<In>) {
-        self.say(format!("  -> {effect:?}"));
+        if !matches!(effect, master::Effect::Record(_)) {
+            self.say(Line::Does(effect.clone()));
+        }
         match effect {
             master::Effect::Record(fact) => self.append(fact),
             master::Effect::StageEnded { stage, end, why } => {
@@ -599,7 +628,7 @@ impl World {
     }
 
     pub(crate) fn kill(&mut self, grant: GrantId) {
-        self.say(format!("-- the proxy of {grant} dies"));
+        self.tell(format!("-- the proxy of {grant} dies"));
         if let Some(proxy) = self.machine.proxies.get_mut(&grant).filter(|proxy| proxy.alive) {
             proxy.alive = false;
             proxy.joined = false;
@@ -619,7 +648,7 @@ impl World {
             if let Some(proxy) = self.machine.proxies.get_mut(&grant).filter(|proxy| proxy.joined) {
                 proxy.line += 1;
                 proxy.joined = false;
-                self.say(format!("-- the line to {grant} is cut"));
+                self.tell(format!("-- the line to {grant} is cut"));
                 self.post(20, Mail::Hello(grant));
             }
         }
