@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Doctor(command::doctor::Args),
     Explain(command::explain::Args),
     #[command(hide = true)]
+    Docs(command::docs::Args),
+    #[command(hide = true)]
     Master(command::part::MasterArgs),
     #[command(hide = true)]
     Proxy(command::part::ProxyArgs),

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod context;
+pub(crate) mod docs;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod foreground;
@@ -79,6 +80,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Logs(args) => logs::run(context, &args).await,
         Command::Why(args) => why::run(context, &args).await,
         Command::Gc(args) => gc::run(context, &args).await,
+        Command::Docs(args) => docs::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args),
         Command::Master(_) | Command::Proxy(_) => Ok(ExitCode::Internal as u8),

@@ -88,8 +88,8 @@ impl Conf {
     ) -> Result<Self, Failure> {
         Ok(Self {
             home: value::setting(&all, "home", value::path)?.or_else(|| value::default_home(&env))?,
-            cpus: value::setting(&all, "cpus", value::cpus)?.optional(),
-            memory: value::setting(&all, "memory", value::memory)?.optional(),
+            cpus: value::setting(&all, "cpus", cpus)?.optional(),
+            memory: value::setting(&all, "memory", memory)?.optional(),
             docker_host: value::setting(&all, "docker_host", value::text)?.optional(),
             color: value::setting(&all, "color", value::choice)?.or_default(),
             output: value::setting(&all, "output", value::choice)?.or_default(),
