@@ -267,6 +267,26 @@ fn crash_after(planned: &dybox_job::Plan, past: &[Fact]) {
 }
 
 #[test]
+fn a_full_disk_stops_what_cannot_be_recorded_and_loses_nothing() {
+    let mut world = World::new(&plan(vec![vec![stage("a", 12, &["sleep", "40"], &[])]], vec![]));
+    fs::write(world.home.path("full-at"), "6").unwrap();
+    let full = world.start(0);
+    assert_eq!(world.wait(full), 5, "{}", world.story());
+    let log = fs::read_to_string(world.home.path(&world.run.sub(SubDagId(0)).log())).unwrap();
+    assert!(log.contains("the journal could not be written; the tasks were told to stop"), "{log}");
+    assert!(log.contains("dybox resume"), "{log}");
+    let before = successes(&world.facts(0));
+    assert!(!before.is_empty() && before.len() < 12);
+
+    fs::remove_file(world.home.path("full-at")).unwrap();
+    let next = world.start(0);
+    assert_eq!(world.wait(next), 0, "{}", world.story());
+    let after = successes(&world.facts(0));
+    assert!(after.values().all(|times| *times == 1), "{after:?}");
+    assert_eq!((world.fold(0).end.unwrap().why.as_str(), world.shares()), ("", 0));
+}
+
+#[test]
 fn a_damaged_journal_is_refused_with_the_place() {
     let world = World::new(&plan(vec![vec![stage("a", 1, &["ok"], &[])]], vec![]));
     let mut bytes = [encode(&Fact::Reopened { at: Millis(1) }), encode(&Fact::Reopened { at: Millis(2) })].concat();
