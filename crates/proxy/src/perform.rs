@@ -30,6 +30,8 @@ const SIGNAL: Duration = Duration::from_secs(5);
 struct Hand {
     spec: Arc<TaskSpec>,
     name: String,
+    /// The engine's id, once it runs.
+    container: Option<String>,
     files: Files,
     asked: Option<Asked>,
     halt: Arc<Notify>,
@@ -106,10 +108,11 @@ impl Performer {
     fn see(&mut self, event: &Event) {
         match event {
             Event::Cut => self.line = None,
+            Event::Started { attempt, container } => {
+                self.with(*attempt, |hand| hand.container = Some(container.clone()))
+            }
             Event::Drained { attempt, problem: Some(_) } => {
-                if let Some(hand) = self.hands.get_mut(attempt) {
-                    hand.undrained = true;
-                }
+                self.with(*attempt, |hand| hand.undrained = true);
             }
             _ => {}
         }
@@ -228,7 +231,8 @@ impl Performer {
         };
         let task = tokio::spawn(start::run(self.ports.clone(), job)).abort_handle();
         let (name, files) = (names::task(&spec), Files::of(&self.ports.places, attempt));
-        let hand = Hand { spec, name, files, asked: None, halt, kick, task, lost: 0, undrained: false };
+        let hand =
+            Hand { spec, name, container: None, files, asked: None, halt, kick, task, lost: 0, undrained: false };
         self.hands.insert(attempt, hand);
     }
 
@@ -249,7 +253,8 @@ impl Performer {
         let Some(hand) = self.hands.get_mut(&attempt) else { return };
         tracing::info!(%attempt, ?signal, cause = ?why.cause, "stopping");
         hand.asked = Some(Asked { by: why.by(), cause: why.cause, text: why.text });
-        let (ports, name, kick) = (self.ports.clone(), hand.name.clone(), Arc::clone(&hand.kick));
+        let Some(name) = hand.container.clone() else { return };
+        let (ports, kick) = (self.ports.clone(), Arc::clone(&hand.kick));
         let signal = match signal {
             Signal::Term => STOP,
             Signal::Now => STOP_NOW,
@@ -307,8 +312,9 @@ impl Performer {
             );
             self.say(ProxyNews::Noted(Note::Warns { text, cause: None }));
         }
-        let leftover = Leftover { attempt, name: hand.name, files: hand.files, keep, keep_logs: hand.undrained };
-        let (ports, backlog, task) = (self.ports.clone(), Arc::clone(&self.backlog), hand.task);
+        let Hand { name, container, files, undrained, task, .. } = hand;
+        let leftover = Leftover { attempt, name, container, files, keep, keep_logs: undrained };
+        let (ports, backlog) = (self.ports.clone(), Arc::clone(&self.backlog));
         self.removals.spawn(async move {
             let _room = backlog.acquire_owned().await;
             task.abort();

@@ -21,6 +21,8 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1
 pub(crate) struct Leftover {
     pub(crate) attempt: AttemptId,
     pub(crate) name: String,
+    /// The engine's id; nothing where it is known that no container is there.
+    pub(crate) container: Option<String>,
     pub(crate) files: Files,
     /// For a look: container and files stay.
     pub(crate) keep: bool,
@@ -30,7 +32,7 @@ pub(crate) struct Leftover {
 
 /// Removes container and files. What fails here is removed when the proxy leaves, or by who sweeps after it.
 pub(crate) async fn remove_attempt(ports: &Ports, leftover: Leftover) {
-    let Leftover { attempt, name, files, keep, keep_logs } = leftover;
+    let Leftover { attempt, name, container, files, keep, keep_logs } = leftover;
     if keep {
         let mark = kept_mark(&ports.places, attempt);
         if let Err(error) = write_whole(&mark, name.as_bytes(), 0o600) {
@@ -38,9 +40,9 @@ pub(crate) async fn remove_attempt(ports: &Ports, leftover: Leftover) {
         }
         return;
     }
-    if let Ok(known) = ports.engine().await {
+    if let (Some(id), Ok(known)) = (container, ports.engine().await) {
         for pause in PAUSES {
-            match known.engine.remove(&name).await {
+            match known.engine.remove(&id).await {
                 Ok(_) => break,
                 Err(error) => tracing::warn!(container = name, %error, "can't remove"),
             }
@@ -74,6 +76,18 @@ fn of_grant(places: &Places, secret: &str, one: &Listed) -> bool {
 pub(crate) fn proven(name: &str, labels: &BTreeMap<String, String>, secret: &str) -> Option<Identity> {
     debug_assert!(labels.contains_key(LABEL_RUN), "lists are filtered by this label");
     Identity::claimed(name, labels).filter(|identity| identity.proven(secret, labels))
+}
+
+/// Removes the container of this name, where it is proven ours; a stranger's is left alone.
+pub(crate) async fn remove_proven(engine: &Engine, name: &str, secret: &str) -> Result<(), EngineError> {
+    let Some(seen) = engine.inspect(name).await? else { return Ok(()) };
+    let ours = Identity::claimed(name, &seen.labels).is_some_and(|identity| identity.proven(secret, &seen.labels));
+    if ours {
+        engine.remove(&seen.id).await?;
+    } else {
+        tracing::warn!(container = name, "not ours: left alone");
+    }
+    Ok(())
 }
 
 /// Removes every container of this grant until a list shows none; how many are left at the deadline.

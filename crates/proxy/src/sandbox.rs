@@ -11,6 +11,7 @@ use crate::files::Files;
 use crate::inbox::Arrived;
 use crate::names;
 use crate::ports::{Known, Ports};
+use crate::remove::remove_proven;
 use crate::start::Refused;
 
 /// Making a network takes a second at most.
@@ -74,7 +75,7 @@ fn place(ports: &Ports, known: &Known, files: &Files, identity: &Identity) -> Re
 pub(crate) async fn remove(ports: &Ports, engine: &Engine) -> Result<(), EngineError> {
     let name = names::sandbox(&ports.places.run_id, ports.places.grant_id);
     ports.leases.stop(&name);
-    engine.remove(&name).await.map(|_| ())
+    remove_proven(engine, &name, &ports.secret).await
 }
 
 /// Where a container of this grant is placed.

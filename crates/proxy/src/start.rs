@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::files::Files;
 use crate::names;
 use crate::ports::{Known, Ports};
+use crate::remove::remove_proven;
 use crate::sandbox::{join, placed};
 use crate::ship::Shipper;
 use crate::watch::{Eyes, watch};
@@ -93,13 +94,14 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
         slot = ports.slots.take() => slot?,
         () = job.halt.notified() => return Err(Refused { cause: Cause::Stopped, text: String::new() }),
     };
-    let eyes = Eyes::open(job.spec.attempt, &identity.name, files.clone(), Arc::clone(&job.kick));
+    let mut eyes = Eyes::open(job.spec.attempt, &identity.name, files.clone(), Arc::clone(&job.kick));
     ports.leases.keep(&identity.name, &files.lease())?;
     let started = create_and_start(&known, &identity, options, &ports.secret).await;
     drop(slot);
     match started {
         Ok(id) => {
             job.shipper.open(job.spec.attempt, &files);
+            eyes.on(&id);
             Ok((id, eyes))
         }
         Err(error) => {
@@ -157,8 +159,8 @@ pub(crate) async fn make_sure(ports: &Ports, engine: &Engine, attempt: AttemptId
     ports.leases.stop(name);
     let dead = Instant::now() + Duration::from_millis(LEASE_DEAD.0);
     while Instant::now() < dead {
-        match timeout(REMOVE, engine.remove(name)).await {
-            Ok(Ok(_)) => return,
+        match timeout(REMOVE, remove_proven(engine, name, &ports.secret)).await {
+            Ok(Ok(())) => return,
             Ok(Err(error)) => tracing::warn!(container = name, %error, "can't remove what may have started"),
             Err(_) => tracing::warn!(container = name, "the engine does not answer"),
         }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::clock::Clock;
 use crate::conf::Places;
 use crate::error::{ProxyError, file_error};
-use crate::files::{Files, absent_is_fine};
+use crate::files::{Files, absent_is_fine, write_whole};
 use crate::ports::read_secret;
 use crate::remove::{clear_directory, is_kept, ours, remove_all, remove_networks};
 use crate::result::{read_result, read_verdict};
@@ -123,8 +123,18 @@ async fn end_by_engine(places: &Places, secret: &str) -> Result<usize, EngineErr
 
 /// What is known of an attempt's end: what its proxy saved, else what its init wrote.
 fn found(places: &Places, attempt: AttemptId, clock: Clock) -> Found {
-    let saved = fs::read(places.saved(attempt)).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    Found { attempt: attempt.to_string(), exit: saved.or_else(|| by_verdict(places, attempt, clock)) }
+    let path = places.saved(attempt);
+    let saved = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let exit = saved.or_else(|| {
+        // Saved too: whoever asked for this sweep may die before it has written the end down.
+        let exit = by_verdict(places, attempt, clock)?;
+        let text = serde_json::to_vec(&exit).expect("an end is JSON");
+        if let Err(error) = write_whole(&path, &text, 0o600) {
+            tracing::warn!(path = %path.display(), %error, "can't save an end");
+        }
+        Some(exit)
+    });
+    Found { attempt: attempt.to_string(), exit }
 }
 
 fn by_verdict(places: &Places, attempt: AttemptId, clock: Clock) -> Option<Exit> {

@@ -31,7 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What watches one container.
 pub(crate) struct Eyes {
     attempt: AttemptId,
-    name: String,
+    /// Name or, better, id of the container.
+    container: String,
     files: Files,
     kick: Arc<Notify>,
     notices: Option<AsyncFd<Notices>>,
@@ -62,7 +63,12 @@ impl Eyes {
     pub(crate) fn open(attempt: AttemptId, name: &str, files: Files, kick: Arc<Notify>) -> Self {
         // A user's inotify instances are counted; without one the directory is looked at.
         let notices = Notices::of(&files).map_err(|error| tracing::info!(%error, "no notices from the kernel")).ok();
-        Self { attempt, name: name.to_owned(), files, kick, notices, cgroup: None, usage: Usage::default() }
+        Self { attempt, container: name.to_owned(), files, kick, notices, cgroup: None, usage: Usage::default() }
+    }
+
+    /// From now on it has an id, which no stranger's container can have.
+    pub(crate) fn on(&mut self, id: &str) {
+        id.clone_into(&mut self.container);
     }
 
     fn verdict(&self) -> Option<Verdict> {
@@ -87,7 +93,7 @@ impl Eyes {
     async fn sample(&mut self, ports: &Ports) {
         if self.cgroup.is_none() {
             let Ok(known) = ports.engine().await else { return };
-            let Ok(Some(Seen { pid: Some(pid), .. })) = known.engine.inspect(&self.name).await else { return };
+            let Ok(Some(Seen { pid: Some(pid), .. })) = known.engine.inspect(&self.container).await else { return };
             self.cgroup = CgroupPaths::of_pid(pid).ok();
         }
         let Some(Ok(now)) = self.cgroup.as_mut().map(CgroupPaths::read) else { return };
@@ -125,7 +131,7 @@ pub(crate) async fn watch(ports: Ports, mut eyes: Eyes) {
                 sample_at = Instant::now() + SAMPLE_EVERY;
             }
             () = sleep_until(ask_at) => {
-                if let Some(seen) = dead(&ports, &eyes.name).await {
+                if let Some(seen) = dead(&ports, &eyes.container).await {
                     // Init may have written in the meantime.
                     break (eyes.verdict(), seen);
                 }

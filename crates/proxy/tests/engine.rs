@@ -156,6 +156,44 @@ async fn without_a_master_everything_ends_and_the_end_is_kept_for_the_sweep() {
     assert_eq!(stage.sweep().await, report, "a second sweep finds the same");
 }
 
+/// No test: where the others start this program as a proxy, it is one.
+#[test]
+fn a_proxy_as_a_process() {
+    stage::serve_if_told();
+}
+
+#[tokio::test]
+async fn after_kill_9_of_the_proxy_a_sweep_ends_ships_and_tells() {
+    let mut stage = Stage::open_killable().await;
+    let mut spec = stage.spec(1, "echo one; sleep 1; echo two; while :; do sleep 0.1; done");
+    spec.network = Network::Bridge;
+    stage.order(MasterOrder::Start(Box::new(spec)));
+    stage.until(|news| matches!(news, ProxyNews::Runs { .. })).await;
+    stage.eventually_archived(1, b"one\n").await;
+    stage.kill_proxy();
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    let report = stage.sweep().await;
+    let exit = report.exits[0].exit.as_ref().expect("its init left a verdict");
+    assert_eq!((report.exits.len(), exit.cause), (1, Some(Cause::ProxyLost)));
+    assert_eq!(stage.archived(1, "stdout").await, b"one\ntwo\n", "what was written after the proxy's death, once");
+    stage.assert_no_containers();
+    assert_eq!(stage.sweep().await, report, "a second sweep finds the same");
+}
+
+#[tokio::test]
+async fn a_strangers_container_of_our_name_is_left_alone() {
+    let mut stage = Stage::open().await;
+    let name = stage.container(1);
+    stage.docker(&["create", "--name", &name, "dybox-test/busybox:1", "true"]);
+    let spec = stage.spec(1, "true");
+    let exit = stage.run(spec).await;
+    let there = stage.docker(&["ps", "-aq", "--filter", &format!("name={name}")]);
+    stage.docker(&["rm", "-f", &name]);
+    assert_eq!(exit.cause, Some(Cause::EngineFailed), "{exit:?}");
+    assert!(!there.trim().is_empty());
+    stage.close().await;
+}
+
 #[tokio::test]
 async fn a_failed_container_is_kept_where_that_is_asked() {
     let mut stage = Stage::open().await;

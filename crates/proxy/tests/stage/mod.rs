@@ -1,7 +1,7 @@
 //! A run's directory, a master played by the test, and a proxy on a thread of its own.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -33,33 +33,71 @@ pub(crate) struct Stage {
     server: Option<Server>,
     orders: Option<UnboundedSender<MasterOrder>>,
     proxy: Option<std::thread::JoinHandle<Result<(), ProxyError>>>,
+    child: Option<Child>,
+}
+
+/// Tells a process of this test program that it is a proxy.
+const RUN_DIR: &str = "DYBOX_TEST_RUN_DIR";
+
+/// Serves, where this process was started to be a proxy.
+pub(crate) fn serve_if_told() {
+    if let Some(dir) = std::env::var_os(RUN_DIR) {
+        dybox_proxy::run(conf(dir.into())).expect("a clean end");
+    }
+}
+
+fn conf(run_dir: PathBuf) -> Conf {
+    Conf { run_dir, subdag: SubDagId(0), grant: GrantId::compose(SubDagId(0), 1, 1) }
 }
 
 impl Stage {
-    /// Starts master and proxy, and lets them greet each other.
+    /// Starts a master and, in this process, a proxy.
     pub(crate) async fn open() -> Self {
+        let mut stage = Self::with_master().await;
+        let conf = stage.conf.clone();
+        stage.proxy = Some(std::thread::spawn(move || dybox_proxy::run(conf)));
+        stage.greet().await;
+        stage
+    }
+
+    /// Starts a master and, in a process of its own, a proxy: the test `a_proxy_as_a_process`.
+    pub(crate) async fn open_killable() -> Self {
+        let mut stage = Self::with_master().await;
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--exact", "a_proxy_as_a_process", "--nocapture"]).env(RUN_DIR, &stage.conf.run_dir);
+        stage.child = Some(command.spawn().expect("this program starts"));
+        stage.greet().await;
+        stage
+    }
+
+    /// Kills the proxy's process, as `kill -9` does.
+    pub(crate) fn kill_proxy(&mut self) {
+        let mut child = self.child.take().expect("a proxy of its own");
+        child.kill().expect("it lives");
+        child.wait().expect("it is ours");
+    }
+
+    async fn with_master() -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let dir = tempfile::tempdir().expect("the stage is set");
         let mark = format!("{:04}{:04}", std::process::id() % 10_000, COUNTER.fetch_add(1, Ordering::Relaxed));
         let run: RunId = format!("01jd00000000000000{mark}").parse().expect("the stage is set");
         let home = Home::new(dir.path());
         let names = RunDir::new(&run);
-        let grant = GrantId::compose(SubDagId(0), 1, 1);
         std::fs::create_dir_all(home.path(&names.sub(SubDagId(0)).root())).expect("the stage is set");
         std::fs::write(home.path(&names.secret()), "ab".repeat(32)).expect("the stage is set");
-        let conf = Conf { run_dir: home.path(&names.root()), subdag: SubDagId(0), grant };
-        let (server, calls) =
-            serve(&home.path(&names.sub(SubDagId(0)).root()), MASTER_SOCKET).await.expect("the stage is set");
-        let proxy = std::thread::spawn({
-            let conf = conf.clone();
-            move || dybox_proxy::run(conf)
-        });
-        let server = Some(server);
-        let mut stage = Self { dir, run, conf, calls, server, orders: None, proxy: Some(proxy) };
-        let hello = stage.until(|news| matches!(news, ProxyNews::Hello { .. })).await;
-        assert_eq!(hello, [ProxyNews::Hello { grant, pid: std::process::id(), attempts: vec![] }]);
-        stage.order(MasterOrder::Welcome { epoch: 1 });
-        stage
+        let conf = conf(home.path(&names.root()));
+        let master = home.path(&names.sub(SubDagId(0)).root());
+        let (server, calls) = serve(&master, MASTER_SOCKET).await.expect("the stage is set");
+        Self { dir, run, conf, calls, server: Some(server), orders: None, proxy: None, child: None }
+    }
+
+    async fn greet(&mut self) {
+        let hello = self.until(|news| matches!(news, ProxyNews::Hello { .. })).await;
+        let expected = self.child.as_ref().map_or_else(std::process::id, Child::id);
+        let ProxyNews::Hello { grant, pid, attempts } = &hello[0] else { panic!("not greeted first: {hello:?}") };
+        assert_eq!((*grant, *pid, attempts.len()), (self.conf.grant, expected, 0));
+        self.order(MasterOrder::Welcome { epoch: 1 });
     }
 
     /// A shell command on busybox without a network.
