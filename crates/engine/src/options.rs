@@ -23,6 +23,9 @@ pub const SCRIPT_INSIDE: &str = "/.dybox/in/script";
 pub const RESULT_INSIDE: &str = "/.dybox/out/result";
 /// The path of what the needed stages left (`$DYBOX_NEEDS`).
 pub const NEEDS_INSIDE: &str = "/.dybox/in/needs.json";
+/// What the master counts for a sandbox beside its task (`logic::master::SANDBOX_MEMORY`); the engine takes no less
+/// than 6 MiB.
+const SANDBOX_MEMORY: i64 = 8 << 20;
 /// The engine's smallest share of a cpu.
 const LEAST_CPU_MILLI: u64 = 10;
 /// How much longer than the grace a `docker stop` by somebody waits: init does the killing itself.
@@ -136,8 +139,8 @@ pub fn options(spec: &TaskSpec, image: &ImageInfo, placed: &Placed) -> Options {
 #[must_use]
 pub fn sandbox_options(image: &ImageInfo, placed: &Placed) -> Options {
     let host = HostConfig {
-        memory: Some(16 << 20),
-        memory_swap: Some(16 << 20),
+        memory: Some(SANDBOX_MEMORY),
+        memory_swap: Some(SANDBOX_MEMORY),
         pids_limit: Some(16),
         mounts: Some(own_mounts(placed)),
         cgroup_parent: placed.cgroup_parent.clone(),
