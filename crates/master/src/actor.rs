@@ -10,6 +10,7 @@ use dybox_store::layout::{MASTER_SOCKET, Machine};
 use dybox_store::{Lock, StoreError};
 use dybox_wire::{Call, LinkId, MasterOrder, ProxyNews, Server, serve};
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::book::Book;
@@ -31,6 +32,8 @@ const HELLO: Millis = Millis::from_secs(12);
 const LINGER: Millis = Millis::from_secs(30);
 /// After the end: for the last frames to reach their watchers.
 const FLUSH: Duration = Duration::from_secs(1);
+/// After the end: for the other masters to hear of a stop.
+const TELL: Duration = Duration::from_secs(15);
 /// When the journal can't be written: for the tasks to be stopped.
 const ABANDON: Duration = Duration::from_secs(12);
 
@@ -51,7 +54,8 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let Recovered { home, store, dir, info, plan, mind, book, upstream, first, lock, epoch } = recovered;
     let rest = Rest { home, store, dir, run_dir: conf.run_dir, binary: conf.binary, own: conf.subdag };
     let (links, hooks, needs) = (Links::default(), BTreeMap::new(), BTreeMap::new());
-    let ports = Ports { info, plan, rest, links, local, hook_events, hooks, upstream, needs, sub_dir };
+    let ports =
+        Ports { info, plan, rest, links, local, hook_events, hooks, upstream, needs, telling: JoinSet::new(), sub_dir };
     let actor = Actor {
         mind,
         book,
@@ -140,7 +144,8 @@ impl Actor {
             }
         };
         // Dropping what watchers and proxies hang on lets their streams end; the last frames are on their way.
-        let Self { ports, .. } = self;
+        let Self { mut ports, .. } = self;
+        let _ = timeout(TELL, async { while ports.telling.join_next().await.is_some() {} }).await;
         ports.local.close().await;
         drop(inbox);
         server.close(FLUSH).await;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use dybox_driver::StageStory;
 use dybox_job::Plan;
 use dybox_logic::{driver, master};
-use dybox_model::{Fact, Millis, StageEnd, StageId, SubDagId, TaskId};
+use dybox_model::{Fact, Millis, StageId, SubDagId, TaskId};
 use dybox_wire::Waiting;
 
 use crate::event::{Effect, Event};
@@ -15,7 +15,6 @@ use crate::event::{Effect, Event};
 pub(crate) struct Mind {
     pub(crate) driver: driver::Driver,
     pub(crate) master: master::Master,
-    fail_fast: bool,
 }
 
 /// What one batch of events led to. The facts are durable before any effect is performed.
@@ -27,11 +26,7 @@ pub(crate) struct Turn {
 
 impl Mind {
     pub(crate) fn new(plan: &Plan, subdag: SubDagId) -> Self {
-        Self {
-            driver: driver::Driver::new(plan, subdag),
-            master: master::Master::new(plan, subdag),
-            fail_fast: plan.fail_fast,
-        }
+        Self { driver: driver::Driver::new(plan, subdag), master: master::Master::new(plan, subdag) }
     }
 
     pub(crate) fn apply(&mut self, fact: &Fact) {
@@ -50,7 +45,7 @@ impl Mind {
                 Event::Master(event) => self.master.handle(now, event, &mut from_master),
             }
             for effect in from_driver.drain(..) {
-                self.sort_driver(effect, &mut events, &mut turn);
+                sort_driver(effect, &mut events, &mut turn);
             }
             for effect in from_master.drain(..) {
                 match effect {
@@ -64,34 +59,6 @@ impl Mind {
         }
         debug_assert_eq!(self.driver.check(), Ok(()));
         turn
-    }
-
-    fn sort_driver(&self, effect: driver::Effect, events: &mut VecDeque<Event>, turn: &mut Turn) {
-        use master::Event as Tell;
-        match effect {
-            driver::Effect::Record(fact) => {
-                turn.effects.extend(self.reason_to_stop_run(&fact).map(Effect::StopRun));
-                turn.facts.push(fact);
-            }
-            driver::Effect::StartStage { stage, tasks } => {
-                events.push_back(Tell::StageStarted { stage, tasks }.into());
-            }
-            driver::Effect::CloseStage { stage } => events.push_back(Tell::StageClosed { stage }.into()),
-            driver::Effect::StopStages { why, now } => events.push_back(Tell::StopAsked { why, now }.into()),
-            effect => turn.effects.push(Effect::Driver(effect)),
-        }
-    }
-
-    /// What a run does never depends on how it was cut: what ends this sub-DAG ends the others too.
-    fn reason_to_stop_run(&self, fact: &Fact) -> Option<String> {
-        match fact {
-            Fact::StageEnded { end: StageEnd::Failed | StageEnd::Lost, why, .. } if self.fail_fast => {
-                Some(format!("fail_fast: {why}"))
-            }
-            Fact::HookFailed { why, .. } => Some(format!("a hook failed: {why}")),
-            Fact::HookDecided { decision, .. } => decision.stop.clone(),
-            _ => None,
-        }
     }
 
     pub(crate) fn wake(&self) -> Option<Millis> {
@@ -116,5 +83,24 @@ impl Mind {
         let mut waiting: Vec<_> = self.driver.why().into_iter().chain(self.master.why()).map(tell).collect();
         waiting.sort_by_key(|waiting| waiting.stage);
         waiting
+    }
+}
+
+fn sort_driver(effect: driver::Effect, events: &mut VecDeque<Event>, turn: &mut Turn) {
+    use master::Event as Tell;
+    match effect {
+        driver::Effect::Record(fact) => {
+            // What a run does never depends on how it was cut: what stops this sub-DAG stops the others too.
+            if let Fact::StopAsked { why, .. } = &fact {
+                turn.effects.push(Effect::StopRun(why.clone()));
+            }
+            turn.facts.push(fact);
+        }
+        driver::Effect::StartStage { stage, tasks } => {
+            events.push_back(Tell::StageStarted { stage, tasks }.into());
+        }
+        driver::Effect::CloseStage { stage } => events.push_back(Tell::StageClosed { stage }.into()),
+        driver::Effect::StopStages { why, now } => events.push_back(Tell::StopAsked { why, now }.into()),
+        effect => turn.effects.push(Effect::Driver(effect)),
     }
 }

@@ -11,6 +11,7 @@ use dybox_model::{AttemptId, Cause, Exit, GrantId, HookId, Millis, StageId, SubD
 use dybox_store::RunInfo;
 use dybox_wire::MasterOrder;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::event::{Effect, Event};
 use crate::links::Links;
@@ -34,6 +35,8 @@ pub(crate) struct Ports {
     pub(crate) upstream: BTreeMap<SubDagId, Mind>,
     /// `$DYBOX_NEEDS` of stages that run, made once a stage.
     pub(crate) needs: BTreeMap<StageId, Result<String, String>>,
+    /// Words to other masters that are under way. This process must not end before they are said.
+    pub(crate) telling: JoinSet<()>,
     /// Where hooks' stderr goes.
     pub(crate) sub_dir: PathBuf,
 }
@@ -57,7 +60,7 @@ impl Ports {
             Effect::Driver(driver::Effect::Finish { .. }) => return After::Finish,
             Effect::Driver(_) => {}
             Effect::StopRun(why) => {
-                tokio::spawn(self.rest.clone().stop_run(self.plan.clone(), why, now));
+                self.telling.spawn(self.rest.clone().stop_run(self.plan.clone(), why, now));
             }
         }
         After::Nothing

@@ -287,6 +287,25 @@ fn a_full_disk_stops_what_cannot_be_recorded_and_loses_nothing() {
 }
 
 #[test]
+fn a_thousand_tasks_fit_into_little_memory() {
+    let mut world = World::new(&plan(vec![vec![stage("a", 1000, &["ok"], &[])]], vec![]));
+    let sub = world.home.path(&world.run.sub(SubDagId(0)).root());
+    let master = world.start(0);
+    let mut peak = 0;
+    while successes(&world.facts(0)).len() < 150 {
+        // The lock says who it is: the script has become the test program.
+        let pid = fs::read_to_string(sub.join("master.lock")).unwrap_or_default();
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap_or_default();
+        let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+        peak = peak.max(high.trim().trim_end_matches(" kB").parse::<u64>().unwrap());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    world.kill(master);
+    // An unoptimised build that carries the test harness; the figure for the release is `just bench`'s.
+    assert!((1..40 << 10).contains(&peak), "{peak} KiB");
+}
+
+#[test]
 fn a_damaged_journal_is_refused_with_the_place() {
     let world = World::new(&plan(vec![vec![stage("a", 1, &["ok"], &[])]], vec![]));
     let mut bytes = [encode(&Fact::Reopened { at: Millis(1) }), encode(&Fact::Reopened { at: Millis(2) })].concat();
