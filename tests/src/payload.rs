@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-/// One line that a payload appended: `start|end STAGE INDEX ATTEMPT NANOSECONDS`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// One line that a payload appended: `start|beat|end STAGE INDEX ATTEMPT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Nanoseconds since the epoch, of the machine that all containers share.
-    pub at: u128,
-    /// `start` or `end`.
+    /// `start`, `beat` or `end`.
     pub what: String,
     /// The stage's name.
     pub stage: String,
@@ -17,13 +15,10 @@ pub struct Line {
     pub attempt: u32,
 }
 
-/// Every line in `file`, in order of time. No file = nothing ran.
+/// Every line in `file`, in the order in which they were appended. No file = nothing ran.
 #[must_use]
 pub fn lines_of(file: &Path) -> Vec<Line> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let mut lines: Vec<_> = text.lines().filter_map(parse).collect();
-    lines.sort();
-    lines
+    std::fs::read_to_string(file).unwrap_or_default().lines().filter_map(parse).collect()
 }
 
 fn parse(line: &str) -> Option<Line> {
@@ -33,26 +28,20 @@ fn parse(line: &str) -> Option<Line> {
         stage: words.next()?.to_owned(),
         index: words.next()?.parse().ok()?,
         attempt: words.next()?.parse().ok()?,
-        at: words.next()?.parse().ok()?,
     })
 }
 
-/// Tasks of which two attempts were seen alive at once.
+/// Lines of attempts that wrote after a later attempt of the same task had started: two of them lived at once.
 #[must_use]
-pub fn overlaps(lines: &[Line]) -> Vec<(String, u32)> {
-    let mut live = std::collections::BTreeMap::<(String, u32), u32>::new();
-    let mut found = Vec::new();
+pub fn overlaps(lines: &[Line]) -> Vec<&Line> {
+    let mut newest = std::collections::BTreeMap::<(&str, u32), u32>::new();
+    let mut late = Vec::new();
     for line in lines {
-        let task = (line.stage.clone(), line.index);
-        let count = live.entry(task.clone()).or_default();
-        match line.what.as_str() {
-            "start" => *count += 1,
-            "beat" | "end" if *count > 1 => found.push(task),
-            _ => {}
+        let newest = newest.entry((&line.stage, line.index)).or_default();
+        if line.attempt < *newest {
+            late.push(line);
         }
-        if line.what == "end" {
-            live.insert((line.stage.clone(), line.index), 0);
-        }
+        *newest = line.attempt.max(*newest);
     }
-    found
+    late
 }

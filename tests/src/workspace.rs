@@ -66,7 +66,7 @@ impl Workspace {
         path
     }
 
-    /// Where `log` of [`Workspace::job`] puts what payloads say.
+    /// What payloads said with the function `say` of [`Workspace::job`].
     #[must_use]
     pub fn said(&self) -> Vec<crate::Line> {
         crate::lines_of(&self.path.join("said/lines"))
@@ -78,7 +78,7 @@ impl Workspace {
     /// # Panics
     /// When it can't.
     pub fn job(&self, stages: &str) -> PathBuf {
-        self.write("said/fns", "say() { echo \"$1 $DYBOX_STAGE $DYBOX_TASK_INDEX $DYBOX_ATTEMPT $(cat /proc/uptime | awk '{ print $1 * 100 }')0000000\" >> /said/lines; }\n");
+        self.write("said/fns", "say() { echo \"$1 $DYBOX_STAGE $DYBOX_TASK_INDEX $DYBOX_ATTEMPT\" >> /said/lines; }\n");
         self.write("said/lines", "");
         let head = "name: t\ndefaults:\n  image: dybox-test/busybox:1\n  cpus: 0.2\n  memory: 32MiB\n  volumes: [\"./said:/said\"]\n";
         self.write("job.yaml", &format!("{head}{stages}"))

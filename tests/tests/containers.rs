@@ -16,7 +16,7 @@ fn the_defaults_are_safe_and_limits_hold() {
     let of = |template: &str| place.engine().inspect(&container, template);
     assert_eq!(of("{{.HostConfig.CapDrop}}"), "[ALL]");
     assert!(of("{{.HostConfig.SecurityOpt}}").contains("no-new-privileges"));
-    assert_eq!(of("{{.HostConfig.PidsLimit}}"), "33");
+    assert_eq!(of("{{.HostConfig.PidsLimit}}"), "34", "33 for the task and one for its init");
     assert_eq!(of("{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}"), "33554432 33554432");
     assert_eq!(of("{{.HostConfig.NanoCpus}}"), "200000000");
     assert_eq!(of("{{.HostConfig.AutoRemove}} {{.HostConfig.Privileged}}"), "false false");
