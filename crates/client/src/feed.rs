@@ -27,6 +27,8 @@ const PIECE: usize = 1 << 20;
 pub enum Update {
     /// Something was written down.
     Fact(Fact),
+    /// Something had been written down before this process resumed the run.
+    Past(Fact),
     /// News that is not written down.
     Note(Note),
     /// Its master died before the end.
@@ -117,7 +119,7 @@ impl Feed {
     async fn watch(&mut self, mut watching: Watching) -> Next {
         while let Ok(Some(watched)) = watching.next().await {
             let next = match watched {
-                Watched::Frames(bytes) => self.tell(decode(&bytes)).await,
+                Watched::Frames(bytes) => self.take(&bytes).await.0,
                 Watched::Note(note) => self.send(Update::Note(note)).await,
             };
             if matches!(next, Next::Over) {
@@ -137,12 +139,11 @@ impl Feed {
                 Err(error) if error.is_missing() => return Next::Again,
                 Err(error) => return self.unreadable(ClientError::from(error).to_string()).await,
             };
-            let decoded = decode(&bytes);
-            let (full, consumed) = (bytes.len() == piece, decoded.consumed);
-            if matches!(self.tell(decoded).await, Next::Over) {
+            let (next, consumed) = self.take(&bytes).await;
+            if matches!(next, Next::Over) {
                 return Next::Over;
             }
-            match (full, consumed) {
+            match (bytes.len() == piece, consumed) {
                 (false, _) => return Next::Again,
                 // One record is longer than the piece.
                 (true, 0) => piece *= 4,
@@ -151,13 +152,28 @@ impl Feed {
         }
     }
 
+    /// Tells what these bytes of the journal hold, and how many of them were whole records.
+    async fn take(&mut self, bytes: &[u8]) -> (Next, usize) {
+        let past = usize::try_from(self.past.saturating_sub(self.from)).unwrap_or(usize::MAX).min(bytes.len());
+        let before = self.from;
+        let mut next = Next::Again;
+        // What was there at a resume is told as such; it ends with a whole record.
+        for part in [&bytes[..past], &bytes[past..]] {
+            if matches!(next, Next::Again) && !part.is_empty() {
+                next = self.tell(decode(part)).await;
+            }
+        }
+        (next, usize::try_from(self.from - before).unwrap_or(usize::MAX))
+    }
+
     async fn tell(&mut self, decoded: Decoded) -> Next {
         let at = self.from;
         self.from += decoded.consumed as u64;
+        let update = if self.from <= self.past { Update::Past } else { Update::Fact };
         // A reopened run's journal goes on after its end, so only the last fact of what is there counts.
         let ended = self.from > self.past && matches!(decoded.facts.last(), Some(Fact::Ended { .. }));
         for fact in decoded.facts {
-            if matches!(self.send(Update::Fact(fact)).await, Next::Over) {
+            if matches!(self.send(update(fact)).await, Next::Over) {
                 return Next::Over;
             }
         }

@@ -75,7 +75,7 @@ impl Follow {
     pub async fn next(&mut self) -> Option<(SubDagId, Update)> {
         let (subdag, update) = self.updates.recv().await?;
         match &update {
-            Update::Fact(fact) => self.view.apply(subdag, fact),
+            Update::Fact(fact) | Update::Past(fact) => self.view.apply(subdag, fact),
             Update::Note(note) => self.view.note(subdag, note),
             Update::Died { again: true, .. } => {}
             Update::Died { again: false, .. } | Update::Unreadable { .. } => self.given_up.push(subdag),

@@ -7,6 +7,7 @@ use dybox_model::{RunId, StageEnd, SubDagId};
 use dybox_store::layout::RunDir;
 use tokio::time::{Instant, sleep};
 
+use crate::state::Folded;
 use crate::{Client, ClientError, Way};
 
 /// How long a master that has ended may take to clean up.
@@ -78,12 +79,9 @@ impl Client {
             Todo::Continue(past) => (past, false),
             Todo::Reopen(past) => (past, true),
         };
-        if reopen {
-            resumed.reopened.push(subdag);
-            resumed.way.past.insert(subdag, past);
-        } else {
-            resumed.continued.push(subdag);
-        }
+        let list = if reopen { &mut resumed.reopened } else { &mut resumed.continued };
+        list.push(subdag);
+        resumed.way.past.insert(subdag, past);
         if waits && (reopen || past == 0) {
             // The master that finishes its last need starts it, as ever; for that nobody may have claimed it.
             self.store.remove(&RunDir::new(run).sub(subdag).claim()).await?;
@@ -97,11 +95,10 @@ impl Client {
         let patience = Instant::now() + CLEANING;
         loop {
             let held = self.is_held(run, subdag)?;
-            let (folded, damage) = self.folded(run, subdag).await?;
+            let Folded { run: folded, damage, whole: past } = self.folded(run, subdag).await?;
             if let Some(why) = damage {
                 return Err(ClientError::Damaged { what: format!("the journal of sub-DAG {}", subdag.0), why });
             }
-            let past = self.store.len(&RunDir::new(run).sub(subdag).journal()).await?.unwrap_or(0);
             match folded.end.map(|ended| ended.end) {
                 Some(StageEnd::Succeeded | StageEnd::Skipped) => return Ok(Todo::Nothing),
                 Some(_) if !held => return Ok(Todo::Reopen(past)),

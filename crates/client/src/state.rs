@@ -18,6 +18,17 @@ pub struct Standing {
     pub damaged: Vec<(SubDagId, String)>,
 }
 
+/// A journal as it was read.
+#[derive(Debug, Default)]
+pub(crate) struct Folded {
+    /// What its facts add up to.
+    pub run: Run,
+    /// What is wrong with it.
+    pub damage: Option<String>,
+    /// Bytes of whole records.
+    pub whole: u64,
+}
+
 impl Standing {
     /// Whether the run has not ended and nobody drives it: its masters are gone, `dybox resume` goes on with it.
     #[must_use]
@@ -44,24 +55,24 @@ impl Client {
             if self.is_held(run, subdag)? {
                 standing.held.push(subdag);
             }
-            let (folded, damage) = self.folded(run, subdag).await?;
+            let Folded { run: folded, damage, .. } = self.folded(run, subdag).await?;
             standing.view.put(subdag, folded);
             standing.damaged.extend(damage.map(|damage| (subdag, damage)));
         }
         Ok(standing)
     }
 
-    /// One sub-DAG's journal, folded, and what is wrong with it.
-    pub(crate) async fn folded(&self, run: &RunId, subdag: SubDagId) -> Result<(Run, Option<String>), ClientError> {
+    /// One sub-DAG's journal, folded.
+    pub(crate) async fn folded(&self, run: &RunId, subdag: SubDagId) -> Result<Folded, ClientError> {
         let name = RunDir::new(run).sub(subdag).journal();
-        let Some(bytes) = self.store.get_opt(&name).await? else { return Ok((Run::default(), None)) };
+        let Some(bytes) = self.store.get_opt(&name).await? else { return Ok(Folded::default()) };
         let decoded = decode(&bytes);
         let damage = match decoded.state {
             State::Clean | State::Torn { .. } => None,
             State::Broken { offset } => Some(format!("damaged at byte {offset}")),
             State::Foreign { version, .. } => Some(format!("written by a newer DYbox (version {version})")),
         };
-        Ok((fold(decoded.facts), damage))
+        Ok(Folded { run: fold(decoded.facts), damage, whole: decoded.consumed as u64 })
     }
 
     /// Why tasks wait, as the live masters of a run see it now. Masters that do not answer are left out.

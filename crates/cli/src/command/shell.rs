@@ -90,7 +90,7 @@ pub(crate) struct Args {
 /// Runs one container. Whatever goes wrong on this side is 125, as with `docker run`.
 pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     match session(context, &args).await {
-        Err(failure) if !failure.what.is_empty() || failure.text.is_some() => {
+        Err(failure) if !failure.what.is_empty() => {
             context.screen.failure(&failure);
             Ok(OWN_FAILURE)
         }

@@ -39,7 +39,6 @@ impl Canvas {
         let lines = tree(&picture(), now, size(&self.screen));
         let text: Vec<_> = lines.iter().map(|line| line.on(&self.screen)).collect();
         self.bar.set_message(text.join("\n"));
-        self.bar.tick();
         true
     }
 

@@ -51,7 +51,7 @@ impl Show {
         now: Millis,
     ) -> Result<(), Failure> {
         match (self, update) {
-            (Self::Tree(tree), Update::Fact(_) | Update::Note(_)) => tree.news = true,
+            (Self::Tree(tree), Update::Fact(_) | Update::Past(_) | Update::Note(_)) => tree.news = true,
             (Self::Lines(story), Update::Fact(fact)) => {
                 story.fact(subdag, fact).iter().for_each(|line| screen.hint(line))
             }
@@ -59,7 +59,8 @@ impl Show {
             (Self::Records, Update::Fact(fact)) => {
                 screen.line(&record(subdag, serde_json::to_value(fact)?).to_string())?;
             }
-            (Self::Records | Self::Nothing, Update::Fact(_) | Update::Note(_)) => {}
+            (Self::Lines(story), Update::Past(fact)) => drop(story.fact(subdag, fact)),
+            (Self::Records | Self::Nothing, Update::Fact(_) | Update::Past(_) | Update::Note(_)) => {}
             (show, Update::Died { last, again }) => show.say(screen, &died(subdag, last, *again), now),
             (show, Update::Unreadable { why }) => show.say(screen, &format!("sub-DAG {}: {why}", subdag.0), now),
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use dybox_model::{
-    AttemptId, Decision, Exit, Fact, Millis, Note, StageEnd, StageId, SubDagId, TaskId, format_bytes, format_duration,
+    AttemptId, Cause, Decision, Exit, Fact, Millis, Note, StageEnd, StageId, SubDagId, TaskId, format_bytes,
+    format_duration,
 };
 
 use super::line::shown;
@@ -55,7 +56,7 @@ impl Story {
                 (*at, format!("{} runs{}", self.task(attempt.task), try_of(*attempt)))
             }
             Fact::AttemptEnded { attempt, exit, again } => (exit.ended, self.attempt_ended(*attempt, exit, *again)),
-            Fact::StageEnded { stage, end, why, at } => (*at, self.stage_ended(*stage, *end, why, *at)),
+            Fact::StageEnded { stage, end, why, at } => (*at, self.stage_ended(*stage, *end, why, *at)?),
             Fact::HookDecided { decision, at, .. } => (*at, format!("hook decided: {}", decided(decision))),
             Fact::HookFailed { why, at, .. } => (*at, format!("hook failed: {}", shown(why))),
             Fact::StopAsked { why, at } => (*at, format!("stopping{}: {}", self.of_subdag(subdag), shown(why))),
@@ -110,24 +111,34 @@ impl Story {
     }
 
     fn attempt_ended(&mut self, attempt: AttemptId, exit: &Exit, again: bool) -> String {
-        let ran = self.running.remove(&attempt).or(exit.started);
+        // When init started it is known better than when its container was seen.
+        let seen = self.running.remove(&attempt);
+        let ran = exit.started.or(seen);
         let took = ran.map(|from| format_duration(exit.ended.since(from)));
         let task = self.task(attempt.task);
         let Some(cause) = exit.cause else {
             return format!("{task} succeeded{}", took.map(|took| format!(" in {took}")).unwrap_or_default());
         };
+        if cause == Cause::Stopped {
+            return format!("{task} was stopped{}", took.map(|took| format!(" after {took}")).unwrap_or_default());
+        }
         let info = cause.info();
         let after = took.map(|took| format!(" after {took}")).unwrap_or_default();
         let next = if again { "; it is tried again" } else { "" };
         format!("{task}{} failed{after}: {}{next} ({})", try_of(attempt), words(exit), info.code)
     }
 
-    fn stage_ended(&mut self, stage: StageId, end: StageEnd, why: &str, at: Millis) -> String {
-        let from = self.stages.get(&stage).and_then(|told| told.from);
+    /// Nothing where the stage's only task has said it all.
+    fn stage_ended(&mut self, stage: StageId, end: StageEnd, why: &str, at: Millis) -> Option<String> {
+        let told = self.stages.get(&stage);
+        let from = told.and_then(|told| told.from);
+        if from.is_some() && told.is_some_and(|told| told.tasks == 1) && end != StageEnd::Stopped {
+            return None;
+        }
         let took = from.map(|from| format!(" in {}", format_duration(at.since(from)))).unwrap_or_default();
         match end {
-            StageEnd::Succeeded => format!("{} succeeded{took}", self.name(stage)),
-            _ => format!("{} {end}{}", self.name(stage), because(why)),
+            StageEnd::Succeeded => Some(format!("{} succeeded{took}", self.name(stage))),
+            _ => Some(format!("{} {end}{}", self.name(stage), because(why))),
         }
     }
 
@@ -155,15 +166,16 @@ fn because(why: &str) -> String {
     if why.is_empty() { String::new() } else { format!(": {}", shown(why)) }
 }
 
-/// What happened, in words: the cause's phrase, the code or signal, and what exactly.
+/// What happened, in words: the cause's phrase, and what exactly (else the code or signal).
 pub(crate) fn words(exit: &Exit) -> String {
     let phrase = exit.cause.map_or("it succeeded", |cause| cause.info().phrase);
-    let number = match (exit.code, exit.signal) {
-        (_, Some(signal)) => format!(", signal {signal}"),
-        (Some(code), None) if code != 0 => format!(", exit code {code}"),
+    let exactly = match (exit.code, exit.signal) {
+        _ if !exit.text.is_empty() => exit.text.clone(),
+        (_, Some(signal)) => format!("signal {signal}"),
+        (Some(code), None) if code != 0 => format!("exit code {code}"),
         _ => String::new(),
     };
-    format!("{phrase}{number}{}", because(&exit.text))
+    format!("{phrase}{}", because(&exactly))
 }
 
 fn decided(decision: &Decision) -> String {

@@ -139,7 +139,7 @@ impl<'a> Session<'a> {
             Update::Fact(Fact::AttemptEnded { exit, again: false, .. }) => self.exit = Some(exit.clone()),
             Update::Fact(Fact::AttemptEnded { exit, again: true, .. }) => {
                 self.line = Line::None;
-                self.say(&format!("{}; it is tried again", words(exit)));
+                self.say_once(format!("{}; it is tried again", words(exit)));
             }
             Update::Note(Note::Pulling { image, .. }) => self.waits = Some(format!("pulling {}", shown(image))),
             Update::Note(Note::Pulled { .. }) => self.waits = None,
@@ -149,7 +149,7 @@ impl<'a> Session<'a> {
             Update::Note(Note::Warns { text, .. }) => self.say(&shown(text)),
             Update::Died { last, .. } => self.say(&format!("the master died ({})", shown(last))),
             Update::Unreadable { why } => self.say(why),
-            Update::Fact(_) | Update::Note(Note::Uses { .. }) => {}
+            Update::Fact(_) | Update::Past(_) | Update::Note(Note::Uses { .. }) => {}
         }
     }
 
@@ -258,9 +258,16 @@ impl<'a> Session<'a> {
     }
 
     fn say_waits(&mut self) {
-        let Some(text) = self.waits.take().filter(|text| !self.told.contains(text)) else { return };
-        self.say(&text);
-        self.told.push(text);
+        if let Some(text) = self.waits.take() {
+            self.say_once(text);
+        }
+    }
+
+    fn say_once(&mut self, text: String) {
+        if !self.told.contains(&text) {
+            self.say(&text);
+            self.told.push(text);
+        }
     }
 
     fn say(&self, text: &str) {

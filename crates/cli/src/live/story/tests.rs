@@ -72,13 +72,12 @@ fn a_run_is_told_one_line_an_event() {
        0.4s  extract/0 runs
        1.4s  extract/0 succeeded in 1.0s
        0.5s  extract/1 runs
-       1.5s  extract/1 failed after 1.0s: the command ended with a non-zero exit code, exit code 3; it is tried again (C1001)
+       1.5s  extract/1 failed after 1.0s: the command ended with a non-zero exit code: exit code 3; it is tried again (C1001)
        1.6s  extract/1 runs (try 2)
        1.7s  extract/1 succeeded in 0.1s
        1.7s  extract succeeded in 1.6s
        1.7s  join starts: 1 task
        1.8s  join failed: the image does not exist: no image nope:1 (C1010)
-       1.8s  join failed: task 0 failed
     ");
 }
 
