@@ -47,7 +47,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(command::run::Args),
-    Shell(command::shell::Args),
+    Shell(Box<command::shell::Args>),
     Stop(command::stop::Args),
     Resume(command::resume::Args),
     Check(command::check::Args),

@@ -152,7 +152,10 @@ impl Topic {
             ],
             Self::Exit(..) => Vec::new(),
             Self::Field(field) => {
-                let mut rows = vec![("takes", field.takes.to_owned())];
+                let mut rows = Vec::new();
+                if !field.takes.is_empty() {
+                    rows.push(("takes", field.takes.to_owned()));
+                }
                 if !field.default.is_empty() {
                     rows.push(("default", field.default.to_owned()));
                 }

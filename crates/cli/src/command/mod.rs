@@ -70,7 +70,7 @@ fn on_runtime(context: &Context, command: Command) -> Outcome {
 async fn dispatch(context: &Context, command: Command) -> Outcome {
     match command {
         Command::Run(args) => run::run(context, args).await,
-        Command::Shell(args) => shell::run(context, args).await,
+        Command::Shell(args) => shell::run(context, *args).await,
         Command::Stop(args) => stop::run(context, args).await,
         Command::Resume(args) => resume::run(context, args).await,
         Command::Check(args) => check::run(context, &args),

@@ -48,7 +48,7 @@ fn what_is_no_toml_is_shown_with_line_and_column() {
 
 #[test]
 fn wrong_values_say_what_is_right() {
-    let why = |file: &str| conf(file, &[("HOME", "/h")], &Global::default()).unwrap_err().why.unwrap();
+    let why = |file: &str| conf(file, &[("HOME", "/h")], &Global::default()).unwrap_err().why.clone().unwrap();
     assert_eq!(why("memory = 512"), "a unit is missing: write \"512MiB\" or \"512GiB\"");
     assert_eq!(why("memory = \"5 apples\""), "the units are B, kB, MB, GB, TB, KiB, MiB, GiB, TiB");
     assert_eq!(why("cpus = nan"), "write a number of cpus above 0, like 4 or 0.5");
@@ -63,7 +63,7 @@ fn the_policy_is_read_whole_and_strictly() {
     assert_eq!(policy.mount_roots, Some(vec!["/data".into()]));
     assert_eq!((policy.max_cpus, policy.max_memory, policy.require_digest), (Some(4000), Some(8 << 30), true));
     assert_eq!(policy.may_run_as, Some(vec!["1000".to_owned(), "www".to_owned()]));
-    let place = |text: &str| PolicyFile::parse(Path::new("policy.toml"), text).unwrap_err().place.unwrap();
+    let place = |text: &str| PolicyFile::parse(Path::new("policy.toml"), text).unwrap_err().place.clone().unwrap();
     assert_eq!(place("\nmount_roots = [\"data\"]"), "policy.toml:2");
     assert_eq!(place("mounts = []"), "policy.toml:1");
 }

@@ -1,14 +1,20 @@
 //! What a user sees when a command can't do what it should.
 
 use std::error::Error;
+use std::ops::{Deref, DerefMut};
 
 use dybox_model::ExitCode;
 
 use super::codes::ErrorInfo;
 
-/// A failed command: code, what, where, why, next step. Printed by [`super::Screen::failure`] alone.
+/// A failed command: code, what, where, why, next step. Printed by [`super::Screen::failure`] alone. A pointer, so that
+/// a result that may be one stays small.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct Failure(Box<Said>);
+
+/// The parts of a [`Failure`].
+#[derive(Debug)]
+pub(crate) struct Said {
     /// What the shell gets.
     pub exit: ExitCode,
     /// Its code in `dybox explain`, where it has one.
@@ -21,8 +27,6 @@ pub(crate) struct Failure {
     pub why: Option<String>,
     /// One concrete next step.
     pub next: Option<String>,
-    /// Whole text that replaces the rest (rendered diagnostics of a job file).
-    pub text: Option<String>,
     /// What it came from; shown with `--debug`.
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -30,12 +34,15 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure with nothing but what it is.
     pub(crate) fn new(exit: ExitCode, what: impl Into<String>) -> Self {
-        Self { exit, code: None, what: what.into(), place: None, why: None, next: None, text: None, source: None }
+        let what = what.into();
+        Self(Box::new(Said { exit, code: None, what, place: None, why: None, next: None, source: None }))
     }
 
     /// A failure of a registered kind, with its exit code and next step.
     pub(crate) fn coded(info: &'static ErrorInfo, what: impl Into<String>) -> Self {
-        Self { code: Some(info.code), next: Some(info.next.to_owned()), ..Self::new(info.exit, what) }
+        let mut failure = Self::new(info.exit, what);
+        failure.code = Some(info.code);
+        failure.next(info.next)
     }
 
     /// Ends the command without a word: whoever read our output has left.
@@ -61,12 +68,6 @@ impl Failure {
         self
     }
 
-    /// With text that stands for all of it.
-    pub(crate) fn text(mut self, text: impl Into<String>) -> Self {
-        self.text = Some(text.into());
-        self
-    }
-
     /// With the error that it came from; the chain's texts become the reason where none is given.
     pub(crate) fn source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let source = source.into();
@@ -85,6 +86,20 @@ impl Failure {
         }
         self.source = Some(error);
         self
+    }
+}
+
+impl Deref for Failure {
+    type Target = Said;
+
+    fn deref(&self) -> &Said {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut Said {
+        &mut self.0
     }
 }
 

@@ -15,4 +15,3 @@ pub(crate) use answer::{ANSWER_VERSION, Answer, Output, table_text};
 pub(crate) use failure::Failure;
 pub(crate) use near::nearest;
 pub(crate) use screen::{Paint, Screen};
-pub(crate) use time::rfc3339;

@@ -110,9 +110,7 @@ impl Screen {
 
     /// Writes a failed command to stderr.
     pub(crate) fn failure(&self, failure: &Failure) {
-        if let Some(text) = &failure.text {
-            self.hint(text.trim_end_matches('\n'));
-        } else if !failure.what.is_empty() {
+        if !failure.what.is_empty() {
             let head = failure.code.map_or_else(|| "error".to_owned(), |code| format!("error[{code}]"));
             self.hint(&format!("{}: {}", self.paint_err(Paint::Bad, &head), failure.what));
         }

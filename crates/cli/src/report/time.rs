@@ -26,11 +26,6 @@ pub(crate) fn local(at: Millis) -> String {
     timestamp(at).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// In the zone of this machine, the time of day with milliseconds.
-pub(crate) fn local_clock(at: Millis) -> String {
-    timestamp(at).to_zoned(TimeZone::system()).strftime("%H:%M:%S%.3f").to_string()
-}
-
 /// How long ago: `now`, `12s ago`, `3m ago`, `5h ago`, `2d ago`.
 pub(crate) fn ago(now: Millis, at: Millis) -> String {
     match now.since(at).0 / 1000 {

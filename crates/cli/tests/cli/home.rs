@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// The run that failed.
 pub(crate) const FAILED: &str = "01jd00000000000000000faiad";
 /// The run whose master is gone.
-pub(crate) const LOST: &str = "01jd0000000000000000010st1";
+pub(crate) const LOST: &str = "01jd00000000000000010010st";
 
 /// A home of a test's own.
 pub(crate) struct Home {

@@ -1,7 +1,11 @@
 //! The binary as a user meets it: help, configuration, exit codes, and reading commands over runs written by hand.
 //! Runs on a real engine are in the workspace's own tests.
 
+#[cfg(test)]
 mod home;
+#[cfg(test)]
 mod logs;
+#[cfg(test)]
 mod reading;
+#[cfg(test)]
 mod shape;

@@ -9,7 +9,7 @@ use dybox_model::{format_bytes, format_cpus};
 use nix::sys::statvfs::statvfs;
 
 use super::Finding;
-use crate::command::Context;
+use crate::command::{Context, job};
 
 const PART: &str = "home";
 
@@ -84,13 +84,14 @@ pub(super) fn disk(part: &'static str, name: &str, dir: &Path) -> Finding {
 }
 
 fn budget(context: &Context) -> Finding {
-    let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
-    let machine = cpus.saturating_mul(1000);
-    let cpu = context.conf.cpus.value.unwrap_or(machine);
-    let memory = context.conf.memory.value.map_or_else(|| "all memory".to_owned(), format_bytes);
-    let found = format!("{} of {cpus} cpus, {memory} for all runs together", format_cpus(cpu));
-    if cpu > machine {
-        return Finding::warn("machine", "budget", found, "the budget is above the machine: tasks will share cpus");
+    let (machine, budget) = (dybox_local::machine(), job::budget(context));
+    let of = |part: String, whole: String| if part == whole { part } else { format!("{part} of {whole}") };
+    let cpus = of(format_cpus(budget.cpu_milli), format_cpus(machine.cpu_milli));
+    let memory = of(format_bytes(budget.memory), format_bytes(machine.memory));
+    let found = format!("{cpus} cpus, {memory} for all runs together");
+    if !budget.fits(machine) {
+        let fix = "lower `cpus` and `memory`: tasks would have to share what is not there";
+        return Finding::warn("machine", "budget", found, fix);
     }
     Finding::ok("machine", "budget", found)
 }

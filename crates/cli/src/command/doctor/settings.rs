@@ -15,6 +15,9 @@ pub(super) fn look(context: &Context) -> Vec<Finding> {
         .into_iter()
         .map(|(name, value, from)| Finding::ok("setting", name, format!("{value}  [{from}]")))
         .collect();
+    let files: Vec<_> = conf.files.iter().map(|path| path.display().to_string()).collect();
+    let read = if files.is_empty() { "none was found".to_owned() } else { files.join(", ") };
+    found.push(Finding::ok("setting", "files", read));
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     found.extend(names.filter_map(|name| misspelt(&name)));
     found.push(policy(context));
