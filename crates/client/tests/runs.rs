@@ -20,10 +20,10 @@ struct Place {
 impl Place {
     /// A store whose masters are this script; `$4` is the run's directory, `$6` the sub-DAG.
     fn with_master(script: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a directory");
         let binary = dir.path().join("fake");
-        std::fs::write(&binary, format!("#!/bin/sh\nSUB=\"$4/sub/$6\"\n{script}\n")).unwrap();
-        std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(&binary, format!("#!/bin/sh\nSUB=\"$4/sub/$6\"\n{script}\n")).expect("a script");
+        std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).expect("a program");
         let client = Client::new(dir.path().join("home"), binary);
         Self { dir, client }
     }
@@ -68,7 +68,7 @@ fn ended(end: StageEnd) -> Fact {
 
 fn journal(path: &Path, facts: &[Fact]) {
     let bytes: Vec<u8> = facts.iter().flat_map(encode).collect();
-    std::fs::write(path, bytes).unwrap();
+    std::fs::write(path, bytes).expect("a journal");
 }
 
 async fn all(mut follow: Follow) -> (Vec<Update>, RunState, Vec<SubDagId>) {
