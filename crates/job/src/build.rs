@@ -79,6 +79,10 @@ fn unknown_stage(
     message: &str,
     names: &BTreeMap<&str, u32>,
 ) {
+    if report.is_full() {
+        report.error(code, name.span, message);
+        return;
+    }
     let mut by_place: Vec<(&u32, &&str)> = names.iter().map(|(name, id)| (id, name)).collect();
     by_place.sort();
     let known = by_place.iter().map(|(_, name)| **name);

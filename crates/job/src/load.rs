@@ -1,6 +1,6 @@
 //! YAML text -> tree. The one place that knows the YAML parser.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Tag};
 
@@ -179,16 +179,19 @@ fn tidy(entries: Vec<(Key, Node)>, report: &mut Report) -> Vec<(Key, Node)> {
     for pair in order.windows(2) {
         let (first, second) = (&entries[pair[0]].0, &entries[pair[1]].0);
         if first.text == second.text {
+            twice.push(pair[1]);
+            if report.is_full() {
+                report.error("E0110", second.span, "");
+                continue;
+            }
             let note = format!("it is first given at {}", report.text.short(first.span));
             let message = format!("the key {:?} is given twice", second.text);
             report.error("E0110", second.span, message).note(note).help("keep one of them");
-            twice.push(pair[1]);
         }
     }
-    twice.sort_unstable();
-    for at in twice.into_iter().rev() {
-        entries.remove(at);
-    }
+    let twice: BTreeSet<usize> = twice.into_iter().collect();
+    let mut at = 0..;
+    entries.retain(|_| at.next().is_some_and(|at| !twice.contains(&at)));
     for (key, node) in merges {
         let sources = match node.value {
             Value::List(items) => items,

@@ -3,15 +3,20 @@
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::text::{Span, Text};
 
+/// Problems that are kept; nobody reads more, and a hostile file must not cost more.
+const MOST: usize = 1_000;
+
 /// The problems of one file.
 pub(crate) struct Report<'a> {
     pub(crate) text: &'a Text<'a>,
     pub(crate) found: Vec<Diagnostic>,
+    failed: bool,
+    more: usize,
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(text: &'a Text<'a>) -> Self {
-        Self { text, found: Vec::new() }
+        Self { text, found: Vec::new(), failed: false, more: 0 }
     }
 
     /// Adds an error; its label, notes and help are set on what comes back.
@@ -25,7 +30,13 @@ impl<'a> Report<'a> {
     }
 
     fn add(&mut self, severity: Severity, code: &'static str, span: Span, message: String) -> &mut Diagnostic {
-        let place = self.text.place(span);
+        self.failed |= severity == Severity::Error;
+        if self.is_full() {
+            // The last one takes what does not fit; it says how many there are.
+            self.more += 1;
+            self.found.truncate(MOST);
+        }
+        let place = if self.is_full() { None } else { self.text.place(span) };
         let new =
             Diagnostic { code, severity, message, place, label: String::new(), notes: Vec::new(), help: String::new() };
         self.found.push(new);
@@ -34,12 +45,31 @@ impl<'a> Report<'a> {
 
     /// Whether a plan can't be made.
     pub(crate) fn failed(&self) -> bool {
-        self.found.iter().any(|problem| !problem.is_warning())
+        self.failed || self.found.iter().any(|problem| !problem.is_warning())
+    }
+
+    /// Whether what comes now is only counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= MOST
     }
 
     /// All problems in the order of the file, each once (an alias can show one twice).
     pub(crate) fn into_sorted(mut self) -> Vec<Diagnostic> {
         let own = self.text.name;
+        if self.more > 0 {
+            self.found.truncate(MOST);
+            let message = format!("{} more problems are not shown", self.more);
+            self.more = 0;
+            self.found.push(Diagnostic {
+                code: "E0119",
+                severity: Severity::Error,
+                message,
+                place: None,
+                label: String::new(),
+                notes: Vec::new(),
+                help: "correct these first".to_owned(),
+            });
+        }
         self.found.sort_by(|a, b| order(a, own).cmp(&order(b, own)));
         self.found.dedup();
         self.found

@@ -166,7 +166,12 @@ impl Templates {
                 fault("E0705", template, find_word(template, &name), message, shell_help(expression))
             }
             other => {
-                let text = other.to_string();
+                let text = match other {
+                    ExecutionError::UnsupportedBinaryOperator(name, left, right) => {
+                        format!("{name} takes no {} and {}", left.type_of(), right.type_of())
+                    }
+                    other => other.to_string(),
+                };
                 let message = format!("{template} has no value: {}", lower_first(&text));
                 let help = "parameters are text: int(params.n) makes a number of one".to_owned();
                 fault("E0707", template, 0..template.len(), message, help)

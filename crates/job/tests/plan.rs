@@ -93,6 +93,17 @@ fn too_large_and_too_many_are_refused() {
 }
 
 #[test]
+fn of_a_flood_of_problems_the_first_thousand_are_shown() {
+    let mut text = "defaults: { image: 'a:1' }\nstages:\n".to_owned();
+    (0..3_000).for_each(|n| writeln!(text, "  s{n}: {{ needs: [t{n}] }}").unwrap());
+    let problems = checked(&text).diagnostics;
+    assert_eq!(problems.len(), 1_001);
+    assert_eq!((problems[0].code, problems[0].message.as_str()), ("E0119", "2000 more problems are not shown"));
+    let line = format!("{{\"stages\": {{{}}}}}", "\"A\": {\"x\": 1}, ".repeat(3_000).trim_end_matches(", "));
+    assert_eq!(checked(&line).diagnostics.len(), 1_001);
+}
+
+#[test]
 fn a_policy_alone_exits_with_4_and_anything_invalid_with_3() {
     let refused = checked("stages: { a: { image: 'a:1', volumes: ['/etc:/x'] } }").diagnostics;
     assert_eq!((codes(&refused), exit_of(&refused)), (vec!["E0801"], ExitCode::Refused));

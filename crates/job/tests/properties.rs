@@ -129,7 +129,7 @@ proptest! {
         prop_assert_eq!(depth.iter().map(Vec::len).sum::<usize>(), plan.stages.len());
         prop_assert_eq!(critical_path(&plan).len(), depth.len());
         prop_assert!(!print(&plan).is_empty());
-        lint(&plan);
+        prop_assert!(lint(&plan).is_empty());
         let text = serde_json::to_string(&plan).unwrap();
         prop_assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
     }
@@ -137,7 +137,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         for problem in checked(&bytes).diagnostics {
-            render(&problem);
+            prop_assert!(render(&problem).ends_with('\n'));
         }
     }
 
@@ -153,7 +153,7 @@ proptest! {
         ], 0..40)
     ) {
         for problem in checked(words.concat().as_bytes()).diagnostics {
-            render(&problem);
+            prop_assert!(render(&problem).ends_with('\n'));
         }
     }
 
@@ -162,7 +162,7 @@ proptest! {
         let quoted = serde_json::to_string(&format!("${{{expression}}}")).unwrap();
         let text = format!("params: {{ x: \"1\" }}\nstages:\n  a:\n    image: busybox:1\n    command: [{quoted}]\n");
         for problem in checked(text.as_bytes()).diagnostics {
-            render(&problem);
+            prop_assert!(render(&problem).ends_with('\n'));
         }
     }
 
@@ -171,7 +171,7 @@ proptest! {
         let (key, value) = (serde_json::to_string(&key).unwrap(), serde_json::to_string(&value).unwrap());
         let text = format!("{{\"stages\": {{\"a\": {{\"image\": {value}, {key}: {value}}}, {key}: {value}}}, {key}: 1}}");
         for problem in checked(text.as_bytes()).diagnostics {
-            render(&problem);
+            prop_assert!(render(&problem).ends_with('\n'));
         }
     }
 }
