@@ -158,7 +158,8 @@ async fn of_stage(
     let mut reason =
         Reason { subject: format!("{}{task}", looked.name(id)), state: state(looked, seen), ..Reason::default() };
     let failed = seen.and_then(|stage| failure(looked, stage));
-    if let Some(stage) = seen.filter(|stage| !stage.why.is_empty()) {
+    // A failure says the same with more: which task, which try, what it wrote.
+    if let Some(stage) = seen.filter(|stage| !stage.why.is_empty() && failed.is_none()) {
         reason.said.push(stage.why.clone());
     }
     match (failed, seen) {
@@ -206,7 +207,8 @@ fn explain(reason: &mut Reason, failed: &Failed) {
         let info = cause.info();
         reason.cause = Some(cause);
         reason.said.push(format!("task {task}, attempt {number}: {} {}{ended}", info.code, info.phrase));
-        if !exit.text.is_empty() && exit.text != info.phrase {
+        let known = reason.said.iter().any(|said| said.contains(&exit.text));
+        if !known {
             reason.said.push(exit.text.clone());
         }
         reason.said.push(info.reason.to_owned());
