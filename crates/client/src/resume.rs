@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dybox_job::Plan;
+use dybox_journal::StageState;
 use dybox_model::{RunId, StageEnd, SubDagId};
 use dybox_store::layout::RunDir;
 use tokio::time::{Instant, sleep};
@@ -12,6 +13,7 @@ use crate::{Client, ClientError, Way};
 
 /// How long a master that has ended may take to clean up.
 const CLEANING: Duration = Duration::from_secs(35);
+const SUCCEEDED: StageState = StageState::Ended(StageEnd::Succeeded);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What `resume` did.
@@ -35,8 +37,10 @@ impl Resumed {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Todo {
-    /// It has succeeded.
+    /// It has succeeded; every stage of it has.
     Nothing,
+    /// It has ended well with stages that did not run, at so many bytes of its journal.
+    NothingYet(u64),
     /// It has not ended; so many bytes of its journal are there.
     Continue(u64),
     /// It has ended without success.
@@ -53,6 +57,7 @@ impl Client {
         for n in 0..u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX) {
             todo.push(self.todo(run, SubDagId(n)).await?);
         }
+        reopen_what_waited(plan, &mut todo);
         // An earlier stop must not end it again.
         if todo.iter().any(|todo| *todo != Todo::Nothing) {
             self.store.remove(&RunDir::new(run).stop()).await?;
@@ -75,7 +80,7 @@ impl Client {
         resumed: &mut Resumed,
     ) -> Result<(), ClientError> {
         let (past, reopen) = match todo {
-            Todo::Nothing => return Ok(()),
+            Todo::Nothing | Todo::NothingYet(_) => return Ok(()),
             Todo::Continue(past) => (past, false),
             Todo::Reopen(past) => (past, true),
         };
@@ -100,7 +105,10 @@ impl Client {
                 return Err(ClientError::Damaged { what: format!("the journal of sub-DAG {}", subdag.0), why });
             }
             match folded.end.map(|ended| ended.end) {
-                Some(StageEnd::Succeeded | StageEnd::Skipped) => return Ok(Todo::Nothing),
+                Some(StageEnd::Succeeded | StageEnd::Skipped) => {
+                    let whole = folded.stages.iter().all(|stage| stage.state == SUCCEEDED);
+                    return Ok(if whole { Todo::Nothing } else { Todo::NothingYet(past) });
+                }
                 Some(_) if !held => return Ok(Todo::Reopen(past)),
                 None if !held => return Ok(Todo::Continue(past)),
                 // It has ended and cleans up.
@@ -109,4 +117,22 @@ impl Client {
             }
         }
     }
+}
+
+/// Stages were skipped where what they needed failed: when that runs again, they may run after all. Nothing else that
+/// ended well runs again.
+fn reopen_what_waited(plan: &Plan, todo: &mut [Todo]) {
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        for (n, sub) in plan.subdags.iter().enumerate() {
+            let again = |need: &SubDagId| matches!(todo[need.0 as usize], Todo::Continue(_) | Todo::Reopen(_));
+            if let Todo::NothingYet(past) = todo[n]
+                && sub.needs.iter().any(again)
+            {
+                todo[n] = Todo::Reopen(past);
+                changed = true;
+            }
+        }
+    }
+    todo.iter_mut().filter(|todo| matches!(todo, Todo::NothingYet(_))).for_each(|todo| *todo = Todo::Nothing);
 }

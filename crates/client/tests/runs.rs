@@ -8,7 +8,7 @@ use std::time::Duration;
 use dybox_client::{Client, ClientError, Follow, Submission, Update, Way};
 use dybox_job::{PLAN_VERSION, Plan, SubDag};
 use dybox_journal::{RunState, encode};
-use dybox_model::{ExitCode, Fact, Millis, RunId, StageEnd, SubDagId};
+use dybox_model::{ExitCode, Fact, Millis, Resources, RunId, StageEnd, StageId, StageOutline, SubDagId};
 use dybox_store::Lock;
 use dybox_store::layout::RunDir;
 
@@ -206,6 +206,30 @@ async fn resume_opens_again_what_failed_and_leaves_what_succeeded() {
     assert!(args.ends_with("--subdag 1 --reopen\n"), "{args}");
     assert!(!place.sub(&run, 0).join("args").exists());
     assert!(place.client.resume(&run, &plan).await.unwrap().is_nothing());
+}
+
+#[tokio::test]
+async fn what_was_skipped_for_a_failure_is_opened_again_with_it() {
+    let place = Place::with_master("echo \"$@\" > \"$SUB/args\"");
+    let plan = plan(&[&[], &[0], &[]]);
+    let run = place.client.submit(&plan, &submission(None, "a")).await.unwrap().info.run;
+    let skipped = |subdag| {
+        let ask = Resources { cpu_milli: 1000, memory: 1 << 20 };
+        let (id, name, image) = (StageId(subdag), "b".to_owned(), "b:1".to_owned());
+        let stages = vec![StageOutline { id, name, image, ask, tasks: 1, needs: vec![] }];
+        let (job, at) = ("nightly".to_owned(), Millis(1));
+        let submitted = Fact::Submitted { run: run.clone(), job, subdag: SubDagId(subdag), at, stages };
+        let stage = Fact::StageEnded { stage: id, end: StageEnd::Skipped, why: String::new(), at };
+        [submitted, stage, ended(StageEnd::Succeeded)]
+    };
+    journal(&place.sub(&run, 0).join("journal"), &[ended(StageEnd::Failed)]);
+    journal(&place.sub(&run, 1).join("journal"), &skipped(1));
+    journal(&place.sub(&run, 2).join("journal"), &skipped(2));
+    std::fs::write(place.sub(&run, 1).join("claim"), "{}").unwrap();
+    let resumed = place.client.resume(&run, &plan).await.unwrap();
+    assert_eq!(resumed.reopened, [SubDagId(0), SubDagId(1)]);
+    // The first one's master hands over to the second, for which nobody may have claimed it.
+    assert!(!place.sub(&run, 1).join("claim").exists());
 }
 
 #[tokio::test]

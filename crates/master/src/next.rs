@@ -70,14 +70,15 @@ impl Rest {
         Ok(self.store.put_new(&self.dir.sub(subdag).claim(), text).await?)
     }
 
-    /// The new master leaves this one's session by itself (`--detach`).
+    /// The new master leaves this one's session by itself (`--detach`). One that had ended before a `resume` of the run
+    /// is opened again (`--reopen` does nothing to others).
     fn start(&self, subdag: SubDagId) -> Result<(), MasterError> {
         let log = self.home.path(&self.dir.sub(subdag).log());
         let failed = |source| dybox_local::LocalError::Spawn { program: self.binary.clone(), source };
         let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&log).map_err(failed)?;
         let mut command = Command::new(&self.binary);
         command.args(["master", "--detach", "--run-dir"]).arg(&self.run_dir);
-        command.args(["--subdag", &subdag.0.to_string()]).current_dir("/");
+        command.args(["--subdag", &subdag.0.to_string(), "--reopen"]).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // Nobody waits for it: it outlives this process.
         drop(command.spawn().map_err(failed)?);

@@ -1,4 +1,4 @@
-//! The tree on a terminal: drawn at most ten times a second, and only where something has changed.
+//! The tree on a terminal: drawn at most five times a second, and only where something has changed.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::tree::{Size, tree};
 use crate::report::Screen;
 
 /// Between two drawings when there is news.
-const FAST: Duration = Duration::from_millis(100);
+const FAST: Duration = Duration::from_millis(200);
 /// Between two drawings when only the clock goes on.
 const SLOW: Duration = Duration::from_millis(500);
 
