@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::wait::eventually;
+use crate::wait::{eventually, pid_alive};
 
 /// An engine, seen through Docker's own client.
 #[derive(Debug, Clone)]
@@ -121,8 +121,16 @@ impl PrivateEngine {
         let at = |name: &str| self.dir.path().join(name).to_string_lossy().into_owned();
         let log = std::fs::File::options().create(true).append(true).open(at("log")).expect("a log");
         let _ = std::fs::remove_file(at("d.pid"));
-        let mut command = Command::new("/usr/sbin/dockerd");
-        command.args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("d.pid")]);
+        // A network namespace of its own: a dockerd without a bridge takes the machine's docker0 away otherwise.
+        let mut command = Command::new("unshare");
+        command.args(["--net", "/usr/sbin/dockerd"]).args([
+            "--data-root",
+            &at("data"),
+            "--exec-root",
+            &at("exec"),
+            "--pidfile",
+            &at("d.pid"),
+        ]);
         command.args(["-H", &format!("unix://{}", at("d.sock")), "--bridge=none", "--iptables=false"]);
         command.args(&self.extra).stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         self.child = Some(command.spawn().expect("dockerd starts"));
@@ -139,6 +147,14 @@ impl PrivateEngine {
         let mut child = self.child.take().expect("it is up");
         child.kill().expect("dockerd can be killed");
         child.wait().expect("dockerd can be waited for");
+        // Its containerd dies with it. Where nobody reaps orphans its pid stays taken, and the next dockerd would
+        // wait for a containerd that it believes alive.
+        let pid_file = self.dir.path().join("exec/containerd/containerd.pid");
+        let pid = std::fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
+        eventually("its containerd is gone", Duration::from_secs(10), || {
+            pid.is_none_or(|pid| !pid_alive(pid)).then_some(())
+        });
+        let _ = std::fs::remove_file(pid_file);
     }
 
     /// Sends a signal to its dockerd (STOP and CONT make it hang and go on).

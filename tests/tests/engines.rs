@@ -83,10 +83,9 @@ fn a_socket_without_permission_is_named() {
 
 #[test]
 fn images_come_from_a_real_registry_and_are_pinned() {
-    let mut private = PrivateEngine::start(&[]);
     let registry = Registry::start();
-    let image = registry.put(&private.engine(), "dybox/pulled:1");
-    let place = Workspace::on(private.engine());
+    let place = Workspace::new();
+    let image = registry.put(place.engine(), "dybox/pulled:1");
     place.job(&format!("stages:\n  a: {{ image: \"{image}\", parallelism: 4, script: \"echo here\" }}\n"));
     let run = place.dybox(&["run", "job.yaml"]).expect(0).says(&image).run_id();
     let journal = std::fs::read(place.home().join("runs").join(&run).join("sub/0/journal")).expect("the journal");
@@ -97,8 +96,7 @@ fn images_come_from_a_real_registry_and_are_pinned() {
     ));
     place.dybox(&["run", "job.yaml"]).expect(1).says("C1010").says("dybox/nothing:1");
     place.assert_nothing_left();
-    drop(registry);
-    private.kill();
+    place.engine().docker(&["rmi", &image]);
 }
 
 #[test]
