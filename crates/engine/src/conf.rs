@@ -1,5 +1,6 @@
 //! Which engine to talk to: as the docker client chooses it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -26,6 +27,16 @@ pub enum Address {
     Unix(PathBuf),
     /// Host and port, without TLS.
     Tcp(String),
+}
+
+impl fmt::Display for Address {
+    /// As `DOCKER_HOST` has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp(host) => write!(f, "tcp://{host}"),
+        }
+    }
 }
 
 /// The environment variables that the docker client looks at.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
+use tokio::net::UnixStream;
 
 use crate::conf::{Address, DockerEnv, EngineConf};
 use crate::error::{EngineError, Kind, Result, from_bollard};
@@ -14,7 +15,7 @@ pub(crate) const QUICK: Duration = Duration::from_secs(10);
 /// Create, start, remove, networks.
 pub(crate) const SLOW: Duration = Duration::from_secs(60);
 /// bollard has a timeout of its own, for the head of an answer; ours must always come first.
-const NEVER_FIRST: u64 = 24 * 3600;
+pub(crate) const NEVER_FIRST: u64 = 24 * 3600;
 
 /// A Docker engine that has answered once. Cheap to clone; every call has a deadline.
 #[derive(Debug, Clone)]
@@ -53,10 +54,7 @@ impl Engine {
     /// Where it listens, as `DOCKER_HOST` has it.
     #[must_use]
     pub fn address(&self) -> String {
-        match &self.address {
-            Address::Unix(path) => format!("unix://{}", path.display()),
-            Address::Tcp(host) => format!("tcp://{host}"),
-        }
+        self.address.to_string()
     }
 
     /// Asks for a sign of life. It proves little: a list (see [`Engine::list`]) proves more.
@@ -69,13 +67,13 @@ impl Engine {
 }
 
 /// Opens the socket once by hand: only then is it clear why it can't be opened.
-async fn knock(path: &Path) -> Result<()> {
+pub(crate) async fn knock(path: &Path) -> Result<UnixStream> {
     let failed = |kind, text: String| Err(EngineError::new("connect to the engine", kind, text));
-    let opened = tokio::time::timeout(QUICK, tokio::net::UnixStream::connect(path)).await;
+    let opened = tokio::time::timeout(QUICK, UnixStream::connect(path)).await;
     let at = path.display();
     match opened {
         Err(_) => failed(Kind::Timeout, format!("{at} does not accept connections")),
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => match error.kind() {
             ErrorKind::NotFound if installed() => failed(Kind::NotRunning, format!("{at} does not exist")),
             ErrorKind::NotFound => {

@@ -1,6 +1,7 @@
 //! What the engine says about itself and its machine.
 
 use dybox_model::Millis;
+use serde::{Deserialize, Serialize};
 
 use crate::conf::Address;
 use crate::connect::{Engine, QUICK, within};
@@ -8,7 +9,7 @@ use crate::error::Result;
 use crate::options::Joined;
 
 /// Facts about an engine.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EngineInfo {
     /// Its version, as `20.10.24`.
     pub version: String,
@@ -92,7 +93,7 @@ impl Engine {
 }
 
 /// From `/proc`: the boot time, and the process's start in ticks after it (always 100 a second for programs).
-fn process_started(pid: i32) -> Option<Millis> {
+pub(crate) fn process_started(pid: i32) -> Option<Millis> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (head, tail) = stat.rsplit_once(')')?;
     // With socket activation the other end is the service manager, whose start tells nothing.

@@ -18,6 +18,7 @@ mod network;
 mod options;
 mod payload;
 mod proof;
+mod remembered;
 #[cfg(test)]
 mod testing;
 mod usage;

@@ -59,8 +59,8 @@ impl Ports {
     /// The engine, connected once it answers.
     pub(crate) async fn engine(&self) -> Result<Arc<Known>, EngineError> {
         let connect = async || {
-            let engine = Engine::connect(EngineConf::default()).await?;
-            let info = engine.info().await?;
+            let memory = self.places.path(&Machine::engine());
+            let (engine, info) = Engine::remembered(EngineConf::default(), &memory).await?;
             Ok(Arc::new(Known { engine, info }))
         };
         self.known.get_or_try_init(connect).await.cloned()

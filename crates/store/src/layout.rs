@@ -75,6 +75,12 @@ impl RunDir {
         Self(format!("{RUNS}/{run}"))
     }
 
+    /// The run whose [`RunDir::logs`] this is.
+    #[must_use]
+    pub fn of_logs(dir: &str) -> Option<Self> {
+        dir.strip_suffix("/logs").map(|root| Self(root.to_owned()))
+    }
+
     /// The run's directory.
     #[must_use]
     pub fn root(&self) -> String {
@@ -135,10 +141,16 @@ impl RunDir {
         format!("{}/logs", self.0)
     }
 
+    /// The name in [`RunDir::logs`] of the log archive of one grant.
+    #[must_use]
+    pub fn archive_name(grant: GrantId) -> String {
+        format!("{grant}.log")
+    }
+
     /// The log archive of one grant.
     #[must_use]
     pub fn archive(&self, grant: GrantId) -> String {
-        format!("{}/logs/{grant}.log", self.0)
+        format!("{}/{}", self.logs(), Self::archive_name(grant))
     }
 }
 
@@ -289,6 +301,12 @@ impl Machine {
     #[must_use]
     pub fn init(digest: &str) -> String {
         format!("machine/init/{digest}")
+    }
+
+    /// What the machine's engine said of itself.
+    #[must_use]
+    pub fn engine() -> String {
+        "machine/engine.json".to_owned()
     }
 
     /// Which run a `--request-id` made: holds the run id.
