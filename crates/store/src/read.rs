@@ -5,8 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
 
 use crate::StoreError;
 use crate::store::off_loop;
@@ -35,6 +38,30 @@ impl Reader {
         let this = self.clone();
         off_loop("look at", &self.path, move || {
             this.file.metadata().map(|m| m.len()).map_err(|e| StoreError::new("look at", this.path.display(), e))
+        })
+        .await
+    }
+
+    /// Bytes in the file now, and when it was changed.
+    pub(crate) async fn looked(&self) -> Result<(u64, SystemTime), StoreError> {
+        let this = self.clone();
+        off_loop("look at", &self.path, move || {
+            let looked = this.file.metadata().and_then(|meta| Ok((meta.len(), meta.modified()?)));
+            looked.map_err(|e| StoreError::new("look at", this.path.display(), e))
+        })
+        .await
+    }
+
+    /// The first piece from `offset` on that holds data and no hole: where it begins and ends. Nothing where only a hole
+    /// follows.
+    pub(crate) async fn data_from(&self, offset: u64) -> Result<Option<(u64, u64)>, StoreError> {
+        let this = self.clone();
+        let seek = move |from: u64, whence| lseek(&this.file, from.cast_signed(), whence).map(i64::cast_unsigned);
+        off_loop("look at", &self.path, move || match seek(offset, Whence::SeekData) {
+            Ok(begin) => Ok(Some((begin, seek(begin, Whence::SeekHole).unwrap_or(u64::MAX)))),
+            Err(Errno::ENXIO) => Ok(None),
+            // A file system that knows no holes.
+            Err(_) => Ok(Some((offset, u64::MAX))),
         })
         .await
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::local::{STAGED, sync_dir, write_atomic, write_new};
-use crate::{Appender, Reader, StoreError};
+use crate::{Appender, Lock, Reader, StoreError};
 
 /// Mode of every file of a store: its directories are closed to others anyway.
 const FILE_MODE: u32 = 0o600;
@@ -101,6 +101,12 @@ impl Store {
     /// Whether there is a file or directory of this name.
     pub async fn exists(&self, name: &str) -> Result<bool, StoreError> {
         self.len(name).await.map(|len| len.is_some())
+    }
+
+    /// Whether somebody holds the lock of this name; one without a file is not held.
+    pub async fn is_locked(&self, name: &str) -> Result<bool, StoreError> {
+        let path = self.place("look at", name)?;
+        off_loop("look at", &path.clone(), move || Lock::is_held(&path)).await
     }
 
     /// Removes a file, durably; `false` where it did not exist.

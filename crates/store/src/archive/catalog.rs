@@ -112,6 +112,15 @@ impl Catalog {
         self.closed = false;
     }
 
+    /// Where shipping of an output goes on, and the time of the last piece of all.
+    pub(crate) fn shipped(&self, wanted: Source) -> (u64, Millis) {
+        let last = self.frames.last().map_or(Millis(0), |frame| frame.at);
+        let of_it = self.by_source.get(&wanted);
+        let frame = of_it.and_then(|place| self.frames.iter().rfind(|frame| frame.source == *place));
+        let grown = |frame: &FrameRef| if frame.kind == FrameKind::Data { u64::from(frame.len) } else { 0 };
+        (frame.map_or(0, |frame| frame.pos + grown(frame)), last)
+    }
+
     /// What is there of each output, in the order of attempts.
     pub(crate) fn summaries(&self) -> Vec<Summary> {
         let mut all: Vec<Option<Summary>> = vec![None; self.sources.len()];

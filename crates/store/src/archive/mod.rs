@@ -23,4 +23,5 @@ pub use item::{Gap, LogItem, Source, Stream};
 pub use reader::ArchiveReader;
 pub use writer::{ArchiveWriter, Recovered};
 
-pub(crate) use catalog::{FrameKind, FrameRef};
+pub(crate) use catalog::{Catalog, FrameKind, FrameRef};
+pub(crate) use frame::count_lines;

@@ -1,6 +1,7 @@
 //! Reading an archive, closed or growing.
 
 use bytes::Bytes;
+use dybox_model::Millis;
 
 use super::catalog::{Catalog, FrameKind, FrameRef, Summary};
 use super::frame::{Body, HEAD, Head};
@@ -88,6 +89,11 @@ impl ArchiveReader {
 
     pub(crate) fn source(&self, frame: &FrameRef) -> Option<Source> {
         self.catalog.source(frame)
+    }
+
+    /// Where shipping of an output goes on, and the time of the archive's last piece.
+    pub(crate) fn shipped(&self, source: Source) -> (u64, Millis) {
+        self.catalog.shipped(source)
     }
 
     /// Gives descriptor and memory back; the next read opens the file again.

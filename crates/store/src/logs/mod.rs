@@ -1,7 +1,9 @@
 //! The output of a whole run: all archives of its `logs` directory, merged by time, as pieces or as lines, from the
 //! start or the last lines of it, once or for as long as it grows.
 
+mod cursor;
 mod lines;
+mod rest;
 mod run_logs;
 mod select;
 mod tail;

@@ -1,14 +1,17 @@
-//! Reading all archives of a run as one.
+//! Reading all archives of a run as one, and what lies beside them after a crash.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use dybox_model::Millis;
 use tokio::time::Instant;
 
 use super::Select;
+use super::cursor::{Cursor, Place};
+use super::rest::{RestReader, orphans};
 use crate::archive::{ArchiveReader, FrameRef, LogItem, Source, Summary};
+use crate::layout::RunDir;
 use crate::{Store, StoreError};
 
 /// Archives that are kept open at once: a run may have more than a process may open files.
@@ -17,7 +20,11 @@ const OPEN_AT_ONCE: usize = 32;
 /// Between two looks for more, while following.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A reader of a run's whole output.
+/// Between two looks for grants whose proxy died. Grants are many, so a look that takes long is followed by a long pause.
+const ORPHANS_EVERY: Duration = Duration::from_secs(1);
+const ORPHANS_SHARE: u32 = 20;
+
+/// A reader of a run's whole output: its archives, and what a dead proxy did not bring into one.
 ///
 /// Pieces of one archive come in its order, which is the order of each output; several archives are merged by time.
 #[derive(Debug)]
@@ -31,15 +38,11 @@ pub struct RunLogs {
     ready: BinaryHeap<Reverse<(Millis, usize)>>,
     /// Archives with open files, the longest unused first.
     open: VecDeque<usize>,
-    /// Where output starts that is shown from its last lines only.
+    /// Output that may be in an archive and beside it: what was given out once is not given out again.
+    twofold: BTreeSet<Source>,
+    orphans_at: Option<Instant>,
+    /// Where output starts that is shown from its last lines only, or was shown up to there.
     pub(super) from: BTreeMap<Source, u64>,
-}
-
-/// One archive and how far it has been read.
-#[derive(Debug)]
-pub(super) struct Cursor {
-    pub(super) reader: ArchiveReader,
-    pub(super) next: usize,
 }
 
 impl RunLogs {
@@ -53,6 +56,8 @@ impl RunLogs {
             names: BTreeMap::new(),
             ready: BinaryHeap::new(),
             open: VecDeque::new(),
+            twofold: BTreeSet::new(),
+            orphans_at: None,
             from: BTreeMap::new(),
         };
         logs.refresh().await?;
@@ -64,7 +69,7 @@ impl RunLogs {
     pub fn summaries(&self) -> Vec<Summary> {
         let mut all: BTreeMap<Source, Summary> = BTreeMap::new();
         let wanted = |summary: &Summary| self.select.takes(summary.source);
-        for summary in self.archives.iter().flat_map(|cursor| cursor.reader.summaries()).filter(wanted) {
+        for summary in self.archives.iter().flat_map(|cursor| cursor.place.summaries()).filter(wanted) {
             let known = all.entry(summary.source).or_insert(Summary { bytes: 0, lines: 0, ..summary });
             known.bytes += summary.bytes;
             known.lines += summary.lines;
@@ -79,11 +84,16 @@ impl RunLogs {
         while let Some(&Reverse((_, archive))) = self.ready.peek() {
             self.use_file(archive);
             let cursor = &mut self.archives[archive];
-            let item = cursor.reader.piece(cursor.next).await?;
+            let item = cursor.place.piece(cursor.next).await?;
+            // A sweep took the file away since: what was in it is in the archive now.
+            let swept = item.is_none() && cursor.place.is_rest();
             // Only now: a caller may drop this future while it reads.
             cursor.next += 1;
             self.ready.pop();
             self.queue(archive);
+            if swept {
+                self.refresh().await?;
+            }
             if let Some(item) = item.and_then(|item| self.trim(item)) {
                 return Ok(Some(item));
             }
@@ -113,23 +123,28 @@ impl RunLogs {
 
     /// Looks for new archives and for more in the known ones; `true` when there is more.
     pub async fn refresh(&mut self) -> Result<bool, StoreError> {
+        let archived = self.refresh_archives().await?;
+        Ok(self.refresh_rests().await? || archived)
+    }
+
+    async fn refresh_archives(&mut self) -> Result<bool, StoreError> {
         let mut more = false;
         for entry in self.store.list(&self.dir).await? {
             if entry.is_dir || !entry.name.ends_with(".log") {
                 continue;
             }
             let archive = match self.names.get(&entry.name) {
-                Some(&archive) if self.archives[archive].reader.end() >= entry.len => continue,
+                Some(&archive) if self.archives[archive].place.end() >= entry.len => continue,
                 Some(&archive) => {
                     self.use_file(archive);
-                    if !self.archives[archive].reader.refresh().await? {
+                    if !self.archives[archive].place.refresh().await? {
                         continue;
                     }
                     archive
                 }
                 None => {
                     let reader = ArchiveReader::open(&self.store, &format!("{}/{}", self.dir, entry.name)).await?;
-                    self.archives.push(Cursor { reader, next: 0 });
+                    self.archives.push(Cursor { place: Place::Archive(Box::new(reader)), next: 0 });
                     let archive = self.archives.len() - 1;
                     self.names.insert(entry.name, archive);
                     self.use_file(archive);
@@ -141,9 +156,53 @@ impl RunLogs {
         Ok(more)
     }
 
+    /// Looks for more in orphaned files, and now and then for more such files.
+    async fn refresh_rests(&mut self) -> Result<bool, StoreError> {
+        let mut more = false;
+        let now = Instant::now();
+        if self.orphans_at.is_none_or(|at| now >= at) {
+            more = self.find_rests().await?;
+            self.orphans_at = Some(Instant::now() + (now.elapsed() * ORPHANS_SHARE).max(ORPHANS_EVERY));
+        }
+        for archive in 0..self.archives.len() {
+            if self.archives[archive].place.is_rest() && self.archives[archive].place.refresh().await? {
+                self.use_file(archive);
+                more |= self.queue_new(archive);
+            }
+        }
+        Ok(more)
+    }
+
+    async fn find_rests(&mut self) -> Result<bool, StoreError> {
+        let Some(run) = RunDir::of_logs(&self.dir) else { return Ok(false) };
+        let mut more = false;
+        for (grant, file) in orphans(&self.store, &run).await? {
+            if self.names.contains_key(&file.name) || !self.select.takes(file.source) {
+                continue;
+            }
+            let (name, source) = (file.name.clone(), file.source);
+            let archive = self.names.get(&RunDir::archive_name(grant)).copied();
+            if let Some(archive) = archive {
+                // The proxy may have shipped until it died, since the archive was looked at.
+                self.use_file(archive);
+                self.archives[archive].place.refresh().await?;
+                self.queue_new(archive);
+            }
+            let shipped = archive.map_or((0, Millis(0)), |archive| self.archives[archive].place.shipped(source));
+            let rest = RestReader::open(&self.store, file, shipped).await?;
+            self.archives.push(Cursor { place: Place::Rest(Box::new(rest)), next: 0 });
+            let rest = self.archives.len() - 1;
+            self.names.insert(name, rest);
+            self.twofold.insert(source);
+            self.use_file(rest);
+            more |= self.queue_new(rest);
+        }
+        Ok(more)
+    }
+
     /// Whether a frame is of the selected output. Damage without an owner may be: it is shown.
-    pub(super) fn wants(&self, reader: &ArchiveReader, frame: &FrameRef) -> bool {
-        reader.source(frame).is_none_or(|source| self.select.takes(source)) && self.select.takes_time(frame.at)
+    pub(super) fn wants(&self, place: &Place, frame: &FrameRef) -> bool {
+        place.source(frame).is_none_or(|source| self.select.takes(source)) && self.select.takes_time(frame.at)
     }
 
     /// Starts the merge anew from where the cursors stand.
@@ -163,8 +222,8 @@ impl RunLogs {
     /// Moves an archive's cursor to its next wanted frame and queues it there.
     fn queue(&mut self, archive: usize) -> bool {
         let cursor = &self.archives[archive];
-        let frames = cursor.reader.frames();
-        let wanted = (cursor.next..frames.len()).find(|&at| self.wants(&cursor.reader, &frames[at]));
+        let frames = cursor.place.frames();
+        let wanted = (cursor.next..frames.len()).find(|&at| self.wants(&cursor.place, &frames[at]));
         let at = wanted.map(|next| frames[next].at);
         let next = wanted.unwrap_or(frames.len());
         self.archives[archive].next = next;
@@ -184,20 +243,34 @@ impl RunLogs {
         if self.open.len() > OPEN_AT_ONCE
             && let Some(oldest) = self.open.pop_front()
         {
-            self.archives[oldest].reader.rest();
+            self.archives[oldest].place.rest();
         }
     }
 
-    /// Cuts off what lies before the last lines.
-    fn trim(&self, item: LogItem) -> Option<LogItem> {
-        let Some(&from) = item.source().and_then(|source| self.from.get(&source)) else { return Some(item) };
-        match item {
-            LogItem::Chunk { source, at, pos, bytes } => {
-                let skip = usize::try_from(from.saturating_sub(pos)).unwrap_or(usize::MAX);
-                let rest = (skip < bytes.len()).then(|| bytes.slice(skip..))?;
-                Some(LogItem::Chunk { source, at, pos: pos + skip as u64, bytes: rest })
-            }
-            LogItem::Gap(gap) => Some(LogItem::Gap(gap)),
+    /// Cuts off what lies before the last lines, or was given out from another place.
+    fn trim(&mut self, item: LogItem) -> Option<LogItem> {
+        let from = item.source().and_then(|source| self.from.get(&source)).copied();
+        let item = match from {
+            Some(from) => cut(item, from)?,
+            None => item,
+        };
+        if let LogItem::Chunk { source, pos, bytes, .. } = &item
+            && self.twofold.contains(source)
+        {
+            self.from.insert(*source, pos + bytes.len() as u64);
         }
+        Some(item)
+    }
+}
+
+/// What of `item` lies behind `from`.
+fn cut(item: LogItem, from: u64) -> Option<LogItem> {
+    match item {
+        LogItem::Chunk { source, at, pos, bytes } => {
+            let skip = usize::try_from(from.saturating_sub(pos)).unwrap_or(usize::MAX);
+            let rest = (skip < bytes.len()).then(|| bytes.slice(skip..))?;
+            Some(LogItem::Chunk { source, at, pos: pos + skip as u64, bytes: rest })
+        }
+        LogItem::Gap(gap) => Some(LogItem::Gap(gap)),
     }
 }

@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::cursor::Place;
 use super::lines::{LineItem, Lines};
 use super::run_logs::RunLogs;
 use crate::StoreError;
-use crate::archive::{ArchiveReader, FrameKind, Source};
+use crate::archive::{FrameKind, Source};
 
 impl RunLogs {
     /// Goes to where the last `lines` lines of what is there begin; [`RunLogs::next`] gives them and what comes.
@@ -16,8 +17,8 @@ impl RunLogs {
     pub async fn tail(&mut self, lines: usize) -> Result<(), StoreError> {
         let mut known = BTreeMap::new();
         for cursor in &self.archives {
-            for frame in cursor.reader.frames().iter().filter(|frame| frame.kind == FrameKind::Data) {
-                if let Some(source) = cursor.reader.source(frame) {
+            for frame in cursor.place.frames().iter().filter(|frame| frame.kind == FrameKind::Data) {
+                if let Some(source) = cursor.place.source(frame) {
                     let end: &mut u64 = known.entry(source).or_default();
                     *end = (*end).max(frame.pos + u64::from(frame.len));
                 }
@@ -42,7 +43,7 @@ impl RunLogs {
 
     /// For each archive the frame from which on there are enough newlines.
     fn walk_back(&self, lines: usize) -> Vec<usize> {
-        let mut starts: Vec<usize> = self.archives.iter().map(|cursor| cursor.reader.frames().len()).collect();
+        let mut starts: Vec<usize> = self.archives.iter().map(|cursor| cursor.place.frames().len()).collect();
         let mut newest: std::collections::BinaryHeap<_> = Default::default();
         for archive in 0..starts.len() {
             newest.extend(self.step_back(archive, &mut starts));
@@ -51,10 +52,10 @@ impl RunLogs {
         // The last line of each source may lack its newline.
         while newlines < lines + sources.len() || sources.is_empty() {
             let Some((_, Reverse(archive))) = newest.pop() else { break };
-            let reader = &self.archives[archive].reader;
-            let frame = &reader.frames()[starts[archive]];
+            let place = &self.archives[archive].place;
+            let frame = &place.frames()[starts[archive]];
             newlines += frame.lines as usize;
-            sources.extend(reader.source(frame));
+            sources.extend(place.source(frame));
             newest.extend(self.step_back(archive, &mut starts));
         }
         // Frames that were queued but not taken lie before the start.
@@ -62,16 +63,16 @@ impl RunLogs {
             starts[archive] += 1;
         }
         for (cursor, start) in self.archives.iter().zip(&mut starts) {
-            *start = to_line_starts(&cursor.reader, *start);
+            *start = to_line_starts(&cursor.place, *start);
         }
         starts
     }
 
     /// Moves an archive's start to the wanted frame before it.
     fn step_back(&self, archive: usize, starts: &mut [usize]) -> Option<(dybox_model::Millis, Reverse<usize>)> {
-        let reader = &self.archives[archive].reader;
-        let frames = &reader.frames()[..starts[archive]];
-        let wanted = frames.iter().rposition(|frame| self.wants(reader, frame))?;
+        let place = &self.archives[archive].place;
+        let frames = &place.frames()[..starts[archive]];
+        let wanted = frames.iter().rposition(|frame| self.wants(place, frame))?;
         starts[archive] = wanted;
         Some((frames[wanted].at, Reverse(archive)))
     }
@@ -116,8 +117,8 @@ impl RunLogs {
 }
 
 /// The last frame at or before `start` from which on every source that comes after `start` has a whole line.
-fn to_line_starts(reader: &ArchiveReader, start: usize) -> usize {
-    let frames = reader.frames();
+fn to_line_starts(place: &Place, start: usize) -> usize {
+    let frames = place.frames();
     let (mut seen, mut half) = (BTreeSet::new(), BTreeSet::new());
     for frame in &frames[start..] {
         if seen.insert(frame.source) && frame.pos > 0 {

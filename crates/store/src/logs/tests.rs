@@ -2,12 +2,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dybox_model::{AttemptId, Millis, StageId};
+use dybox_model::{AttemptId, GrantId, Millis, StageId, SubDagId};
 use proptest::prelude::*;
 
 use super::*;
 use crate::Store;
 use crate::archive::{ArchiveWriter, Gap, LogItem, Source, Stream};
+use crate::layout::{GrantDir, RunDir};
 
 const DIR: &str = "runs/r/logs";
 
@@ -141,6 +142,83 @@ fn more_archives_than_open_files_are_read() {
         let lines = lines_of(&mut home.logs(Select::default()).await).await;
         assert_eq!(lines.len(), 300);
         assert!(lines.is_sorted());
+    });
+}
+
+/// A grant whose proxy died behind its first `shipped` bytes of `text`.
+async fn orphan(home: &Home, run: &RunDir, (text, shipped): (&str, usize)) -> (GrantDir, ArchiveWriter) {
+    let grant = GrantId::compose(SubDagId(0), 1, 1);
+    let mut archive = ArchiveWriter::open(&home.store, &run.archive(grant)).await.unwrap();
+    archive.append(id("s0-0-1"), Stream::Stdout, Millis(1), &text.as_bytes()[..shipped]).await.unwrap();
+    let dir = run.grant(grant);
+    home.store.put(&dir.owner(), "").await.unwrap();
+    home.store.put(&dir.stdout(id("s0-0-1")), text.to_owned()).await.unwrap();
+    (dir, archive)
+}
+
+#[test]
+fn what_a_dead_proxy_did_not_ship_is_read_once_before_and_after_a_sweep() {
+    run(async {
+        let home = Home::new();
+        let run = RunDir::new(&"01jd0000000000000000000001".parse().unwrap());
+        let (grant, mut archive) = orphan(&home, &run, ("one\ntwo\nthree\n", 6)).await;
+        let open = async || RunLogs::open(&home.store, &run.logs(), Select::default()).await.unwrap();
+        let mut follows = open().await;
+        assert_eq!(lines_of(&mut open().await).await, ["one", "two", "three"]);
+        let mut last = open().await;
+        last.tail(2).await.unwrap();
+        assert_eq!(lines_of(&mut last).await, ["two", "three"]);
+        let stderr = Select { stream: Some(Stream::Stderr), ..Select::default() };
+        let mut stderr = RunLogs::open(&home.store, &run.logs(), stderr).await.unwrap();
+        assert!(lines_of(&mut stderr).await.is_empty());
+        // Its payload lives on a while and writes; a reader that follows sees it.
+        assert_eq!(lines_of(&mut follows).await, ["one", "two", "three"]);
+        home.store.append(&grant.stdout(id("s0-0-1"))).await.unwrap().write(b"four\n").await.unwrap();
+        let item = follows.next_within(Duration::from_secs(5)).await.unwrap();
+        assert!(matches!(item, Some(LogItem::Chunk { pos: 14, bytes, .. }) if bytes == "four\n"));
+        // One reader has looked and not read when a sweep comes.
+        let mut late = open().await;
+        archive.append(id("s0-0-1"), Stream::Stdout, Millis(9), b"o\nthree\nfour\nfive\n").await.unwrap();
+        archive.close().await.unwrap();
+        home.store.remove(&grant.stdout(id("s0-0-1"))).await.unwrap();
+        for archive in &mut late.archives {
+            archive.place.rest();
+        }
+        assert_eq!(lines_of(&mut late).await, ["one", "two", "three", "four", "five"]);
+        let item = follows.next_within(Duration::from_secs(5)).await.unwrap();
+        assert!(matches!(item, Some(LogItem::Chunk { pos: 19, bytes, .. }) if bytes == "five\n"));
+        assert_eq!(follows.next_within(Duration::ZERO).await.unwrap(), None);
+        assert_eq!(lines_of(&mut open().await).await, ["one", "two", "three", "four", "five"]);
+    });
+}
+
+#[test]
+fn the_files_of_a_proxy_that_lives_are_left_to_it() {
+    run(async {
+        let home = Home::new();
+        let run = RunDir::new(&"01jd0000000000000000000001".parse().unwrap());
+        let (grant, _archive) = orphan(&home, &run, ("one\ntwo\n", 4)).await;
+        let path = home._dir.path().join(grant.owner());
+        let lock = crate::Lock::try_take(&path).unwrap().unwrap();
+        let mut logs = RunLogs::open(&home.store, &run.logs(), Select::default()).await.unwrap();
+        assert_eq!(lines_of(&mut logs).await, ["one"]);
+        drop(lock);
+        let item = logs.next_within(Duration::from_secs(5)).await.unwrap();
+        assert!(matches!(item, Some(LogItem::Chunk { bytes, .. }) if bytes == "two\n"), "its proxy died meanwhile");
+    });
+}
+
+#[test]
+fn a_hole_in_an_orphaned_file_is_a_gap() {
+    run(async {
+        let home = Home::new();
+        let run = RunDir::new(&"01jd0000000000000000000001".parse().unwrap());
+        let (grant, _archive) = orphan(&home, &run, (&format!("{:4095}\n", "one"), 4096)).await;
+        let path = home._dir.path().join(grant.stdout(id("s0-0-1")));
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"end\n", 4 << 20).unwrap();
+        let mut logs = RunLogs::open(&home.store, &run.logs(), Select::default()).await.unwrap();
+        assert_eq!(lines_of(&mut logs).await[1..], ["[there was more than is kept]", "end"]);
     });
 }
 
