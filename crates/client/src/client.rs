@@ -15,6 +15,7 @@ pub struct Client {
     pub(crate) home: Home,
     pub(crate) store: Store,
     pub(crate) binary: PathBuf,
+    pub(crate) engine: Option<String>,
 }
 
 impl Client {
@@ -22,7 +23,13 @@ impl Client {
     #[must_use]
     pub fn new(home: impl Into<PathBuf>, binary: impl Into<PathBuf>) -> Self {
         let home = home.into();
-        Self { store: Store::open_dir(&home), home: Home::new(home), binary: binary.into() }
+        Self { store: Store::open_dir(&home), home: Home::new(home), binary: binary.into(), engine: None }
+    }
+
+    /// Masters use the engine at this address, and so do their proxies; nothing = as docker's own client would.
+    #[must_use]
+    pub fn with_engine(self, engine: Option<String>) -> Self {
+        Self { engine, ..self }
     }
 
     /// The store itself.

@@ -27,6 +27,10 @@ impl Client {
         if reopen {
             command.arg("--reopen");
         }
+        if let Some(engine) = &self.engine {
+            // Proxies and sweeps inherit it.
+            command.env("DOCKER_HOST", engine);
+        }
         // The directory may be removed or unmounted while the run goes on.
         command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.spawn().map_err(spawn)

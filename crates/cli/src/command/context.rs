@@ -30,7 +30,7 @@ impl Context {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let binary = std::env::current_exe()
             .map_err(|e| Failure::coded(codes::INTERNAL, "the path of this program can't be found").source(e))?;
-        Ok(Client::new(self.home(), binary))
+        Ok(Client::new(self.home(), binary).with_engine(self.conf.docker_host.value.clone()))
     }
 
     /// Which engine to use.

@@ -12,6 +12,7 @@ pub(crate) mod logs;
 pub(crate) mod look;
 pub(crate) mod part;
 pub(crate) mod plan;
+pub(crate) mod preflight;
 pub(crate) mod ps;
 pub(crate) mod resume;
 pub(crate) mod run;

@@ -6,6 +6,7 @@ use dybox_model::ExitCode;
 
 use super::foreground::Foreground;
 use super::look::find;
+use super::preflight::Preflight;
 use super::{Context, Outcome};
 use crate::conf::Format;
 
@@ -31,9 +32,11 @@ pub(crate) struct Args {
 
 /// Goes on with a run: what finished stays, the rest runs again.
 pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
+    let preflight = Preflight::start(context);
     let client = context.client()?;
     let info = find(context, &args.run).await?;
     let plan = client.plan(&info.run).await?;
+    preflight.passed().await?;
     let resumed = client.resume(&info.run, &plan).await?;
     let programs = matches!(args.output, Some(Format::Json | Format::Jsonl));
     if !programs {

@@ -8,6 +8,7 @@ use dybox_model::{ExitCode, Resources};
 
 use super::foreground::Foreground;
 use super::job::{self, JobArgs};
+use super::preflight::Preflight;
 use super::{Context, Outcome};
 use crate::conf::{Format, cpus, memory};
 use crate::report::Failure;
@@ -62,6 +63,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     if args.queue.is_some() {
         context.screen.hint("note: one machine has no queues; --queue does nothing here");
     }
+    let preflight = Preflight::start(context);
     let configured = job::budget(context);
     let budget = Resources {
         cpu_milli: args.cpus.unwrap_or(configured.cpu_milli),
@@ -84,6 +86,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         budget_memory: args.memory.or(context.conf.memory.value),
         at: now(),
     };
+    preflight.passed().await?;
     let submitted = start(&client, &plan, &submission).await?;
     tell_id(context, &args, &submitted)?;
     if args.detach {

@@ -11,6 +11,7 @@ use dybox_job::{Plan, ShellJob, shell_plan};
 use dybox_model::Attach;
 
 use self::session::{OWN_FAILURE, Session};
+use super::preflight::Preflight;
 use super::run::start;
 use super::{Context, Outcome, job};
 use crate::report::Failure;
@@ -103,6 +104,7 @@ async fn session(context: &Context, args: &Args) -> Outcome {
         let failure = Failure::new(dybox_model::ExitCode::Usage, "stdin is no terminal");
         return Err(failure.next("leave out -t to feed a file or a pipe"));
     }
+    let preflight = Preflight::start(context);
     let Some(plan) = plan(context, args)? else { return Ok(OWN_FAILURE) };
     let client = context.client()?;
     let submission = Submission {
@@ -114,6 +116,7 @@ async fn session(context: &Context, args: &Args) -> Outcome {
         budget_memory: context.conf.memory.value,
         at: now(),
     };
+    preflight.passed().await?;
     let submitted = start(&client, &plan, &submission).await?;
     let run = submitted.info.run.clone();
     let session = Session::new(context, client, (run, &plan), attach(args), Way::of(submitted, true));

@@ -35,7 +35,12 @@ impl From<StoreError> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self::coded(codes::ENGINE, error.to_string()).next(error.advice())
+        let advice = error.advice().trim_end_matches('.');
+        let next = match advice.contains("dybox doctor") {
+            true => advice.to_owned(),
+            false => format!("{advice}; `dybox doctor` checks the rest"),
+        };
+        Self::coded(codes::ENGINE, "the Docker engine can't be used").why(error.to_string()).next(next)
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let engine = Engine::connect(context.engine_conf()).await?;
     let client = context.client()?;
-    let mut found = shares::dead(client.store(), args.dry_run).await?;
+    let mut found = shares::dead(client.store(), context.conf.docker_host.value.as_deref(), args.dry_run).await?;
     let mut known = Known::new(&client);
     for container in engine.list(None).await? {
         found.extend(known.container(container).await?);

@@ -19,7 +19,7 @@ use crate::report::Failure;
 const SWEEP: Duration = Duration::from_secs(120);
 
 /// Finds dead shares and sweeps them, but on a dry run.
-pub(super) async fn dead(store: &Store, dry_run: bool) -> Result<Vec<Found>, Failure> {
+pub(super) async fn dead(store: &Store, engine: Option<&str>, dry_run: bool) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
     for entry in store.list(&Machine::shares()).await? {
         let name = format!("{}/{}", Machine::shares(), entry.name);
@@ -40,7 +40,7 @@ pub(super) async fn dead(store: &Store, dry_run: bool) -> Result<Vec<Found>, Fai
         };
         if !dry_run {
             let Some(lock) = Lock::try_take(&path)? else { continue };
-            sweep(&share, lock, &path).await?;
+            sweep(&share, engine, (lock, &path)).await?;
             one.done = true;
         }
         found.push(one);
@@ -55,7 +55,7 @@ fn share_path(share: &Share, name: &str) -> std::path::PathBuf {
 }
 
 /// Runs `dybox proxy --sweep` as the run's own master would: what it finds is kept for a later `resume`.
-async fn sweep(share: &Share, lock: Lock, path: &Path) -> Result<(), Failure> {
+async fn sweep(share: &Share, engine: Option<&str>, (lock, path): (Lock, &Path)) -> Result<(), Failure> {
     let failed = |why: String| {
         Failure::new(ExitCode::Unreachable, format!("grant {} of run {} can't be swept", share.grant, share.run))
             .why(why)
@@ -71,6 +71,7 @@ async fn sweep(share: &Share, lock: Lock, path: &Path) -> Result<(), Failure> {
         .arg(&share.run_dir)
         .args(["--subdag", &share.subdag.0.to_string(), "--grant", &share.grant.to_string()])
         .stdin(Stdio::from(lock.into_fd()))
+        .envs(engine.map(|engine| ("DOCKER_HOST", engine)))
         .env("DYBOX_SHARE_FD", "0")
         .env("DYBOX_SHARE_PATH", path)
         .stdout(append(&share.swept)?)

@@ -1,0 +1,50 @@
+//! A sign of life of the engine, before anything is made that needs it.
+
+use std::time::Duration;
+
+use dybox_engine::{Engine, EngineConf};
+use dybox_model::ExitCode;
+use tokio::sync::oneshot;
+
+use super::Context;
+use crate::report::{Failure, codes};
+
+/// An engine that hangs is told apart from one that is slow after this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A question to the engine that is under way, on a thread of its own: meanwhile this one plans.
+pub(crate) struct Preflight(oneshot::Receiver<Result<(), Failure>>);
+
+impl Preflight {
+    /// Asks. Nothing waits for the answer of a question that is dropped.
+    pub(crate) fn start(context: &Context) -> Self {
+        let (tell, told) = oneshot::channel();
+        let conf = context.engine_conf();
+        let ask = move || {
+            let _ = tell.send(super::runtime().and_then(|runtime| runtime.block_on(ask(conf))));
+        };
+        // A thread that can't be started drops the sender, which is said below.
+        drop(std::thread::Builder::new().name("preflight".to_owned()).spawn(ask));
+        Self(told)
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// Why the engine can't be used.
+    pub(crate) async fn passed(self) -> Result<(), Failure> {
+        let lost = |_| Failure::new(ExitCode::Internal, "the engine can't be asked: no thread can be started");
+        self.0.await.map_err(lost)?
+    }
+}
+
+async fn ask(conf: EngineConf) -> Result<(), Failure> {
+    match tokio::time::timeout(PATIENCE, Engine::connect(conf)).await {
+        Ok(connected) => Ok(drop(connected?)),
+        Err(_) => {
+            let why = format!("it did not answer within {} s: it hangs or is overloaded", PATIENCE.as_secs());
+            let next = "look into its log and restart it if that goes on; `dybox doctor` checks the rest";
+            Err(Failure::coded(codes::ENGINE, "the Docker engine can't be used").why(why).next(next))
+        }
+    }
+}
