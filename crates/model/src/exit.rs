@@ -107,6 +107,22 @@ impl Exit {
         self.cause.is_none()
     }
 
+    /// What happened, for a person: each thing once, without a capital and without a full stop.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Some(cause) = self.cause else { return "succeeded".to_owned() };
+        let phrase = match (cause, self.code, self.signal) {
+            (Cause::ExitCode, Some(code), _) => format!("exit code {code}"),
+            (Cause::Signal, _, Some(signal)) => match signal_name(signal) {
+                Some(name) => format!("signal {signal} ({name})"),
+                None => format!("signal {signal}"),
+            },
+            _ => cause.info().phrase.to_owned(),
+        };
+        let known = self.text.is_empty() || phrase.starts_with(&self.text);
+        if known { phrase } else { format!("{phrase}: {}", self.text) }
+    }
+
     /// What `docker run` would return: the code, or 128 + the signal; 125 where nothing ran.
     #[must_use]
     pub fn shell_code(&self) -> i32 {
@@ -117,5 +133,49 @@ impl Exit {
             (None, Some(signal), _) => 128 + signal,
             (None, None, _) => 125,
         }
+    }
+}
+
+/// Names of the signals that end programs.
+const fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        10 => "SIGUSR1",
+        11 => "SIGSEGV",
+        12 => "SIGUSR2",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_says_each_thing_once() {
+        let end = |cause, text: &str, code, signal| {
+            let exit = Exit { code, signal, ..Exit::not_started(cause, text, Millis(0)) };
+            exit.words()
+        };
+        assert_eq!(end(Cause::ExitCode, "exit code 3", Some(3), None), "exit code 3");
+        assert_eq!(end(Cause::ExitCode, "", Some(3), None), "exit code 3");
+        assert_eq!(end(Cause::Signal, "signal 11", None, Some(11)), "signal 11 (SIGSEGV)");
+        assert_eq!(end(Cause::Oom, "", Some(137), None), "it used more memory than it asked for");
+        let missing = end(Cause::ImageNotFound, "no image nope:1", None, None);
+        assert_eq!(missing, "the image does not exist: no image nope:1");
     }
 }

@@ -189,9 +189,9 @@ impl Driver {
             Doom::Hook(hook) => format!("hook \"{}\" skipped it", self.book.hooks[hook as usize].label),
             Doom::Need(from, need) => {
                 let asked = match need {
-                    Need::Succeeded => "succeeded",
-                    Need::Failed => "failed",
-                    Need::Finished => "finished",
+                    Need::Succeeded => "to succeed",
+                    Need::Failed => "to fail",
+                    Need::Finished => "to finish",
                 };
                 let name = self.book.names.of(from);
                 match self.end_of(StageId(from)) {

@@ -54,17 +54,6 @@ pub(super) fn end_of(cause: Cause) -> StageEnd {
     }
 }
 
-/// One sentence of what went wrong, for the stage's end.
-pub(super) fn sentence(exit: &Exit) -> String {
-    let phrase = exit.cause.map_or("it succeeded", |cause| cause.info().phrase);
-    let number = match (exit.code, exit.signal) {
-        (Some(code), _) if exit.cause == Some(Cause::ExitCode) => format!(" ({code})"),
-        (_, Some(signal)) if exit.cause == Some(Cause::Signal) => format!(" ({signal})"),
-        _ => String::new(),
-    };
-    if exit.text.is_empty() { format!("{phrase}{number}") } else { format!("{phrase}{number}: {}", exit.text) }
-}
-
 fn infra(pause: Millis, tries: Tries) -> Next {
     if tries.infra >= MOST_INFRA_TRIES {
         return Next::Over(StageEnd::Lost);

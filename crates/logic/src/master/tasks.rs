@@ -347,7 +347,7 @@ impl Tasks {
     }
 
     fn sentence(&self, attempt: AttemptId, exit: &Exit) -> String {
-        let what = retry::sentence(exit);
+        let what = exit.words();
         let only = self.stage(attempt.task.stage).is_some_and(|stage| stage.tasks == 1);
         if only { what } else { format!("task {}: {what}", attempt.task.index) }
     }

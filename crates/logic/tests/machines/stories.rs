@@ -62,10 +62,10 @@ fn a_failed_stage_stops_only_what_needs_it() {
     world.script = Some(|attempt| (attempt.task.stage.0 == 0).then_some(Cause::ExitCode));
     world.until_done();
     assert_eq!(world.end("a"), Some(StageEnd::Failed));
-    assert_eq!(world.why("a"), "the command ended with a non-zero exit code (1)");
+    assert_eq!(world.why("a"), "exit code 1");
     assert_eq!(world.end("next"), Some(StageEnd::Skipped));
-    assert_eq!(world.why("next"), "needs \"a\" succeeded, but it failed");
-    assert_eq!(world.why("after-next"), "needs \"next\" finished, but it was skipped");
+    assert_eq!(world.why("next"), "needs \"a\" to succeed, but it failed");
+    assert_eq!(world.why("after-next"), "needs \"next\" to finish, but it was skipped");
     assert_eq!((world.end("clean-up"), world.end("report"), world.end("apart")), (OK, OK, OK));
     assert_eq!(world.truth.ended, Some(StageEnd::Failed));
 }
@@ -92,7 +92,7 @@ fn the_first_task_that_used_up_its_tries_ends_its_stage() {
     let mut world = World::of(plans::of([a]));
     world.script = Some(|attempt| (attempt.task.index == 2).then_some(Cause::ExitCode));
     world.until_done();
-    assert_eq!(world.why("a"), "task 2: the command ended with a non-zero exit code (1)");
+    assert_eq!(world.why("a"), "task 2: exit code 1");
     assert_eq!(world.tries("a"), 3 + 3);
     assert!(world.now >= 1_000_000 + 3 * 1000 + 1000 + 2000, "pauses of one and two seconds");
 }
@@ -307,7 +307,7 @@ fn a_stage_of_another_sub_dag_is_waited_for_and_told_anew_to_every_master() {
 
     let skipped = run(StageEnd::Lost);
     assert!(matches!(&skipped[0], Effect::Record(Fact::StageEnded { end: StageEnd::Skipped, why, .. })
-        if why == "needs \"far\" succeeded, but it was lost"));
+        if why == "needs \"far\" to succeed, but it was lost"));
     assert!(matches!(skipped.last(), Some(Effect::Finish { end: StageEnd::Succeeded, .. })));
 }
 
