@@ -50,7 +50,8 @@ fn dag(out: &mut String, plan: &Plan) {
         let _ = writeln!(out, "\nlevel {number}");
         for id in level {
             let stage = &plan.stages[id.0 as usize];
-            let ask = format!("{} cpu, {}", format_cpus(stage.ask.cpu_milli), format_bytes(stage.ask.memory));
+            let cpu = if stage.ask.cpu_milli == 1_000 { "cpu" } else { "cpus" };
+            let ask = format!("{} {cpu}, {}", format_cpus(stage.ask.cpu_milli), format_bytes(stage.ask.memory));
             let each = if stage.tasks > 1 { " each" } else { "" };
             let tasks = counted(u64::from(stage.tasks), "task");
             let _ = write!(out, "  {:width$}  {tasks}, {ask}{each}, {}", stage.name, stage.image);

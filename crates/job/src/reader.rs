@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
         match parse_duration(&text.value) {
             Ok(Millis(0)) if !zero => {
                 let message = format!("{name:?} can't be zero");
-                self.report.error("E0216", text.span, message).help("take it away for no limit, or write more");
+                self.report.error("E0216", text.span, message).help("write more, like 10m, or take it away");
                 None
             }
             Ok(value) => Some(value),
@@ -260,6 +260,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn unknown(&mut self, scope: Scope, key: &Key) {
         let name = key.text.as_str();
         if let Some(field) = fields::find(scope, name) {
+            if field.built {
+                let message = format!("{name:?} can't stand in defaults");
+                self.report.error("E0201", key.span, message).help("write it in each stage that it is for");
+                return;
+            }
             let message = format!("{name:?} is not supported yet");
             let wrong = self.report.error("E0204", key.span, message);
             wrong.label(lower(field.meaning)).help("take it away; a later version brings it");
@@ -272,7 +277,10 @@ impl<'a> Reader<'a> {
             Some(field) => format!("{name:?} is a key of {}", field.scope.words()),
             None => format!("the keys are {}", names.clone().collect::<Vec<_>>().join(", ")),
         };
-        self.report.error("E0201", key.span, message).nearest(name, names).help(help);
+        let wrong = self.report.error("E0201", key.span, message).nearest(name, names).help(help);
+        if let Some(ours) = fields::said_elsewhere(scope, name) {
+            wrong.label(ours);
+        }
     }
 }
 

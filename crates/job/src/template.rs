@@ -129,8 +129,12 @@ impl Templates {
         let at = find_word(template, name);
         if matches!(name, "results" | "item" | "task") {
             let message = format!("{name:?} in a template is not supported yet");
-            let help = "a stage finds the results of what it needs in the file $DYBOX_NEEDS".to_owned();
-            return Err(fault("E0204", template, at, message, help));
+            let help = match name {
+                "results" => "a stage finds the results of what it needs in the file $DYBOX_NEEDS",
+                "task" => "a task finds its number in $DYBOX_TASK_INDEX, and how many there are in $DYBOX_TASK_COUNT",
+                _ => "each: is not built yet; parallelism: is, and $DYBOX_TASK_INDEX numbers the tasks",
+            };
+            return Err(fault("E0204", template, at, message, help.to_owned()));
         }
         let message = format!("{template} names {name:?}, which is not defined");
         let mut wrong = fault("E0705", template, at, message, shell_help(expression));
@@ -266,7 +270,9 @@ fn shell_help(expression: &str) -> String {
     if variable {
         format!("for a variable of the shell write ${name} or $${{{name}}}; for a parameter ${{params.{name}}}")
     } else {
-        "for a ${...} of the shell write $${...}; an expression is like ${params.day}".to_owned()
+        let short = expression.len() <= 30 && !expression.trim().is_empty() && !expression.contains('\n');
+        let shell = if short { expression } else { "..." };
+        format!("for the shell's ${{{shell}}} write $${{{shell}}}; an expression is like ${{params.day}}")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::diagnostic::is_hidden;
+use crate::diagnostic::{Diagnostic, is_hidden};
 use crate::node::{Key, Node, Value};
 use crate::reader::Reader;
 use crate::report::Report;
@@ -93,11 +93,24 @@ fn parse(reader: &mut Reader, name: &str, text: &str) -> BTreeMap<String, String
             let message = format!("the value of {key:?} holds the invisible character U+{:04X}", c as u32);
             report.error("E0117", span, message).help("take it out");
         } else if check_key(&mut report, key, span) {
-            env.insert(key.to_owned(), unquoted(value.trim()).to_owned());
+            let value = unquoted(value.trim());
+            warn_secret(&mut report, key, value, span);
+            env.insert(key.to_owned(), value.to_owned());
         }
     }
+    cut(&mut report.found, name);
     reader.report.found.append(&mut report.found);
     env
+}
+
+/// Another kind of file given as an env_file has a problem a line; a few of them tell it.
+fn cut(found: &mut Vec<Diagnostic>, name: &str) {
+    const MOST: usize = 5;
+    let more = found.len().saturating_sub(MOST);
+    found.truncate(MOST);
+    if let Some(last) = found.last_mut().filter(|_| more > 0) {
+        last.note(format!("{more} more problems of {name} are not shown"));
+    }
 }
 
 fn unquoted(value: &str) -> &str {
@@ -126,16 +139,23 @@ fn check_key(report: &mut Report, key: &str, span: Span) -> bool {
 
 /// Warns of a value that looks like a secret: it would stand in the plan, the journal and `docker inspect`.
 fn warn_secret(report: &mut Report, key: &str, value: &str, span: Span) {
-    const NAMES: [&str; 8] =
-        ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY"];
+    const NAMES: [&str; 9] =
+        ["PASSWORD", "PASSWD", "SECRET", "SECRET_KEY", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY"];
     const VALUES: [&str; 6] = ["AKIA", "ghp_", "github_pat_", "xoxb-", "-----BEGIN", "eyJhbGciOi"];
     let upper = key.to_uppercase();
     let named = NAMES.iter().any(|name| upper.ends_with(name)) && !value.is_empty() && !value.starts_with('/');
-    if named || VALUES.iter().any(|start| value.starts_with(start)) {
+    if named || VALUES.iter().any(|start| value.starts_with(start)) || has_login(value) {
         let message = format!("the value of {key:?} looks like a secret");
         report
             .warning("W0606", span, message)
             .note("it will stand in the plan and in what the engine shows of the container")
             .help("use a secret reference; until secrets: is built, mount a file that only you can read");
     }
+}
+
+/// Whether it is an address with a password in it: `scheme://user:password@host`.
+fn has_login(value: &str) -> bool {
+    let place = value.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
+    let login = place.and_then(|place| place.rsplit_once('@')).and_then(|(login, _)| login.split_once(':'));
+    login.is_some_and(|(_, password)| !password.is_empty())
 }

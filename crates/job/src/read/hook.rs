@@ -38,12 +38,16 @@ fn one(reader: &mut Reader, node: &Node) -> Option<Hook> {
         let value = entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node);
         let listed = matches!(value.map(|node| &node.value), Some(Value::List(items)) if items.is_empty());
         if empty && (value.is_none() || listed) {
-            let message = format!("the hook has no {name:?}");
+            let (code, message) = match listed {
+                true => ("E0207", format!("{name:?} of the hook is empty")),
+                false => ("E0205", format!("the hook has no {name:?}")),
+            };
+            let span = value.map_or(hook.span, |value| value.span);
             let help = match name {
                 "after" => "name the stages whose end it waits for: after: [extract]",
                 _ => "name its program: run: [\"python3\", \"decide.py\"]",
             };
-            reader.report.error("E0205", hook.span, message).help(help);
+            reader.report.error(code, span, message).help(help);
         }
     }
     Some(hook)
