@@ -107,7 +107,9 @@ async fn run(hook: Hook, stopped: oneshot::Receiver<()>) -> Result<Decision, Str
 /// The shell sets the limit of memory: between fork and exec nothing unsafe runs, and `exec` leaves no process between.
 fn spawn(hook: &Hook) -> Result<Child, String> {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &(hook.memory >> 10).max(1).to_string()]);
+    // The word after the script is the shell's own name in what it says of a program that does not exist.
+    let limited = "ulimit -v \"$1\" && shift && exec \"$@\"";
+    command.args(["-c", limited, "hook", &(hook.memory >> 10).max(1).to_string()]);
     command.args(&hook.run).current_dir(&hook.cwd).env_clear().envs(&hook.env);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.process_group(0).kill_on_drop(true);

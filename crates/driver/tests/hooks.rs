@@ -63,6 +63,7 @@ async fn a_failure_shows_the_end_of_its_stderr() {
     assert!(why.len() < 66_000 && why.ends_with("end"), "{}", why.len());
     let why = answer(Hook { run: vec!["/no/such".into()], ..hook(dir.path(), "") }).await.unwrap_err();
     assert!(why.starts_with("its program does not exist"), "{why}");
+    assert!(why.contains("\nhook: 1: exec:"), "{why}");
     let why = answer(Hook { cwd: "/no/such".into(), ..hook(dir.path(), "") }).await.unwrap_err();
     assert!(why.starts_with("it could not be started in /no/such"), "{why}");
 }
