@@ -1,16 +1,16 @@
 //! The loop: asks wait here for room, and proxies and sweeps are looked after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dybox_model::{GrantId, Resources};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::error::LocalError;
 use crate::event::{Event, Order};
-use crate::ledger::{Ledger, Round, Taken, is_locked, remove};
+use crate::ledger::{Ledger, Others, Round, Taken, is_locked, remove};
 use crate::notify::Changes;
 use crate::share::Short;
 use crate::spawn::{self, Dead};
@@ -42,7 +42,9 @@ impl Local {
             asks: Vec::new(),
             taken: BTreeMap::new(),
             dead: BTreeMap::new(),
-            said: (String::new(), false, String::new()),
+            proxies: BTreeMap::new(),
+            unborn: BTreeSet::new(),
+            said: (String::new(), Others::default(), String::new()),
             look: None,
         };
         let task = tokio::spawn(manager.serve(inbox, changes));
@@ -70,10 +72,14 @@ struct Desk {
     asks: Vec<(Resources, u32)>,
     /// Shares that are taken and whose proxy has not been started.
     taken: BTreeMap<GrantId, Taken>,
+    /// Proxies that this process started, and how to kill each.
+    proxies: BTreeMap<GrantId, oneshot::Sender<()>>,
+    /// Grants whose proxy could not even be started: there is nothing to sweep.
+    unborn: BTreeSet<GrantId>,
     /// Dead shares of other runs, since when.
     dead: BTreeMap<std::path::PathBuf, Instant>,
     /// What was said last: why asks wait, whether others wait, what is wrong.
-    said: (String, bool, String),
+    said: (String, Others, String),
     look: Option<Instant>,
 }
 
@@ -109,6 +115,7 @@ impl Desk {
             Order::Ask { size, count } => self.ask(size, count),
             Order::Launch { grant } => self.launch(grant),
             Order::Adopt { grant } => self.adopt(grant),
+            Order::Kill { grant } => self.kill(grant),
             Order::Sweep { grant } => self.sweep(grant),
         }
     }
@@ -167,9 +174,9 @@ impl Desk {
             self.said.0.clone_from(&why);
             self.tell(Event::Waits { why });
         }
-        if self.said.1 != round.others_wait {
-            self.said.1 = round.others_wait;
-            self.tell(Event::OthersWait(round.others_wait));
+        if self.said.1 != round.others || round.others.first {
+            self.said.1 = round.others;
+            self.tell(Event::OthersWait { any: round.others.any, first: round.others.first });
         }
         self.said.2.clear();
     }
@@ -188,16 +195,26 @@ impl Desk {
         let share = self.ledger.share_path(&conf.run, grant);
         match spawn::proxy(conf, taken, &share) {
             Ok(mut child) => {
-                let events = self.events.clone();
+                let (events, log) = (self.events.clone(), conf.log(grant));
+                let (kill, killed) = oneshot::channel();
+                self.proxies.retain(|_, kill| !kill.is_closed());
+                self.proxies.insert(grant, kill);
                 tokio::spawn(async move {
-                    let status = child.wait().await;
+                    let status = tokio::select! {
+                        status = child.wait() => status,
+                        Ok(()) = killed => {
+                            let _ = child.start_kill();
+                            child.wait().await
+                        }
+                    };
                     let clean = status.as_ref().is_ok_and(|status| status.success()) && !share.exists();
                     let how = status.map_or_else(|error| error.to_string(), spawn::how);
+                    let how = if clean { how } else { spawn::with_words(how, &log) };
                     let _ = events.send(Event::Gone { grant, clean, how });
                 });
             }
             Err(error) => {
-                self.trouble(&error);
+                self.unborn.insert(grant);
                 self.tell(Event::Gone { grant, clean: false, how: explain(&error) });
             }
         }
@@ -216,10 +233,24 @@ impl Desk {
         });
     }
 
+    /// One that this process started, or that an earlier master did: whoever holds the share as its standard input.
+    fn kill(&mut self, grant: GrantId) {
+        if let Some(kill) = self.proxies.remove(&grant) {
+            let _ = kill.send(());
+        } else {
+            spawn::kill_holder(&self.ledger.share_path(&self.ledger.conf().run, grant));
+        }
+    }
+
     fn sweep(&mut self, grant: GrantId) {
         // A share that was never launched is ours: let go of its lock.
         self.taken.remove(&grant);
         let conf = self.ledger.conf();
+        if self.unborn.remove(&grant) {
+            // Where its file can't be removed it stays a dead share, which somebody sweeps.
+            let _ = remove(&self.ledger.share_path(&conf.run, grant));
+            return self.tell(Event::Swept { grant, exits: Vec::new() });
+        }
         let dead = Dead {
             grant,
             subdag: conf.subdag,

@@ -22,6 +22,11 @@ pub enum Order {
         /// The grant.
         grant: GrantId,
     },
+    /// End a proxy's process at once: it does not answer. Its end comes as [`Event::Gone`].
+    Kill {
+        /// The grant.
+        grant: GrantId,
+    },
     /// End what a lost proxy left. Tried again until it works.
     Sweep {
         /// The grant.
@@ -52,7 +57,7 @@ pub enum Event {
         grant: GrantId,
         /// Whether it cleaned up and gave its share back. Else it must be swept.
         clean: bool,
-        /// How it ended, in a phrase.
+        /// How it ended, in a phrase, with its own words where it left some.
         how: String,
     },
     /// A lost proxy's grant is swept: nothing of it runs any more, its share is free.
@@ -67,8 +72,13 @@ pub enum Event {
         /// In a sentence.
         why: String,
     },
-    /// Whether another run waits for room.
-    OthersWait(bool),
+    /// Whether other runs wait for room. Comes at every look as long as one of them comes first.
+    OthersWait {
+        /// Any of them.
+        any: bool,
+        /// One of them would have less than this run even with what it waits for, or has nothing.
+        first: bool,
+    },
     /// Something that a person should know; it is tried again.
     Trouble {
         /// What, in a sentence.

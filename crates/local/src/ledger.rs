@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::Conf;
 use crate::error::{LocalError, file};
-use crate::share::{Share, Short, Verdict, Waiter, verdict};
+use crate::share::{Share, Short, Verdict, Waiter, is_owed, verdict};
 
 /// Shares are counted in well under a millisecond; whoever holds the lock longer was stopped.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -25,6 +25,9 @@ const WAITER_STALE: Duration = Duration::from_secs(5);
 pub struct Ledger {
     conf: Conf,
     counter: u32,
+    /// What the run held at the last look, and since when it has held just that: who waits longer comes first.
+    held: Resources,
+    since: SystemTime,
 }
 
 /// A share that was taken: the lock on its file, to be inherited by the proxy.
@@ -38,13 +41,21 @@ pub struct Taken {
     pub lock: File,
 }
 
+/// Other runs that wait for room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Others {
+    pub(crate) any: bool,
+    /// One of them is owed room that this run holds.
+    pub(crate) first: bool,
+}
+
 /// What one look at the asks gave.
 #[derive(Debug, Default)]
 pub(crate) struct Round {
     pub(crate) taken: Vec<Taken>,
     /// Asks that did not fit: the first of each size.
     pub(crate) short: Vec<(Resources, Short)>,
-    pub(crate) others_wait: bool,
+    pub(crate) others: Others,
 }
 
 impl Ledger {
@@ -57,7 +68,7 @@ impl Ledger {
             fs::create_dir_all(dir).map_err(file("make the directory", dir))?;
             fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(file("close to others", dir))?;
         }
-        Ok(Self { conf, counter: 0 })
+        Ok(Self { conf, counter: 0, held: Resources::default(), since: SystemTime::now() })
     }
 
     /// Takes what fits of the asks, in their order.
@@ -68,11 +79,11 @@ impl Ledger {
         let _budget = self.lock_budget().await?;
         let mut shares = self.shares()?;
         let waiters = self.waiters()?;
-        let mut round =
-            Round { others_wait: waiters.iter().any(|waiter| waiter.run != self.conf.run), ..Round::default() };
+        let mut round = Round::default();
+        self.notice(&shares);
         for &(size, count) in asks {
             for _ in 0..count {
-                match verdict(&self.conf.run, size, self.conf.budget, &shares, &waiters) {
+                match verdict(&self.waiter(size), self.conf.budget, &shares, &waiters) {
                     Verdict::Fits => {
                         let (share, taken) = self.take(size)?;
                         shares.push(share);
@@ -85,7 +96,26 @@ impl Ledger {
                 }
             }
         }
+        self.notice(&shares);
+        let others = waiters.iter().filter(|one| one.run != self.conf.run && one.ask.fits(self.conf.budget));
+        for waiter in others {
+            round.others.any = true;
+            round.others.first |= is_owed(&self.conf.run, waiter, self.conf.budget, &shares);
+        }
         Ok(round)
+    }
+
+    fn notice(&mut self, shares: &[Share]) {
+        let own = shares.iter().filter(|share| share.run == self.conf.run);
+        let held = own.fold(Resources::default(), |sum, share| sum + share.size);
+        if held != self.held {
+            (self.held, self.since) = (held, SystemTime::now());
+        }
+    }
+
+    fn waiter(&self, ask: Resources) -> Waiter {
+        let since = self.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Waiter { run: self.conf.run.clone(), ask, since: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
     }
 
     /// Takes one share if it fits now.
@@ -165,7 +195,7 @@ impl Ledger {
     pub(crate) fn wait_for(&self, ask: Option<Resources>) -> Result<(), LocalError> {
         let path = self.conf.waiting.join(format!("{}.{}", self.conf.run, self.conf.subdag.0));
         let Some(ask) = ask else { return remove(&path) };
-        let waiter = Waiter { run: self.conf.run.clone(), ask };
+        let waiter = self.waiter(ask);
         let fresh = self.conf.waiting.join(format!(".{}.{}", self.conf.run, self.conf.subdag.0));
         let text = serde_json::to_vec(&waiter).expect("numbers and text are JSON");
         fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(file("write", &path))

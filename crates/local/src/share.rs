@@ -33,6 +33,9 @@ pub struct Waiter {
     pub run: RunId,
     /// The smallest that it asks for.
     pub ask: Resources,
+    /// Since when it has held what it holds, in milliseconds since 1970: of two equals the one that waits longer is next.
+    #[serde(default)]
+    pub since: u64,
 }
 
 /// Why an ask is not granted.
@@ -60,12 +63,14 @@ pub enum Verdict {
     Waits(Short),
 }
 
-/// Whether `run` may take `ask` out of `budget`, of which `shares` are taken and for which `waiters` wait.
+/// Whether `me` may take what it asks for out of `budget`, of which `shares` are taken and for which `waiters` wait.
 ///
-/// Fairness: nobody takes room while a run waits that would hold less than he even after both had what they ask for.
-/// So the run that has least is next, and a large ask is not starved by small ones of a run that has much.
+/// Fairness: nobody takes room while a run waits that would hold less than he even after both had what they ask for;
+/// of two that would hold the same the one that holds less now is next, then the one that has waited longer. So the run
+/// that has least is next, and a large ask is not starved by small ones of a run that has much.
 #[must_use]
-pub fn verdict(run: &RunId, ask: Resources, budget: Resources, shares: &[Share], waiters: &[Waiter]) -> Verdict {
+pub fn verdict(me: &Waiter, budget: Resources, shares: &[Share], waiters: &[Waiter]) -> Verdict {
+    let (run, ask) = (&me.run, me.ask);
     if !ask.fits(budget) {
         return Verdict::Waits(Short::Never);
     }
@@ -79,13 +84,31 @@ pub fn verdict(run: &RunId, ask: Resources, budget: Resources, shares: &[Share],
     if !fits {
         return Verdict::Waits(Short::Taken { free: budget - used, others });
     }
-    let weight = |of: &RunId, more: Resources| dominant(held(&|share| share.run == *of) + more, budget);
-    let mine = weight(run, ask);
+    let turn = |of: &Waiter| (weight(&of.run, of.ask, budget, shares), held_by(&of.run, budget, shares), of.since);
+    let mine = (turn(me), &me.run);
     let first = waiters
         .iter()
         .filter(|waiter| waiter.run != *run && waiter.ask.fits(budget))
-        .find(|waiter| weight(&waiter.run, waiter.ask) < mine);
+        .find(|waiter| (turn(waiter), &waiter.run) < mine);
     first.map_or(Verdict::Fits, |waiter| Verdict::Waits(Short::Yields(waiter.run.clone())))
+}
+
+/// Whether `run`, which holds room, owes `waiter` some: it would have less than `run` even with what it asks for, or it
+/// has nothing at all and would have no more. What is given back so does not come back by [`verdict`] at once.
+pub(crate) fn is_owed(run: &RunId, waiter: &Waiter, budget: Resources, shares: &[Share]) -> bool {
+    let mine = held_by(run, budget, shares);
+    let its = weight(&waiter.run, waiter.ask, budget, shares);
+    let poor = held_by(&waiter.run, budget, shares) == 0;
+    waiter.run != *run && waiter.ask.fits(budget) && mine > 0 && (its < mine || (poor && its <= mine))
+}
+
+fn held_by(run: &RunId, budget: Resources, shares: &[Share]) -> u64 {
+    weight(run, Resources::default(), budget, shares)
+}
+
+fn weight(run: &RunId, more: Resources, budget: Resources, shares: &[Share]) -> u64 {
+    let own = shares.iter().filter(|share| share.run == *run);
+    dominant(own.fold(more, |sum, share| sum + share.size), budget)
 }
 
 /// The larger part of the budget that `held` is, in millionths.
@@ -142,9 +165,13 @@ mod tests {
 
     const BUDGET: Resources = Resources { cpu_milli: 4000, memory: 4 << 30 };
 
+    fn asks(of: u8, ask: Resources) -> Waiter {
+        Waiter { run: run(of), ask, since: 0 }
+    }
+
     #[test]
     fn what_is_larger_than_the_machine_never_fits() {
-        assert_eq!(verdict(&run(1), size(4001, 1), BUDGET, &[], &[]), Verdict::Waits(Short::Never));
+        assert_eq!(verdict(&asks(1, size(4001, 1)), BUDGET, &[], &[]), Verdict::Waits(Short::Never));
         let sentence = Short::Never.sentence(size(8000, 512), BUDGET);
         assert_eq!(sentence, "it asks for 8 cpus and 512MiB, this machine gives 4 cpus and 4GiB in all");
     }
@@ -152,35 +179,71 @@ mod tests {
     #[test]
     fn either_of_cpus_and_memory_can_run_out() {
         let taken = [share(1, 1, size(1000, 4000))];
-        assert_eq!(verdict(&run(1), size(1000, 96), BUDGET, &taken, &[]), Verdict::Fits);
-        assert!(matches!(verdict(&run(1), size(1000, 97), BUDGET, &taken, &[]), Verdict::Waits(Short::Taken { .. })));
+        assert_eq!(verdict(&asks(1, size(1000, 96)), BUDGET, &taken, &[]), Verdict::Fits);
+        assert!(matches!(verdict(&asks(1, size(1000, 97)), BUDGET, &taken, &[]), Verdict::Waits(Short::Taken { .. })));
     }
 
     #[test]
     fn who_has_less_comes_first() {
         let taken = [share(1, 1, size(1000, 1)), share(1, 2, size(1000, 1))];
-        let waiters = [Waiter { run: run(2), ask: size(1000, 1) }];
+        let waiters = [asks(2, size(1000, 1))];
         let yields = Verdict::Waits(Short::Yields(run(2)));
-        assert_eq!(verdict(&run(1), size(1000, 1), BUDGET, &taken, &waiters), yields);
-        assert_eq!(verdict(&run(2), size(1000, 1), BUDGET, &taken, &waiters), Verdict::Fits);
-        let never = [Waiter { run: run(2), ask: size(9000, 1) }];
-        assert_eq!(verdict(&run(1), size(1000, 1), BUDGET, &taken, &never), Verdict::Fits);
+        assert_eq!(verdict(&asks(1, size(1000, 1)), BUDGET, &taken, &waiters), yields);
+        assert_eq!(verdict(&asks(2, size(1000, 1)), BUDGET, &taken, &waiters), Verdict::Fits);
+        let never = [asks(2, size(9000, 1))];
+        assert_eq!(verdict(&asks(1, size(1000, 1)), BUDGET, &taken, &never), Verdict::Fits);
+    }
+
+    #[test]
+    fn of_two_equals_the_one_that_waits_longer_is_next() {
+        let all = Resources { cpu_milli: 4000, memory: 1 };
+        let (long, late) = (asks(1, all), Waiter { since: 5, ..asks(2, all) });
+        let waiters = [long.clone(), late.clone()];
+        assert_eq!(verdict(&late, BUDGET, &[], &waiters), Verdict::Waits(Short::Yields(run(1))));
+        assert_eq!(verdict(&long, BUDGET, &[], &waiters), Verdict::Fits);
+    }
+
+    #[test]
+    fn who_has_nothing_is_owed_a_turn_and_equals_are_left_alone() {
+        let one = size(1000, 1);
+        let held = |n: u8, count: u32| (0..count).map(move |k| share(n, k, one));
+        let owes = |shares: &[Share], ask| is_owed(&run(1), &asks(2, ask), BUDGET, shares);
+        assert!(owes(&held(1, 1).collect::<Vec<_>>(), one), "its only one, task by task");
+        assert!(owes(&held(1, 4).collect::<Vec<_>>(), one));
+        assert!(!owes(&held(1, 2).chain(held(2, 2)).collect::<Vec<_>>(), one));
+        assert!(!owes(&held(1, 2).chain(held(2, 1)).collect::<Vec<_>>(), one), "it would only turn around");
+        assert!(owes(&held(1, 3).chain(held(2, 1)).collect::<Vec<_>>(), one));
+        assert!(!owes(&held(1, 2).collect::<Vec<_>>(), size(3000, 1)));
+        assert!(!owes(&[], one));
     }
 
     proptest! {
         #[test]
+        fn what_is_given_back_does_not_come_back_at_once(mine in 1u32..5, its in 0u32..4, ask in 1u32..5) {
+            let one = size(1000, 1);
+            let shares: Vec<_> = (0..mine).map(|n| share(1, n, one)).chain((0..its).map(|n| share(2, n, one))).collect();
+            let waiter = asks(2, size(ask * 1000, 1));
+            if mine + its <= 4 && is_owed(&run(1), &waiter, BUDGET, &shares) {
+                let me = Waiter { since: 9, ..asks(1, one) };
+                let after = verdict(&me, BUDGET, &shares[1..], std::slice::from_ref(&waiter));
+                prop_assert_eq!(after, Verdict::Waits(Short::Yields(run(2))));
+            }
+        }
+
+
+        #[test]
         fn somebody_can_always_go_on_and_the_sum_never_passes_the_budget(
-            asks in prop::collection::vec((0u8..4, 1u32..4000, 1u64..4096), 1..60),
+            wants in prop::collection::vec((0u8..4, 1u32..4000, 1u64..4096), 1..60),
         ) {
             let mut shares: Vec<Share> = Vec::new();
-            for (n, chunk) in asks.chunks(4).enumerate() {
+            for (n, chunk) in wants.chunks(4).enumerate() {
                 let waiters: Vec<_> =
-                    chunk.iter().map(|&(r, cpu, mib)| Waiter { run: run(r), ask: size(cpu, mib) }).collect();
+                    chunk.iter().map(|&(r, cpu, mib)| asks(r, size(cpu, mib))).collect();
                 let used = shares.iter().fold(Resources::default(), |sum, share| sum + share.size);
                 let room = waiters.iter().all(|w| (used + w.ask).fits(BUDGET));
                 let mut granted = 0;
                 for &(r, cpu, mib) in chunk {
-                    if verdict(&run(r), size(cpu, mib), BUDGET, &shares, &waiters) == Verdict::Fits {
+                    if verdict(&asks(r, size(cpu, mib)), BUDGET, &shares, &waiters) == Verdict::Fits {
                         shares.push(share(r, u32::try_from(n).unwrap(), size(cpu, mib)));
                         granted += 1;
                         break;

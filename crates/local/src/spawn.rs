@@ -11,6 +11,8 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use dybox_model::{AttemptId, Exit, GrantId, SubDagId};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -20,6 +22,8 @@ use crate::{Conf, swept};
 
 /// A sweep waits out a hanging engine (lease, grace, margin) within this time.
 const SWEEP: Duration = Duration::from_secs(120);
+/// Of a log, to find the reason of a failure.
+const LOG_READ: usize = 64 << 10;
 const LOCK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a sweep is about: also of another run, whose master is gone.
@@ -117,7 +121,35 @@ fn log(path: &Path) -> Result<Stdio, LocalError> {
 /// In a process group of its own: a terminal's Ctrl-C must not reach it. Not in a session of its own: YARN finds the
 /// processes of a container by their session.
 fn start(mut command: Command, binary: &Path) -> Result<Child, LocalError> {
-    command.process_group(0).spawn().map_err(|source| LocalError::Spawn { program: binary.to_owned(), source })
+    command
+        .arg0("dybox")
+        .process_group(0)
+        .spawn()
+        .map_err(|source| LocalError::Spawn { program: binary.to_owned(), source })
+}
+
+/// Kills the proxy that holds a share. It is its standard input and nobody else's but a sweep's, so it is told by that,
+/// not by a number that may be another process's by now.
+pub(crate) fn kill_holder(share: &Path) {
+    let holds = |pid: &i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let sweeps = words.split(|&byte| byte == 0).any(|word| word == b"--sweep");
+        !sweeps && fs::read_link(format!("/proc/{pid}/fd/0")).is_ok_and(|path| path == share)
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for pid in pids.filter(holds) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+/// Adds what a proxy that failed said: the first line of its log that speaks of an error, else the first one.
+pub(crate) fn with_words(how: String, log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[..text.len().min(LOG_READ)]);
+    let lines = || text.lines().filter(|line| !line.trim().is_empty());
+    let said = lines().find(|line| line.contains("error") || line.contains("ERROR")).or_else(|| lines().next());
+    said.map_or(how.clone(), |said| format!("{how}: {}", said.trim().escape_debug()))
 }
 
 /// How a process ended, in a phrase.

@@ -42,7 +42,7 @@ fn manager(conf: Conf) -> (Local, mpsc::UnboundedReceiver<Event>) {
 async fn next(events: &mut mpsc::UnboundedReceiver<Event>) -> Event {
     loop {
         match timeout(SOON, events.recv()).await.expect("no event in time").unwrap() {
-            Event::Waits { .. } | Event::OthersWait(_) => {}
+            Event::Waits { .. } | Event::OthersWait { .. } => {}
             event => break event,
         }
     }
@@ -139,6 +139,62 @@ async fn a_proxy_outlives_its_master_and_the_next_one_sees_it_go() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_does_not_answer_is_killed_by_its_own_master_or_the_next_one() {
+    let home = tempfile::tempdir().unwrap();
+    let conf = conf(home.path(), 1);
+    fs::write(conf.run_dir.join("behave"), "stay").unwrap();
+    let (local, mut events) = manager(conf.clone());
+    local.order(Order::Ask { size: ONE, count: 2 });
+    let grants = [granted(&mut events).await, granted(&mut events).await];
+    grants.iter().for_each(|&grant| local.order(Order::Launch { grant }));
+    local.order(Order::Kill { grant: grants[0] });
+    let how = "was killed by signal 9".to_owned();
+    assert_eq!(next(&mut events).await, Event::Gone { grant: grants[0], clean: false, how });
+    drop(local);
+
+    let (local, mut events) = manager(Conf { epoch: 2, ..conf });
+    local.order(Order::Adopt { grant: grants[1] });
+    assert!(timeout(Duration::from_millis(400), events.recv()).await.is_err(), "it lives");
+    local.order(Order::Kill { grant: grants[1] });
+    assert!(matches!(next(&mut events).await, Event::Gone { clean: false, .. }));
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_started_leaves_nothing_and_says_why() {
+    let home = tempfile::tempdir().unwrap();
+    let (local, mut events) = manager(Conf { binary: home.path().join("gone"), ..conf(home.path(), 1) });
+    local.order(Order::Ask { size: ONE, count: 1 });
+    let grant = granted(&mut events).await;
+    local.order(Order::Launch { grant });
+    loop {
+        match next(&mut events).await {
+            Event::Trouble { .. } => {}
+            Event::Gone { clean: false, how, .. } => {
+                assert!(how.contains("No such file"), "{how}");
+                break;
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+    local.order(Order::Sweep { grant });
+    assert_eq!(next(&mut events).await, Event::Swept { grant, exits: Vec::new() });
+    assert_eq!(shares(home.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn how_a_proxy_ended_is_told_in_its_own_words() {
+    let home = tempfile::tempdir().unwrap();
+    let conf = conf(home.path(), 1);
+    fs::write(conf.run_dir.join("behave"), "complain").unwrap();
+    let (local, mut events) = manager(conf);
+    local.order(Order::Ask { size: ONE, count: 1 });
+    let grant = granted(&mut events).await;
+    local.order(Order::Launch { grant });
+    let how = "exited with 5: error: the secret is gone".to_owned();
+    assert_eq!(next(&mut events).await, Event::Gone { grant, clean: false, how });
+}
+
+#[tokio::test]
 async fn a_run_that_has_nothing_comes_before_one_that_has_much() {
     let home = tempfile::tempdir().unwrap();
     let (rich, mut events) = manager(conf(home.path(), 1));
@@ -151,7 +207,7 @@ async fn a_run_that_has_nothing_comes_before_one_that_has_much() {
     poor.order(Order::Ask { size: ONE, count: 1 });
     // Both wait now; the first hears of it.
     loop {
-        if timeout(SOON, events.recv()).await.unwrap() == Some(Event::OthersWait(true)) {
+        if timeout(SOON, events.recv()).await.unwrap() == Some(Event::OthersWait { any: true, first: true }) {
             break;
         }
     }

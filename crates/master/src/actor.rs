@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::book::Book;
-use crate::event::Event;
+use crate::event::{Effect, Event};
 use crate::inbox::{Came, Inbox};
 use crate::links::Links;
 use crate::mind::Mind;
@@ -26,8 +26,10 @@ use crate::{Conf, MasterError};
 
 /// Most events of one batch: a bound on how long a record waits for its sync.
 const BATCH: usize = 1024;
-/// A proxy of an earlier master dials again within 8 s, or leaves.
+/// A proxy whose line or master is gone dials again within 8 s, or leaves.
 const HELLO: Millis = Millis::from_secs(12);
+/// A proxy says its first Hello within milliseconds of its start.
+const BIRTH: Millis = Millis::from_secs(20);
 /// After the end: for proxies to clean up and leave.
 const LINGER: Millis = Millis::from_secs(30);
 /// After the end: for the last frames to reach their watchers.
@@ -99,7 +101,8 @@ struct Actor {
     book: Book,
     ports: Ports,
     notes: broadcast::Sender<Note>,
-    /// Proxies of earlier masters that have not said Hello, and until when they may.
+    /// Proxies that should say Hello (after their start, or again after their line or an earlier master ended), and
+    /// until when they may.
     awaited: BTreeMap<GrantId, Millis>,
     /// Why the machine has no room, as the resource manager says.
     room: String,
@@ -162,7 +165,7 @@ impl Actor {
                 self.awaited.insert(grant, until);
                 self.ports.local.order(Order::Adopt { grant });
             } else {
-                batch.events.push(master::Event::ProxyLost { grant }.into());
+                batch.events.push(master::Event::ProxyLost { grant, how: String::new() }.into());
             }
         }
         for &grant in shares.iter().filter(|grant| !known.contains(grant)) {
@@ -183,17 +186,28 @@ impl Actor {
             Came::Time => {
                 let now = now();
                 let late: Vec<_> = self.awaited.extract_if(.., |_, until| *until <= now).collect();
-                batch.events.extend(late.into_iter().map(|(grant, _)| master::Event::ProxyLost { grant }.into()));
+                batch.events.extend(late.into_iter().map(|(grant, _)| self.give_up(grant)));
                 batch.events.push(master::Event::Tick.into());
             }
         }
+    }
+
+    /// A proxy that does not answer is ended, for nobody can tell what it would still do; its containers end by sweep.
+    fn give_up(&mut self, grant: GrantId) -> Event {
+        tracing::warn!("the proxy of {grant} does not answer: it is killed");
+        self.ports.links.forget(grant);
+        self.ports.local.order(Order::Kill { grant });
+        master::Event::ProxyLost { grant, how: "did not answer and was killed".to_owned() }.into()
     }
 
     fn take_call(&mut self, call: Call, batch: &mut Batch) {
         match call {
             Call::Linked { link, orders } => self.ports.links.open(link, orders),
             Call::News { link, news } => self.take_news(link, news, batch),
-            Call::Unlinked { link, .. } => self.ports.links.close(link),
+            Call::Unlinked { link, .. } => {
+                let silent = self.ports.links.close(link).filter(|grant| self.mind.master.size_of(*grant).is_some());
+                self.awaited.extend(silent.map(|grant| (grant, now().after(HELLO))));
+            }
             Call::Watch { from, notes, watcher } => {
                 let watch = Watch {
                     store: self.ports.rest.store.clone(),
@@ -255,7 +269,7 @@ impl Actor {
                     master::Event::GrantEnded { grant }
                 } else {
                     tracing::warn!("the proxy of {grant} {how}");
-                    master::Event::ProxyLost { grant }
+                    master::Event::ProxyLost { grant, how }
                 }
             }
             local::Event::Swept { grant, exits } => master::Event::Swept { grant, exits },
@@ -267,7 +281,7 @@ impl Actor {
                 self.room = why;
                 return self.note_waiting();
             }
-            local::Event::OthersWait(_) => return,
+            local::Event::OthersWait { any, first } => master::Event::OthersWait { any, first },
             local::Event::Trouble { text } => {
                 tracing::warn!("{text}");
                 return self.note(Note::Warns { text, cause: Some(Cause::StoreFailed) });
@@ -301,6 +315,9 @@ impl Actor {
             }
             let mut effects: VecDeque<_> = turn.effects.into();
             while let Some(effect) = effects.pop_front() {
+                if let Effect::Master(master::Effect::Launch { grant }) = &effect {
+                    self.awaited.insert(*grant, now.after(BIRTH));
+                }
                 match self.ports.perform(effect, &self.mind, now) {
                     After::Nothing => {}
                     After::Tell(event) => batch.events.push(event),

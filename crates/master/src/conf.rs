@@ -13,6 +13,6 @@ pub struct Conf {
     pub subdag: SubDagId,
     /// The sub-DAG had ended: what did not succeed runs again.
     pub reopen: bool,
-    /// The program whose `master` and `proxy` subcommands are started (this one).
+    /// The program whose `master` and `proxy` subcommands are started: this one.
     pub binary: PathBuf,
 }

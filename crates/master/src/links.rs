@@ -33,10 +33,18 @@ impl Links {
         }
     }
 
-    pub(crate) fn close(&mut self, link: LinkId) {
+    /// A line is cut. Gives the grant that has no line any more.
+    pub(crate) fn close(&mut self, link: LinkId) -> Option<GrantId> {
         let grant = self.lines.remove(&link).and_then(|line| line.grant);
-        if let Some(grant) = grant.filter(|grant| self.by_grant.get(grant) == Some(&link)) {
-            self.by_grant.remove(&grant);
+        let grant = grant.filter(|grant| self.by_grant.get(grant) == Some(&link))?;
+        self.by_grant.remove(&grant);
+        Some(grant)
+    }
+
+    /// Cuts the line of a proxy, if it has one.
+    pub(crate) fn forget(&mut self, grant: GrantId) {
+        if let Some(link) = self.by_grant.remove(&grant) {
+            self.lines.remove(&link);
         }
     }
 
@@ -76,9 +84,9 @@ mod tests {
         links.send(grant, MasterOrder::Leave);
         assert_eq!((heard_by_old.try_recv().is_err(), heard_by_new.try_recv()), (true, Ok(MasterOrder::Leave)));
         // The late end of the old line changes nothing.
-        links.close(LinkId(1));
+        assert_eq!(links.close(LinkId(1)), None);
         assert!(links.is_linked(grant));
-        links.close(LinkId(2));
+        assert_eq!(links.close(LinkId(2)), Some(grant));
         assert!(!links.is_linked(grant));
     }
 }

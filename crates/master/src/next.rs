@@ -79,7 +79,7 @@ impl Rest {
         let mut command = Command::new(&self.binary);
         command.args(["master", "--detach", "--run-dir"]).arg(&self.run_dir);
         command.args(["--subdag", &subdag.0.to_string(), "--reopen"]).current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.arg0("dybox").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // Nobody waits for it: it outlives this process.
         drop(command.spawn().map_err(failed)?);
         Ok(())

@@ -20,6 +20,11 @@ use crate::proto::master_server::{Master, MasterServer};
 use crate::proto::{FromProxy, StopReply, StopRequest, ToProxy, WatchReply, WatchRequest, WhyReply, WhyRequest};
 use crate::{convert, socket};
 
+/// A peer that stands still (a stopped process) keeps its socket: it is asked every so often whether it lives, and cut
+/// off when it does not answer in time.
+const PING: Duration = Duration::from_secs(5);
+const PONG: Duration = Duration::from_secs(10);
+
 /// One line of a proxy; a number that never repeats in a master's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
@@ -104,8 +109,9 @@ pub async fn serve(dir: &Path, name: &str) -> Result<(Server, mpsc::Receiver<Cal
             let _ = quitting.await;
         };
         // It ends when told to; an accept error of one peer does not end it.
-        let _ =
-            tonic::transport::Server::builder().add_service(desk).serve_with_incoming_shutdown(peers, quitting).await;
+        let builder = tonic::transport::Server::builder();
+        let mut builder = builder.http2_keepalive_interval(Some(PING)).http2_keepalive_timeout(Some(PONG));
+        let _ = builder.add_service(desk).serve_with_incoming_shutdown(peers, quitting).await;
     });
     Ok((Server { path: dir.join(name), quit, task }, calls))
 }

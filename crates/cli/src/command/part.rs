@@ -61,8 +61,8 @@ pub(crate) fn master(args: MasterArgs) -> Outcome {
         let _ = nix::unistd::setsid();
     }
     log();
-    let binary = std::env::current_exe()
-        .map_err(|e| Failure::new(ExitCode::Internal, "the path of this program can't be found").source(e))?;
+    // Not its path: an upgrade may replace or remove that file, and a run goes on with what it began with.
+    let binary = PathBuf::from("/proc/self/exe");
     let conf = dybox_master::Conf { run_dir: args.run_dir, subdag: args.subdag, reopen: args.reopen, binary };
     let runtime = runtime()?;
     let done = runtime.block_on(dybox_master::run(conf));

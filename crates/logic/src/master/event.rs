@@ -51,6 +51,8 @@ pub enum Event {
     ProxyLost {
         /// Its grant.
         grant: GrantId,
+        /// How, in a phrase; may be empty.
+        how: String,
     },
     /// A lost proxy's grant has been swept: nothing of it runs any more.
     Swept {
@@ -88,6 +90,13 @@ pub enum Event {
         attempt: AttemptId,
         /// How.
         exit: Exit,
+    },
+    /// Whether other runs wait for room. Comes again and again as long as one of them comes first.
+    OthersWait {
+        /// Any of them.
+        any: bool,
+        /// One of them would have less than this run even with what it waits for: this run owes it a grant.
+        first: bool,
     },
     /// The time that `wake` named has come.
     Tick,

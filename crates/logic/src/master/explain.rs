@@ -33,10 +33,7 @@ impl Master {
 
     fn why_no_grant(&self, shape: u32, tasks: u32) -> String {
         if self.barren.until.is_some() {
-            return format!(
-                "the last {} grants ended before their proxies did anything; a pause before the next ask",
-                self.barren.count
-            );
+            return format!("{}; a pause before the next ask", self.barren.sentence());
         }
         if !self.told.contains_key(&shape) {
             return "its proxy is starting".to_owned();

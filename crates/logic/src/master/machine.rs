@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 use dybox_job::Plan;
 use dybox_model::{AttemptId, Cause, EndedBy, Exit, Fact, GrantId, Millis, Resources, StageEnd, SubDagId};
 
+use super::barren::Barren;
 use super::pool::{Pool, Stand};
 use super::retry::Next;
 use super::tasks::{State, Tasks};
 use super::{Effect, Event};
-
-/// First and longest pause before asking again, when grants end before their proxies do anything.
-const BARREN_PAUSE: Millis = Millis::from_secs(1);
-const LONGEST_BARREN_PAUSE: Millis = Millis::from_secs(30);
 
 /// Gets the tasks of one sub-DAG's stages done.
 #[derive(Debug)]
@@ -23,19 +20,20 @@ pub struct Master {
     pub(super) told: BTreeMap<u32, u32>,
     pub(super) pinned: BTreeMap<String, String>,
     pub(super) barren: Barren,
+    pub(super) others: Others,
     /// Stops go without the stages' grace.
     pub(super) at_once: bool,
     /// Nothing is decided before all facts have been applied.
     opened: bool,
 }
 
-/// Grants that ended before they were of use: asking for more at once would burn the machine.
+/// Other runs that wait for room.
 #[derive(Debug, Default)]
-pub(super) struct Barren {
-    /// How many in a row.
-    pub(super) count: u32,
-    /// Nothing is asked for until then.
-    pub(super) until: Option<Millis>,
+pub(super) struct Others {
+    /// There are some.
+    pub(super) wait: bool,
+    /// One of them is owed a grant: the next one that ends a task goes back.
+    pub(super) owed: bool,
 }
 
 impl Master {
@@ -48,6 +46,7 @@ impl Master {
             told: BTreeMap::new(),
             pinned: BTreeMap::new(),
             barren: Barren::default(),
+            others: Others::default(),
             at_once: false,
             opened: false,
         }
@@ -91,7 +90,7 @@ impl Master {
             Event::Granted { grant, size } => self.take(grant, size, now, out),
             Event::ProxyJoined { grant, attempts } => self.join(grant, &attempts, now, out),
             Event::ProxyLeaving { grant } => self.pool.goes(grant),
-            Event::ProxyLost { grant } => self.lose(grant, now, out),
+            Event::ProxyLost { grant, how } => self.lose(grant, how, now, out),
             Event::Swept { grant, exits } => self.swept(grant, exits, now, out),
             Event::GrantEnded { grant } => self.end_grant(grant, now, out),
             Event::Runs { grant, attempt, container } if self.is_new_run(grant, attempt) => {
@@ -101,6 +100,7 @@ impl Master {
             Event::Runs { .. } => {}
             Event::ImagePinned { image, id } => self.pin(image, id, out),
             Event::Exited { grant, attempt, exit } => self.exited(grant, attempt, exit, out),
+            Event::OthersWait { any, first } => self.others = Others { wait: any, owed: first },
             Event::Tick => {}
         }
         if self.opened {
@@ -187,9 +187,9 @@ impl Master {
         }
     }
 
-    fn lose(&mut self, grant: GrantId, now: Millis, out: &mut Vec<Effect>) {
+    fn lose(&mut self, grant: GrantId, how: String, now: Millis, out: &mut Vec<Effect>) {
         if self.pool.get(grant).is_some_and(|grant| grant.stand != Stand::Sweeping) {
-            self.pause_if_barren(grant, now);
+            self.pause_if_barren(grant, how, now);
             self.pool.sweep(grant);
             out.push(Effect::Sweep { grant });
         }
@@ -215,26 +215,10 @@ impl Master {
         let Some(grant) = self.pool.get(id).filter(|grant| grant.stand != Stand::Sweeping) else { return };
         if grant.load.is_some() {
             // It went without a word about its task: see what is left of it.
-            self.lose(id, now, out);
+            self.lose(id, String::new(), now, out);
         } else {
-            self.pause_if_barren(id, now);
+            self.pause_if_barren(id, String::new(), now);
             self.record(Fact::GrantEnded { grant: id, at: now }, out);
-        }
-    }
-
-    fn pause_if_barren(&mut self, id: GrantId, now: Millis) {
-        if self.pool.get(id).is_some_and(|grant| !grant.used) {
-            self.barren.count += 1;
-            let doubled = BARREN_PAUSE.0 << (self.barren.count - 1).min(5);
-            self.barren.until = Some(now.after(Millis(doubled.min(LONGEST_BARREN_PAUSE.0))));
-            self.tasks.ask_anew();
-        }
-    }
-
-    /// Grants are of use again: what was not asked for is asked for now.
-    fn bear(&mut self) {
-        if std::mem::take(&mut self.barren).until.is_some() {
-            self.tasks.ask_anew();
         }
     }
 

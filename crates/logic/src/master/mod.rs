@@ -10,6 +10,7 @@
 //!                    └─> leaving ─> gone
 //! ```
 
+mod barren;
 mod event;
 mod explain;
 mod machine;

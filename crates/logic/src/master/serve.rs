@@ -13,6 +13,7 @@ impl Master {
     /// Does all that the facts so far call for.
     pub(super) fn serve(&mut self, now: Millis, out: &mut Vec<Effect>) {
         self.tasks.wake_up(now);
+        self.give_up_if_barren();
         self.halt_condemned(out);
         self.tell_ends(out);
         self.offer(now, out);
@@ -49,7 +50,7 @@ impl Master {
         }
     }
 
-    /// Gives tasks to grants that are free.
+    /// Gives tasks to grants that are free. One that ended its task goes back where another run is owed one.
     fn offer(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let mut free = std::mem::take(&mut self.pool.free);
         if std::mem::take(&mut self.tasks.shapes.news) {
@@ -59,8 +60,11 @@ impl Master {
             if !self.pool.is_free(grant) {
                 continue;
             }
-            let size = self.pool.get(grant).map(|grant| grant.size).unwrap_or_default();
-            if let Some(attempt) = self.tasks.pick(size) {
+            let (size, used) = self.pool.get(grant).map_or_else(Default::default, |grant| (grant.size, grant.used));
+            if used && std::mem::take(&mut self.others.owed) {
+                self.pool.leave(grant);
+                out.push(Effect::Leave { grant });
+            } else if let Some(attempt) = self.tasks.pick(size) {
                 self.record(Fact::AttemptStarted { attempt, grant, at: now }, out);
                 out.push(Effect::Start { grant, attempt });
             } else {
@@ -98,7 +102,7 @@ impl Master {
 
     /// Gives grants back: at once those that something else starves for or nothing can need, the others after a while.
     fn give_back(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let starving = !self.told.is_empty();
+        let starving = !self.told.is_empty() || self.others.wait;
         let shapes = &self.tasks.shapes;
         let useless = |since: Millis, id: GrantId| {
             let size = self.pool.get(id).map(|grant| grant.size).unwrap_or_default();

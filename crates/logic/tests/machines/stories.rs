@@ -274,11 +274,62 @@ fn everything_that_waits_says_why() {
 fn grants_that_die_before_they_are_of_use_are_asked_for_ever_slower() {
     let mut world = World::of(plans::of([stage("a", 1, &[])]));
     world.faults.stillborn = 100;
-    world.until(|world| world.now > 1_000_000 + 60_000);
-    assert!(world.launched < 8, "{} launches in a minute", world.launched);
+    world.until(|world| world.now > 1_000_000 + 30_000);
+    assert!(world.launched < 8, "{} launches in half a minute", world.launched);
     world.faults.stillborn = 0;
     world.until_done();
     assert_eq!(world.end("a"), OK);
+}
+
+#[test]
+fn proxies_that_can_never_start_end_the_run_with_the_reason() {
+    let mut world = World::of(plans::of([stage("a", 3, &[]), stage("after", 1, &[(0, Need::Finished)])]));
+    world.faults.stillborn = 100;
+    world.until_done();
+    let why = "8 proxies in a row ended before they did anything; the last one exited with 1";
+    assert_eq!((world.end("a"), world.why("a").as_str()), (Some(StageEnd::Lost), why));
+    assert_eq!(world.truth.ended, Some(StageEnd::Lost));
+    assert!(world.now < 1_000_000 + 60_000, "after {} ms", world.now - 1_000_000);
+    world.assert_nothing_left();
+    world.resume();
+    world.until_done();
+    assert_eq!(world.truth.ended, OK);
+}
+
+#[test]
+fn a_proxy_that_lives_goes_on_where_no_other_can_start() {
+    let mut world = World::of(plans::of([stage("a", 60, &[])])).budget(mib(2 * 64));
+    world.until(|world| world.running() == 1);
+    world.faults.stillborn = 100;
+    world.until_done();
+    assert_eq!(world.end("a"), OK);
+    world.assert_nothing_left();
+}
+
+fn others(world: &mut World, first: bool) -> Vec<master::Effect> {
+    let mut out = Vec::new();
+    world.master.handle(Millis(world.now), master::Event::OthersWait { any: true, first }, &mut out);
+    out
+}
+
+#[test]
+fn an_idle_grant_goes_back_at_once_when_another_run_waits() {
+    let mut plan = plans::of([stage("a", 1, &[]), stage("b", 1, &[(0, Need::Succeeded)])]);
+    hook(&mut plan, &[0], "decide");
+    let mut world = World::of(plan);
+    world.until(|world| world.hooks_run.len() == 1);
+    let grant = world.master.grants().next().expect("b may still want it");
+    assert_eq!(others(&mut world, false), [master::Effect::Leave { grant }]);
+}
+
+#[test]
+fn a_run_that_has_more_gives_one_grant_back_instead_of_taking_the_next_task() {
+    let mut world = World::of(plans::of([stage("a", 12, &[])]));
+    world.until(|world| world.running() == 4);
+    assert_eq!(others(&mut world, true), [], "nothing that runs is ended");
+    world.until_done();
+    assert_eq!((world.end("a"), world.launched), (OK, 5));
+    world.assert_nothing_left();
 }
 
 #[test]

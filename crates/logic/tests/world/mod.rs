@@ -39,6 +39,8 @@ pub(crate) struct Faults {
     pub(crate) stillborn: u64,
     /// Whether hooks decide wildly.
     pub(crate) hooks: bool,
+    /// Events in a hundred at which other runs come or go.
+    pub(crate) crowd: u64,
     /// One chance in so many events that somebody asks to stop.
     pub(crate) stop: u64,
 }
@@ -188,6 +190,7 @@ impl World {
             repeat: rng.of(&[0, 20]),
             stillborn: level,
             hooks: rng.percent(60),
+            crowd: rng.of(&[0, 5]),
             stop: rng.of(&[0, 0, 400]),
         };
         world.machine.budget = rng.of(&[
@@ -260,7 +263,7 @@ impl World {
         let alive = |grant: &GrantId| self.machine.proxies.get(grant).is_some_and(|proxy| proxy.alive);
         let dead: Vec<GrantId> = self.master.grants().filter(|grant| !alive(grant)).collect();
         for grant in dead {
-            self.post(1, Mail::Master(master::Event::ProxyLost { grant }));
+            self.post(1, Mail::Master(lost(grant)));
         }
     }
 
@@ -632,7 +635,7 @@ impl World {
         if let Some(proxy) = self.machine.proxies.get_mut(&grant).filter(|proxy| proxy.alive) {
             proxy.alive = false;
             proxy.joined = false;
-            self.post(5, Mail::Master(master::Event::ProxyLost { grant }));
+            self.post(5, Mail::Master(lost(grant)));
         }
     }
 
@@ -651,6 +654,10 @@ impl World {
                 self.tell(format!("-- the line to {grant} is cut"));
                 self.post(20, Mail::Hello(grant));
             }
+        }
+        if self.rng.percent(faults.crowd) {
+            let (any, first) = (self.rng.percent(50), self.rng.percent(50));
+            self.post(0, Mail::Master(master::Event::OthersWait { any, first: any && first }));
         }
         if faults.stop > 0 && self.rng.below(faults.stop) == 0 {
             let now = self.rng.percent(30);
@@ -679,7 +686,7 @@ impl World {
             _ if self.driver.end_of(stage).is_some() => {
                 Mail::Driver(driver::Event::StageEnded { stage, end: StageEnd::Failed, why })
             }
-            _ => Mail::Master(master::Event::ProxyLost { grant }),
+            _ => Mail::Master(lost(grant)),
         };
         self.post(0, mail);
     }
@@ -732,6 +739,10 @@ impl World {
     pub(crate) fn stop(&mut self, now: bool) {
         self.post(0, Mail::Driver(driver::Event::StopAsked { why: "asked by uid 1000".to_owned(), now }));
     }
+}
+
+fn lost(grant: GrantId) -> master::Event {
+    master::Event::ProxyLost { grant, how: "exited with 1".to_owned() }
 }
 
 /// The part of a plan that matters in a story.
