@@ -170,7 +170,7 @@ causes! {
     GrantLost "C2011" "grant-lost" "the resource manager took the grant back" Cluster Run Always
         "The grant ended before the task did."
         "Nothing: DYbox asks for another.";
-    StoreFailed "C2012" "store-failed" "the store could not be written" Cluster Ship BackOff
+    StoreFailed "C2012" "store-failed" "the store could not be written" Cluster Ship Never
         "The directory of runs is full or not writable."
         "Free some room or correct the permissions, then `dybox resume RUN`.";
     Internal "C9001" "internal" "DYbox itself failed" Dybox Run BackOff

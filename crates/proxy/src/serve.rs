@@ -11,7 +11,7 @@ use crate::conf::{Conf, Places};
 use crate::error::ProxyError;
 use crate::perform::Performer;
 use crate::ports::Ports;
-use crate::ship::{Route, Shipper};
+use crate::ship::{Caps, Route, Shipper};
 use crate::sweep::SweepReport;
 use crate::{actor, leave, link};
 
@@ -72,6 +72,7 @@ async fn serve(places: Places) -> Result<(), ProxyError> {
         archive: ports.places.run.archive(ports.places.grant_id),
         clock: ports.clock,
         inbox: tell,
+        caps: Caps::default(),
     };
     let shipper = Shipper::start(route).map_err(ProxyError::Runtime)?;
     let mut performer = Performer::new(ports, shipper);
@@ -83,6 +84,8 @@ async fn serve(places: Places) -> Result<(), ProxyError> {
 
 fn log_to_stderr() {
     let format = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_target(false);
+    // A log that can't be written (a full disk) must not end what it tells of: the report would panic.
+    let format = format.log_internal_errors(false);
     // A test runs several in one process: the first one's stays.
     let _ = format.try_init();
 }

@@ -19,7 +19,7 @@ use crate::files::{Files, absent_is_fine, write_whole};
 use crate::ports::read_secret;
 use crate::remove::{clear_directory, is_kept, ours, remove_all, remove_networks};
 use crate::result::{read_result, read_verdict};
-use crate::ship::{Tail, said};
+use crate::ship::{Caps, Tail, said};
 
 /// A proxy that is about to end gets this long to let go of its grant.
 const OWNER: Duration = Duration::from_secs(10);
@@ -164,7 +164,7 @@ async fn drain(places: &Places, attempts: &BTreeSet<AttemptId>, clock: Clock) ->
     for &attempt in attempts {
         let files = Files::of(places, attempt);
         for (stream, path) in [(Stream::Stdout, &files.stdout), (Stream::Stderr, &files.stderr)] {
-            let Ok(mut tail) = Tail::open(stream, path) else { continue };
+            let Ok(mut tail) = Tail::open(stream, path, Caps::default()) else { continue };
             if tail.waiting().unwrap_or(0) == 0 {
                 continue;
             }

@@ -5,7 +5,8 @@ use dybox_model::{Cause, EndedBy, Exit, Millis, Peak};
 /// What is to be said of an attempt that DYbox stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// The cause that it makes: `Stopped`, `RunTimeout`, `SilenceTimeout`, `PullTimeout`, `MasterLost`, `GrantLost`.
+    /// The cause that it makes: `Stopped`, `RunTimeout`, `SilenceTimeout`, `PullTimeout`, `MasterLost`, `GrantLost`,
+    /// `StoreFailed`.
     pub cause: Cause,
     /// One sentence for a person; may be empty.
     pub text: String,

@@ -55,6 +55,13 @@ pub enum Event {
     KillFailed(AttemptId),
     /// The payload wrote something.
     Wrote(AttemptId),
+    /// For a while now nothing that it writes can be stored, and `text` says why.
+    StoreFails {
+        /// Whose.
+        attempt: AttemptId,
+        /// What is wrong.
+        text: String,
+    },
     /// The container is known dead.
     Ended {
         /// Whose.

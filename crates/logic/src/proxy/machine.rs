@@ -76,6 +76,7 @@ impl Proxy {
             Event::NotStarted { attempt, exit } => self.not_started(attempt, exit, out),
             Event::KillFailed(attempt) => self.kill_failed(attempt, now, out),
             Event::Wrote(attempt) => self.wrote(attempt, now),
+            Event::StoreFails { attempt, text } => self.store_fails(attempt, text, now, out),
             Event::Ended { attempt, exit } => self.ended(attempt, exit, now, out),
             Event::Drained { attempt, problem } => self.drained(attempt, problem, out),
             Event::Tick => {}
@@ -249,6 +250,13 @@ impl Proxy {
     fn wrote(&mut self, attempt: AttemptId, now: Millis) {
         if let Some(Phase::Running { wrote, .. }) = self.work_on(attempt).map(|work| &mut work.phase) {
             *wrote = now;
+        }
+    }
+
+    /// Output that is lost may be what the work was for: better no work than that.
+    fn store_fails(&mut self, attempt: AttemptId, text: String, now: Millis, out: &mut Vec<Effect>) {
+        if self.work_on(attempt).is_some() {
+            self.stop(Ending { cause: Cause::StoreFailed, text }, Some(Millis(u64::MAX)), now, out);
         }
     }
 

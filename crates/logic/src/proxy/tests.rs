@@ -323,6 +323,18 @@ fn a_store_that_fails_makes_a_success_a_failure_and_leaves_a_failure_as_it_was()
 }
 
 #[test]
+fn a_store_that_stays_full_ends_the_attempt_and_a_draining_one_goes_on() {
+    let mut story = Story::running(spec(1));
+    let fails = Event::StoreFails { attempt: attempt(1), text: "full".to_owned() };
+    let why = Ending { cause: Cause::StoreFailed, text: "full".to_owned() };
+    assert_eq!(story.tell(fails.clone()), [Effect::Kill { attempt: attempt(1), signal: Signal::Term, why }]);
+    assert_eq!(story.tell(fails), [], "once");
+    let mut story = Story::running(spec(1));
+    story.tell(Event::Ended { attempt: attempt(1), exit: code(0) });
+    assert_eq!(story.tell(Event::StoreFails { attempt: attempt(1), text: String::new() }), []);
+}
+
+#[test]
 fn a_failed_container_is_kept_where_that_is_asked_but_a_stopped_one_is_not() {
     for (exit, keep) in [(code(1), true), (code(0), false)] {
         let mut story = Story::running(TaskSpec { keep_failed: true, ..spec(1) });
@@ -342,6 +354,7 @@ fn anything() -> impl Strategy<Value = Event> {
         Just(Event::Dialed),
         Just(Event::Welcomed),
         Just(Event::Cut),
+        id().prop_map(|attempt| Event::StoreFails { attempt, text: "full".to_owned() }),
         (1_u32..4).prop_map(|n| Event::Ordered(Arc::new(spec(n)))),
         (1_u32..4).prop_map(|n| Event::Ordered(Arc::new(spec(n)))),
         (id(), any::<bool>()).prop_map(|(attempt, now)| Event::HaltAsked { attempt, now }),

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use dybox_logic::proxy::Event;
 use dybox_model::{AttemptId, Cause, Note};
 use dybox_store::archive::{ArchiveWriter, Stream};
-use dybox_store::{Store, StoreError};
+use dybox_store::{Kind, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-pub(crate) use self::tail::Tail;
+pub(crate) use self::tail::{Caps, Tail};
 use crate::clock::Clock;
 use crate::files::Files;
 use crate::inbox::Arrived;
@@ -27,8 +27,10 @@ use crate::inbox::Arrived;
 const EVERY: Duration = Duration::from_millis(100);
 /// Pause between two tries of a store that fails.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a store may fail after the end of an attempt, until its end says so.
+/// How long a store may fail until its attempt is ended for it, or, where it has ended, until its end says so: not
+/// long where the disk is full or read-only, for that mends itself rarely and output is lost meanwhile.
 const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE_FULL: Duration = Duration::from_secs(10);
 /// The machine hears of output at most this often.
 const SAY_EVERY: Duration = Duration::from_millis(500);
 /// What was shipped is made durable at most this often.
@@ -55,6 +57,7 @@ pub(crate) struct Route {
     pub(crate) archive: String,
     pub(crate) clock: Clock,
     pub(crate) inbox: UnboundedSender<Arrived>,
+    pub(crate) caps: Caps,
 }
 
 impl Shipper {
@@ -96,8 +99,33 @@ struct Live {
     attempt: AttemptId,
     tails: [Tail; 2],
     said: Option<Instant>,
-    /// Since when the store fails, and how, as long as it does.
-    trouble: Option<(Instant, String)>,
+    trouble: Option<Trouble>,
+    /// Nothing more will be written.
+    ended: bool,
+}
+
+/// A store that fails.
+struct Trouble {
+    since: Instant,
+    text: String,
+    patience: Duration,
+    /// The machine knows that it lasts.
+    told: bool,
+}
+
+impl Trouble {
+    fn of(kind: Kind, text: String, (since, told): (Instant, bool)) -> Self {
+        let (text, patience) = match kind {
+            Kind::Full => (format!("the disk of the store is full: {text}"), PATIENCE_FULL),
+            Kind::Denied => (text, PATIENCE_FULL),
+            _ => (text, PATIENCE),
+        };
+        Self { since, text, patience, told }
+    }
+
+    fn lasts(&self) -> bool {
+        self.since.elapsed() >= self.patience
+    }
 }
 
 struct Ship {
@@ -135,9 +163,11 @@ impl Ship {
     }
 
     fn open(&mut self, attempt: AttemptId, files: &Files) {
-        let tail = |stream, path| Tail::open(stream, path);
+        let tail = |stream, path| Tail::open(stream, path, self.route.caps);
         match (tail(Stream::Stdout, &files.stdout), tail(Stream::Stderr, &files.stderr)) {
-            (Ok(out), Ok(err)) => self.live = Some(Live { attempt, tails: [out, err], said: None, trouble: None }),
+            (Ok(out), Ok(err)) => {
+                self.live = Some(Live { attempt, tails: [out, err], said: None, trouble: None, ended: false });
+            }
             (Err(error), _) | (_, Err(error)) => {
                 tracing::error!(%attempt, %error, "can't open the payload's output");
             }
@@ -147,37 +177,43 @@ impl Ship {
     /// Ships what is there now; what fails is tried again later.
     fn pump(&mut self) {
         let Some(mut live) = self.live.take() else { return };
-        let shipped = self.ship(&mut live);
-        if let Err(error) = shipped {
-            let text = said(&error);
-            if live.trouble.is_none() {
-                tracing::warn!(attempt = %live.attempt, error = text, "can't ship");
-                let _ = self.route.inbox.send(Arrived::Note(Note::Warns {
-                    text: format!("the output of {} waits on the disk: {text}", live.attempt),
-                    cause: Some(Cause::StoreFailed),
-                }));
+        match self.ship(&mut live) {
+            Ok(()) => live.trouble = None,
+            Err(error) => {
+                let before = live.trouble.take();
+                let known = before.as_ref().map_or((Instant::now(), false), |trouble| (trouble.since, trouble.told));
+                let trouble = live.trouble.insert(Trouble::of(error.kind(), said(&error), known));
+                self.tell_of(trouble, live.attempt, before.is_none());
+                // What a failed write left is found out by reading the archive again.
+                self.archive = None;
             }
-            let since = live.trouble.take().map_or_else(Instant::now, |(since, _)| since);
-            live.trouble = Some((since, text));
-            // What a failed write left is found out by reading the archive again.
-            self.archive = None;
-        } else {
-            live.trouble = None;
         }
         self.live = Some(live);
+    }
+
+    fn tell_of(&self, trouble: &mut Trouble, attempt: AttemptId, new: bool) {
+        if new {
+            tracing::warn!(%attempt, error = trouble.text, "can't ship");
+            let text = format!("the output of {attempt} waits: {}", trouble.text);
+            let _ = self.route.inbox.send(Arrived::Note(Note::Warns { text, cause: Some(Cause::StoreFailed) }));
+        }
+        if trouble.lasts() && !std::mem::replace(&mut trouble.told, true) {
+            let text = trouble.text.clone();
+            let _ = self.route.inbox.send(Arrived::Event(Event::StoreFails { attempt, text }));
+        }
     }
 
     fn ship(&mut self, live: &mut Live) -> Result<(), StoreError> {
         loop {
             let mut moved = false;
             for tail in &mut live.tails {
-                let waiting = tail.waiting().unwrap_or(0);
-                if waiting == 0 {
+                if !tail.wants(live.ended) {
                     continue;
                 }
                 let archive = writer(&mut self.archive, &self.handle, &self.route)?;
                 self.dirty = true;
-                self.handle.block_on(tail.ship(archive, live.attempt, self.route.clock.now()))?;
+                let whose = (live.attempt, self.route.clock.now());
+                self.handle.block_on(tail.ship(archive, whose, live.ended))?;
                 moved = true;
             }
             if !moved {
@@ -192,7 +228,11 @@ impl Ship {
     }
 
     fn finish(&mut self, attempt: AttemptId, lost: u64) {
-        let ended = Instant::now();
+        if let Some(live) = self.live.as_mut().filter(|live| live.attempt == attempt) {
+            live.ended = true;
+            // Nobody takes this room any more, so on a full disk it is there for the rest and for the end's record.
+            live.tails.iter_mut().filter(|_| live.trouble.is_some()).for_each(Tail::make_room);
+        }
         let problem = loop {
             self.pump();
             let Some(live) = self.live.as_mut().filter(|live| live.attempt == attempt) else {
@@ -200,11 +240,11 @@ impl Ship {
             };
             match &live.trouble {
                 None => break None,
-                Some((_, text)) if ended.elapsed() >= PATIENCE => break Some(text.clone()),
+                Some(trouble) if trouble.lasts() => break Some(trouble.text.clone()),
                 Some(_) => std::thread::sleep(AGAIN),
             }
         };
-        let problem = problem.or_else(|| self.record_gaps(lost).err().map(|error| said(&error)));
+        let problem = problem.or_else(|| self.record_lost(lost).err().map(|error| said(&error)));
         self.live = None;
         if let Some(archive) = &mut self.archive {
             archive.forget(attempt);
@@ -212,17 +252,12 @@ impl Ship {
         let _ = self.route.inbox.send(Arrived::Event(Event::Drained { attempt, problem }));
     }
 
-    /// Says in the archive what is not in it.
-    fn record_gaps(&mut self, lost: u64) -> Result<(), StoreError> {
-        let Some(live) = &mut self.live else { return Ok(()) };
-        let capped = live.tails.iter().map(|tail| (tail.stream(), tail.dropped(), tail::CAP_WHY));
-        let lost = (Stream::Stdout, lost, "the disk had no room for it");
-        for (stream, bytes, why) in capped.chain([lost]).filter(|(_, bytes, _)| *bytes > 0) {
-            let archive = writer(&mut self.archive, &self.handle, &self.route)?;
-            self.dirty = true;
-            self.handle.block_on(archive.gap(live.attempt, stream, bytes, why))?;
-        }
-        Ok(())
+    /// Says in the archive what its init found no room for.
+    fn record_lost(&mut self, lost: u64) -> Result<(), StoreError> {
+        let Some(live) = self.live.as_ref().filter(|_| lost > 0) else { return Ok(()) };
+        let archive = writer(&mut self.archive, &self.handle, &self.route)?;
+        self.dirty = true;
+        self.handle.block_on(archive.gap(live.attempt, Stream::Stdout, lost, "the disk had no room for it"))
     }
 
     fn sync_now_and_then(&mut self) {

@@ -9,84 +9,98 @@ use bytes::Bytes;
 use dybox_model::{AttemptId, Millis};
 use dybox_store::StoreError;
 use dybox_store::archive::{ArchiveWriter, MAX_PAYLOAD, Stream};
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::unistd::{Whence, lseek};
 
-/// Most bytes that are kept of one output of one attempt.
-const CAP: u64 = 4 << 30;
-/// Why the rest is not.
-pub(super) const CAP_WHY: &str = "more than 4 GiB, or not readable";
+/// Why bytes are not kept.
+const TOO_MANY: &str = "there was more than is kept";
+const UNREADABLE: &str = "it could not be read";
 /// What is in the archive is taken off the disk in pieces of this size.
 const HOLE: u64 = 64 << 20;
+/// File systems make holes in whole blocks.
+const BLOCK: u64 = 4096;
+/// One frame's worth: little, where there is little, for this process should stay small.
+const FRAME: usize = 256 << 10;
+const MUCH: u64 = 4 << 20;
+
+/// Most bytes that are kept of one output of one attempt: its first ones, shipped as they come, and its last ones,
+/// shipped at its end. What lies between is taken off the disk and recorded as a gap.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caps {
+    pub(crate) head: u64,
+    pub(crate) tail: u64,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        let tail = 64 << 20;
+        Self { head: (4 << 30) - tail, tail }
+    }
+}
 
 /// How far one output was shipped.
 #[derive(Debug)]
 pub(crate) struct Tail {
     stream: Stream,
     file: File,
+    /// The next byte to ship. What lies between the archive's end and here is lost.
     pos: u64,
     punched: u64,
-    dropped: u64,
-    cap: u64,
+    caps: Caps,
+    why: &'static str,
 }
 
 impl Tail {
-    pub(crate) fn open(stream: Stream, path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(stream: Stream, path: &Path, caps: Caps) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Self { stream, file, pos: 0, punched: 0, dropped: 0, cap: CAP })
+        Ok(Self { stream, file, pos: 0, punched: 0, caps, why: TOO_MANY })
     }
 
-    #[cfg(test)]
-    pub(super) fn with_cap(mut self, cap: u64) -> Self {
-        self.cap = cap;
-        self
-    }
-
-    pub(super) const fn stream(&self) -> Stream {
-        self.stream
-    }
-
-    /// Bytes that were left out because there were too many.
-    pub(super) const fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    /// Bytes that wait to be shipped.
+    /// Bytes that were not shipped.
     pub(crate) fn waiting(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len().saturating_sub(self.pos))
     }
 
-    /// Ships at most one frame; what is beyond the cap is counted and passed over.
+    /// Bytes to ship now: all, once nothing more comes.
+    fn ready(&self, ended: bool) -> u64 {
+        let waiting = self.waiting().unwrap_or(0);
+        if ended { waiting } else { waiting.min(self.caps.head.saturating_sub(self.pos)) }
+    }
+
+    /// Ships at most one frame; whether it did something. `ended` says that the file grows no more.
     pub(super) async fn ship(
         &mut self,
         archive: &mut ArchiveWriter,
-        attempt: AttemptId,
-        at: Millis,
-    ) -> Result<(), StoreError> {
+        (attempt, at): (AttemptId, Millis),
+        ended: bool,
+    ) -> Result<bool, StoreError> {
         // After a crash of a proxy, or a failed write, the archive knows best how far it came.
         self.pos = self.pos.max(archive.shipped(attempt, self.stream));
-        let waiting = self.waiting().unwrap_or(0);
-        let room = self.cap.saturating_sub(self.pos);
-        if room == 0 {
-            self.dropped += waiting;
-            self.pos += waiting;
-        } else {
-            let most = waiting.min(room).min(MAX_PAYLOAD as u64);
-            let bytes = self.read(usize::try_from(most).unwrap_or(MAX_PAYLOAD));
-            let len = bytes.len() as u64;
-            if len == 0 {
-                // It can't be read: said as a gap, not tried for ever.
-                self.dropped += waiting;
-                self.pos += waiting;
-                return Ok(());
-            }
-            archive.append_bytes(attempt, self.stream, at, bytes).await?;
-            self.pos += len;
+        self.pass_over(ended);
+        let ready = self.ready(ended);
+        let most = if ready > MUCH { MAX_PAYLOAD } else { FRAME };
+        let bytes = self.read(usize::try_from(ready).map_or(most, |ready| ready.min(most)));
+        if bytes.is_empty() && ready > 0 {
+            // Said as a gap, not tried for ever.
+            (self.pos, self.why) = (self.pos + ready, UNREADABLE);
         }
-        self.punch();
-        Ok(())
+        let lost = self.pos - archive.shipped(attempt, self.stream);
+        if lost > 0 && (ended || !bytes.is_empty()) {
+            archive.gap(attempt, self.stream, lost, self.why).await?;
+        }
+        let len = bytes.len() as u64;
+        if len > 0 {
+            archive.append_bytes(attempt, self.stream, at, bytes).await?;
+        }
+        self.pos += len;
+        if self.pos - self.punched >= HOLE {
+            self.make_room();
+        }
+        Ok(ready > 0)
     }
 
-    /// Ships all that is there and says what is left out; an error is told here.
+    /// Ships all that is there; an error is told here.
     pub(crate) async fn ship_all(
         &mut self,
         archive: &mut ArchiveWriter,
@@ -94,15 +108,39 @@ impl Tail {
         at: Millis,
     ) -> Result<(), ()> {
         let all = async {
-            while self.waiting().unwrap_or(0) > 0 {
-                self.ship(archive, attempt, at).await?;
-            }
-            if self.dropped > 0 {
-                archive.gap(attempt, self.stream, self.dropped, CAP_WHY).await?;
-            }
+            while self.ship(archive, (attempt, at), true).await? {}
             Ok::<_, StoreError>(())
         };
         all.await.map_err(|error| tracing::warn!(%attempt, error = super::said(&error), "can't ship"))
+    }
+
+    /// Whether [`Tail::ship`] has something to do.
+    pub(super) fn wants(&self, ended: bool) -> bool {
+        self.ready(ended) > 0 || self.waiting().is_ok_and(|waiting| self.pos >= self.caps.head && waiting > self.most())
+    }
+
+    /// Bytes behind the head that may lie on the disk while it grows.
+    fn most(&self) -> u64 {
+        2 * self.caps.tail.max(BLOCK)
+    }
+
+    /// Behind the head only the last bytes count: the others go off the disk. So did those whose place is a hole.
+    fn pass_over(&mut self, ended: bool) {
+        if self.pos < self.caps.head {
+            return;
+        }
+        match lseek(&self.file, self.pos.cast_signed(), Whence::SeekData) {
+            Ok(data) => self.pos = self.pos.max(data.cast_unsigned()),
+            Err(Errno::ENXIO) => self.pos += self.waiting().unwrap_or(0),
+            // A file system that knows no holes.
+            Err(_) => {}
+        }
+        let waiting = self.waiting().unwrap_or(0);
+        if waiting > if ended { self.caps.tail } else { self.most() } {
+            let keep_from = (self.pos + waiting - self.caps.tail) / BLOCK * BLOCK;
+            (self.pos, self.why) = (self.pos.max(keep_from), TOO_MANY);
+            self.make_room();
+        }
     }
 
     fn read(&self, most: usize) -> Bytes {
@@ -123,9 +161,9 @@ impl Tail {
         bytes.into()
     }
 
-    /// Gives the disk back what is in the archive, so that a large output does not lie there twice.
-    fn punch(&mut self) {
-        if self.pos - self.punched < HOLE {
+    /// Gives the disk back what is in the archive or is not kept, so that a large output does not lie there twice.
+    pub(super) fn make_room(&mut self) {
+        if self.pos <= self.punched {
             return;
         }
         let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;

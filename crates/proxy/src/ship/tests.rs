@@ -20,11 +20,15 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(Caps::default())
+    }
+
+    fn with(caps: Caps) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open_dir(dir.path());
         let (tell, inbox) = unbounded_channel();
         let route =
-            Route { store: store.clone(), archive: "logs/g.log".to_owned(), clock: Clock::start(), inbox: tell };
+            Route { store: store.clone(), archive: "logs/g.log".to_owned(), clock: Clock::start(), inbox: tell, caps };
         let shipper = Shipper::start(route).unwrap();
         Self { dir, store, shipper, inbox }
     }
@@ -96,17 +100,80 @@ async fn an_attempt_that_wrote_nothing_makes_no_archive() {
     assert!(!bench.dir.path().join("logs").exists());
 }
 
+const SMALL: Caps = Caps { head: 64 << 10, tail: 16 << 10 };
+
+/// Numbered lines of 16 bytes.
+fn numbered(lines: std::ops::Range<u32>) -> Vec<u8> {
+    lines.flat_map(|n| format!("{n:015}\n").into_bytes()).collect()
+}
+
 #[tokio::test]
-async fn what_is_beyond_the_cap_is_counted_not_kept() {
-    let bench = Bench::new();
+async fn of_too_much_output_head_and_tail_are_kept_and_the_gap_is_told() {
+    let mut bench = Bench::with(SMALL);
     let files = bench.files();
-    std::fs::write(&files.stdout, vec![b'x'; 300]).unwrap();
-    let mut archive = ArchiveWriter::open(&bench.store, "logs/g.log").await.unwrap();
-    let mut tail = Tail::open(Stream::Stdout, &files.stdout).unwrap().with_cap(100);
-    while tail.waiting().unwrap() > 0 {
-        tail.ship(&mut archive, attempt(), dybox_model::Millis(1)).await.unwrap();
+    bench.shipper.open(attempt(), &files);
+    let mut out = OpenOptions::new().append(true).open(&files.stdout).unwrap();
+    for part in 0..20 {
+        out.write_all(&numbered(part * 10_000..(part + 1) * 10_000)).unwrap();
+        tokio::time::sleep(Duration::from_millis(120)).await;
     }
-    assert_eq!((archive.shipped(attempt(), Stream::Stdout), tail.dropped()), (100, 200));
+    let on_disk = std::fs::metadata(&files.stdout).unwrap().blocks() * 512;
+    assert!(on_disk <= 400 << 10, "{on_disk} bytes lie on the disk while it runs");
+    bench.shipper.finish(attempt(), 0);
+    assert_eq!(bench.drained().await, None);
+    bench.shipper.close().await.unwrap();
+    let (all, missing) = bench.read(Stream::Stdout).await;
+    assert_eq!(all.len() as u64 + missing, 20 * 160_000);
+    assert!(all.starts_with(&numbered(0..4096)) && all.ends_with(&numbered(200_000 - 1024..200_000)));
+    assert!(all.len() < 90 << 10, "{}", all.len());
+}
+
+#[tokio::test]
+async fn a_sweep_ships_the_tail_of_what_its_proxy_had_capped() {
+    let bench = Bench::with(SMALL);
+    let files = bench.files();
+    bench.shipper.open(attempt(), &files);
+    std::fs::write(&files.stdout, numbered(0..10_000)).unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while std::fs::metadata(&files.stdout).unwrap().blocks() * 512 > 40 << 10 {
+        assert!(Instant::now() < end, "no hole was made");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bench.shipper.close().await.unwrap();
+    let mut archive = ArchiveWriter::open(&bench.store, "logs/g.log").await.unwrap();
+    let mut tail = Tail::open(Stream::Stdout, &files.stdout, SMALL).unwrap();
+    tail.ship_all(&mut archive, attempt(), dybox_model::Millis(1)).await.unwrap();
+    archive.close().await.unwrap();
+    let (all, missing) = bench.read(Stream::Stdout).await;
+    assert_eq!(all.len() as u64 + missing, 160_000);
+    assert!(all.starts_with(&numbered(0..4096)) && all.ends_with(&numbered(9_000..10_000)));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_for_a_while_is_told_and_tried_again() {
+    let mut bench = Bench::new();
+    let files = bench.files();
+    // A directory in the archive's place: appending to it fails at once, and for root, too.
+    std::fs::create_dir_all(bench.dir.path().join("logs/g.log")).unwrap();
+    bench.shipper.open(attempt(), &files);
+    std::fs::write(&files.stdout, b"one\n").unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(20), bench.inbox.recv()).await.unwrap();
+    assert!(matches!(told, Some(Arrived::Note(Note::Warns { cause: Some(Cause::StoreFailed), .. }))));
+    std::fs::remove_dir(bench.dir.path().join("logs/g.log")).unwrap();
+    bench.shipper.finish(attempt(), 0);
+    assert_eq!(bench.drained().await, None, "it was mended in time");
+    assert_eq!(bench.read(Stream::Stdout).await.0, b"one\n");
+}
+
+#[test]
+fn a_full_disk_has_less_patience_and_is_named() {
+    let of = |kind, ago| {
+        let since = Instant::now().checked_sub(Duration::from_secs(ago)).unwrap();
+        Trouble::of(kind, "can't append".to_owned(), (since, false))
+    };
+    let full = of(Kind::Full, 11);
+    assert!(full.lasts() && full.text.contains("full"));
+    assert!(!of(Kind::Other, 11).lasts() && of(Kind::Other, 31).lasts());
 }
 
 #[tokio::test]
