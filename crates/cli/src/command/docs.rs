@@ -7,10 +7,11 @@ use clap::CommandFactory;
 use dybox_job::{CODES, FIELDS, Field, Scope};
 use dybox_model::{CAUSES, EXITS, ExitCode, Owner};
 
-use super::explain::{owner, path, phase, reaction};
+use super::explain::{path, phase, reaction};
 use super::{Context, Outcome};
 use crate::conf::{KEYS, OTHER_ENV, POLICY_FILE, POLICY_KEYS};
 use crate::report::Failure;
+use crate::report::state::owner;
 use crate::report::codes::ERRORS;
 
 /// Writes the reference pages into a directory.

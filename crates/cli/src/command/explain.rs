@@ -1,11 +1,12 @@
 //! `dybox explain`: codes, causes, exit codes, keys of the job file, settings.
 
 use dybox_job::{CODES, Code, FIELDS, Field, Scope};
-use dybox_model::{CAUSES, Cause, CauseInfo, EXITS, ExitCode, Owner, Phase, Reaction};
+use dybox_model::{CAUSES, Cause, CauseInfo, EXITS, ExitCode, Phase, Reaction};
 use serde_json::{Value, json};
 
 use super::{Context, Outcome};
 use crate::conf::{Format, KEYS, Key};
+use crate::report::state::owner;
 use crate::report::codes::{self, ERRORS, ErrorInfo};
 use crate::report::{Answer, Failure, Output, Paint, Screen, nearest, table_text};
 
@@ -217,15 +218,6 @@ pub(crate) fn path(field: &Field) -> String {
         Scope::Hook => "hooks[].",
     };
     format!("{lead}{}", field.name)
-}
-
-/// Whose problem it is, in words.
-pub(crate) const fn owner(owner: Owner) -> &'static str {
-    match owner {
-        Owner::User => "the user: the job or the image",
-        Owner::Cluster => "the platform: machine, engine, registry",
-        Owner::Dybox => "DYbox itself",
-    }
 }
 
 /// When it happens, in words.

@@ -20,8 +20,8 @@ use crate::report::safe::safe;
 use crate::report::summary::{FAILURES_SHOWN, Failed, Summary};
 use crate::report::time::now;
 
-/// Between two looks whether to draw.
-const FRAME: Duration = Duration::from_millis(100);
+/// Between two looks whether there is something to draw or to tell.
+const FRAME: Duration = Duration::from_millis(200);
 /// Last lines of a failed task that are shown.
 const TAIL: usize = 10;
 /// Most bytes of each that are shown.
@@ -100,7 +100,7 @@ impl Foreground<'_> {
                     Some((subdag, update)) => show.tell(screen, subdag, &update, now())?,
                     None => break,
                 },
-                _ = frames.tick() => show.draw(follow.view(), now()),
+                _ = frames.tick() => show.tick(screen, follow.view(), now()),
                 () = sleep_until(until) => {
                     show.end();
                     screen.hint(&format!("the time is over and the run goes on: {}", self.ways()));
@@ -109,7 +109,7 @@ impl Foreground<'_> {
                 wish = signals.next() => match wish {
                     Wish::Stop if self.own && stops < 2 => {
                         stops += 1;
-                        self.stop(&show, stops > 1);
+                        self.stop(&mut show, stops > 1);
                     }
                     Wish::Stop | Wish::Leave => {
                         show.end();
@@ -128,7 +128,7 @@ impl Foreground<'_> {
     }
 
     /// Tells the masters, beside the following: a master that hangs must not stop the next Ctrl-C.
-    fn stop(&self, show: &Show, at_once: bool) {
+    fn stop(&self, show: &mut Show, at_once: bool) {
         let screen = self.context.screen;
         let text = if at_once { "stopping at once…" } else { "stopping… (Ctrl-C again: at once)" };
         show.say(&screen, text, now());

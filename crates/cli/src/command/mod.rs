@@ -20,6 +20,7 @@ pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod target;
+pub(crate) mod tries;
 pub(crate) mod why;
 
 pub(crate) use context::Context;

@@ -40,7 +40,7 @@ impl Preflight {
 
 async fn ask(conf: EngineConf) -> Result<(), Failure> {
     match tokio::time::timeout(PATIENCE, Engine::connect(conf)).await {
-        Ok(connected) => Ok(drop(connected?)),
+        Ok(connected) => connected.map(drop).map_err(Failure::from),
         Err(_) => {
             let why = format!("it did not answer within {} s: it hangs or is overloaded", PATIENCE.as_secs());
             let next = "look into its log and restart it if that goes on; `dybox doctor` checks the rest";

@@ -3,23 +3,27 @@
 use std::collections::VecDeque;
 
 use dybox_journal::{Failure as Failed, HookState, Stage, StageState};
-use dybox_model::{Cause, ExitCode, StageEnd, StageId, TaskState};
+use dybox_model::{AttemptId, Cause, Exit, ExitCode, StageEnd, StageId, TaskId, TaskState, format_duration};
 use dybox_store::archive::Stream;
 use dybox_store::layout::RunDir;
 use dybox_store::logs::{LineItem, Lines, RunLogs, Select};
 use serde_json::{Value, json};
 
-use super::explain::{owner, reaction};
+use super::explain::reaction;
 use super::look::{Looked, look};
 use super::ps::run_json;
 use super::target::Target;
+use super::tries::tries;
 use super::{Context, Outcome};
 use crate::report::safe::safe;
-use crate::report::state::{stage_word, state_paint};
+use crate::live::shown;
+use crate::report::state::{owner, owner_word, stage_word, state_paint};
 use crate::report::{Answer, Failure, Output, Paint, Screen};
 
 /// Lines of stderr that are shown with a failure.
 const LINES: usize = 10;
+/// Further failed tries that are listed.
+const OTHERS: usize = 10;
 /// Stages that are explained at most when a whole run is asked about.
 const STAGES: usize = 20;
 
@@ -44,6 +48,8 @@ struct Reason {
     said: Vec<String>,
     cause: Option<Cause>,
     stderr: Vec<String>,
+    /// Failed tries beside the one that is explained.
+    others: Vec<(AttemptId, Exit)>,
     next: String,
 }
 
@@ -163,12 +169,15 @@ async fn of_stage(
         reason.said.push(stage.why.clone());
     }
     match (failed, seen) {
-        (Some(failed), _) => {
-            explain(&mut reason, failed);
+        (Some(failed), Some(stage)) => {
+            explain(&mut reason, stage, failed);
             reason.stderr = last_lines(context, looked, failed).await?;
         }
         (None, Some(stage)) if matches!(stage.state, StageState::Ended(_)) => ended(&mut reason, looked, stage),
         _ => reason.said.extend(waits(looked, id, seen, waiting)),
+    }
+    if let Some(stage) = seen {
+        reason.others = others(context, looked, stage).await?;
     }
     if reason.next.is_empty() {
         reason.next = match looked.standing.is_lost() {
@@ -195,28 +204,34 @@ fn failure<'a>(looked: &Looked, stage: &'a Stage) -> Option<&'a Failed> {
     }
 }
 
-fn explain(reason: &mut Reason, failed: &Failed) {
+fn explain(reason: &mut Reason, stage: &Stage, failed: &Failed) {
     let exit = &failed.exit;
-    let ended = match (exit.code, exit.signal) {
-        (Some(code), _) => format!(", exit code {code}"),
-        (None, Some(signal)) => format!(", signal {signal}"),
-        (None, None) => String::new(),
-    };
-    let (task, number) = (failed.attempt.task.index, failed.attempt.number);
-    if let Some(cause) = exit.cause {
-        let info = cause.info();
-        reason.cause = Some(cause);
-        reason.said.push(format!("task {task}, attempt {number}: {} {}{ended}", info.code, info.phrase));
-        let known = reason.said.iter().any(|said| said.contains(&exit.text));
-        if !known {
-            reason.said.push(exit.text.clone());
+    let Some(cause) = exit.cause else { return };
+    let info = cause.info();
+    let of = if stage.tasks.len() > 1 { format!(" of task {}", failed.attempt.task.index) } else { String::new() };
+    let after = exit.started.map(|from| format!(" after {}", format_duration(exit.ended.since(from))));
+    let again = if failed.again { "; it is tried again" } else { "" };
+    let (number, after, words) = (failed.attempt.number, after.unwrap_or_default(), shown(&exit.words()));
+    reason.said.push(format!("try {number}{of} failed{after}: {words} ({}){again}", info.code));
+    reason.said.push(info.reason.to_owned());
+    reason.cause = Some(cause);
+    reason.next = info.next.to_owned();
+}
+
+/// Failed tries beside the one that was explained: all of a task, of a stage those that were kept.
+async fn others(context: &Context, looked: &Looked, stage: &Stage) -> Result<Vec<(AttemptId, Exit)>, Failure> {
+    let but = failure(looked, stage).map(|failed| failed.attempt);
+    let index = looked.task.or((stage.tasks.len() == 1).then_some(0));
+    let all: Vec<_> = match index {
+        Some(index) => {
+            let task = TaskId { stage: stage.outline.id, index };
+            let ended = tries(context, looked, task).await?.into_iter();
+            let ended = ended.filter_map(|(number, one)| Some((AttemptId { task, number }, one.exit?.0)));
+            ended.filter(|(_, exit)| !exit.ok()).collect()
         }
-        reason.said.push(info.reason.to_owned());
-        reason.next = info.next.to_owned();
-    }
-    if failed.again {
-        reason.said.push("it is tried again".to_owned());
-    }
+        None => stage.failed.iter().map(|failed| (failed.attempt, failed.exit.clone())).collect(),
+    };
+    Ok(all.into_iter().filter(|(attempt, _)| Some(*attempt) != but).collect())
 }
 
 fn ended(reason: &mut Reason, looked: &Looked, stage: &Stage) {
@@ -293,7 +308,7 @@ impl Reason {
         if let Some(cause) = self.cause {
             let info = cause.info();
             text.push_str(&format!("  {} {}\n", screen.paint(Paint::Dim, "owner:"), owner(info.owner)));
-            text.push_str(&format!("  {} {}\n", screen.paint(Paint::Dim, "then: "), reaction(info.reaction)));
+            text.push_str(&format!("  {} {}\n", screen.paint(Paint::Dim, "rule: "), reaction(info.reaction)));
         }
         if !self.stderr.is_empty() {
             text.push_str(&format!("  {}\n", screen.paint(Paint::Dim, "the last lines of its stderr:")));
@@ -301,16 +316,43 @@ impl Reason {
         for line in &self.stderr {
             text.push_str(&format!("  {} {line}\n", screen.paint(Paint::Bad, "|")));
         }
+        text.push_str(&self.others_text(screen));
         text.push_str(&format!("  {} {}\n", screen.paint(Paint::Bold, "next: "), self.next));
+        text
+    }
+
+    fn others_text(&self, screen: &Screen) -> String {
+        if self.others.is_empty() {
+            return String::new();
+        }
+        let mut text = format!("  {}\n", screen.paint(Paint::Dim, "other tries that failed:"));
+        let one_task = self.others.windows(2).all(|pair| pair[0].0.task == pair[1].0.task);
+        for (attempt, exit) in self.others.iter().take(OTHERS) {
+            let info = exit.cause.unwrap_or(Cause::Internal).info();
+            let of = if one_task { String::new() } else { format!(" of task {}", attempt.task.index) };
+            let words = shown(&exit.words());
+            text.push_str(&format!("    try {}{of}: {} {words} ({})\n", attempt.number, info.code, owner_word(info.owner)));
+        }
+        if let Some(more @ 1..) = self.others.len().checked_sub(OTHERS) {
+            text.push_str(&format!("    and {more} more\n"));
+        }
         text
     }
 
     fn json(&self) -> Value {
         let info = self.cause.map(Cause::info);
+        let other = |(attempt, exit): &(AttemptId, Exit)| {
+            let info = exit.cause.map(Cause::info);
+            json!({
+                "task": attempt.task.index, "attempt": attempt.number, "cause": info.map(|info| info.code),
+                "cause_name": info.map(|info| info.name), "owner": info.map(|info| info.owner), "why": exit.words(),
+            })
+        };
+        let others: Vec<_> = self.others.iter().map(other).collect();
         json!({
             "subject": self.subject, "state": self.state, "why": self.said, "cause": info.map(|info| info.code),
             "cause_name": info.map(|info| info.name), "owner": info.map(|info| info.owner),
-            "reaction": info.map(|info| info.reaction), "stderr": self.stderr, "next": self.next,
+            "reaction": info.map(|info| info.reaction), "stderr": self.stderr, "other_tries": others, "next": self.next,
         })
     }
 }

@@ -9,4 +9,3 @@ mod tree;
 
 pub(crate) use line::shown;
 pub(crate) use show::Show;
-pub(crate) use story::words;

@@ -70,7 +70,7 @@ impl Show {
     }
 
     /// Says something that is no event of the run.
-    pub(crate) fn say(&self, screen: &Screen, text: &str, now: Millis) {
+    pub(crate) fn say(&mut self, screen: &Screen, text: &str, now: Millis) {
         match self {
             Self::Tree(tree) => tree.canvas.say(text),
             Self::Lines(story) => screen.hint(&story.line(now, text)),
@@ -78,13 +78,17 @@ impl Show {
         }
     }
 
-    /// Draws again where it is time to.
-    pub(crate) fn draw(&mut self, view: &RunView, now: Millis) {
-        if let Self::Tree(tree) = self {
-            let Tree { canvas, run, plan, news } = tree.as_mut();
-            if canvas.draw(*news, now, || Picture::of(run, plan, view)) {
-                *news = false;
+    /// Draws again, or tells what has waited long, where it is time to.
+    pub(crate) fn tick(&mut self, screen: &Screen, view: &RunView, now: Millis) {
+        match self {
+            Self::Tree(tree) => {
+                let Tree { canvas, run, plan, news } = tree.as_mut();
+                if canvas.draw(*news, now, || Picture::of(run, plan, view)) {
+                    *news = false;
+                }
             }
+            Self::Lines(story) => story.tick(now).iter().for_each(|line| screen.hint(line)),
+            Self::Records | Self::Nothing => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! A run told one plain line an event, for files, pipes and CI.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dybox_model::{
     AttemptId, Cause, Decision, Exit, Fact, Millis, Note, StageEnd, StageId, SubDagId, TaskId, format_bytes,
@@ -9,14 +9,23 @@ use dybox_model::{
 
 use super::line::shown;
 
+/// A wait that is shorter is not worth a line.
+const WORTH_A_LINE: Millis = Millis(2000);
+/// Of stages with more tasks only failures and every tenth part are told.
+const TOLD_ONE_BY_ONE: u32 = 20;
+
 /// What must be remembered to tell the next event in one line.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
     begin: Option<Millis>,
+    /// The time of the last line: time does not go back.
+    last: Millis,
     stages: BTreeMap<StageId, Told>,
     running: BTreeMap<AttemptId, Millis>,
     pulling: BTreeMap<String, u64>,
-    waits: BTreeMap<StageId, String>,
+    /// Why stages wait, since when, and the reasons that were told.
+    waits: BTreeMap<StageId, (String, Millis)>,
+    told: BTreeSet<(StageId, String)>,
     subdags: usize,
 }
 
@@ -24,6 +33,7 @@ pub(crate) struct Story {
 struct Told {
     name: String,
     tasks: u32,
+    succeeded: u32,
     from: Option<Millis>,
 }
 
@@ -39,7 +49,7 @@ impl Story {
             Fact::Submitted { at, stages, .. } => {
                 self.begin = Some(self.begin.map_or(*at, |begin| begin.min(*at)));
                 for stage in stages {
-                    let told = Told { name: stage.name.clone(), tasks: stage.tasks, from: None };
+                    let told = Told { name: stage.name.clone(), tasks: stage.tasks, ..Told::default() };
                     self.stages.insert(stage.id, told);
                 }
                 return None;
@@ -50,18 +60,16 @@ impl Story {
             Fact::Reopened { at } => {
                 (*at, format!("goes on: what did not succeed runs again{}", self.of_subdag(subdag)))
             }
-            Fact::StageStarted { stage, tasks, at } => (*at, self.stage_started(*stage, *tasks, *at)),
-            Fact::AttemptRuns { attempt, at, .. } => {
-                self.running.insert(*attempt, *at);
-                (*at, format!("{} runs{}", self.task(attempt.task), try_of(*attempt)))
-            }
-            Fact::AttemptEnded { attempt, exit, again } => (exit.ended, self.attempt_ended(*attempt, exit, *again)),
+            Fact::StageStarted { stage, tasks, at } => (*at, self.stage_started(*stage, *tasks, *at)?),
+            Fact::AttemptRuns { attempt, at, .. } => (*at, self.attempt_runs(*attempt, *at)?),
+            Fact::AttemptEnded { attempt, exit, again } => (exit.ended, self.attempt_ended(*attempt, exit, *again)?),
             Fact::StageEnded { stage, end, why, at } => (*at, self.stage_ended(*stage, *end, why, *at)?),
             Fact::HookDecided { decision, at, .. } => (*at, format!("hook decided: {}", decided(decision))),
             Fact::HookFailed { why, at, .. } => (*at, format!("hook failed: {}", shown(why))),
             Fact::StopAsked { why, at } => (*at, format!("stopping{}: {}", self.of_subdag(subdag), shown(why))),
-            Fact::Ended { end, why, at } if self.subdags > 1 => {
-                (*at, format!("sub-DAG {} {end}{}", subdag.0, because(why)))
+            // Its stages have told the rest.
+            Fact::Ended { end: end @ StageEnd::Lost, why, at } => {
+                (*at, format!("{end}{}{}", self.of_subdag(subdag), because(why)))
             }
             _ => return None,
         };
@@ -84,11 +92,8 @@ impl Story {
                 total => format!("pulled {} ({})", shown(image), format_bytes(total)),
             },
             Note::Waits { stage, why } => {
-                let before = self.waits.insert(*stage, why.clone());
-                if why.is_empty() || before.as_ref() == Some(why) {
-                    return None;
-                }
-                format!("{} waits: {}", self.name(*stage), shown(why))
+                self.wait(*stage, why, now);
+                return None;
             }
             Note::Warns { text, cause: Some(cause) } => format!("warning: {} ({})", shown(text), cause.info().code),
             Note::Warns { text, cause: None } => format!("warning: {}", shown(text)),
@@ -97,35 +102,82 @@ impl Story {
         Some(self.line(now, &text))
     }
 
+    /// Lines for what has waited so long that a person should know; each reason once a stage.
+    pub(crate) fn tick(&mut self, now: Millis) -> Vec<String> {
+        let long = self.waits.iter().filter(|(_, (_, since))| now.since(*since) >= WORTH_A_LINE);
+        let long: Vec<_> = long.map(|(&stage, (why, _))| (stage, why.clone())).collect();
+        let mut lines = Vec::new();
+        for (stage, why) in long {
+            self.waits.remove(&stage);
+            // Numbers of a reason change while it stays the same.
+            let reason = why.chars().filter(|c| !c.is_ascii_digit()).collect();
+            if self.told.insert((stage, reason)) {
+                let text = format!("{} waits: {}", self.name(stage), shown(&why));
+                lines.push(self.line(now, &text));
+            }
+        }
+        lines
+    }
+
     /// A line that is no event of the run, at its time.
-    pub(crate) fn line(&self, at: Millis, text: &str) -> String {
-        let elapsed = format_duration(at.since(self.begin.unwrap_or(at)));
+    pub(crate) fn line(&mut self, at: Millis, text: &str) -> String {
+        self.last = self.last.max(at);
+        let elapsed = format_duration(self.last.since(self.begin.unwrap_or(self.last)));
         format!("{elapsed:>7}  {text}")
     }
 
-    fn stage_started(&mut self, stage: StageId, tasks: u32, at: Millis) -> String {
-        let told = self.stages.entry(stage).or_default();
-        (told.tasks, told.from) = (tasks, Some(at));
-        let plural = if tasks == 1 { "" } else { "s" };
-        format!("{} starts: {tasks} task{plural}", told.name)
+    fn wait(&mut self, stage: StageId, why: &str, now: Millis) {
+        if why.is_empty() {
+            self.waits.remove(&stage);
+        } else if self.waits.get(&stage).is_none_or(|(known, _)| known != why) {
+            self.waits.insert(stage, (why.to_owned(), now));
+        }
     }
 
-    fn attempt_ended(&mut self, attempt: AttemptId, exit: &Exit, again: bool) -> String {
+    /// Nothing where the stage has one task, which tells the same when it runs.
+    fn stage_started(&mut self, stage: StageId, tasks: u32, at: Millis) -> Option<String> {
+        let told = self.stages.entry(stage).or_default();
+        (told.tasks, told.from, told.succeeded) = (tasks, Some(at), 0);
+        (tasks != 1).then(|| format!("{} starts: {tasks} tasks", told.name))
+    }
+
+    fn attempt_runs(&mut self, attempt: AttemptId, at: Millis) -> Option<String> {
+        self.running.insert(attempt, at);
+        self.waits.remove(&attempt.task.stage);
+        let task = self.task(attempt.task);
+        (!self.is_wide(attempt.task.stage)).then(|| format!("{task} runs{}", try_of(attempt)))
+    }
+
+    fn attempt_ended(&mut self, attempt: AttemptId, exit: &Exit, again: bool) -> Option<String> {
         // When init started it is known better than when its container was seen.
         let seen = self.running.remove(&attempt);
         let ran = exit.started.or(seen);
         let took = ran.map(|from| format_duration(exit.ended.since(from)));
         let task = self.task(attempt.task);
-        let Some(cause) = exit.cause else {
-            return format!("{task} succeeded{}", took.map(|took| format!(" in {took}")).unwrap_or_default());
-        };
-        if cause == Cause::Stopped {
-            return format!("{task} was stopped{}", took.map(|took| format!(" after {took}")).unwrap_or_default());
+        let after = took.as_ref().map(|took| format!(" after {took}")).unwrap_or_default();
+        match exit.cause {
+            None if self.is_wide(attempt.task.stage) => self.tenth(attempt.task.stage),
+            None => Some(format!("{task} succeeded{}", took.map(|took| format!(" in {took}")).unwrap_or_default())),
+            Some(Cause::Stopped) => Some(format!("{task} was stopped{after}")),
+            Some(cause) => {
+                let next = if again { "; tried again" } else { "" };
+                let (words, code) = (shown(&exit.words()), cause.info().code);
+                Some(format!("{task}{} failed{after}: {words} ({code}){next}", try_of(attempt)))
+            }
         }
-        let info = cause.info();
-        let after = took.map(|took| format!(" after {took}")).unwrap_or_default();
-        let next = if again { "; it is tried again" } else { "" };
-        format!("{task}{} failed{after}: {}{next} ({})", try_of(attempt), words(exit), info.code)
+    }
+
+    fn is_wide(&self, stage: StageId) -> bool {
+        self.stages.get(&stage).is_some_and(|told| told.tasks > TOLD_ONE_BY_ONE)
+    }
+
+    /// A further task of a wide stage has succeeded; told at every tenth part but the last, which the stage's end tells.
+    fn tenth(&mut self, stage: StageId) -> Option<String> {
+        let told = self.stages.get_mut(&stage)?;
+        let tenths = |tasks: u32| u64::from(tasks) * 10 / u64::from(told.tasks.max(1));
+        let (before, after) = (tenths(told.succeeded), tenths(told.succeeded + 1));
+        told.succeeded += 1;
+        (before < after && after < 10).then(|| format!("{}: {} of {} succeeded", told.name, told.succeeded, told.tasks))
     }
 
     /// Nothing where the stage's only task has said it all.
@@ -166,21 +218,9 @@ fn because(why: &str) -> String {
     if why.is_empty() { String::new() } else { format!(": {}", shown(why)) }
 }
 
-/// What happened, in words: the cause's phrase, and what exactly (else the code or signal).
-pub(crate) fn words(exit: &Exit) -> String {
-    let phrase = exit.cause.map_or("it succeeded", |cause| cause.info().phrase);
-    let exactly = match (exit.code, exit.signal) {
-        _ if !exit.text.is_empty() => exit.text.clone(),
-        (_, Some(signal)) => format!("signal {signal}"),
-        (Some(code), None) if code != 0 => format!("exit code {code}"),
-        _ => String::new(),
-    };
-    format!("{phrase}{}", because(&exactly))
-}
-
 fn decided(decision: &Decision) -> String {
     let skip = decision.skip.iter().map(|stage| format!("skip {}", shown(stage)));
-    let sizes = decision.parallelism.iter().map(|(stage, tasks)| format!("{} gets {tasks} tasks", shown(stage)));
+    let sizes = decision.parallelism.iter().map(|(stage, tasks)| format!("{} gets {tasks} task{}", shown(stage), if *tasks == 1 { "" } else { "s" }));
     let stop = decision.stop.iter().map(|why| format!("stop: {}", shown(why)));
     let all: Vec<_> = skip.chain(sizes).chain(stop).collect();
     if all.is_empty() { "go on as planned".to_owned() } else { all.join(", ") }

@@ -1,7 +1,7 @@
 //! States as words and colours.
 
 use dybox_journal::{Counts, Stage, StageState};
-use dybox_model::{StageEnd, TaskState};
+use dybox_model::{Owner, StageEnd, TaskState};
 use serde_json::{Value, json};
 
 use super::Paint;
@@ -36,6 +36,24 @@ pub(crate) fn state_paint(word: &str) -> Paint {
         "running" | "starting" => Paint::Busy,
         "stopped" => Paint::Warn,
         _ => Paint::Dim,
+    }
+}
+
+/// Whose problem it is, in words.
+pub(crate) const fn owner(owner: Owner) -> &'static str {
+    match owner {
+        Owner::User => "the user: the job or the image",
+        Owner::Cluster => "the platform: machine, engine, registry",
+        Owner::Dybox => "DYbox itself",
+    }
+}
+
+/// Whose problem it is, in a word for a table.
+pub(crate) const fn owner_word(owner: Owner) -> &'static str {
+    match owner {
+        Owner::User => "user",
+        Owner::Cluster => "platform",
+        Owner::Dybox => "dybox",
     }
 }
 

@@ -2,12 +2,13 @@
 
 use dybox_job::Plan;
 use dybox_journal::{RunView, Stage, StageState};
-use dybox_model::{Cause, Exit, Millis, Owner, RunId, format_bytes, format_duration};
+use dybox_model::{Cause, Exit, Millis, RunId, format_bytes, format_duration};
 use serde_json::{Value, json};
 
+use super::state::owner;
 use super::time::seconds;
 use super::{ANSWER_VERSION, Paint, Screen, table_text};
-use crate::live::{shown, words};
+use crate::live::shown;
 
 /// Failed tasks that are shown in full.
 pub(crate) const FAILURES_SHOWN: usize = 3;
@@ -159,15 +160,12 @@ fn state(stage: &Stage) -> (&'static str, Paint) {
 
 fn failure(screen: &Screen, failed: &Failed) -> String {
     let Failed { task, attempt, exit, stream, tail } = failed;
-    let mut text = format!("{} {}\n", screen.paint(Paint::Bad, &format!("{task} failed:")), words(exit));
     let info = exit.cause.unwrap_or(Cause::Internal).info();
-    let owner = match info.owner {
-        Owner::User => "the job",
-        Owner::Cluster => "the machine",
-        Owner::Dybox => "DYbox",
-    };
-    let ran = exit.started.map(|from| format!(", ran {}", format_duration(exit.ended.since(from)))).unwrap_or_default();
-    text.push_str(&format!("  {} {}, a matter of {owner}; try {attempt}{ran}\n", info.code, info.name));
+    let ran = exit.started.map(|from| format!(" after {}", format_duration(exit.ended.since(from)))).unwrap_or_default();
+    let number = if *attempt > 1 { format!(" on try {attempt}") } else { String::new() };
+    let head = screen.paint(Paint::Bad, &format!("{task} failed{number}{ran}:"));
+    let mut text = format!("{head} {} ({} {})\n", shown(&exit.words()), info.code, info.name);
+    text.push_str(&format!("  owner: {}\n", owner(info.owner)));
     if !tail.is_empty() {
         text.push_str(&format!("  last lines of its {stream}:\n"));
     }

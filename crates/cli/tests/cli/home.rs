@@ -136,7 +136,7 @@ fn failed() -> Vec<Fact> {
         exit
     };
     let grant = "g0-1-1".parse().unwrap();
-    let why = "task extract/1 failed: the command ended with a non-zero exit code";
+    let why = "task 1: exit code 3";
     vec![
         serde_json::from_value(submitted).unwrap(),
         Fact::Opened { epoch: 1, at: at(10), pid: 1 },

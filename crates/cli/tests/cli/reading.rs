@@ -53,7 +53,7 @@ fn status_shows_the_tree_with_causes() {
     let text = home.out(0, &["status", FAILED]);
     assert!(text.starts_with(&format!("nightly {FAILED}  failed in 3.6s\n")), "{text}");
     assert!(text.contains("├─ extract") && text.contains("└─ join"), "{text}");
-    assert!(text.contains("C1001 the command ended with a non-zero exit code"), "{text}");
+    assert!(text.contains("C1001 exit code 3"), "{text}");
     let answer = home.json(&["status", &format!("{FAILED}/extract"), "-o", "json"]);
     let stage = &answer["stages"][0];
     assert_eq!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dybox_client::{Client, Ear, Follow, Mouth, Say, Update, Way};
 use dybox_job::Plan;
-use dybox_model::{Attach, AttemptId, Cause, Exit, Fact, GrantId, Note, RunId};
+use dybox_model::{Attach, AttemptId, Cause, Exit, Fact, GrantId, Note, Reaction, RunId};
 use dybox_store::layout::RunDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::streams::{Streams, connect, from_archives};
 use super::terminal::{self, Raw};
 use crate::command::{Context, Outcome};
-use crate::live::{shown, words};
+use crate::live::shown;
 use crate::report::Failure;
 use crate::report::time::now;
 
@@ -25,6 +25,8 @@ pub(super) const OWN_FAILURE: u8 = 125;
 const DRAIN: Duration = Duration::from_secs(5);
 /// A wait that is shorter is not worth a word.
 const QUIET: Duration = Duration::from_secs(1);
+/// Tries that the platform may fail before a person is told to act.
+const PATIENT_TRIES: u32 = 2;
 /// A third Ctrl-C does not wait any more.
 const FORCE: u32 = 3;
 
@@ -46,6 +48,9 @@ pub(super) struct Session<'a> {
     began: Instant,
     told: Vec<String>,
     waits: Option<String>,
+    platform_failures: u32,
+    /// The stop of a run that this process gave up; the process must not end before it.
+    stopping: Option<JoinHandle<()>>,
 }
 
 /// How far the line to the payload is.
@@ -98,6 +103,8 @@ impl<'a> Session<'a> {
             began: Instant::now(),
             told: Vec::new(),
             waits: None,
+            platform_failures: 0,
+            stopping: None,
         }
     }
 
@@ -126,6 +133,9 @@ impl<'a> Session<'a> {
                 Came::Patience => self.say_waits(),
             }
         }
+        if let Some(stopping) = self.stopping.take() {
+            drop(timeout(DRAIN, stopping).await);
+        }
         self.drain().await;
         // The terminal is itself again before anything is said on it.
         self.raw = None;
@@ -139,7 +149,7 @@ impl<'a> Session<'a> {
             Update::Fact(Fact::AttemptEnded { exit, again: false, .. }) => self.exit = Some(exit.clone()),
             Update::Fact(Fact::AttemptEnded { exit, again: true, .. }) => {
                 self.line = Line::None;
-                self.say_once(format!("{}; it is tried again", words(exit)));
+                self.tried_again(exit);
             }
             Update::Note(Note::Pulling { image, .. }) => self.waits = Some(format!("pulling {}", shown(image))),
             Update::Note(Note::Pulled { .. }) => self.waits = None,
@@ -151,6 +161,17 @@ impl<'a> Session<'a> {
             Update::Unreadable { why } => self.say(why),
             Update::Fact(_) | Update::Past(_) | Update::Note(Note::Uses { .. }) => {}
         }
+    }
+
+    /// A person waits: what the platform fails at twice is told now, where a job would have more patience.
+    fn tried_again(&mut self, exit: &Exit) {
+        self.platform_failures += u32::from(exit.cause.is_some_and(|cause| cause.info().reaction == Reaction::BackOff));
+        if self.platform_failures < PATIENT_TRIES {
+            self.say_once(format!("{}; tried again", shown(&exit.words())));
+            return;
+        }
+        self.exit = Some(exit.clone());
+        self.stopping = Some(self.stop("the platform failed twice, and somebody waits", true));
     }
 
     fn begin(&mut self, attempt: AttemptId, grant: GrantId) {
@@ -177,7 +198,7 @@ impl<'a> Session<'a> {
                 self.raw = None;
                 if ended.is_err() {
                     // Nobody reads what the payload writes (a closed pipe): it would run for nothing.
-                    self.stop("nobody reads its output", false);
+                    drop(self.stop("nobody reads its output", false));
                 }
             }
         }
@@ -196,7 +217,7 @@ impl<'a> Session<'a> {
             Line::Open(Streams { say, .. }) => drop(say.try_send(Say::Signal(u8::try_from(number).unwrap_or(15)))),
             _ => {
                 self.stopped_by = Some(number);
-                self.stop("interrupted before it started", true);
+                drop(self.stop("interrupted before it started", true));
             }
         }
     }
@@ -207,12 +228,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn stop(&self, why: &'static str, at_once: bool) {
+    fn stop(&self, why: &'static str, at_once: bool) -> JoinHandle<()> {
         let (client, run) = (self.client.clone(), self.run.clone());
         tokio::spawn(async move {
             // The end of the run tells whether it was heard.
             let _ = client.stop(&run, why, at_once, now()).await;
-        });
+        })
     }
 
     fn leave(&mut self) -> u8 {
@@ -250,7 +271,7 @@ impl<'a> Session<'a> {
             (None | Some(Cause::ExitCode | Cause::Signal | Cause::Stopped), _) => {}
             (Some(cause), _) => {
                 let info = cause.info();
-                self.say(&format!("{} ({}, run {})", words(exit), info.code, self.run));
+                self.say(&format!("{} ({}, run {})", shown(&exit.words()), info.code, self.run));
                 self.context.screen.hint(&format!("  = next: {}", info.next));
             }
         }

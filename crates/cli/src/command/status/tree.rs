@@ -4,6 +4,7 @@ use dybox_journal::{Stage, Task};
 use dybox_model::{AttemptId, Millis, StageId, TaskId, TaskState, format_bytes, format_duration};
 
 use crate::command::look::Looked;
+use crate::live::shown;
 use crate::report::state::{stage_word, state_paint, task_word};
 use crate::report::time::{ago, local, span_or_dash};
 use crate::report::{Paint, Screen, table_text};
@@ -14,9 +15,9 @@ const TASKS_SHOWN: usize = 10;
 /// The whole answer for people.
 pub(super) fn text(screen: &Screen, looked: &Looked, now: Millis) -> String {
     let mut table = screen.table(&["STAGE", "STATE", "TASKS", "TRIES", "TIME", "CPU", "PEAK", "WHY"]);
-    let shown = looked.shown();
-    for (at, &id) in shown.iter().enumerate() {
-        let last = at + 1 == shown.len();
+    let stages = looked.shown();
+    for (at, &id) in stages.iter().enumerate() {
+        let last = at + 1 == stages.len();
         let (branch, stem) = if last { ("└─", "   ") } else { ("├─", "│  ") };
         table.add_row(stage_row(screen, looked, id, branch, now));
         if let Some(seen) = looked.seen(id) {
@@ -133,9 +134,8 @@ fn task_row(screen: &Screen, looked: &Looked, stage: &Stage, (id, task): (TaskId
     };
     let used = failure.map(|failure| failure.exit.used).or(live.map(|live| live.used)).unwrap_or_default();
     let cause = failure.and_then(|failure| {
-        let info = failure.exit.cause?.info();
-        let text = if failure.exit.text.is_empty() { info.phrase } else { &failure.exit.text };
-        Some(format!("{} {text}", info.code))
+        let code = failure.exit.cause?.info().code;
+        Some(format!("{code} {}", shown(&failure.exit.words())))
     });
     vec![
         String::new(),

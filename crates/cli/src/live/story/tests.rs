@@ -71,12 +71,11 @@ fn a_run_is_told_one_line_an_event() {
        0.1s  extract starts: 2 tasks
        0.4s  extract/0 runs
        1.4s  extract/0 succeeded in 1.0s
-       0.5s  extract/1 runs
-       1.5s  extract/1 failed after 1.0s: the command ended with a non-zero exit code: exit code 3; it is tried again (C1001)
+       1.4s  extract/1 runs
+       1.5s  extract/1 failed after 1.0s: exit code 3 (C1001); tried again
        1.6s  extract/1 runs (try 2)
        1.7s  extract/1 succeeded in 0.1s
        1.7s  extract succeeded in 1.6s
-       1.7s  join starts: 1 task
        1.8s  join failed: the image does not exist: no image nope:1 (C1010)
     ");
 }
@@ -92,21 +91,43 @@ fn a_pull_is_told_at_its_start_and_its_end_alone() {
 }
 
 #[test]
-fn a_reason_to_wait_is_told_once() {
+fn a_reason_to_wait_is_told_once_and_only_when_it_lasts() {
     let mut story = Story::of(1);
     story.fact(SUB, &submitted());
-    let waits = |why: &str| Note::Waits { stage: StageId(1), why: why.to_owned() };
-    let notes = [waits("no room"), waits("no room"), waits(""), waits("no room")];
-    let told = notes.iter().filter_map(|note| story.note(note, Millis(1000))).count();
-    assert_eq!(told, 2);
+    let mut told = Vec::new();
+    for (at, why) in [(1000, "no room: 3 want"), (2000, ""), (2500, "no room: 3 want"), (4000, "no room: 2 want")] {
+        let note = Note::Waits { stage: StageId(1), why: why.to_owned() };
+        assert_eq!(story.note(&note, Millis(at)), None);
+        told.extend(story.tick(Millis(at + 900)));
+    }
+    assert_eq!(told, Vec::<String>::new());
+    assert_eq!(story.tick(Millis(6000)), ["   5.0s  join waits: no room: 2 want"]);
+    story.note(&Note::Waits { stage: StageId(1), why: "no room: 1 want".to_owned() }, Millis(6100));
+    assert_eq!(story.tick(Millis(60_000)), Vec::<String>::new());
+}
+
+#[test]
+fn a_wide_stage_is_told_in_tenths_and_its_failures_one_by_one() {
+    let mut story = Story::of(1);
+    story.fact(SUB, &submitted());
+    story.fact(SUB, &Fact::StageStarted { stage: StageId(0), tasks: 100, at: Millis(1000) });
+    let mut lines = Vec::new();
+    for index in 0..100 {
+        lines.extend(story.fact(SUB, &runs(attempt(0, index, 1), 1000)));
+        lines.extend(story.fact(SUB, &ends(attempt(0, index, 1), exit(i32::from(index == 55), 2000), false)));
+    }
+    assert_eq!(lines.len(), 10, "{lines:#?}");
+    assert_eq!(lines[0], "   1.0s  extract: 10 of 100 succeeded");
+    assert_eq!(lines[5], "   1.0s  extract/55 failed after 1.0s: exit code 1 (C1001)");
 }
 
 #[test]
 fn sub_dags_are_named_where_there_are_several() {
     let mut story = Story::of(2);
     story.fact(SUB, &submitted());
-    let end = Fact::Ended { end: StageEnd::Succeeded, why: String::new(), at: Millis(1500) };
-    assert_eq!(story.fact(SubDagId(1), &end), Some("   0.5s  sub-DAG 1 succeeded".to_owned()));
+    let end = |end| Fact::Ended { end, why: "no master".to_owned(), at: Millis(1500) };
+    assert_eq!(story.fact(SubDagId(1), &end(StageEnd::Succeeded)), None);
+    assert_eq!(story.fact(SubDagId(1), &end(StageEnd::Lost)), Some("   0.5s  lost in sub-DAG 1: no master".to_owned()));
     let opened = Fact::Opened { epoch: 2, at: Millis(1600), pid: 8 };
     assert_eq!(story.fact(SubDagId(1), &opened), Some("   0.6s  master 2 goes on in sub-DAG 1".to_owned()));
 }

@@ -98,8 +98,8 @@ fn a_failure_says_what_why_and_what_next() {
     join     failed       0/1  1.2s  12MiB of 256MiB  0.6s      2
     report   skipped      0/1     -                -     -      0
 
-    join failed: the command ended with a non-zero exit code: exit code 3
-      C1001 exit-code, a matter of the job; try 2, ran 0.5s
+    join failed on try 2 after 0.5s: exit code 3 (C1001 exit-code)
+      owner: the user: the job or the image
       last lines of its stderr:
       | reading rows
       | no such column: day
