@@ -218,6 +218,10 @@ impl Actor {
                     watcher,
                 };
                 tokio::spawn(watch.serve());
+                if !self.room.is_empty() {
+                    // It was not there when the reason was told.
+                    self.note_waiting();
+                }
             }
             Call::Stop { why, now, uid, done } => {
                 let asked = || uid.map_or_else(|| "asked to stop".to_owned(), |uid| format!("asked by uid {uid}"));

@@ -97,7 +97,11 @@ impl Foreground<'_> {
         loop {
             tokio::select! {
                 news = follow.next() => match news {
-                    Some((subdag, update)) => show.tell(screen, subdag, &update, now())?,
+                    Some((subdag, update)) => match show.tell(screen, subdag, &update, now()) {
+                        // Whoever read the records has left; the run does not end for that.
+                        Err(failure) if failure.is_quiet() => return Ok(ExitCode::Interrupted as u8),
+                        told => told?,
+                    },
                     None => break,
                 },
                 _ = frames.tick() => show.tick(screen, follow.view(), now()),
@@ -140,6 +144,16 @@ impl Foreground<'_> {
         });
     }
 
+    fn print(&self, summary: &Summary<'_>) -> Result<(), Failure> {
+        let screen = &self.context.screen;
+        match (self.format, self.quiet) {
+            (_, true) | (Some(Format::Name), _) => Ok(()),
+            (Some(Format::Json), _) => screen.line(&format!("{:#}", summary.json())),
+            (Some(Format::Jsonl), _) => screen.line(&summary.json().to_string()),
+            (Some(Format::Table) | None, _) => screen.out(&format!("\n{}", summary.text(screen))),
+        }
+    }
+
     async fn finish(&self, follow: &Follow) -> Outcome {
         let view = follow.view();
         let (word, exit) = match view.state() {
@@ -150,12 +164,10 @@ impl Foreground<'_> {
         };
         let failed = failures(&self.client, &self.run, view).await;
         let summary = Summary { run: &self.run, plan: &self.plan, view, now: now(), word, failed };
-        let screen = &self.context.screen;
-        match (self.format, self.quiet) {
-            (_, true) | (Some(Format::Name), _) => {}
-            (Some(Format::Json), _) => screen.line(&format!("{:#}", summary.json()))?,
-            (Some(Format::Jsonl), _) => screen.line(&summary.json().to_string())?,
-            (Some(Format::Table) | None, _) => screen.out(&format!("\n{}", summary.text(screen)))?,
+        match self.print(&summary) {
+            // Nobody reads it; how the run ended is still to be told.
+            Err(failure) if failure.is_quiet() => {}
+            printed => printed?,
         }
         if !follow.given_up().is_empty() {
             let what = format!("the master of run {} is gone", self.run);

@@ -88,7 +88,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     };
     preflight.passed().await?;
     let submitted = start(&client, &plan, &submission).await?;
-    tell_id(context, &args, &submitted)?;
+    match tell_id(context, &args, &submitted) {
+        // Nobody reads the id; the run goes on and is followed as ever.
+        Err(failure) if failure.is_quiet() => {}
+        told => told?,
+    }
     if args.detach {
         return Ok(ExitCode::Ok as u8);
     }

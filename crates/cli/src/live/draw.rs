@@ -12,13 +12,14 @@ use crate::report::Screen;
 /// Between two drawings when there is news.
 const FAST: Duration = Duration::from_millis(200);
 /// Between two drawings when only the clock goes on.
-const SLOW: Duration = Duration::from_millis(500);
+const SLOW: Duration = Duration::from_secs(1);
 
 /// The part of the terminal that is drawn again and again.
 pub(crate) struct Canvas {
     bar: ProgressBar,
     screen: Screen,
     drawn: Option<Instant>,
+    text: String,
 }
 
 impl Canvas {
@@ -26,7 +27,7 @@ impl Canvas {
     pub(crate) fn new(screen: Screen) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
         let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-        Self { bar: bar.with_style(style), screen, drawn: None }
+        Self { bar: bar.with_style(style), screen, drawn: None, text: String::new() }
     }
 
     /// Draws if it is time to; `news`: something has changed since.
@@ -37,8 +38,17 @@ impl Canvas {
         }
         self.drawn = Some(Instant::now());
         let lines = tree(&picture(), now, size(&self.screen));
-        let text: Vec<_> = lines.iter().map(|line| line.on(&self.screen)).collect();
-        self.bar.set_message(text.join("\n"));
+        let mut text = String::with_capacity(self.text.len());
+        for line in &lines {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&line.on(&self.screen));
+        }
+        if text != self.text {
+            self.bar.set_message(text.clone());
+            self.text = text;
+        }
         true
     }
 

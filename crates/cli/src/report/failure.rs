@@ -50,6 +50,11 @@ impl Failure {
         Self::new(ExitCode::Ok, "")
     }
 
+    /// Whether it is [`Self::quiet`].
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.what.is_empty()
+    }
+
     /// With the place.
     pub(crate) fn place(mut self, place: impl Into<String>) -> Self {
         self.place = Some(place.into());

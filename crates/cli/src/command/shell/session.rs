@@ -272,7 +272,11 @@ impl<'a> Session<'a> {
             (Some(cause), _) => {
                 let info = cause.info();
                 self.say(&format!("{} ({}, run {})", shown(&exit.words()), info.code, self.run));
-                self.context.screen.hint(&format!("  = next: {}", info.next));
+                let next = match self.platform_failures >= PATIENT_TRIES {
+                    true => format!("correct that, then try again; `dybox explain {}` says more", info.code),
+                    false => info.next.to_owned(),
+                };
+                self.context.screen.hint(&format!("  = next: {next}"));
             }
         }
         code(exit.shell_code())
