@@ -57,6 +57,7 @@ pub const CODES: &[Code] = &[
     c("E0222", "A working directory is not absolute.", "Write a path that begins with /."),
     c("E0223", "A script has carriage returns.", "Take them out; dos2unix does it."),
     c("E0224", "A network is not of this run.", "Write none, bridge or a name."),
+    c("E0225", "An argument or a variable is longer than a program can be given.", "Put it into a script or a file."),
     c("E0301", "A text can't be a name.", "Write lower-case letters, digits and -."),
     c("E0302", "Two names are equal but for case.", "Rename one of them."),
     c("E0310", "The job has no stages.", "Add one."),

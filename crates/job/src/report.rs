@@ -29,6 +29,16 @@ impl<'a> Report<'a> {
         self.add(Severity::Warning, code, span, message.into())
     }
 
+    /// Reports an argument, or a variable with its name, that Linux would not give to any program.
+    pub(crate) fn check_length(&mut self, what: &str, bytes: usize, span: Span) {
+        /// `MAX_ARG_STRLEN`, less the NUL at its end.
+        const MOST: usize = 32 * 4096 - 1;
+        if bytes > MOST {
+            let message = format!("{what} has {bytes} bytes; a program can be given no more than {MOST} at once");
+            self.error("E0225", span, message).help("put it into a script or into a file that is mounted");
+        }
+    }
+
     fn add(&mut self, severity: Severity, code: &'static str, span: Span, message: String) -> &mut Diagnostic {
         self.failed |= severity == Severity::Error;
         if self.is_full() {

@@ -38,6 +38,7 @@ impl World for TestWorld {
             "/work/job/bad.env" => Ok(b"MODE=fast\nJUST_A_NAME\nDYBOX_RUN=1\nLD_PRELOAD=x\n=y\n".to_vec()),
             "/work/job/secrets.env" => Ok(b"DB_PASSWORD='hunter2'\nMODE=fast\n".to_vec()),
             "/work/job/notes.env" => Ok("a note\n".repeat(40).into_bytes()),
+            "/work/job/long.env" => Ok(format!("A={}\n", "x".repeat(131_071)).into_bytes()),
             "/work/job/latin1.env" => Ok(b"A=1\nNAME=J\xf6rg\n".to_vec()),
             _ => Err("no such file".to_owned()),
         }

@@ -225,3 +225,17 @@ fn a_long_chain_and_a_wide_plan_are_not_quadratic() {
     println!("100,000 stages in a chain: {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(10));
 }
+
+#[test]
+fn what_no_program_can_be_given_is_refused_before_it_runs() {
+    let long = "x".repeat(131_072);
+    let fits = "x".repeat(131_069);
+    let text = format!(
+        "params: {{ p: {long} }}\ndefaults: {{ image: 'a:1' }}\nstages:\n  a: {{ command: [{long}] }}\n  b: {{ entrypoint: [{long}] }}\n  c: {{ env: {{ A: {long} }} }}\n  d: {{ env: ['A={long}'] }}\n"
+    );
+    assert_eq!(codes(&checked(&text).diagnostics), ["E0225"; 5]);
+    let text = format!(
+        "stages:\n  a: {{ image: 'a:1', command: [{fits}], env: {{ A: {fits} }} }}\n  b: {{ image: 'a:1', script: {long} }}\n"
+    );
+    assert_eq!(codes(&checked(&text).diagnostics), [""; 0]);
+}

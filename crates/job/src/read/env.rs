@@ -22,6 +22,7 @@ pub(crate) fn read(reader: &mut Reader, node: &Node) -> BTreeMap<String, String>
                 let good = check_key(&mut reader.report, key, *span);
                 if let (Some(value), true) = (value, good) {
                     warn_secret(&mut reader.report, key, &value.value, value.span);
+                    reader.report.check_length("the variable", key.len() + 1 + value.value.len(), value.span);
                     env.insert(key.clone(), value.value);
                 }
             }
@@ -37,6 +38,7 @@ pub(crate) fn read(reader: &mut Reader, node: &Node) -> BTreeMap<String, String>
                 };
                 if check_key(&mut reader.report, key, text.span) {
                     warn_secret(&mut reader.report, key, value, text.span);
+                    reader.report.check_length("the variable", text.value.len(), text.span);
                     env.insert(key.to_owned(), value.to_owned());
                 }
             }
@@ -95,6 +97,7 @@ fn parse(reader: &mut Reader, name: &str, text: &str) -> BTreeMap<String, String
         } else if check_key(&mut report, key, span) {
             let value = unquoted(value.trim());
             warn_secret(&mut report, key, value, span);
+            report.check_length("the variable", key.len() + 1 + value.len(), span);
             env.insert(key.to_owned(), value.to_owned());
         }
     }

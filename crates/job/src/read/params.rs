@@ -53,7 +53,11 @@ pub(crate) fn read(reader: &mut Reader, node: &Node, given: &BTreeMap<String, St
             continue;
         };
         match value(reader, key, &param, given.get(name)) {
-            Some(value) => drop(values.insert(name.to_owned(), value)),
+            Some(value) => {
+                let variable = "DYBOX_PARAM_=".len() + name.len() + value.len();
+                reader.report.check_length(&format!("the parameter {name:?}, as a variable,"), variable, key.span);
+                values.insert(name.to_owned(), value);
+            }
             None => drop(unset.insert(name.to_owned())),
         }
     }

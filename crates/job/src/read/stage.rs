@@ -74,7 +74,6 @@ pub(crate) fn body(reader: &mut Reader, node: &Node, what: &str) -> Body {
 }
 
 fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &str) {
-    let values = |list: Vec<Spot<String>>| list.into_iter().map(|text| text.value).collect::<Vec<_>>();
     match key.text.as_str() {
         "needs" | "subdag" if what != "defaults" => {}
         "image" => {
@@ -82,7 +81,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
             body.bad_image = body.image.is_none();
         }
         "command" => body.command = program(reader, node, "command"),
-        "entrypoint" => body.entrypoint = reader.texts(node, "entrypoint").map(values),
+        "entrypoint" => body.entrypoint = reader.texts(node, "entrypoint").map(|words| arguments(reader, words)),
         "script" => body.script = script(reader, node),
         "workdir" => body.workdir = limits::workdir(reader, node),
         "env" => body.env = env::read(reader, node),
@@ -115,7 +114,14 @@ fn program(reader: &mut Reader, node: &Node, name: &str) -> Option<Vec<String>> 
         reader.report.error("E0207", node.span, message).help("take it away to run the image's own command");
         return None;
     }
-    Some(words.into_iter().map(|word| word.value).collect())
+    Some(arguments(reader, words))
+}
+
+fn arguments(reader: &mut Reader, words: Vec<Spot<String>>) -> Vec<String> {
+    for word in &words {
+        reader.report.check_length("an argument", word.value.len(), word.span);
+    }
+    words.into_iter().map(|word| word.value).collect()
 }
 
 fn script(reader: &mut Reader, node: &Node) -> Option<String> {

@@ -105,9 +105,15 @@ fn split(reader: &mut Reader, node: &Node) -> Split {
     if matches!(&node.value, Value::Scalar(scalar) if matches!(scalar.kind(), Kind::Int(_) | Kind::Float(_))) {
         return reader.integer(node, "split", (1, MOST_SUBDAGS)).map_or(Split::Auto, |most| Split::Most(most as u32));
     }
-    match reader.choice(node, "split", &["auto", "components", "none", "a number"]) {
+    match reader.choice(node, "split", &["auto", "components", "none"]) {
         Some(1) => Split::Components,
         Some(2) => Split::None,
-        _ => Split::Auto,
+        Some(_) => Split::Auto,
+        None => {
+            if let Some(last) = reader.report.found.last_mut().filter(|last| last.code == "E0208") {
+                last.help("write auto, components, none, or the most sub-DAGs as a number");
+            }
+            Split::Auto
+        }
     }
 }
