@@ -170,8 +170,9 @@ impl Feed {
         let at = self.from;
         self.from += decoded.consumed as u64;
         let update = if self.from <= self.past { Update::Past } else { Update::Fact };
-        // A reopened run's journal goes on after its end, so only the last fact of what is there counts.
-        let ended = self.from > self.past && matches!(decoded.facts.last(), Some(Fact::Ended { .. }));
+        // A reopened run's journal goes on after its end; grants may end after it, too.
+        let last = decoded.facts.iter().rfind(|fact| matches!(fact, Fact::Ended { .. } | Fact::Reopened { .. }));
+        let ended = self.from > self.past && matches!(last, Some(Fact::Ended { .. }));
         for fact in decoded.facts {
             if matches!(self.send(update(fact)).await, Next::Over) {
                 return Next::Over;

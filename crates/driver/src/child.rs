@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::answer::decision;
+use crate::orphan::{NOTE, end_orphan};
 
 /// Longest answer; a decision is a few hundred bytes.
 const ANSWER_MAX: usize = 1 << 20;
@@ -50,6 +51,8 @@ pub struct Hook {
     pub memory: u64,
     /// Where its stderr goes, too.
     pub log: PathBuf,
+    /// Where its process is noted while it runs, for [`crate::end_orphan`].
+    pub pid_file: PathBuf,
 }
 
 /// A hook that runs. Dropping it stops it.
@@ -71,6 +74,7 @@ pub fn start(hook: Hook, events: mpsc::UnboundedSender<Event>) -> RunningHook {
 }
 
 async fn run(hook: Hook, stopped: oneshot::Receiver<()>) -> Result<Decision, String> {
+    end_orphan(&hook.pid_file).await;
     let mut child = spawn(&hook)?;
     let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -85,6 +89,8 @@ async fn run(hook: Hook, stopped: oneshot::Receiver<()>) -> Result<Decision, Str
     let log = File::from_std(log(&hook.log)?);
     let stderr = tokio::spawn(async move { tail(stderr.expect("it is piped"), log).await });
     let ended = wait(&mut child, group, &hook, stopped).await;
+    // It has ended, or was ended.
+    let _ = std::fs::remove_file(&hook.pid_file);
     let outputs = async { (stdout.await.unwrap_or_default(), stderr.await.unwrap_or_default()) };
     tokio::pin!(outputs);
     let (stdout, stderr) = match timeout(LEFTOVERS, &mut outputs).await {
@@ -104,12 +110,13 @@ async fn run(hook: Hook, stopped: oneshot::Receiver<()>) -> Result<Decision, Str
     }
 }
 
-/// The shell sets the limit of memory: between fork and exec nothing unsafe runs, and `exec` leaves no process between.
+/// The shell notes its process and sets the limit of memory: between fork and exec nothing unsafe runs, and `exec` leaves
+/// no process between.
 fn spawn(hook: &Hook) -> Result<Child, String> {
     let mut command = Command::new("/bin/sh");
     // The word after the script is the shell's own name in what it says of a program that does not exist.
-    let limited = "ulimit -v \"$1\" && shift && exec \"$@\"";
-    command.args(["-c", limited, "hook", &(hook.memory >> 10).max(1).to_string()]);
+    let limited = format!("{NOTE}ulimit -v \"$2\" && shift 2 && exec \"$@\"");
+    command.args(["-c", &limited, "hook"]).arg(&hook.pid_file).arg((hook.memory >> 10).max(1).to_string());
     command.args(&hook.run).current_dir(&hook.cwd).env_clear().envs(&hook.env);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.process_group(0).kill_on_drop(true);

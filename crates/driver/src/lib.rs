@@ -6,8 +6,10 @@
 
 mod answer;
 mod child;
+mod orphan;
 mod story;
 
 pub use answer::decision;
 pub use child::{Hook, RunningHook, start};
+pub use orphan::{end_orphan, end_orphans};
 pub use story::{StageStory, Story};

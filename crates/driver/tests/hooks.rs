@@ -21,6 +21,7 @@ fn hook(dir: &Path, script: &str) -> Hook {
         timeout: Millis(10_000),
         memory: 1 << 30,
         log: dir.join("hook-3.log"),
+        pid_file: dir.join("hook-3.pid"),
     }
 }
 
@@ -107,4 +108,41 @@ async fn a_stop_ends_it() {
     drop(running);
     let Some(Event::HookEnded { answer, .. }) = inbox.recv().await else { panic!("no end") };
     assert_eq!(answer, Err("it was stopped".into()));
+}
+
+/// A hook whose master is killed: forgetting everything about it is as near as one process comes.
+#[tokio::test]
+async fn a_hook_that_outlived_its_master_is_ended_before_it_runs_again() {
+    let dir = dir();
+    let seen = dir.path().join("seen");
+    let script = format!("echo $$ >> {0}; [ $(wc -l < {0}) -gt 1 ] || sleep 30; echo end >> {0}", seen.display());
+    let (events, _inbox) = mpsc::unbounded_channel();
+    std::mem::forget(start(hook(dir.path(), &script), events));
+    let pid = loop {
+        match std::fs::read_to_string(&seen).unwrap_or_default().lines().next() {
+            Some(pid) => break pid.to_owned(),
+            None => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let noted = std::fs::read_to_string(dir.path().join("hook-3.pid")).unwrap();
+    assert!(noted.lines().nth(1).unwrap().starts_with(&format!("{pid} ")), "{noted}");
+    assert_eq!(answer(hook(dir.path(), &script)).await, Ok(Decision::default()));
+    let told = std::fs::read_to_string(&seen).unwrap();
+    assert_eq!((told.lines().count(), told.matches("end").count()), (3, 1), "{told}");
+    assert!(!dir.path().join("hook-3.pid").exists());
+}
+
+#[tokio::test]
+async fn a_process_that_only_has_the_number_of_a_hook_is_left_alone() {
+    let dir = dir();
+    let mut other = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", other.id())).unwrap();
+    let mut fields: Vec<_> = stat.split(' ').map(str::to_owned).collect();
+    fields[21] = "1".to_owned();
+    std::fs::write(dir.path().join("hook-3.pid"), format!("{boot}{}", fields.join(" "))).unwrap();
+    dybox_driver::end_orphans(dir.path()).await;
+    assert!(other.try_wait().unwrap().is_none() && !dir.path().join("hook-3.pid").exists());
+    other.kill().unwrap();
+    other.wait().unwrap();
 }

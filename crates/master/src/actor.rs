@@ -48,6 +48,8 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let recovered = recover(&conf, now()).await?;
     let sub_dir = recovered.home.path(&recovered.dir.sub(conf.subdag).root());
     let (server, calls) = serve(&sub_dir, MASTER_SOCKET).await?;
+    // Before the first decision: what is found now is no hook of this master.
+    dybox_driver::end_orphans(&sub_dir).await;
     let (events, from_local) = mpsc::unbounded_channel();
     let (hook_events, from_hooks) = mpsc::unbounded_channel();
     let ledger = Ledger::open(ledger_conf(&conf, &recovered))?;

@@ -137,6 +137,7 @@ impl Ports {
             timeout: planned.timeout,
             memory: planned.memory,
             log: self.sub_dir.join(format!("hook-{}.log", id.0)),
+            pid_file: self.sub_dir.join(format!("hook-{}.pid", id.0)),
         };
         self.hooks.insert(id, dybox_driver::start(hook, self.hook_events.clone()));
     }
