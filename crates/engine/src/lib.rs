@@ -32,10 +32,8 @@ pub use exit::{Asked, End, exit_of};
 pub use image::ImageInfo;
 pub use info::EngineInfo;
 pub use network::NetworkSeen;
-pub use options::{
-    INIT_INSIDE, INSIDE, Joined, NEEDS_INSIDE, Options, Placed, RESULT_INSIDE, SCRIPT_INSIDE, options, sandbox_options,
-};
-pub use payload::{LEASE_BEAT, LEASE_GRACE, LEASE_TTL, argv, init_spec};
-pub use proof::{Identity, LABEL_ATTEMPT, LABEL_GRANT, LABEL_KIND, LABEL_PROOF, LABEL_RUN, Role};
+pub use options::{Joined, Options, Placed, options, sandbox_options};
+pub use payload::{LEASE_BEAT, LEASE_TTL, argv, init_spec};
+pub use proof::{Identity, LABEL_RUN, Role};
 pub use usage::CgroupPaths;
 pub use verdict::{StartFailure, Verdict};

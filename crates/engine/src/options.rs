@@ -13,16 +13,10 @@ use serde_json::Value;
 
 use crate::image::ImageInfo;
 
-/// Where DYbox's own files lie in every container.
-pub const INSIDE: &str = "/.dybox";
 /// The static init's path in every container.
-pub const INIT_INSIDE: &str = "/.dybox/init";
+const INIT_INSIDE: &str = "/.dybox/init";
 /// The script's path in a container whose stage has one.
-pub const SCRIPT_INSIDE: &str = "/.dybox/in/script";
-/// The result file's path in a container (`$DYBOX_RESULT`).
-pub const RESULT_INSIDE: &str = "/.dybox/out/result";
-/// The path of what the needed stages left (`$DYBOX_NEEDS`).
-pub const NEEDS_INSIDE: &str = "/.dybox/in/needs.json";
+pub(crate) const SCRIPT_INSIDE: &str = "/.dybox/in/script";
 /// What the master counts for a sandbox beside its task (`logic::master::SANDBOX_MEMORY`); the engine takes no less
 /// than 6 MiB.
 const SANDBOX_MEMORY: i64 = 8 << 20;

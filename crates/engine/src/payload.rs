@@ -10,7 +10,7 @@ pub const LEASE_TTL: Millis = Millis::from_secs(15);
 /// How often the proxy writes the lease's counter.
 pub const LEASE_BEAT: Millis = Millis::from_secs(2);
 /// Most time between TERM and KILL when the lease is over.
-pub const LEASE_GRACE: Millis = Millis::from_secs(4);
+const LEASE_GRACE: Millis = Millis::from_secs(4);
 
 /// The words that the payload starts with, as `docker run` composes them: an entrypoint of the job's own clears the
 /// image's command.

@@ -10,13 +10,13 @@ use sha2::Sha256;
 /// Label: the run.
 pub const LABEL_RUN: &str = "dybox.run";
 /// Label: the grant.
-pub const LABEL_GRANT: &str = "dybox.grant";
+const LABEL_GRANT: &str = "dybox.grant";
 /// Label: the attempt.
-pub const LABEL_ATTEMPT: &str = "dybox.attempt";
+const LABEL_ATTEMPT: &str = "dybox.attempt";
 /// Label: `task`, `sandbox` or `network`.
-pub const LABEL_KIND: &str = "dybox.kind";
+const LABEL_KIND: &str = "dybox.kind";
 /// Label: the proof, in hex.
-pub const LABEL_PROOF: &str = "dybox.proof";
+const LABEL_PROOF: &str = "dybox.proof";
 
 /// What a thing on the engine is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -14,7 +14,7 @@ mod tests;
 mod view;
 
 pub use fold::fold;
-pub use record::{Decoded, MAX_RECORD, State, VERSION, decode, encode, encode_into};
+pub use record::{Decoded, State, VERSION, decode, encode, encode_into};
 pub use run::{Ended, HookState, Live, Pull, Run, StopAsked};
 pub use stage::{Counts, Failure, Stage, StageState, Task};
 pub use view::{RunState, RunView};

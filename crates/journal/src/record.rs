@@ -7,7 +7,7 @@ use dybox_model::Fact;
 pub const VERSION: u8 = 1;
 
 /// Longest record, version and JSON together.
-pub const MAX_RECORD: usize = 64 << 20;
+const MAX_RECORD: usize = 64 << 20;
 
 /// Bytes before the version.
 const HEAD: usize = 8;

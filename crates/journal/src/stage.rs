@@ -149,12 +149,6 @@ impl Stage {
         }
     }
 
-    /// The first failed attempt.
-    #[must_use]
-    pub fn first_failure(&self) -> Option<&Failure> {
-        self.failed.first()
-    }
-
     /// The failure that ended a task (or the stage's first that was not tried again).
     #[must_use]
     pub fn final_failure(&self) -> Option<&Failure> {

@@ -57,15 +57,13 @@ impl fmt::Display for RunState {
 pub struct RunView {
     /// Every planned sub-DAG; the default [`Run`] where nothing is known of it.
     pub subs: BTreeMap<SubDagId, Run>,
-    /// Sub-DAGs that will never be submitted, because one that they need did not end as asked.
-    pub never: Vec<SubDagId>,
 }
 
 impl RunView {
     /// A run of so many planned sub-DAGs.
     #[must_use]
     pub fn new(subdags: u32) -> Self {
-        Self { subs: (0..subdags).map(|n| (SubDagId(n), Run::default())).collect(), never: Vec::new() }
+        Self { subs: (0..subdags).map(|n| (SubDagId(n), Run::default())).collect() }
     }
 
     /// Takes one more fact of a sub-DAG in.
@@ -83,22 +81,14 @@ impl RunView {
         self.subs.insert(subdag, run);
     }
 
-    /// Says that a sub-DAG will not be submitted.
-    pub fn will_never_run(&mut self, subdag: SubDagId) {
-        if !self.never.contains(&subdag) {
-            self.never.push(subdag);
-        }
-    }
-
     /// Where the run stands.
     #[must_use]
     pub fn state(&self) -> RunState {
-        let planned = || self.subs.iter().filter(|(id, _)| !self.never.contains(id)).map(|(_, run)| run);
-        if planned().any(|run| run.end.is_none()) {
-            let opened = planned().any(|run| run.epoch > 0);
+        if self.subs.values().any(|run| run.end.is_none()) {
+            let opened = self.subs.values().any(|run| run.epoch > 0);
             return if opened { RunState::Running } else { RunState::Submitted };
         }
-        let ends = planned().filter_map(|run| run.end.as_ref()).map(|ended| ended.end);
+        let ends = self.subs.values().filter_map(|run| run.end.as_ref()).map(|ended| ended.end);
         // Failed work says most; then what nobody could help; then what somebody wanted.
         let weight = |end: &StageEnd| match end {
             StageEnd::Failed => 3,

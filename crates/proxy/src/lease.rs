@@ -11,8 +11,10 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use dybox_engine::LEASE_BEAT;
+
 /// Pause between two writes.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_millis(LEASE_BEAT.0);
 /// A thread that writes 8 bytes needs no more.
 const STACK: usize = 64 << 10;
 

@@ -68,12 +68,6 @@ impl StoreError {
         self.kind() == Kind::Full
     }
 
-    /// Whether it is read-only or closed to this user.
-    #[must_use]
-    pub fn is_denied(&self) -> bool {
-        self.kind() == Kind::Denied
-    }
-
     /// Whether the thing does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {

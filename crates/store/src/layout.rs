@@ -11,14 +11,13 @@
 //!
 //! All names are relative to the store; [`Home`] turns them into paths of this machine.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use dybox_model::{AttemptId, GrantId, RunId, SubDagId};
 use sha2::{Digest, Sha256};
 
 /// The directory of all runs.
-pub const RUNS: &str = "runs";
+pub(crate) const RUNS: &str = "runs";
 /// The socket's name in [`SubDir::root`]: bound and dialled through the directory's descriptor.
 pub const MASTER_SOCKET: &str = "master.sock";
 
@@ -31,16 +30,6 @@ impl Home {
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self(dir.into())
-    }
-
-    /// `$DYBOX_HOME`, else `$XDG_DATA_HOME/dybox`, else `$HOME/.local/share/dybox`. Relative values do not count.
-    #[must_use]
-    pub fn from_env(var: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
-        let dir = |name: &str| var(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        dir("DYBOX_HOME")
-            .or_else(|| dir("XDG_DATA_HOME").map(|data| data.join("dybox")))
-            .or_else(|| dir("HOME").map(|home| home.join(".local/share/dybox")))
-            .map(Self)
     }
 
     /// Takes a run's directory (`--run-dir`) apart.
@@ -335,18 +324,6 @@ mod tests {
         assert_eq!(Home::of_run_dir(&dir), Some((home, RunDir::new(&run))));
         assert_eq!(Home::of_run_dir(Path::new("/data/dybox/jobs/01jd0000000000000000000001")), None);
         assert_eq!(Home::of_run_dir(Path::new("/data/runs/nightly")), None);
-    }
-
-    #[test]
-    fn the_home_comes_from_the_first_variable_that_is_absolute() {
-        let home = |vars: &[(&str, &str)]| {
-            let vars: Vec<_> = vars.iter().map(|(k, v)| (k.to_string(), OsString::from(v))).collect();
-            Home::from_env(|name| vars.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()))
-        };
-        assert_eq!(home(&[("DYBOX_HOME", "/d"), ("HOME", "/h")]), Some(Home::new("/d")));
-        assert_eq!(home(&[("DYBOX_HOME", "d"), ("XDG_DATA_HOME", "/x")]), Some(Home::new("/x/dybox")));
-        assert_eq!(home(&[("HOME", "/h")]), Some(Home::new("/h/.local/share/dybox")));
-        assert_eq!(home(&[]), None);
     }
 
     #[test]

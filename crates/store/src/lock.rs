@@ -117,19 +117,6 @@ impl Lock {
         self.file.into()
     }
 
-    /// A lock that was taken by a parent and inherited as `fd`.
-    #[must_use]
-    pub fn from_fd(fd: OwnedFd, path: &Path) -> Self {
-        Self { file: fd.into(), path: path.to_owned() }
-    }
-
-    /// A second descriptor of the same lock.
-    pub fn dup_fd(&self) -> Result<OwnedFd, StoreError> {
-        let copy =
-            self.file.try_clone().map_err(|e| StoreError::new("duplicate the lock on", self.path.display(), e))?;
-        Ok(copy.into())
-    }
-
     /// The file that is locked.
     #[must_use]
     pub fn path(&self) -> &Path {
