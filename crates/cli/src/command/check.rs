@@ -48,7 +48,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
                 (plural(stages, "stage"), plural(usize::try_from(tasks).unwrap_or(2), "task"));
             format!("{}: ok, {stages} {stage_word}, {tasks} {task_word}{with}\n", args.job.file.display())
         });
-        let answer = Answer { kind: "problems", items, text: text.unwrap_or_default(), ..Answer::default() };
+        let names = checked.problems.iter().map(|problem| problem.code.to_owned()).collect();
+        let answer = Answer { kind: "problems", items, names, text: text.unwrap_or_default(), ..Answer::default() };
         context.screen.answer(format, &Answer { extra: verdict(exit), ..answer })?;
     }
     Ok(exit as u8)

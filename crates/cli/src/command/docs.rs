@@ -11,8 +11,9 @@ use super::explain::{path, phase, reaction};
 use super::{Context, Outcome};
 use crate::conf::{KEYS, OTHER_ENV, POLICY_FILE, POLICY_KEYS};
 use crate::report::Failure;
-use crate::report::state::owner;
 use crate::report::codes::ERRORS;
+use crate::report::shapes::SHAPES;
+use crate::report::state::owner;
 
 /// Writes the reference pages into a directory.
 #[derive(Debug, clap::Args)]
@@ -40,6 +41,7 @@ fn failed(error: std::io::Error) -> Failure {
 pub(crate) fn pages() -> Vec<(&'static str, String)> {
     vec![
         ("cli.md", commands()),
+        ("output.md", answers()),
         ("causes.md", causes()),
         ("exit-codes.md", exits()),
         ("job-file.md", fields()),
@@ -72,6 +74,25 @@ fn commands() -> String {
         let help = command.render_long_help().to_string();
         let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
         let _ = writeln!(text, "## dybox {}\n\n```text\n{}\n```\n", command.get_name(), lines.join("\n"));
+    }
+    ended(text)
+}
+
+fn answers() -> String {
+    let lead = "What the reading commands print with `-o`. `table` is for people and may change. `json` is one document: \
+        `version` (1; keys are added without a new version, never renamed or removed), the keys beside the list, and the \
+        list. `jsonl` is one item a line, each with `version`. `name` is one name a line. Keys in brackets may be missing. \
+        Times are RFC 3339 in UTC, bytes and seconds are numbers, `owner` is `user`, `cluster` or `dybox`, and every \
+        `cause` is a code of [causes.md](causes.md).\n\n`dybox run -o json` prints one document at the end: `version`, \
+        `run`, `job`, `state`, `why`, `seconds`, `stages`, `failures`. `dybox run -o jsonl` prints one document an event, \
+        its kind under `event`, and that document as its last line.";
+    let mut text = page("Answers for programs", lead);
+    head(&mut text, &["command", "list", "beside it", "keys of an item", "`name` prints"]);
+    for shape in SHAPES {
+        let code = |word: &str| format!("`{word}`");
+        let keys: Vec<String> = shape.keys.split(' ').map(code).collect();
+        let beside: Vec<String> = shape.beside.iter().map(|word| code(word)).collect();
+        row(&mut text, &[&code(shape.command), &code(shape.list), &beside.join(", "), &keys.join(", "), shape.name]);
     }
     ended(text)
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{Context, Outcome};
 use crate::conf::{Format, KEYS, Key};
-use crate::report::state::owner;
 use crate::report::codes::{self, ERRORS, ErrorInfo};
+use crate::report::state::owner;
 use crate::report::{Answer, Failure, Output, Paint, Screen, nearest, table_text};
 
 /// Explains an error code, a cause, an exit code, a key of the job file or a setting

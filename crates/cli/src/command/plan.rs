@@ -93,13 +93,13 @@ fn machine_text(context: &Context, plan: &Plan) -> String {
     let (cpus, memory) = (format_cpus(room.cpu_milli), format_bytes(room.memory));
     let mut text = format!("\nbudget of this machine: {cpus} cpus, {memory}\n");
     let asked = [
-        ("queue", plan.queue.clone()),
+        ("queue", plan.queue.as_ref().map(|queue| format!("{queue:?}"))),
         ("priority", plan.priority.map(|priority| priority.to_string())),
-        ("node_label", plan.node_label.clone()),
+        ("node_label", plan.node_label.as_ref().map(|label| format!("{label:?}"))),
     ];
     for (key, value) in asked {
         if let Some(value) = value {
-            text.push_str(&format!("{key} {value:?} has no effect: one machine has none\n"));
+            text.push_str(&format!("{key} {value} has no effect: one machine has none\n"));
         }
     }
     text

@@ -12,6 +12,9 @@ use crate::conf::Format;
 
 /// Goes on with a run: what finished stays, the rest runs again.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The job file is not read again: the run goes on with what was submitted.\n\nExamples:\n  dybox resume @latest\n  dybox resume nightly --detach"
+)]
 pub(crate) struct Args {
     /// Id, beginning of an id, name of the job, or @latest
     #[arg(value_name = "RUN")]

@@ -16,7 +16,9 @@ use crate::report::time::now;
 
 /// Runs a job and follows it to its end.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Ctrl-C stops the run, a second one at once. With --detach it goes on by itself.")]
+#[command(
+    after_help = "Ctrl-C stops the run, a second one at once. With --detach, or when the terminal closes, it goes on by itself.\n\nExit codes: 0 it succeeded, 1 it failed, 3 the job file is invalid, 5 the engine can't be used, 6 it was stopped,\n9 lost to the platform. `dybox explain 9` tells more.\n\nExamples:\n  dybox run job.yaml\n  dybox run job.yaml -p day=2026-01-31 --detach\n  dybox run job.yaml -o json | jq .state"
+)]
 pub(crate) struct Args {
     /// The job.
     #[command(flatten)]
@@ -36,14 +38,14 @@ pub(crate) struct Args {
     /// Most memory that all runs may use together on this machine (like 8GiB)
     #[arg(long, value_parser = memory)]
     pub memory: Option<u64>,
-    /// Queue of the cluster; one machine has none
+    /// Queue of a cluster; it does nothing on one machine
     #[arg(long)]
     pub queue: Option<String>,
     /// Run on this machine
-    #[arg(long, conflicts_with = "yarn")]
+    #[arg(long, conflicts_with = "yarn", hide = true)]
     pub local: bool,
     /// Run on the YARN cluster
-    #[arg(long)]
+    #[arg(long, hide = true)]
     pub yarn: bool,
     /// Print the id only
     #[arg(short, long)]

@@ -23,7 +23,7 @@ use crate::report::time::now;
     after_help = "Exit codes: the container's own; 125 when it could not be started, 126 when the command can't be run, 127 when there is none.\n\nExamples:\n  dybox shell --image busybox:1 -- echo hello\n  dybox shell -it --image ubuntu:22.04 -- bash\n  sort < names | dybox shell -i --image busybox:1 -- uniq -c"
 )]
 pub(crate) struct Args {
-    /// The image
+    /// The image to run
     #[arg(long)]
     pub image: String,
     /// Feed this process's stdin to the command
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     /// Size of /dev/shm
     #[arg(long, value_name = "SIZE")]
     pub shm_size: Option<String>,
-    /// Most processes and threads
+    /// Most processes and threads [default: 512]
     #[arg(long)]
     pub pids: Option<u32>,
     /// none or bridge [default: none]
@@ -77,7 +77,7 @@ pub(crate) struct Args {
     /// Most time that it may run, like 10m
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
-    /// Time between TERM and KILL when it is stopped
+    /// Time between TERM and KILL when it is stopped [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub stop_grace: Option<String>,
     /// Keep the container when it fails

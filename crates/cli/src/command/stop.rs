@@ -10,19 +10,22 @@ use super::{Context, Outcome};
 use crate::report::Failure;
 use crate::report::time::now;
 
-/// Stops a run: all its tasks get TERM, their grace, KILL.
+/// Stops a run: its tasks get TERM, some time to end, then KILL.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The time between TERM and KILL is the stage's `stop_grace`. What succeeded stays: `dybox resume` goes on from there.\n\nExamples:\n  dybox stop @latest\n  dybox stop nightly --now --yes"
+)]
 pub(crate) struct Args {
     /// Id, beginning of an id, name of the job, or @latest
     #[arg(value_name = "RUN")]
     pub run: String,
-    /// Without the stages' grace
+    /// KILL at once, without TERM and time to end
     #[arg(long)]
     pub now: bool,
-    /// Ask nothing
+    /// Stop without a question first
     #[arg(short, long)]
     pub yes: bool,
-    /// Return as soon as the masters know, before everything has ended
+    /// Return as soon as the run knows of it, before everything has ended
     #[arg(long)]
     pub no_wait: bool,
     /// Print the id only

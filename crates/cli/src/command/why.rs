@@ -15,8 +15,8 @@ use super::ps::run_json;
 use super::target::Target;
 use super::tries::tries;
 use super::{Context, Outcome};
-use crate::report::safe::safe;
 use crate::live::shown;
+use crate::report::safe::safe;
 use crate::report::state::{owner, owner_word, stage_word, state_paint};
 use crate::report::{Answer, Failure, Output, Paint, Screen};
 
@@ -331,7 +331,12 @@ impl Reason {
             let info = exit.cause.unwrap_or(Cause::Internal).info();
             let of = if one_task { String::new() } else { format!(" of task {}", attempt.task.index) };
             let words = shown(&exit.words());
-            text.push_str(&format!("    try {}{of}: {} {words} ({})\n", attempt.number, info.code, owner_word(info.owner)));
+            text.push_str(&format!(
+                "    try {}{of}: {} {words} ({})\n",
+                attempt.number,
+                info.code,
+                owner_word(info.owner)
+            ));
         }
         if let Some(more @ 1..) = self.others.len().checked_sub(OTHERS) {
             text.push_str(&format!("    and {more} more\n"));

@@ -220,7 +220,10 @@ fn because(why: &str) -> String {
 
 fn decided(decision: &Decision) -> String {
     let skip = decision.skip.iter().map(|stage| format!("skip {}", shown(stage)));
-    let sizes = decision.parallelism.iter().map(|(stage, tasks)| format!("{} gets {tasks} task{}", shown(stage), if *tasks == 1 { "" } else { "s" }));
+    let sizes = decision
+        .parallelism
+        .iter()
+        .map(|(stage, tasks)| format!("{} gets {tasks} task{}", shown(stage), if *tasks == 1 { "" } else { "s" }));
     let stop = decision.stop.iter().map(|why| format!("stop: {}", shown(why)));
     let all: Vec<_> = skip.chain(sizes).chain(stop).collect();
     if all.is_empty() { "go on as planned".to_owned() } else { all.join(", ") }

@@ -7,6 +7,7 @@ mod failure;
 mod near;
 pub(crate) mod safe;
 mod screen;
+pub(crate) mod shapes;
 pub(crate) mod state;
 pub(crate) mod summary;
 pub(crate) mod time;

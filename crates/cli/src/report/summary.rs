@@ -161,7 +161,8 @@ fn state(stage: &Stage) -> (&'static str, Paint) {
 fn failure(screen: &Screen, failed: &Failed) -> String {
     let Failed { task, attempt, exit, stream, tail } = failed;
     let info = exit.cause.unwrap_or(Cause::Internal).info();
-    let ran = exit.started.map(|from| format!(" after {}", format_duration(exit.ended.since(from)))).unwrap_or_default();
+    let ran =
+        exit.started.map(|from| format!(" after {}", format_duration(exit.ended.since(from)))).unwrap_or_default();
     let number = if *attempt > 1 { format!(" on try {attempt}") } else { String::new() };
     let head = screen.paint(Paint::Bad, &format!("{task} failed{number}{ran}:"));
     let mut text = format!("{head} {} ({} {})\n", shown(&exit.words()), info.code, info.name);

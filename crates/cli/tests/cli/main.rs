@@ -2,6 +2,8 @@
 //! Runs on a real engine are in the workspace's own tests.
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod home;
 #[cfg(test)]
 mod logs;

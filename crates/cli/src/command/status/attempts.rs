@@ -47,7 +47,8 @@ fn text(screen: &Screen, tries: &BTreeMap<u32, Try>) -> String {
     if tries.is_empty() {
         return "it was not tried yet\n".to_owned();
     }
-    let mut table = screen.table(&["ATTEMPT", "STATE", "CODE", "STARTED", "TIME", "CPU", "PEAK", "GRANT", "OWNER", "WHY"]);
+    let mut table =
+        screen.table(&["ATTEMPT", "STATE", "CODE", "STARTED", "TIME", "CPU", "PEAK", "GRANT", "OWNER", "WHY"]);
     for (number, one) in tries {
         let exit = one.exit.as_ref().map(|(exit, _)| exit);
         let cause = exit.and_then(|exit| exit.cause).map(dybox_model::Cause::info);

@@ -1,0 +1,91 @@
+//! The registry of answers: what each reading command prints with `-o`. It makes the reference page; a test holds the
+//! answers equal to it.
+
+/// One list of one command's answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// The command, and what it is asked for where that changes the answer.
+    pub command: &'static str,
+    /// The key of the list in the JSON document.
+    pub list: &'static str,
+    /// Keys of the document beside `version` and the list.
+    pub beside: &'static [&'static str],
+    /// Keys of an item. Those in brackets may be missing.
+    pub keys: &'static str,
+    /// What `-o name` prints of an item.
+    pub name: &'static str,
+}
+
+/// Every answer.
+pub(crate) const SHAPES: &[Shape] = &[
+    Shape {
+        command: "ps",
+        list: "runs",
+        beside: &[],
+        keys: "run job tags state resumable why submitted ended user uid job_file stages tasks seconds",
+        name: "its id",
+    },
+    Shape {
+        command: "status RUN, RUN/STAGE",
+        list: "stages",
+        beside: &["run"],
+        keys: "stage state why image subdag needs cpus memory tries failures started ended seconds cpu_seconds peak_memory cause tasks [list]",
+        name: "RUN/STAGE",
+    },
+    Shape {
+        command: "status RUN/STAGE/N",
+        list: "attempts",
+        beside: &["run"],
+        keys: "attempt state grant given container started ended seconds code signal cause cause_name owner why text again cpu_seconds peak_memory result",
+        name: "RUN/STAGE/N#ATTEMPT",
+    },
+    Shape {
+        command: "logs",
+        list: "lines",
+        beside: &[],
+        keys: "run stage task attempt stream at text whole",
+        name: "RUN/STAGE/N, each once",
+    },
+    Shape {
+        command: "why",
+        list: "reasons",
+        beside: &["run"],
+        keys: "subject state why cause cause_name owner reaction stderr other_tries next",
+        name: "its subject",
+    },
+    Shape {
+        command: "check",
+        list: "problems",
+        beside: &["ok"],
+        keys: "code severity message [place] [label] [notes] [help]",
+        name: "its code",
+    },
+    Shape {
+        command: "plan",
+        list: "plans",
+        beside: &[],
+        keys: "version name tags params fail_fast stages hooks subdags images [queue] [priority] [node_label]",
+        name: "the names of its stages",
+    },
+    Shape {
+        command: "doctor",
+        list: "findings",
+        beside: &[],
+        keys: "part name level found fix",
+        name: "PART/NAME, of what is not ok",
+    },
+    Shape {
+        command: "explain",
+        list: "topics",
+        beside: &[],
+        keys: "kind name alias meaning [why] [owner] [when] [reaction] [next] [exit] [takes] [default] [note] [file] [env] [flag]",
+        name: "its name",
+    },
+    Shape {
+        command: "gc",
+        list: "leftovers",
+        beside: &[],
+        keys: "kind id name run fate removed why",
+        name: "its name",
+    },
+];

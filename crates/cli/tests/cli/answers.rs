@@ -1,0 +1,112 @@
+//! The shape of every answer is what docs/reference/output.md says.
+
+use std::collections::BTreeSet;
+
+use dybox_store::archive::Stream;
+use serde_json::Value;
+
+use crate::home::{FAILED, Home, attempt};
+
+const PAGE: &str = include_str!("../../../../docs/reference/output.md");
+
+/// List, keys beside it, keys that must and may be there.
+struct Said {
+    list: String,
+    beside: BTreeSet<String>,
+    must: BTreeSet<String>,
+    may: BTreeSet<String>,
+}
+
+fn words(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The page's row of a command.
+fn said(command: &str) -> Said {
+    let row = PAGE.lines().find(|line| line.starts_with(&format!("| `{command}`"))).expect("the page has it");
+    let cells: Vec<&str> = row.split(" | ").collect();
+    let (may, must): (Vec<_>, Vec<_>) = words(cells[3]).into_iter().partition(|key| key.starts_with('['));
+    Said {
+        list: words(cells[1]).remove(0),
+        beside: words(cells[2]).into_iter().collect(),
+        must: must.into_iter().collect(),
+        may: may.iter().map(|key| key.trim_matches(['[', ']']).to_owned()).collect(),
+    }
+}
+
+fn keys(value: &Value) -> BTreeSet<String> {
+    value.as_object().expect("an object").keys().cloned().collect()
+}
+
+#[track_caller]
+fn assert_item(said: &Said, item: &Value) {
+    let there = keys(item);
+    let missing: Vec<_> = said.must.difference(&there).collect();
+    let known: BTreeSet<String> = said.must.union(&said.may).cloned().collect();
+    let new: Vec<_> = there.difference(&known).collect();
+    assert!(missing.is_empty() && new.is_empty(), "missing {missing:?}, not in the page {new:?}");
+}
+
+/// Looks at the answer in all three forms.
+#[track_caller]
+fn assert_said(home: &Home, code: i32, command: &str, args: &[&str]) {
+    let said = said(command);
+    let with = |format: &'static str| home.out(code, &[args, &["-o", format]].concat());
+    let whole: Value = serde_json::from_str(&with("json")).expect("one JSON document");
+    let mut document: BTreeSet<String> = said.beside.clone();
+    document.extend(["version".to_owned(), said.list.clone()]);
+    assert_eq!(keys(&whole), document);
+    assert_eq!(whole["version"], 1);
+    let items = whole[said.list.as_str()].as_array().expect("a list");
+    assert!(!items.is_empty(), "{args:?} answers nothing");
+    items.iter().for_each(|item| assert_item(&said, item));
+    let lines = with("jsonl");
+    assert_eq!(lines.lines().count(), items.len());
+    for line in lines.lines() {
+        let mut line: Value = serde_json::from_str(line).expect("a JSON document a line");
+        assert_eq!(line["version"], 1);
+        if !said.must.contains("version") {
+            line.as_object_mut().unwrap().remove("version");
+        }
+        assert_item(&said, &line);
+    }
+    assert!(with("name").lines().all(|name| !name.is_empty() && !name.contains('{')));
+}
+
+#[test]
+fn reading_commands_answer_as_the_page_says() {
+    let home = Home::with_runs();
+    home.write_log(&[(attempt(0, 1, 1), Stream::Stderr, b"one\ntwo\n")]);
+    let (stage, task) = (format!("{FAILED}/extract"), format!("{FAILED}/extract/1"));
+    assert_said(&home, 0, "ps", &["ps"]);
+    assert_said(&home, 0, "status RUN, RUN/STAGE", &["status", FAILED]);
+    assert_said(&home, 0, "status RUN, RUN/STAGE", &["status", &stage]);
+    assert_said(&home, 0, "status RUN/STAGE/N", &["status", &task]);
+    assert_said(&home, 0, "logs", &["logs", FAILED]);
+    assert_said(&home, 0, "why", &["why", FAILED]);
+    assert_said(&home, 0, "why", &["why", &task]);
+    for topic in ["oom", "9", "E2101", "E0205", "retry.max", "docker_host"] {
+        assert_said(&home, 0, "explain", &["explain", topic]);
+    }
+    let nowhere = ["doctor", "--docker-host", "unix:///nowhere/docker.sock"];
+    assert_said(&home, 5, "doctor", &nowhere);
+}
+
+#[test]
+fn check_and_plan_answer_as_the_page_says() {
+    let home = Home::empty();
+    let file = |name: &str, text: &str| {
+        let path = home.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let bad = file("bad.yaml", "stages:\n  one: { imge: \"busybox:1\" }\n");
+    assert_said(&home, 3, "check", &["check", &bad]);
+    let good =
+        file("good.yaml", "queue: q\npriority: 3\nstages:\n  one: { image: \"busybox:1\", command: [\"true\"] }\n");
+    let nowhere = ["--docker-host", "unix:///nowhere/docker.sock"];
+    assert_said(&home, 0, "plan", &[&["plan", good.as_str()], &nowhere[..]].concat());
+    let text = home.out(0, &[&["plan", good.as_str()], &nowhere[..]].concat());
+    assert!(text.contains("queue \"q\" has no effect: one machine has none"), "{text}");
+    assert!(text.contains("priority 3 has no effect: one machine has none"), "{text}");
+}
