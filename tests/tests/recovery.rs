@@ -131,7 +131,7 @@ fn a_journal_that_can_not_be_written_stops_the_run_and_keeps_what_it_has() {
     // The journal's last page still has room; the record of b's end, with its result, is longer than that.
     let done = follow.end(Duration::from_secs(100));
     assert!(matches!(done.code, 5 | 9), "{done:?}");
-    let run = done.says("full").run_id();
+    let run = done.says("No space left").run_id();
     eventually("no process is left", Duration::from_secs(60), || {
         (place.pids("master").is_empty() && place.pids("proxy").is_empty()).then_some(())
     });
