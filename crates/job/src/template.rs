@@ -169,6 +169,15 @@ impl Templates {
                 let message = format!("{template} names {:?}, which is not defined", name.as_str());
                 fault("E0705", template, find_word(template, &name), message, shell_help(expression))
             }
+            ExecutionError::FunctionError { function, .. } if matches!(&*function, "int" | "uint" | "double") => {
+                let message = format!("{template} has no value: {function} is given a text that is no number");
+                let used = self.params.iter().filter(|(name, _)| {
+                    expression.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name.as_str())
+                });
+                let used: Vec<String> = used.map(|(name, value)| format!("params.{name} is {value:?}")).collect();
+                let help = if used.is_empty() { "give it the text of a number".to_owned() } else { used.join(", ") };
+                fault("E0707", template, 0..template.len(), message, help)
+            }
             other => {
                 let text = match other {
                     ExecutionError::UnsupportedBinaryOperator(name, left, right) => {
