@@ -23,6 +23,8 @@ pub enum Kind {
     Timeout,
     /// The container or network does not exist.
     NotFound,
+    /// The network to join does not exist.
+    NetworkNotFound,
     /// The image exists neither on the engine nor in the registry.
     ImageNotFound,
     /// The name is taken, or the state forbids it.
@@ -88,7 +90,7 @@ impl EngineError {
             Kind::BadOptions => Cause::BadOptions,
             Kind::CommandNotFound => Cause::CommandNotFound,
             Kind::NotExecutable => Cause::NotExecutable,
-            Kind::NotFound | Kind::Conflict | Kind::Failed => Cause::EngineFailed,
+            Kind::NotFound | Kind::NetworkNotFound | Kind::Conflict | Kind::Failed => Cause::EngineFailed,
         }
     }
 
@@ -163,6 +165,7 @@ fn by_transport(text: &str) -> Kind {
 
 fn by_answer(status: u16, message: &str) -> Kind {
     match (status, by_words(message)) {
+        (404, None) if message.to_lowercase().contains("network") => Kind::NetworkNotFound,
         (_, Some(kind)) => kind,
         (404, None) => Kind::NotFound,
         (409, None) => Kind::Conflict,
@@ -235,6 +238,7 @@ mod tests {
             (404, "No such image: nope:1", Kind::ImageNotFound),
             (404, "manifest for r/x:9 not found: manifest unknown: manifest unknown", Kind::ImageNotFound),
             (404, "No such container: x", Kind::NotFound),
+            (404, "network dybox-x-shop not found", Kind::NetworkNotFound),
             (409, "Conflict. The container name \"/x\" is already in use by container 12", Kind::Conflict),
             (500, "write /var/lib/docker/tmp/x: no space left on device", Kind::DiskFull),
             (400, "invalid mount config for type \"bind\": bind source path does not exist: /nope", Kind::MountMissing),

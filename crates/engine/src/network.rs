@@ -50,7 +50,7 @@ impl Engine {
     pub async fn remove_network(&self, id: &str) -> Result<bool> {
         match within(SLOW, format!("remove network {id}"), self.docker.remove_network(id)).await {
             Ok(()) => Ok(true),
-            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Conflict) => Ok(false),
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::NetworkNotFound | Kind::Conflict) => Ok(false),
             // 20.10 answers 403 for a network in use.
             Err(error) if error.text.contains("has active endpoints") => Ok(false),
             Err(error) => Err(error),

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::conf::Places;
 use crate::files::{Files, write_whole};
 use crate::ports::Ports;
+use crate::sandbox::lock_network;
 
 /// Pauses between tries of a removal that fails.
 const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
@@ -118,6 +119,8 @@ pub(crate) async fn remove_networks(engine: &Engine, places: &Places, secret: &s
     for network in engine.list_networks(Some(places.run_id.as_str())).await? {
         let identity = proven(&network.name, &network.labels, secret);
         if identity.is_some_and(|identity| identity.run == places.run_id) {
+            // Without the lock, somebody who has just found it here would lose it before it is used.
+            let _lock = lock_network(places, &network.name).await.ok().flatten();
             engine.remove_network(&network.id).await?;
         }
     }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use dybox_engine::{Engine, EngineError, Identity, ImageInfo, Joined, Placed, sandbox_options};
-use dybox_model::{Cause, Network, TaskSpec};
-use dybox_store::Lock;
+use dybox_model::{Network, RunId, TaskSpec};
 use dybox_store::layout::Machine;
+use dybox_store::{Lock, StoreError};
 
+use crate::conf::Places;
 use crate::files::Files;
 use crate::inbox::Arrived;
 use crate::names;
@@ -29,20 +30,28 @@ pub(crate) async fn join(
         Network::None => Ok(known.info.no_network()),
         Network::Bridge => Ok(Joined::Sandbox(alive(ports, known, image, sandbox).await?)),
         Network::Named(name) => {
-            let identity = names::network_identity(&spec.run, name);
-            ensure_network(ports, &known.engine, &identity).await?;
-            Ok(Joined::Network(identity.name))
+            ensure_network(ports, &known.engine, &spec.run, name).await?;
+            Ok(Joined::Network(names::network(&spec.run, name)))
         }
     }
 }
 
-async fn ensure_network(ports: &Ports, engine: &Engine, identity: &Identity) -> Result<(), Refused> {
-    // The engine makes two networks of one name where two ask at once.
-    let path = ports.places.path(&Machine::pull(&format!("network {}", identity.name)));
-    let lock = Lock::acquire(&path, NETWORK_LOCK).await;
-    let _lock = lock.map_err(|error| Refused { cause: Cause::StoreFailed, text: error.to_string() })?;
+/// Makes sure that the network exists. It stays at least for as long as the lock is held.
+pub(crate) async fn ensure_network(
+    ports: &Ports,
+    engine: &Engine,
+    run: &RunId,
+    name: &str,
+) -> Result<Option<Lock>, Refused> {
+    let identity = names::network_identity(run, name);
+    let lock = lock_network(&ports.places, &identity.name).await?;
     engine.ensure_network(&identity.name, &identity.labels(&ports.secret)).await?;
-    Ok(())
+    Ok(lock)
+}
+
+/// The engine makes two networks of one name where two ask at once, and removes one that somebody is about to use.
+pub(crate) async fn lock_network(places: &Places, name: &str) -> Result<Option<Lock>, StoreError> {
+    Lock::acquire(&places.path(&Machine::pull(&format!("network {name}"))), NETWORK_LOCK).await
 }
 
 /// A sandbox that runs: the last one, or a new one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dybox_engine::{Engine, EngineError, Identity, ImageInfo, Kind, LEASE_TTL, Options, argv, init_spec, options};
 use dybox_logic::proxy::{Event, LEASE_DEAD};
-use dybox_model::{AttemptId, Cause, Exit, TaskSpec};
+use dybox_model::{AttemptId, Cause, Exit, Network, TaskSpec};
 use dybox_store::StoreError;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -15,7 +15,7 @@ use crate::files::Files;
 use crate::names;
 use crate::ports::{Known, Ports};
 use crate::remove::remove_proven;
-use crate::sandbox::{join, placed};
+use crate::sandbox::{ensure_network, join, placed};
 use crate::ship::Shipper;
 use crate::watch::{Eyes, watch};
 
@@ -96,7 +96,17 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
     };
     let mut eyes = Eyes::open(job.spec.attempt, &identity.name, files.clone(), Arc::clone(&job.kick));
     ports.leases.keep(&identity.name, &files.lease())?;
-    let started = create_and_start(&known, &identity, options, &ports.secret).await;
+    let started = create_and_start(&known, &identity, options.clone(), &ports.secret).await;
+    let started = match (started, &job.spec.network) {
+        // A proxy that left took the network along after we had seen it. Once more, with the network held.
+        (Err(error), Network::Named(name)) if error.kind == Kind::NetworkNotFound => {
+            match ensure_network(ports, &known.engine, &job.spec.run, name).await {
+                Ok(_held) => create_and_start(&known, &identity, options, &ports.secret).await,
+                Err(_) => Err(error),
+            }
+        }
+        (started, _) => started,
+    };
     drop(slot);
     match started {
         Ok(id) => {

@@ -1,7 +1,9 @@
 //! After the death of a proxy: ends what it left, finds out how its attempts ended, and clears up.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 use dybox_engine::{Asked, End, Engine, EngineConf, EngineError, STOP_NOW, Verdict, exit_of};
@@ -60,12 +62,41 @@ pub(crate) async fn sweep(places: Places) -> Result<SweepReport, ProxyError> {
     }
     end_containers(&places).await?;
     let exits = attempts.iter().map(|&attempt| found(&places, attempt, clock)).collect();
+    let report = SweepReport { grant: places.grant_id.to_string(), exits };
     let undrained = drain(&places, &attempts, clock).await;
+    record(&places, &report, attempts.difference(&undrained))?;
     let keep = |attempt| is_kept(&places, attempt) || undrained.contains(&attempt);
     clear_directory(&root, keep).map_err(file_error("empty", &root))?;
     let share = places.share();
     absent_is_fine(fs::remove_file(&share)).map_err(file_error("remove the share", share))?;
-    Ok(SweepReport { grant: places.grant_id.to_string(), exits })
+    Ok(report)
+}
+
+/// Writes down what was found before its traces go: this process may die before its caller has heard of it. On a full
+/// disk the output that is shipped makes room for it.
+fn record<'a>(
+    places: &Places,
+    report: &SweepReport,
+    shipped: impl Iterator<Item = &'a AttemptId>,
+) -> Result<(), ProxyError> {
+    if report.exits.is_empty() {
+        return Ok(());
+    }
+    let path = places.path(&places.grant.swept());
+    // In one write, and on a line of its own: what is before it may be torn.
+    let line = format!("\n{}\n", serde_json::to_string(report).expect("a report is JSON"));
+    let append = || {
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        file.write_all(line.as_bytes())?;
+        file.sync_data()
+    };
+    let first = append();
+    if first.is_err() {
+        for &attempt in shipped {
+            let _ = Files::of(places, attempt).remove_logs();
+        }
+    }
+    first.or_else(|_| append()).map_err(file_error("write", &path))
 }
 
 /// Every attempt that has a file in the grant's directory.

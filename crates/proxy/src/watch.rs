@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(2);
 const FIRST_SAMPLE: Duration = Duration::from_millis(800);
 /// The engine is asked this often whether a silent container still runs.
 const ASK_EVERY: Duration = Duration::from_secs(4);
+/// The kernel is asked this often whether its init is there: whoever kills it from outside leaves no verdict.
+const PEEK_EVERY: Duration = Duration::from_millis(500);
 /// After a signal that nothing survives, it is asked more often, for a while.
 const ASK_OFTEN: Duration = Duration::from_millis(150);
 const OFTEN_FOR: Duration = Duration::from_secs(5);
@@ -37,6 +40,8 @@ pub(crate) struct Eyes {
     kick: Arc<Notify>,
     notices: Option<AsyncFd<Notices>>,
     cgroup: Option<CgroupPaths>,
+    /// Of its init, where that is a process of this machine.
+    pid: Option<u32>,
     usage: Usage,
 }
 
@@ -63,7 +68,16 @@ impl Eyes {
     pub(crate) fn open(attempt: AttemptId, name: &str, files: Files, kick: Arc<Notify>) -> Self {
         // A user's inotify instances are counted; without one the directory is looked at.
         let notices = Notices::of(&files).map_err(|error| tracing::info!(%error, "no notices from the kernel")).ok();
-        Self { attempt, container: name.to_owned(), files, kick, notices, cgroup: None, usage: Usage::default() }
+        Self {
+            attempt,
+            container: name.to_owned(),
+            files,
+            kick,
+            notices,
+            cgroup: None,
+            pid: None,
+            usage: Usage::default(),
+        }
     }
 
     /// From now on it has an id, which no stranger's container can have.
@@ -89,12 +103,18 @@ impl Eyes {
         }
     }
 
+    /// Whether its init was there and is no more; true once.
+    fn gone(&mut self) -> bool {
+        self.pid.take_if(|pid| !Path::new(&format!("/proc/{pid}")).exists()).is_some()
+    }
+
     /// Reads the cgroup's counters, which the engine shows the way to once.
     async fn sample(&mut self, ports: &Ports) {
         if self.cgroup.is_none() {
             let Ok(known) = ports.engine().await else { return };
             let Ok(Some(Seen { pid: Some(pid), .. })) = known.engine.inspect(&self.container).await else { return };
             self.cgroup = CgroupPaths::of_pid(pid).ok();
+            self.pid = self.cgroup.is_some().then_some(pid);
         }
         let Some(Ok(now)) = self.cgroup.as_mut().map(CgroupPaths::read) else { return };
         let before = self.usage;
@@ -116,6 +136,7 @@ pub(crate) async fn watch(ports: Ports, mut eyes: Eyes) {
     let mut sample_at = Instant::now() + FIRST_SAMPLE;
     let mut ask_at = Instant::now() + ASK_EVERY;
     let mut often_until = Instant::now();
+    let mut peek_at = Instant::now() + PEEK_EVERY;
     let (verdict, seen) = loop {
         if let Some(verdict) = eyes.verdict() {
             break (Some(verdict), None);
@@ -125,6 +146,13 @@ pub(crate) async fn watch(ports: Ports, mut eyes: Eyes) {
             () = kick.notified() => {
                 ask_at = Instant::now();
                 often_until = ask_at + OFTEN_FOR;
+            }
+            () = sleep_until(peek_at), if eyes.pid.is_some() => {
+                peek_at = Instant::now() + PEEK_EVERY;
+                if eyes.gone() {
+                    ask_at = Instant::now();
+                    often_until = ask_at + OFTEN_FOR;
+                }
             }
             () = sleep_until(sample_at) => {
                 eyes.sample(&ports).await;

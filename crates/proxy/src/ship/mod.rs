@@ -230,8 +230,7 @@ impl Ship {
     fn finish(&mut self, attempt: AttemptId, lost: u64) {
         if let Some(live) = self.live.as_mut().filter(|live| live.attempt == attempt) {
             live.ended = true;
-            // Nobody takes this room any more, so on a full disk it is there for the rest and for the end's record.
-            live.tails.iter_mut().filter(|_| live.trouble.is_some()).for_each(Tail::make_room);
+            live.tails.iter_mut().filter(|_| live.trouble.is_some()).for_each(Tail::spare);
         }
         let problem = loop {
             self.pump();

@@ -49,12 +49,14 @@ pub(crate) struct Tail {
     punched: u64,
     caps: Caps,
     why: &'static str,
+    /// The disk is full: what is shipped goes off it at once.
+    scarce: bool,
 }
 
 impl Tail {
     pub(crate) fn open(stream: Stream, path: &Path, caps: Caps) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Self { stream, file, pos: 0, punched: 0, caps, why: TOO_MANY })
+        Ok(Self { stream, file, pos: 0, punched: 0, caps, why: TOO_MANY, scarce: false })
     }
 
     /// Bytes that were not shipped.
@@ -94,7 +96,7 @@ impl Tail {
             archive.append_bytes(attempt, self.stream, at, bytes).await?;
         }
         self.pos += len;
-        if self.pos - self.punched >= HOLE {
+        if self.pos - self.punched >= if self.scarce { BLOCK } else { HOLE } {
             self.make_room();
         }
         Ok(ready > 0)
@@ -161,8 +163,14 @@ impl Tail {
         bytes.into()
     }
 
+    /// For a full disk whose room nobody else takes any more: with what is shipped off it, there is room for the rest.
+    pub(super) fn spare(&mut self) {
+        self.scarce = true;
+        self.make_room();
+    }
+
     /// Gives the disk back what is in the archive or is not kept, so that a large output does not lie there twice.
-    pub(super) fn make_room(&mut self) {
+    fn make_room(&mut self) {
         if self.pos <= self.punched {
             return;
         }

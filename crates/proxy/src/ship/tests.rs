@@ -189,6 +189,23 @@ async fn a_large_output_does_not_lie_on_the_disk_twice() {
 }
 
 #[tokio::test]
+async fn on_a_full_disk_what_is_shipped_makes_room_for_the_rest() {
+    let bench = Bench::new();
+    let files = bench.files();
+    std::fs::write(&files.stdout, numbered(0..100_000)).unwrap();
+    let mut archive = ArchiveWriter::open(&bench.store, "logs/g.log").await.unwrap();
+    let mut tail = Tail::open(Stream::Stdout, &files.stdout, Caps::default()).unwrap();
+    tail.spare();
+    let on_disk = || std::fs::metadata(&files.stdout).unwrap().blocks() * 512;
+    let mut before = on_disk();
+    while tail.ship(&mut archive, (attempt(), dybox_model::Millis(1)), true).await.unwrap() {
+        assert!(on_disk() < before, "a frame that was shipped lies on the disk");
+        before = on_disk();
+    }
+    assert_eq!(archive.shipped(attempt(), Stream::Stdout), 1_600_000);
+}
+
+#[tokio::test]
 async fn shipping_goes_on_where_an_older_proxy_died() {
     let mut bench = Bench::new();
     let files = bench.files();

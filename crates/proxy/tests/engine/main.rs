@@ -1,5 +1,6 @@
 //! A whole proxy on a real engine, with a master that the test plays.
 
+mod faults;
 mod stage;
 
 use dybox_model::{Cause, EndedBy, Millis, Mount, Network, Note, PullPolicy, Timeouts};
@@ -177,7 +178,24 @@ async fn after_kill_9_of_the_proxy_a_sweep_ends_ships_and_tells() {
     assert_eq!((report.exits.len(), exit.cause), (1, Some(Cause::ProxyLost)));
     assert_eq!(stage.archived(1, "stdout").await, b"one\ntwo\n", "what was written after the proxy's death, once");
     stage.assert_no_containers();
+    let written = serde_json::to_string(&report).expect("JSON");
+    assert!(stage.swept().lines().any(|line| line == written), "it is on the disk before its caller hears of it");
     assert_eq!(stage.sweep().await, report, "a second sweep finds the same");
+}
+
+#[tokio::test]
+async fn a_kill_from_outside_is_noticed_within_a_second_or_so() {
+    let mut stage = Stage::open().await;
+    let spec = stage.spec(1, "sleep 60");
+    stage.order(MasterOrder::Start(Box::new(spec)));
+    stage.until(|news| matches!(news, ProxyNews::Runs { .. })).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    let killed = std::time::Instant::now();
+    stage.docker(&["kill", &stage.container(1)]);
+    let news = stage.until(|news| matches!(news, ProxyNews::Exited { .. })).await;
+    assert!(killed.elapsed().as_millis() < 2000, "{:?}", killed.elapsed());
+    assert_eq!(stage.exit_of(&news, 1).cause, Some(Cause::KilledOutside));
+    stage.close().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! A run's directory, a master played by the test, and a proxy on a thread of its own.
 
+pub(crate) mod meddler;
+
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,7 +20,8 @@ use tokio::sync::mpsc::{Receiver, UnboundedSender};
 use tokio::time::{Instant, sleep, timeout_at};
 
 const IMAGE: &str = "dybox-test/busybox:1";
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than the longest deadline of a call of the engine.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) fn attempt(number: u32) -> AttemptId {
     AttemptId { task: TaskId { stage: StageId(0), index: 0 }, number }
@@ -62,9 +65,17 @@ impl Stage {
 
     /// Starts a master and, in a process of its own, a proxy: the test `a_proxy_as_a_process`.
     pub(crate) async fn open_killable() -> Self {
+        Self::open_on(None).await
+    }
+
+    /// Like [`Stage::open_killable`], with the engine behind this socket.
+    pub(crate) async fn open_on(socket: Option<&std::path::Path>) -> Self {
         let mut stage = Self::with_master().await;
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["--exact", "a_proxy_as_a_process", "--nocapture"]).env(RUN_DIR, &stage.conf.run_dir);
+        if let Some(socket) = socket {
+            command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+        }
         stage.child = Some(command.spawn().expect("this program starts"));
         stage.greet().await;
         stage
@@ -218,6 +229,26 @@ impl Stage {
             sleep(Duration::from_millis(50)).await;
         }
         proxy.join().expect("no panic").expect("a clean end");
+    }
+
+    /// Lets a proxy of its own process go; whether it left nothing.
+    pub(crate) async fn dismiss(&mut self) -> bool {
+        self.order(MasterOrder::Leave);
+        let mut child = self.child.take().expect("a proxy of its own");
+        let end = Instant::now() + 2 * PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("it is ours") {
+                return status.success();
+            }
+            assert!(Instant::now() < end, "the proxy does not end");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What sweeps of the grant have written down.
+    pub(crate) fn swept(&self) -> String {
+        let names = RunDir::new(&self.run).grant(self.conf.grant);
+        std::fs::read_to_string(Home::new(self.dir.path()).path(&names.swept())).expect("a sweep wrote it")
     }
 
     /// Acknowledges everything, lets the proxy go, and awaits its end.
