@@ -258,6 +258,7 @@ impl Desk {
             share: self.ledger.share_path(&conf.run, grant),
             swept: conf.swept(grant),
             log: conf.log(grant),
+            engine: None,
         };
         let (binary, events) = (conf.binary.clone(), self.events.clone());
         tokio::spawn(async move {
@@ -290,16 +291,8 @@ impl Desk {
                 continue;
             }
             let binary = self.ledger.conf().binary.clone();
-            let orphan = Dead {
-                grant: share.grant,
-                subdag: share.subdag,
-                run_dir: share.run_dir,
-                share: path,
-                swept: share.swept,
-                log: share.log,
-            };
             // Its findings stay in their file, for the `resume` of its run. A failure is tried at a later look.
-            tokio::spawn(async move { spawn::sweep(&binary, &orphan).await });
+            tokio::spawn(async move { spawn::sweep_share(share, &path, &binary, None).await });
         }
         self.dead = dead;
     }
