@@ -20,6 +20,8 @@ use crate::verdict::{By, Failure, Status, Verdict};
 
 /// How long init waits for a client before it starts the payload without.
 const CLIENT_MS: u64 = 10_000;
+/// How long a client of a terminal may take to tell its size.
+const FIRST_WORDS_MS: u16 = 200;
 /// How long output may still come once everything in the container was killed.
 const DRAIN_MS: u64 = 2_000;
 /// How long a client may take to read the last output.
@@ -129,8 +131,14 @@ impl Life {
             self.take_signals();
             self.watch_lease();
         }
-        if self.client.is_none() {
-            self.lose_client();
+        match &self.client {
+            None => self.lose_client(),
+            // The payload must not see a terminal without a size: the client tells it first.
+            Some(client) if self.streams.terminal.is_some() => {
+                attach::readable(client.stream().as_fd(), FIRST_WORDS_MS);
+                self.talk();
+            }
+            Some(_) => {}
         }
         Ok(())
     }
