@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use crate::awaited::Awaited;
 use crate::book::Book;
 use crate::event::{Effect, Event};
 use crate::inbox::{Came, Inbox};
@@ -27,9 +28,9 @@ use crate::{Conf, MasterError};
 /// Most events of one batch: a bound on how long a record waits for its sync.
 const BATCH: usize = 1024;
 /// A proxy whose line or master is gone dials again within 8 s, or leaves.
-const HELLO: Millis = Millis::from_secs(12);
+const HELLO: Duration = Duration::from_secs(12);
 /// A proxy says its first Hello within milliseconds of its start.
-const BIRTH: Millis = Millis::from_secs(20);
+const BIRTH: Duration = Duration::from_secs(20);
 /// After the end: for proxies to clean up and leave.
 const LINGER: Millis = Millis::from_secs(30);
 /// After the end: for the last frames to reach their watchers.
@@ -65,7 +66,7 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
         book,
         ports,
         notes: broadcast::Sender::new(256),
-        awaited: BTreeMap::new(),
+        awaited: Awaited::default(),
         room: String::new(),
         ended: None,
         epoch,
@@ -103,9 +104,7 @@ struct Actor {
     book: Book,
     ports: Ports,
     notes: broadcast::Sender<Note>,
-    /// Proxies that should say Hello (after their start, or again after their line or an earlier master ended), and
-    /// until when they may.
-    awaited: BTreeMap<GrantId, Millis>,
+    awaited: Awaited,
     /// Why the machine has no room, as the resource manager says.
     room: String,
     /// When the sub-DAG's end was written down.
@@ -161,10 +160,9 @@ impl Actor {
     /// know was taken just before a crash.
     fn look_after_the_past(&mut self, shares: &[GrantId], batch: &mut Batch) {
         let known: BTreeSet<GrantId> = self.mind.master.grants().collect();
-        let until = now().after(HELLO);
         for &grant in &known {
             if shares.contains(&grant) {
-                self.awaited.insert(grant, until);
+                self.awaited.expect(grant, Instant::now(), HELLO);
                 self.ports.local.order(Order::Adopt { grant });
             } else {
                 batch.events.push(master::Event::ProxyLost { grant, how: String::new() }.into());
@@ -186,9 +184,8 @@ impl Actor {
                 batch.events.push(event.into());
             }
             Came::Time => {
-                let now = now();
-                let late: Vec<_> = self.awaited.extract_if(.., |_, until| *until <= now).collect();
-                batch.events.extend(late.into_iter().map(|(grant, _)| self.give_up(grant)));
+                let late = self.awaited.late(Instant::now());
+                batch.events.extend(late.into_iter().map(|grant| self.give_up(grant)));
                 batch.events.push(master::Event::Tick.into());
             }
         }
@@ -208,7 +205,9 @@ impl Actor {
             Call::News { link, news } => self.take_news(link, news, batch),
             Call::Unlinked { link, .. } => {
                 let silent = self.ports.links.close(link).filter(|grant| self.mind.master.size_of(*grant).is_some());
-                self.awaited.extend(silent.map(|grant| (grant, now().after(HELLO))));
+                if let Some(grant) = silent {
+                    self.awaited.expect(grant, Instant::now(), HELLO);
+                }
             }
             Call::Watch { from, notes, watcher } => {
                 let watch = Watch {
@@ -243,7 +242,7 @@ impl Actor {
 
     fn take_news(&mut self, link: LinkId, news: ProxyNews, batch: &mut Batch) {
         if let ProxyNews::Hello { grant, attempts, .. } = news {
-            self.awaited.remove(&grant);
+            self.awaited.settle(grant);
             self.ports.links.bind(link, grant);
             self.ports.links.send(grant, MasterOrder::Welcome { epoch: self.epoch });
             return batch.events.push(master::Event::ProxyJoined { grant, attempts }.into());
@@ -270,7 +269,7 @@ impl Actor {
         let told = match event {
             local::Event::Granted { grant, size } => master::Event::Granted { grant, size },
             local::Event::Gone { grant, clean, how } => {
-                self.awaited.remove(&grant);
+                self.awaited.settle(grant);
                 if clean {
                     master::Event::GrantEnded { grant }
                 } else {
@@ -322,7 +321,7 @@ impl Actor {
             let mut effects: VecDeque<_> = turn.effects.into();
             while let Some(effect) = effects.pop_front() {
                 if let Effect::Master(master::Effect::Launch { grant }) = &effect {
-                    self.awaited.insert(*grant, now.after(BIRTH));
+                    self.awaited.expect(*grant, Instant::now(), BIRTH);
                 }
                 match self.ports.perform(effect, &self.mind, now) {
                     After::Nothing => {}
@@ -359,8 +358,9 @@ impl Actor {
 
     fn wake(&self) -> Option<Instant> {
         let linger = self.ended.map(|ended| ended.after(LINGER));
-        let next = [self.mind.wake(), self.awaited.values().min().copied(), linger].into_iter().flatten().min()?;
-        Some(Instant::now() + Duration::from_millis(next.since(now()).0))
+        let next = [self.mind.wake(), linger].into_iter().flatten().min();
+        let next = next.map(|next| Instant::now() + Duration::from_millis(next.since(now()).0));
+        [next, self.awaited.next()].into_iter().flatten().min()
     }
 
     /// The journal can't be written any more: stops what can't be recorded. Nothing is acknowledged, so proxies keep

@@ -6,6 +6,7 @@
 //! machines' of `logic`), an effect whose record is not durable.
 
 mod actor;
+mod awaited;
 mod book;
 mod conf;
 mod error;
