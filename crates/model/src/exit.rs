@@ -114,7 +114,7 @@ impl Exit {
         let phrase = match (cause, self.code, self.signal) {
             (Cause::ExitCode, Some(code), _) => format!("exit code {code}"),
             (Cause::Signal, _, Some(signal)) => match signal_name(signal) {
-                Some(name) => format!("signal {signal} ({name})"),
+                Some(name) => format!("signal {signal}, {name}"),
                 None => format!("signal {signal}"),
             },
             _ => cause.info().phrase.to_owned(),
@@ -173,7 +173,7 @@ mod tests {
         };
         assert_eq!(end(Cause::ExitCode, "exit code 3", Some(3), None), "exit code 3");
         assert_eq!(end(Cause::ExitCode, "", Some(3), None), "exit code 3");
-        assert_eq!(end(Cause::Signal, "signal 11", None, Some(11)), "signal 11 (SIGSEGV)");
+        assert_eq!(end(Cause::Signal, "signal 11", None, Some(11)), "signal 11, SIGSEGV");
         assert_eq!(end(Cause::Oom, "", Some(137), None), "it used more memory than it asked for");
         let missing = end(Cause::ImageNotFound, "no image nope:1", None, None);
         assert_eq!(missing, "the image does not exist: no image nope:1");

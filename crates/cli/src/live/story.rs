@@ -91,6 +91,10 @@ impl Story {
                 0 => format!("pulled {}", shown(image)),
                 total => format!("pulled {} ({})", shown(image), format_bytes(total)),
             },
+            Note::NotPulled { image } => {
+                self.pulling.remove(image);
+                return None;
+            }
             Note::Waits { stage, why } => {
                 self.wait(*stage, why, now);
                 return None;

@@ -42,8 +42,8 @@ pub(crate) fn state_paint(word: &str) -> Paint {
 /// Whose problem it is, in words.
 pub(crate) const fn owner(owner: Owner) -> &'static str {
     match owner {
-        Owner::User => "the user: the job or the image",
-        Owner::Cluster => "the platform: machine, engine, registry",
+        Owner::User => "the user (the job or the image)",
+        Owner::Cluster => "the platform (machine, engine, registry)",
         Owner::Dybox => "DYbox itself",
     }
 }

@@ -152,7 +152,7 @@ impl<'a> Session<'a> {
                 self.tried_again(exit);
             }
             Update::Note(Note::Pulling { image, .. }) => self.waits = Some(format!("pulling {}", shown(image))),
-            Update::Note(Note::Pulled { .. }) => self.waits = None,
+            Update::Note(Note::Pulled { .. } | Note::NotPulled { .. }) => self.waits = None,
             Update::Note(Note::Waits { why, .. }) => {
                 self.waits = (!why.is_empty()).then(|| format!("waiting: {}", shown(why)));
             }

@@ -81,7 +81,8 @@ fn stage_row(screen: &Screen, looked: &Looked, id: StageId, branch: &str, now: M
 
 fn why(looked: &Looked, stage: &Stage) -> String {
     if !stage.why.is_empty() {
-        return stage.why.clone();
+        let cause = stage.final_failure().filter(|_| stage.tasks.len() == 1).and_then(|failure| failure.exit.cause);
+        return cause.map_or_else(|| stage.why.clone(), |cause| format!("{} {}", cause.info().code, stage.why));
     }
     let open: Vec<&str> = stage
         .outline
@@ -99,6 +100,10 @@ fn why(looked: &Looked, stage: &Stage) -> String {
 /// The tasks that matter: all of a stage that was asked for; else those that failed or are on their way, a few.
 fn task_rows(screen: &Screen, looked: &Looked, stage: &Stage, stem: &str, now: Millis) -> Vec<Vec<String>> {
     let all = looked.stage.is_some();
+    if !all && stage.tasks.len() == 1 {
+        // The stage's own row says the same.
+        return Vec::new();
+    }
     let matters = |task: &Task| {
         let quiet = matches!(task.state, TaskState::Waiting | TaskState::Succeeded | TaskState::Stopped);
         all || !quiet || task.attempt > 1

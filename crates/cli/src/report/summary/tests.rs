@@ -99,7 +99,7 @@ fn a_failure_says_what_why_and_what_next() {
     report   skipped      0/1     -                -     -      0
 
     join failed on try 2 after 0.5s: exit code 3 (C1001 exit-code)
-      owner: the user: the job or the image
+      owner: the user (the job or the image)
       last lines of its stderr:
       | reading rows
       | no such column: day
