@@ -165,6 +165,9 @@ fn by_transport(text: &str) -> Kind {
 
 fn by_answer(status: u16, message: &str) -> Kind {
     match (status, by_words(message)) {
+        // The engine calls a repository that the registry does not know a denial. Docker Hub really denies what does
+        // not exist, and its own words say so behind the engine's.
+        (404, Some(Kind::Denied)) if unknown_repository(message) => Kind::ImageNotFound,
         (404, None) if message.to_lowercase().contains("network") => Kind::NetworkNotFound,
         (_, Some(kind)) => kind,
         (404, None) => Kind::NotFound,
@@ -173,6 +176,11 @@ fn by_answer(status: u16, message: &str) -> Kind {
         (400, None) => Kind::BadOptions,
         _ => Kind::Failed,
     }
+}
+
+fn unknown_repository(message: &str) -> bool {
+    let low = message.to_lowercase();
+    low.contains("repository does not exist") && !low.contains("denied: ") && !low.contains("unauthorized")
 }
 
 /// The engine tells many things apart by words alone. First match wins, so the order counts.
@@ -195,7 +203,7 @@ pub(crate) fn by_words(message: &str) -> Option<Kind> {
         (Kind::RegistryDown, UNREACHABLE),
         (Kind::BadOptions, &["minimum memory limit", "range of cpus", "invalid reference format", "invalid hostname"]),
     ];
-    const RATE_LIMITED: &[&str] = &["toomanyrequests", "too many requests"];
+    const RATE_LIMITED: &[&str] = &["toomanyrequests", "too many requests", "error parsing http 429"];
     // Docker Hub answers "denied" for what does not exist, too, and says so in the same sentence.
     const DENIED: &[&str] = &[
         "pull access denied",
@@ -219,6 +227,7 @@ pub(crate) fn by_words(message: &str) -> Option<Kind> {
         "service unavailable",
         "gateway timeout",
         "received unexpected http status",
+        "error parsing http 5",
         "unexpected eof",
         "connection reset",
         "context deadline exceeded",
@@ -250,7 +259,16 @@ mod tests {
             (400, "error mounting \"/etc\" to rootfs at \"/bin/sh\": not a directory: unknown", Kind::BadOptions),
             (500, "Get \"https://r.example/v2/\": dial tcp: lookup r.example: no such host", Kind::RegistryDown),
             (500, "toomanyrequests: You have reached your pull rate limit.", Kind::RegistryDown),
-            (404, "pull access denied for x, repository does not exist or may require 'docker login'", Kind::Denied),
+            (
+                404,
+                "pull access denied for x, repository does not exist or may require 'docker login'",
+                Kind::ImageNotFound,
+            ),
+            (
+                404,
+                "pull access denied for x, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
+                Kind::Denied,
+            ),
             (500, "unauthorized: authentication required", Kind::Denied),
             (400, "Minimum memory limit allowed is 6MB", Kind::BadOptions),
             (500, "something else", Kind::Failed),

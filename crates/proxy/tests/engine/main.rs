@@ -1,6 +1,7 @@
 //! A whole proxy on a real engine, with a master that the test plays.
 
 mod faults;
+mod pull;
 mod stage;
 
 use dybox_model::{Cause, EndedBy, Millis, Mount, Network, Note, PullPolicy, Timeouts};
