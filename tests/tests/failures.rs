@@ -123,3 +123,14 @@ fn a_bad_file_creates_nothing() {
     place.dybox(&["run", "job.yaml"]).expect(3).says("nothing").says("gone");
     assert!(place.runs().is_empty());
 }
+
+#[test]
+fn a_pull_that_fails_is_not_told_as_one_that_came() {
+    let place = Workspace::new();
+    place.job("stages: { a: { image: \"localhost:1/x:1\", command: [\"true\"] } }\n");
+    let done =
+        place.dybox(&["run", "job.yaml", "--wait", "2s"]).expect(124).says("pulling localhost:1/x:1").says("C2002");
+    assert!(!done.err.contains("pulled"), "{}", done.err);
+    place.dybox(&["stop", &done.run_id(), "--yes"]).expect(0);
+    place.assert_nothing_left();
+}

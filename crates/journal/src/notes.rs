@@ -14,7 +14,7 @@ impl Run {
             Note::Pulling { image, have, total } => {
                 self.pulls.insert(image.clone(), Pull { have: *have, total: *total });
             }
-            Note::Pulled { image } => drop(self.pulls.remove(image)),
+            Note::Pulled { image } | Note::NotPulled { image } => drop(self.pulls.remove(image)),
             Note::Uses { attempt, used, memory } => {
                 if let Some(live) = self.live.get_mut(attempt) {
                     live.used = *used;

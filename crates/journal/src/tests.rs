@@ -132,6 +132,8 @@ fn notes_colour_the_live_state() {
     assert_eq!(run.pulls["a"], Pull { have: 1, total: 2 });
     assert_eq!(run.live_of(attempt(0, 0, 1).task).map(|(_, live)| live.memory), Some(6));
     assert_eq!(run.stage(StageId(1)).unwrap().waits, "no room");
+    run.note(&Note::Pulling { image: "b".to_owned(), have: 0, total: 0 });
+    run.note(&Note::NotPulled { image: "b".to_owned() });
     run.note(&Note::Pulled { image: "a".to_owned() });
     assert!(run.pulls.is_empty());
 }

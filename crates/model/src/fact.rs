@@ -190,8 +190,13 @@ pub enum Note {
         /// Bytes in all, as far as known.
         total: u64,
     },
-    /// An image has arrived (or failed to; then the attempt says why).
+    /// An image has arrived.
     Pulled {
+        /// Which.
+        image: String,
+    },
+    /// An image did not come; the attempt's end says why.
+    NotPulled {
         /// Which.
         image: String,
     },

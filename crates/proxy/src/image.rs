@@ -67,7 +67,8 @@ async fn pull(engine: &Engine, spec: &TaskSpec, note: &(impl Fn(Note) + Send + S
         }
     };
     let pulled = engine.pull(name, limit, progress).await;
-    note(Note::Pulled { image: name.clone() });
+    let image = name.clone();
+    note(if pulled.is_ok() { Note::Pulled { image } } else { Note::NotPulled { image } });
     pulled.map_err(|error| match error.kind {
         dybox_engine::Kind::Timeout => NoImage { cause: Cause::PullTimeout, text: error.to_string() },
         _ => error.into(),

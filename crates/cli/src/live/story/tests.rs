@@ -88,6 +88,10 @@ fn a_pull_is_told_at_its_start_and_its_end_alone() {
     let notes = [pull(0, 0), pull(1 << 20, 40 << 20), Note::Pulled { image: "ubuntu:22.04".to_owned() }];
     let lines: Vec<_> = notes.iter().filter_map(|note| story.note(note, Millis(3000))).collect();
     assert_eq!(lines, ["   2.0s  pulling ubuntu:22.04", "   2.0s  pulled ubuntu:22.04 (40MiB)"]);
+    // One that fails is not said to have come; the attempt's end tells why.
+    let notes = [pull(0, 0), Note::NotPulled { image: "ubuntu:22.04".to_owned() }, pull(0, 0)];
+    let lines: Vec<_> = notes.iter().filter_map(|note| story.note(note, Millis(4000))).collect();
+    assert_eq!(lines, ["   3.0s  pulling ubuntu:22.04", "   3.0s  pulling ubuntu:22.04"]);
 }
 
 #[test]
