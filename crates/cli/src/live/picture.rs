@@ -118,6 +118,8 @@ fn seen(stage: &Stage, plan: &Plan, view: &RunView) -> StageRow {
     };
     let why = match (end, stage.started) {
         (Some(_), _) => stage.why.clone(),
+        // The last reason that was told is stale once all its tasks have been given away.
+        (None, Some(_)) if counts.waiting == 0 => String::new(),
         (None, Some(_)) => stage.waits.clone(),
         (None, None) if stage.waits.is_empty() => waits_for(&stage.outline.needs, plan, view),
         (None, None) => stage.waits.clone(),
@@ -146,5 +148,35 @@ const fn end_of(state: RunState) -> Option<StageEnd> {
         RunState::Failed => Some(StageEnd::Failed),
         RunState::Stopped => Some(StageEnd::Stopped),
         RunState::Lost => Some(StageEnd::Lost),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dybox_model::{AttemptId, Fact, GrantId, Note, Resources, StageOutline, SubDagId, TaskId};
+
+    use super::*;
+
+    #[test]
+    fn a_reason_to_wait_is_gone_when_nothing_waits() {
+        let (sub, stage) = (SubDagId(0), StageId(0));
+        let ask = Resources { cpu_milli: 1000, memory: 1 << 20 };
+        let outline = StageOutline { id: stage, name: "a".into(), image: "i:1".into(), ask, tasks: 1, needs: vec![] };
+        let run: RunId = "01jd0000000000000000000000".parse().unwrap();
+        let plan: Plan = serde_json::from_value(serde_json::json!({
+            "version": 1, "name": "n", "tags": [], "params": {}, "fail_fast": false, "stages": [], "hooks": [],
+            "subdags": [],
+        }))
+        .unwrap();
+        let mut view = RunView::new(1);
+        let at = Millis(1000);
+        view.apply(sub, &Fact::Submitted { run, job: "n".into(), subdag: sub, at, stages: vec![outline] });
+        view.apply(sub, &Fact::StageStarted { stage, tasks: 1, at });
+        view.note(sub, &Note::Waits { stage, why: "no room".into() });
+        let why = |view: &RunView| seen(view.stage(stage).unwrap().1, &plan, view).why;
+        assert_eq!(why(&view), "no room");
+        let attempt = AttemptId { task: TaskId { stage, index: 0 }, number: 1 };
+        view.apply(sub, &Fact::AttemptStarted { attempt, grant: GrantId::compose(sub, 1, 1), at });
+        assert_eq!(why(&view), "");
     }
 }

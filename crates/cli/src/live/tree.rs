@@ -58,14 +58,14 @@ fn fold(picture: &Picture, now: Millis, room: usize) -> Vec<Line> {
         let ended = shown.iter().filter(|stage| good(stage)).count();
         shown.retain(|stage| !good(stage));
         if ended > 0 {
-            folded.push(Line::default().paint(Paint::Good, "✓ ").text(format!("{ended} stages have ended well")));
+            folded.push(Line::default().paint(Paint::Good, "✓ ").text(format!("{} ended well", stages(ended))));
         }
     }
     if shown.len() + folded.len() > room {
         let later = shown.iter().filter(|stage| waits(stage)).count();
         shown.retain(|stage| !waits(stage));
         if later > 0 {
-            folded.push(Line::default().paint(Paint::Dim, format!("○ {later} stages have not started")));
+            folded.push(Line::default().paint(Paint::Dim, format!("○ {} not started yet", stages(later))));
         }
     }
     if shown.len() + folded.len() > room {
@@ -73,10 +73,14 @@ fn fold(picture: &Picture, now: Millis, room: usize) -> Vec<Line> {
         shown.sort_by_key(|stage| stage.end.is_none());
         let keep = room.saturating_sub(folded.len() + 1);
         let more = shown.split_off(keep.min(shown.len())).len();
-        folded.push(Line::default().paint(Paint::Busy, format!("● {more} more stages")));
+        folded.push(Line::default().paint(Paint::Busy, format!("● {} more", stages(more))));
         folded.truncate(room.saturating_sub(shown.len()).max(1));
     }
     shown.into_iter().map(|stage| branch(stage, names, now)).chain(folded).collect()
+}
+
+fn stages(count: usize) -> String {
+    if count == 1 { "1 stage".to_owned() } else { format!("{count} stages") }
 }
 
 fn branch(stage: &StageRow, names: usize, now: Millis) -> Line {
@@ -212,8 +216,8 @@ mod tests {
         nightly 01jd0000000000000000000000  running  12.5s  stages 7/18, tasks 7/23
         ├─ ● extract-b    12.3s  2 running, 1 starting, 2 waiting, 1 done
         ├─ ✗ bad           0.9s  failed
-        ├─ ✓ 6 stages have ended well
-        └─ ○ 10 stages have not started
+        ├─ ✓ 6 stages ended well
+        └─ ○ 10 stages not started yet
         ");
     }
 

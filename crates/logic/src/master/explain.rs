@@ -41,8 +41,8 @@ impl Master {
         let many = if tasks == 1 { "1 task wants".to_owned() } else { format!("{tasks} tasks want") };
         let (size, held) = (self.tasks.shapes.get(shape).size, self.pool.held());
         match self.pool.len() {
-            0 => format!("no room: {many} {}; this run holds nothing", words(size)),
-            _ => format!("no room: {many} {}; held by this run: {}", words(size), words(held)),
+            0 => format!("no room: {many} {}", words(size)),
+            _ => format!("no room: {many} {}; its sub-DAG holds {}", words(size), words(held)),
         }
     }
 

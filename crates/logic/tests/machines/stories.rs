@@ -263,7 +263,7 @@ fn everything_that_waits_says_why() {
     world.script = Some(|attempt| (attempt.number == 1).then_some(Cause::ExitCode));
     world.until(|world| world.running() == 1);
     let why = |world: &World| world.master.why().into_iter().map(|w| (w.tasks, w.why)).collect::<Vec<_>>();
-    assert_eq!(why(&world), [(2, "no room: 2 tasks want 1 cpu, 64MiB; held by this run: 1 cpu, 64MiB".to_owned())]);
+    assert_eq!(why(&world), [(2, "no room: 2 tasks want 1 cpu, 64MiB; its sub-DAG holds 1 cpu, 64MiB".to_owned())]);
     assert_eq!(world.driver.why()[0].why, "waits for stage \"a\"");
     world.until(|world| world.master.why().iter().any(|waiting| waiting.why == "pause of 10s before try 2"));
     world.until_done();
