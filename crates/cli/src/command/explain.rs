@@ -1,6 +1,6 @@
 //! `dybox explain`: codes, causes, exit codes, keys of the job file, settings.
 
-use dybox_job::{CODES, Code, FIELDS, Field, Scope};
+use dybox_job::{CODES, Code, FIELDS, Field, Scope, fields_named};
 use dybox_model::{CAUSES, Cause, CauseInfo, EXITS, ExitCode, Phase, Reaction};
 use serde_json::{Value, json};
 
@@ -74,6 +74,11 @@ fn find(text: &str) -> Result<Vec<Topic>, Failure> {
     let found: Vec<Topic> = all.iter().filter(|topic| topic.answers(&wanted)).copied().collect();
     if !found.is_empty() {
         return Ok(found);
+    }
+    // A place in a job file of one's own: stages.join.retry.max
+    let fields = fields_named(&wanted);
+    if !fields.is_empty() {
+        return Ok(fields.into_iter().map(Topic::Field).collect());
     }
     let failure = Failure::coded(codes::NO_TOPIC, format!("nothing is known by the name {text:?}"));
     let names: Vec<String> = all.iter().flat_map(|topic| [topic.name(), topic.alias()]).collect();

@@ -103,6 +103,7 @@ fn explain_knows_codes_names_exits_and_keys() {
     assert!(home.out(0, &["explain", "9"]).contains("lost to the platform"));
     assert!(home.out(0, &["explain", "E2101"]).contains("no such run"));
     assert!(home.out(0, &["explain", "retry.max"]).contains("further tries"));
+    assert!(home.out(0, &["explain", "stages.join.retry.max"]).contains("further tries"));
     assert!(home.err(7, &["explain", "retri.max"]).contains("did you mean \"retry.max\"?"));
     assert_eq!(home.json(&["explain", "C1003", "-o", "json"])["topics"][0]["alias"], "oom");
 }
