@@ -64,6 +64,7 @@ pub(crate) fn check(context: &Context, args: &JobArgs, largest: Resources) -> Re
     let outcome = dybox_job::check(&Source { name: &name, bytes: &text, dir: &dir }, &submit, &here);
     let mut problems = outcome.diagnostics;
     problems.extend(outcome.plan.iter().flat_map(|plan| refused(&context.conf.policy, plan)));
+    problems.extend(outcome.plan.iter().flat_map(dybox_job::lint));
     let plan = outcome.plan.filter(|_| problems.iter().all(Diagnostic::is_warning));
     Ok(Checked { text, path, plan, problems })
 }

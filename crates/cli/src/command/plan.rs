@@ -36,7 +36,9 @@ enum Have {
 
 /// Plans and prints.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
-    let checked = check(context, &args.job, budget(context))?;
+    let mut checked = check(context, &args.job, budget(context))?;
+    // The printed plan says what is of the whole job.
+    checked.problems.retain(|problem| problem.place.is_some() || !problem.is_warning());
     print_problems(&context.screen, &checked.problems);
     let Some(plan) = &checked.plan else { return Ok(checked.exit() as u8) };
     let (images, engine) = images(context, plan).await;
@@ -48,7 +50,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
             "{}{}{}",
             dybox_job::print(plan),
             images_text(&context.screen, &images, engine.as_deref()),
-            machine_text(context, plan)
+            machine_text(context)
         ),
         ..Answer::default()
     };
@@ -88,21 +90,10 @@ fn images_text(screen: &Screen, images: &BTreeMap<String, Have>, silent: Option<
     format!("\n{}{note}", table_text(table, &[2]))
 }
 
-fn machine_text(context: &Context, plan: &Plan) -> String {
+fn machine_text(context: &Context) -> String {
     let room = budget(context);
     let (cpus, memory) = (format_cpus(room.cpu_milli), format_bytes(room.memory));
-    let mut text = format!("\nbudget of this machine: {cpus} cpus, {memory}\n");
-    let asked = [
-        ("queue", plan.queue.as_ref().map(|queue| format!("{queue:?}"))),
-        ("priority", plan.priority.map(|priority| priority.to_string())),
-        ("node_label", plan.node_label.as_ref().map(|label| format!("{label:?}"))),
-    ];
-    for (key, value) in asked {
-        if let Some(value) = value {
-            text.push_str(&format!("{key} {value} has no effect: one machine has none\n"));
-        }
-    }
-    text
+    format!("\nbudget of this machine: {cpus} cpus, {memory}\n")
 }
 
 fn json(plan: &Plan, images: &BTreeMap<String, Have>) -> Result<Value, serde_json::Error> {
