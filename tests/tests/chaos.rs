@@ -23,7 +23,7 @@ const DAG: &str = concat!(
     "  f: { needs: [d, e], parallelism: 2, stop_grace: 1s, memory: 48MiB, script: \"BODY\" }\n",
     "  g: { parallelism: 2, stop_grace: 1s, script: \"BODY\" }\n",
     "  h: { needs: [f], stop_grace: 1s, script: \"BODY\" }\n",
-    "hooks: [{ after: [c], run: [sh, -c, \"echo ran >> said/hooks; sleep 1; echo decided >> said/hooks; echo '{}'\"] }]\n",
+    "hooks: [{ after: [c], run: [sh, -c, \"echo ran $$ $(date +%s%3N) >> said/hooks; sleep 1; echo decided $$ >> said/hooks; echo '{}'\"] }]\n",
 );
 const BODY: &str = ". /said/fns; say start; for i in 1 2 3 4 5 6; do sleep 0.2; say beat; done; say end";
 const TASKS: [(&str, u32); 8] = [("a", 2), ("b", 3), ("c", 2), ("d", 1), ("e", 1), ("f", 2), ("g", 2), ("h", 1)];
@@ -105,18 +105,29 @@ impl Story {
         }
     }
 
-    fn kill_one(&mut self) {
-        let (kind, pids) = match self.rng.below(4) {
-            0 => ("client", self.follow.iter().filter(|_| self.is_followed()).map(Follow::pid).collect()),
-            1 => ("master", self.place.pids("master")),
-            _ => ("proxy", self.place.pids("proxy")),
-        };
-        if pids.is_empty() {
-            return;
+    fn pids_of(&self, kind: &str) -> Vec<i32> {
+        match kind {
+            "client" => self.follow.iter().filter(|_| self.is_followed()).map(Follow::pid).collect(),
+            kind => self.place.pids(kind),
         }
-        let pid = pids[self.rng.below(pids.len())];
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        self.tell(&format!("killed a {kind}, pid {pid}"));
+    }
+
+    /// A client, a master or a proxy; rarely all of them at once.
+    fn kill_some(&mut self) {
+        let choice = ["client", "client", "master", "master", "proxy", "proxy", "proxy", "proxy", "all"];
+        let kind = choice[self.rng.below(choice.len())];
+        let pids = match kind {
+            "all" => ["client", "master", "proxy"].iter().flat_map(|kind| self.pids_of(kind)).collect(),
+            kind => {
+                let pids = self.pids_of(kind);
+                let one = self.rng.below(pids.len().max(1));
+                pids.get(one).copied().into_iter().collect::<Vec<_>>()
+            }
+        };
+        for &pid in &pids {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        self.tell(&format!("killed {kind}: {pids:?}"));
     }
 
     fn run_to_its_end(&mut self) {
@@ -127,7 +138,7 @@ impl Story {
             if self.state() == "succeeded" {
                 break;
             }
-            self.kill_one();
+            self.kill_some();
             self.look_after();
         }
         while self.state() != "succeeded" {
@@ -153,10 +164,31 @@ impl Story {
         let tasks =
             TASKS.iter().flat_map(|&(stage, tasks)| (0..tasks).map(move |index| ((stage.to_owned(), index), 1)));
         assert_eq!(ends, tasks.collect());
-        let hooks = std::fs::read_to_string(self.place.path().join("said/hooks")).unwrap_or_default();
-        assert_eq!(hooks.lines().filter(|line| *line == "decided").count(), 1, "{hooks}");
+        self.check_hook();
         self.place.assert_nothing_left();
         self.place.dybox(&["gc"]).expect(0).says("nothing to remove");
+    }
+
+    /// A hook whose master dies runs again, but never beside itself, and never after its decision was written down.
+    fn check_hook(&self) {
+        let sub = self.place.home().join("runs").join(&self.run).join("sub/0/journal");
+        let journal = String::from_utf8_lossy(&std::fs::read(sub).expect("the journal")).into_owned();
+        let decided: Vec<_> = journal.split("{\"fact\":\"hook_decided\"").skip(1).collect();
+        assert_eq!(decided.len(), 1);
+        let at = decided[0].split("\"at\":").nth(1).and_then(|rest| rest.split('}').next()).expect("a time");
+        let hooks = std::fs::read_to_string(self.place.path().join("said/hooks")).expect("it ran");
+        let mut running = "";
+        for words in hooks.lines().map(|line| line.split(' ').collect::<Vec<_>>()) {
+            match words[..] {
+                ["ran", pid, ms] => {
+                    assert!(ms <= at, "it ran after its decision at {at}: {hooks}");
+                    running = pid;
+                }
+                [_, pid] => assert_eq!(pid, running, "two ran at once: {hooks}"),
+                _ => panic!("{hooks}"),
+            }
+        }
+        assert!(hooks.contains("decided"), "{hooks}");
     }
 }
 

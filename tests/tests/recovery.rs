@@ -67,6 +67,21 @@ fn a_client_that_stood_still_follows_on() {
 }
 
 #[test]
+fn a_master_that_stood_still_goes_on_and_repeats_nothing() {
+    let place = Workspace::new();
+    place.job("stages:\n  a: { parallelism: 2, script: \". /said/fns; say start; sleep 6; say end\" }\n  b: { needs: [a], script: \". /said/fns; say start; say end\" }\n");
+    let follow = place.start(&["run", "job.yaml"]);
+    until_it_says(&place, "a", "start");
+    let master = Pid::from_raw(place.pids("master")[0]);
+    kill(master, Signal::SIGSTOP).expect("it lives");
+    std::thread::sleep(Duration::from_secs(18));
+    kill(master, Signal::SIGCONT).expect("it lives");
+    follow.end(Duration::from_secs(60)).expect(0);
+    assert_eq!((said(&place, "a", "start"), said(&place, "b", "start")), (2, 1));
+    place.assert_nothing_left();
+}
+
+#[test]
 fn proxies_that_can_never_start_end_the_run_with_their_words() {
     let place = Workspace::new();
     place.job(concat!(
