@@ -32,7 +32,7 @@ pub struct Usage {
     pub cpu_ms: u64,
     /// Memory now, in bytes, page cache included.
     pub memory: u64,
-    /// Highest memory so far, in bytes.
+    /// Highest memory so far, in bytes, as the kernel keeps it: page cache included.
     pub peak_memory: u64,
     /// Bytes read from block devices.
     pub read_bytes: u64,
@@ -49,7 +49,7 @@ pub struct Usage {
 pub struct Peak {
     /// Cpu time, in milliseconds.
     pub cpu_ms: u64,
-    /// Highest memory, in bytes.
+    /// Highest memory, in bytes, page cache included.
     pub memory: u64,
 }
 

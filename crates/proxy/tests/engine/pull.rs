@@ -117,12 +117,10 @@ fn slow_registry() -> String {
                 continue;
             }
             std::thread::spawn(move || {
-                for part in body.chunks(64 << 10) {
-                    if stream.write_all(part).is_err() {
-                        return;
-                    }
+                body.chunks(64 << 10).all(|part| {
                     std::thread::sleep(Duration::from_millis(60));
-                }
+                    stream.write_all(part).is_ok()
+                })
             });
         }
     });
