@@ -193,3 +193,20 @@ fn a_run_is_told_in_plain_lines_each_thing_once() {
     place.dybox(&["why", "@latest/a/0"]).expect(0).says("try 1: C1001 exit code 1 (user)");
     place.dybox(&["status", "@latest/a/0"]).expect(0).says("C1001 exit code 1");
 }
+
+#[test]
+fn why_tells_what_runs_and_what_waits_for_it() {
+    let place = Workspace::new();
+    place.job("stages:\n  a: { script: \". /said/fns; say start; sleep 20\", stop_grace: 1s }\n  b: { needs: [a], parallelism: 3, command: [\"true\"] }\n");
+    let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
+    until_it_runs(&place);
+    let why = place.dybox(&["why", &run, "-o", "json"]).expect(0).json();
+    let of = |name: &str| {
+        let reasons = why["reasons"].as_array().expect("reasons");
+        reasons.iter().find(|one| one["subject"] == name).map(|one| one["why"].clone())
+    };
+    assert_eq!(of("a"), Some(serde_json::json!(["tasks: 1 running"])), "{why:#}");
+    assert_eq!(of("b"), Some(serde_json::json!(["it needs a, which is running"])), "{why:#}");
+    place.dybox(&["stop", &run, "--yes", "--now"]).expect(0);
+    place.assert_nothing_left();
+}

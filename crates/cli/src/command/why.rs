@@ -86,7 +86,8 @@ async fn waiting(context: &Context, looked: &Looked) -> Result<Vec<(StageId, Str
     let subdags = u32::try_from(looked.plan.subdags.len()).unwrap_or(u32::MAX);
     let waiting = context.client()?.why(&looked.info.run, subdags).await;
     let say = |tasks: u32, why: &str| match tasks {
-        0 => why.to_owned(),
+        // It counts the tasks itself.
+        _ if tasks == 0 || why.starts_with("no room") => why.to_owned(),
         1 => format!("1 task waits: {why}"),
         tasks => format!("{tasks} tasks wait: {why}"),
     };
@@ -259,12 +260,18 @@ fn waits(looked: &Looked, id: StageId, seen: Option<&Stage>, waiting: &[(StageId
         .collect();
     let held = |hook: &&dybox_job::Hook| hook.holds.contains(&id) && said.is_empty();
     let hook = looked.plan.hooks.iter().find(held).map(|hook| hook.after.iter().map(|&stage| looked.name(stage)));
-    said.extend(waiting.iter().filter(|(stage, _)| *stage == id).map(|(_, why)| why.clone()));
+    if said.is_empty() {
+        said.extend(waiting.iter().filter(|(stage, _)| *stage == id).map(|(_, why)| why.clone()));
+    }
     if let Some(stage) = seen
         && stage.state == StageState::Running
     {
         let counts = stage.counts;
-        said.push(format!("{} running, {} starting, {} waiting", counts.running, counts.starting, counts.waiting));
+        let all = [(counts.running, "running"), (counts.starting, "starting"), (counts.waiting, "waiting")];
+        let some: Vec<_> = all.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+        if !some.is_empty() {
+            said.push(format!("tasks: {}", some.join(", ")));
+        }
     } else if let Some(after) = hook.filter(|_| said.is_empty()) {
         said.push(format!("it waits for the hook after {}", after.collect::<Vec<_>>().join(", ")));
     }
