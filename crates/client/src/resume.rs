@@ -5,7 +5,7 @@ use std::time::Duration;
 use dybox_job::Plan;
 use dybox_journal::StageState;
 use dybox_model::{RunId, StageEnd, SubDagId};
-use dybox_store::layout::RunDir;
+use dybox_store::layout::{Machine, RunDir};
 use tokio::time::{Instant, sleep};
 
 use crate::state::Folded;
@@ -66,6 +66,10 @@ impl Client {
         for (n, sub) in (0..).zip(&plan.subdags) {
             let waits = sub.needs.iter().any(|need| todo[need.0 as usize] != Todo::Nothing);
             self.resume_one(run, SubDagId(n), (todo[n as usize], waits), &mut resumed).await?;
+            if todo[n as usize] == Todo::Nothing && self.left_something(run, SubDagId(n)).await? {
+                // Killed after its end, while it cleaned up: a new master does that and ends. Nobody waits for it.
+                drop(self.start_master(run, SubDagId(n), false)?);
+            }
         }
         resumed.way.supervise = true;
         Ok(resumed)
@@ -94,6 +98,16 @@ impl Client {
             resumed.way.masters.push((subdag, self.start_master(run, subdag, reopen)?));
         }
         Ok(())
+    }
+
+    /// Whether a sub-DAG that nobody holds still has shares of the budget.
+    async fn left_something(&self, run: &RunId, subdag: SubDagId) -> Result<bool, ClientError> {
+        let own = format!("{run}.g{}-", subdag.0);
+        let shares = match self.store.list(&Machine::shares()).await {
+            Err(error) if error.is_missing() => return Ok(false),
+            shares => shares?,
+        };
+        Ok(shares.iter().any(|share| share.name.starts_with(&own)) && !self.is_held(run, subdag)?)
     }
 
     async fn todo(&self, run: &RunId, subdag: SubDagId) -> Result<Todo, ClientError> {

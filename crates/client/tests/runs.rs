@@ -209,6 +209,25 @@ async fn resume_opens_again_what_failed_and_leaves_what_succeeded() {
 }
 
 #[tokio::test]
+async fn a_master_that_was_killed_while_it_cleaned_up_is_started_again_by_resume() {
+    let place = Place::with_master("echo \"$@\" > \"$SUB/args\"");
+    let plan = plan(&[&[], &[]]);
+    let run = place.client.submit(&plan, &submission(None, "a")).await.unwrap().info.run;
+    (0..2).for_each(|n| journal(&place.sub(&run, n).join("journal"), &[ended(StageEnd::Succeeded)]));
+    let shares = place.path("home/machine/shares");
+    std::fs::create_dir_all(&shares).unwrap();
+    std::fs::write(shares.join(format!("{run}.g1-1-2")), "{}").unwrap();
+    assert!(place.client.resume(&run, &plan).await.unwrap().is_nothing());
+    let args = place.sub(&run, 1).join("args");
+    let patience = std::time::Instant::now() + Duration::from_secs(10);
+    while !std::fs::read_to_string(&args).is_ok_and(|args| args.ends_with("--subdag 1\n")) {
+        assert!(std::time::Instant::now() < patience, "nobody cleans up");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!place.sub(&run, 0).join("args").exists());
+}
+
+#[tokio::test]
 async fn what_was_skipped_for_a_failure_is_opened_again_with_it() {
     let place = Place::with_master("echo \"$@\" > \"$SUB/args\"");
     let plan = plan(&[&[], &[0], &[]]);
