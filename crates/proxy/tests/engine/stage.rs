@@ -73,6 +73,9 @@ impl Stage {
         let mut stage = Self::with_master().await;
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["--exact", "a_proxy_as_a_process", "--nocapture"]).env(RUN_DIR, &stage.conf.run_dir);
+        // Its own report of passed and failed tests would be taken for this one's.
+        let log = std::fs::File::create(stage.dir.path().join("child.log")).expect("the stage is set");
+        command.stdout(log.try_clone().expect("the stage is set")).stderr(log);
         if let Some(socket) = socket {
             command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
         }
