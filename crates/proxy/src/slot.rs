@@ -6,8 +6,8 @@ use std::time::Duration;
 use dybox_store::layout::{Home, Machine};
 use dybox_store::{Lock, StoreError};
 
-/// First and longest pause between two looks.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(40));
+/// First and longest pause between two looks: a slot that nobody notices is free costs more than a look.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(8));
 
 /// The start slots of this machine.
 #[derive(Debug, Clone)]

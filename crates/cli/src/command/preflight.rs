@@ -1,9 +1,11 @@
 //! A sign of life of the engine, before anything is made that needs it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use dybox_engine::{Engine, EngineConf};
 use dybox_model::ExitCode;
+use dybox_store::layout::Machine;
 use tokio::sync::oneshot;
 
 use super::Context;
@@ -20,8 +22,9 @@ impl Preflight {
     pub(crate) fn start(context: &Context) -> Self {
         let (tell, told) = oneshot::channel();
         let conf = context.engine_conf();
+        let memory = context.home().join(Machine::engine());
         let ask = move || {
-            let _ = tell.send(super::runtime().and_then(|runtime| runtime.block_on(ask(conf))));
+            let _ = tell.send(super::runtime().and_then(|runtime| runtime.block_on(ask(conf, &memory))));
         };
         // A thread that can't be started drops the sender, which is said below.
         drop(std::thread::Builder::new().name("preflight".to_owned()).spawn(ask));
@@ -38,9 +41,11 @@ impl Preflight {
     }
 }
 
-async fn ask(conf: EngineConf) -> Result<(), Failure> {
-    match tokio::time::timeout(PATIENCE, Engine::connect(conf)).await {
-        Ok(connected) => connected.map(drop).map_err(Failure::from),
+async fn ask(conf: EngineConf, memory: &Path) -> Result<(), Failure> {
+    // What is remembered of an engine proves nothing about today: a ping is still to be answered.
+    let alive = async { Engine::remembered(conf, memory).await?.0.ping().await };
+    match tokio::time::timeout(PATIENCE, alive).await {
+        Ok(answered) => answered.map_err(Failure::from),
         Err(_) => {
             let why = format!("it did not answer within {} s: it hangs or is overloaded", PATIENCE.as_secs());
             let next = "look into its log and restart it if that goes on; `dybox doctor` checks the rest";
