@@ -178,6 +178,17 @@ impl Workspace {
         });
     }
 
+    /// Waits until every process of this place has left: `gc` does not look at what somebody still looks after.
+    ///
+    /// # Panics
+    /// When one stays for longer than 30 s.
+    #[track_caller]
+    pub fn until_idle(&self) {
+        eventually("all have left", Duration::from_secs(30), || {
+            (self.pids("proxy").is_empty() && self.pids("master").is_empty()).then_some(())
+        });
+    }
+
     /// Networks on the engine that belong to runs of this place.
     #[must_use]
     pub fn networks(&self) -> Vec<String> {

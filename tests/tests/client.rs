@@ -136,6 +136,7 @@ fn gc_removes_what_is_proven_and_shows_the_rest() {
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let made = [&["create", "--name", &forged][..], &labels, &["dybox-test/busybox:1", "true"]].concat();
     assert!(place.engine().docker(&made).status.success());
+    place.until_idle();
     let found = place.dybox(&["gc", "-o", "json"]).expect(0).json();
     let fate = |name: &str| {
         let items = found["leftovers"].as_array().expect("leftovers");

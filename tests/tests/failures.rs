@@ -104,6 +104,7 @@ fn a_failed_container_can_be_kept_for_a_look() {
     place.dybox(&["run", "job.yaml"]).expect(1);
     let kept = place.containers();
     assert_eq!(kept.len(), 1, "{kept:?}");
+    place.until_idle();
     place.dybox(&["gc"]).expect(0).says(&kept[0]);
     assert_eq!(place.containers(), kept);
     place.dybox(&["gc", "--kept"]).expect(0);

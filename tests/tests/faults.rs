@@ -28,6 +28,7 @@ fn assert_right(place: &Workspace) {
     assert_eq!((starts(place, "a"), starts(place, "c")), (1, 1), "{said:?}");
     let hooks = std::fs::read_to_string(place.path().join("said/hooks")).unwrap_or_default();
     assert_eq!(hooks, "ran\n", "the hook ran more than once");
+    place.until_idle();
     place.dybox(&["gc"]).expect(0).says("nothing to remove");
     place.assert_nothing_left();
 }
