@@ -58,7 +58,7 @@ pub(crate) async fn remove_attempt(ports: &Ports, leftover: Leftover) {
 
 /// The file that says that a container stays for a look.
 fn kept_mark(places: &Places, attempt: AttemptId) -> std::path::PathBuf {
-    places.path(&format!("{}.kept", places.grant.attempt(attempt)))
+    places.path(&places.grant.kept(attempt))
 }
 
 /// Containers of this grant that are proven ours and not kept for a look.

@@ -220,6 +220,12 @@ impl GrantDir {
         format!("{}/{attempt}", self.0)
     }
 
+    /// The mark of a failed attempt whose container stays for a look.
+    #[must_use]
+    pub fn kept(&self, attempt: AttemptId) -> String {
+        format!("{}.kept", self.attempt(attempt))
+    }
+
     /// What init reads; mounted read-only.
     #[must_use]
     pub fn input(&self, attempt: AttemptId) -> String {

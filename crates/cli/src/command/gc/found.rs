@@ -95,7 +95,7 @@ impl<'a> Known<'a> {
             return Ok(None);
         }
         let dir = RunDir::new(&identity.run).grant(grant);
-        let kept = identity.attempt.map(|attempt| self.client.path(&format!("{}.kept", dir.attempt(attempt))));
+        let kept = identity.attempt.map(|attempt| self.client.path(&dir.kept(attempt)));
         if kept.is_some_and(|mark| mark.exists()) {
             return Ok(Some(Found { fate: Fate::Kept, why: "`keep_failed` kept it for a look".to_owned(), ..what }));
         }
