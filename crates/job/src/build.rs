@@ -310,6 +310,7 @@ fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], subdag: SubDagId) -> 
             backoff: body.retry.backoff.unwrap_or(Millis::from_secs(1)),
             on: body.retry.on.unwrap_or_default(),
         },
+        placement: Default::default(),
         keep_failed: body.keep_failed.unwrap_or(false),
         attach: None,
     }

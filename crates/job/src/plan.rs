@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dybox_model::{
-    Attach, HookId, Millis, Mount, Need, Network, PullPolicy, Resources, StageId, SubDagId, Timeouts, Tmpfs,
+    Attach, HookId, Millis, Mount, Need, Network, Placement, PullPolicy, Resources, StageId, SubDagId, Timeouts, Tmpfs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,9 @@ pub struct Stage {
     pub timeout: Timeouts,
     /// Between TERM and KILL.
     pub stop_grace: Millis,
+    /// Where its tasks may run; one machine has no choice.
+    #[serde(default, skip_serializing_if = "Placement::is_anywhere")]
+    pub placement: Placement,
     /// When a failed task is tried again.
     pub retry: Retry,
     /// Keep containers of failed attempts.

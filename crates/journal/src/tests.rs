@@ -56,7 +56,7 @@ fn life() -> Vec<Fact> {
         submitted(vec![outline(0, 2), outline(1, 3)]),
         Fact::Opened { epoch: 1, at: Millis(2), pid: 7 },
         started(0, 2),
-        Fact::GrantGot { grant: grant(), size: Resources::default(), at: Millis(2) },
+        Fact::GrantGot { grant: grant(), size: Resources::default(), at: Millis(2), host: String::new(), container: String::new() },
         given(attempt(0, 0, 1)),
         runs(attempt(0, 0, 1)),
         given(attempt(0, 1, 1)),

@@ -40,6 +40,7 @@ fn stage(id: u32) -> Stage {
         stop_grace: Millis::from_secs(10),
         retry: Retry { max: 2, backoff: Millis::from_secs(1), on: Vec::new() },
         keep_failed: false,
+        placement: Default::default(),
         attach: None,
     }
 }

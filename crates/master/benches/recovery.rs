@@ -48,6 +48,7 @@ fn plan() -> Plan {
         stop_grace: Millis(1000),
         retry: Retry::default(),
         keep_failed: false,
+        placement: Default::default(),
         attach: None,
     };
     Plan {
@@ -90,7 +91,7 @@ fn journal(run: &RunId) -> Vec<u8> {
     ];
     let mut bytes = Vec::new();
     head.iter().for_each(|fact| encode_into(fact, &mut bytes));
-    (0..RUNNING).for_each(|n| encode_into(&Fact::GrantGot { grant: grant(n), size: SIZE, at }, &mut bytes));
+    (0..RUNNING).for_each(|n| encode_into(&Fact::GrantGot { grant: grant(n), size: SIZE, at, host: String::new(), container: String::new() }, &mut bytes));
     for index in 0..DONE + RUNNING {
         let (attempt, grant) = (attempt(index), grant(index));
         encode_into(&Fact::AttemptStarted { attempt, grant, at }, &mut bytes);

@@ -88,6 +88,12 @@ pub enum Fact {
         size: Resources,
         /// When.
         at: Millis,
+        /// On which machine, as the ResourceManager names it; empty on one machine.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        host: String,
+        /// The YARN container; empty on one machine.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        container: String,
     },
     /// A grant is over: nothing of it runs any more.
     GrantEnded {

@@ -158,7 +158,7 @@ impl Master {
                 self.told.remove(&shape);
             }
         }
-        self.record(Fact::GrantGot { grant, size, at: now }, out);
+        self.record(Fact::GrantGot { grant, size, at: now, host: String::new(), container: String::new() }, out);
         out.push(Effect::Launch { grant });
     }
 

@@ -54,6 +54,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         stop_grace: Millis::from_secs(10),
         retry: Retry { max: 0, backoff: Millis::from_secs(1), on: Vec::new() },
         keep_failed: false,
+        placement: Default::default(),
         attach: None,
     }
 }

@@ -1,0 +1,89 @@
+//! Where tasks may run, and what that makes of an ask.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Resources;
+
+/// Over what the tasks of a stage are spread: no two at a time in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spread {
+    /// Machines.
+    Host,
+    /// Racks.
+    Rack,
+}
+
+/// `placement:` of a stage. Names are hosts and racks as the ResourceManager reports them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Placement {
+    /// Keep its tasks apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+    /// Not on these hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub avoid: Vec<String>,
+    /// On these hosts alone; empty = on any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// In these racks alone; empty = in any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub racks: Vec<String>,
+    /// Whether a task rather waits than runs elsewhere (true, as `hard` is by default), or the wish may be left aside.
+    #[serde(default = "yes")]
+    pub hard: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Placement {
+    /// Whether it asks for nothing at all.
+    #[must_use]
+    pub const fn is_anywhere(&self) -> bool {
+        self.spread.is_none() && self.avoid.is_empty() && self.nodes.is_empty() && self.racks.is_empty()
+    }
+}
+
+/// What one ask to the resource manager says: each distinct wish is an ask of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Wish {
+    /// How large.
+    pub size: Resources,
+    /// On one of these hosts; empty = on any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Or in one of these racks; with `hosts` empty too: anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub racks: Vec<String>,
+    /// Whether elsewhere will do too, when the places above are full.
+    #[serde(default)]
+    pub relaxed: bool,
+}
+
+impl Wish {
+    /// So much, anywhere.
+    #[must_use]
+    pub const fn anywhere(size: Resources) -> Self {
+        Self { size, hosts: Vec::new(), racks: Vec::new(), relaxed: false }
+    }
+}
+
+/// A machine of the cluster, as the ResourceManager reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name in the ResourceManager.
+    pub host: String,
+    /// Its rack (`/default-rack`).
+    pub rack: String,
+    /// Its node labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// All that YARN may give on it.
+    pub capacity: Resources,
+    /// What is given.
+    pub used: Resources,
+    /// Whether it takes containers now.
+    pub usable: bool,
+}
