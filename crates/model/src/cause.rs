@@ -173,6 +173,12 @@ causes! {
     StoreFailed "C2012" "store-failed" "the store could not be written" Cluster Ship Never
         "The directory of runs is full or not writable."
         "Free some room or correct the permissions, then `dybox resume RUN`.";
+    Preempted "C2013" "preempted" "YARN took its grant for another queue" Cluster Run Always
+        "A queue claimed its guaranteed share, and the scheduler ended containers of this one."
+        "Nothing: DYbox tries again. A queue with a larger guarantee is preempted less.";
+    NodeLost "C2014" "node-lost" "its machine was lost" Cluster Run Always
+        "YARN hears nothing of the machine, or took it out of service; what ran there ends by its lease."
+        "Nothing: DYbox tries again elsewhere. Ask the administrator what happened to the machine.";
     Internal "C9001" "internal" "DYbox itself failed" Dybox Run BackOff
         "A bug, or something that DYbox does not understand."
         "Report it with `dybox logs --system RUN`.";
