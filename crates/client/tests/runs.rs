@@ -40,7 +40,7 @@ impl Place {
 fn plan(needs: &[&[u32]]) -> Plan {
     let subdags = needs.iter().map(|needs| {
         let needs = needs.iter().map(|n| SubDagId(*n)).collect();
-        SubDag { stages: vec![], hooks: vec![], needs, name: None }
+        SubDag { stages: vec![], hooks: vec![], needs, name: None, queue: None, node_label: None }
     });
     Plan {
         version: PLAN_VERSION,

@@ -155,4 +155,10 @@ pub struct SubDag {
     /// The name that `subdag:` gave it, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The YARN queue that it goes to; nothing = the user's default, or one machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// The YARN node label that it asks for; nothing = machines without one, or one machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_label: Option<String>,
 }

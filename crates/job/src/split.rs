@@ -176,6 +176,8 @@ fn numbered(uncut: &Uncut, units: &Units, bins: &[Vec<u32>]) -> Vec<SubDag> {
     let edges = edges(uncut.graph, &of, groups.len());
     let made = groups.into_iter().zip(edges).map(|(stages, needs)| SubDag {
         name: uncut.named[stages[0] as usize].map(str::to_owned),
+        queue: None,
+        node_label: None,
         stages: stages.into_iter().map(StageId).collect(),
         hooks: Vec::new(),
         needs: needs.into_iter().map(SubDagId).collect(),

@@ -52,8 +52,14 @@ fn plan(wide: bool) -> Plan {
         }
         stage
     };
-    let subdag =
-        SubDag { stages: (0..STAGES).map(StageId).collect(), hooks: Vec::new(), needs: Vec::new(), name: None };
+    let subdag = SubDag {
+        stages: (0..STAGES).map(StageId).collect(),
+        hooks: Vec::new(),
+        needs: Vec::new(),
+        name: None,
+        queue: None,
+        node_label: None,
+    };
     Plan {
         version: PLAN_VERSION,
         name: "bench".to_owned(),
@@ -133,7 +139,13 @@ impl Instant {
         self.held += 1;
         self.counter += 1;
         let grant = GrantId::compose(SubDagId(0), 1, self.counter);
-        self.to_master.push_back(master::Event::Granted { grant, size });
+        self.to_master.push_back(master::Event::Granted {
+            grant,
+            size,
+            host: String::new(),
+            container: String::new(),
+            wish: None,
+        });
         true
     }
 
@@ -151,8 +163,8 @@ impl Instant {
     fn perform_master(&mut self, effect: master::Effect) {
         match effect {
             master::Effect::Record(_) => self.records += 1,
-            master::Effect::Ask { size, count } => {
-                self.asks.insert(size, count);
+            master::Effect::Ask { wish, count } => {
+                self.asks.insert(wish.size, count);
                 self.grant();
             }
             master::Effect::Launch { grant } => {

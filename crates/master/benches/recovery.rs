@@ -62,7 +62,7 @@ fn plan() -> Plan {
         fail_fast: false,
         stages: vec![stage],
         hooks: vec![],
-        subdags: vec![SubDag { stages: vec![StageId(0)], hooks: vec![], needs: vec![], name: None }],
+        subdags: vec![SubDag { stages: vec![StageId(0)], hooks: vec![], needs: vec![], name: None, queue: None, node_label: None }],
     }
 }
 

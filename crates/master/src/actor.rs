@@ -267,7 +267,10 @@ impl Actor {
 
     fn take_local(&mut self, event: local::Event, batch: &mut Batch) {
         let told = match event {
-            local::Event::Granted { grant, size } => master::Event::Granted { grant, size },
+            local::Event::Granted { grant, size } => {
+                let (host, container) = (String::new(), String::new());
+                master::Event::Granted { grant, size, host, container, wish: None }
+            }
             local::Event::Gone { grant, clean, how } => {
                 self.awaited.settle(grant);
                 if clean {

@@ -68,7 +68,9 @@ impl Ports {
 
     fn perform_master(&mut self, effect: master::Effect, mind: &Mind, now: Millis) -> After {
         match effect {
-            master::Effect::Ask { size, count } => self.local.order(Order::Ask { size, count }),
+            master::Effect::Ask { wish, count } => self.local.order(Order::Ask { size: wish.size, count }),
+            // One machine has no other one to go to.
+            master::Effect::Blacklist { .. } | master::Effect::Forgive { .. } => {}
             master::Effect::Launch { grant } => self.local.order(Order::Launch { grant }),
             master::Effect::Sweep { grant } => self.local.order(Order::Sweep { grant }),
             master::Effect::Start { grant, attempt } => return self.give(grant, attempt, mind, now),

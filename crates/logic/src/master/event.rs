@@ -1,6 +1,6 @@
 //! What comes in and what goes out.
 
-use dybox_model::{AttemptId, Exit, Fact, GrantId, Resources, StageEnd, StageId};
+use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Node, Resources, StageEnd, StageId, Wish};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,24 @@ pub enum Event {
         grant: GrantId,
         /// How much.
         size: Resources,
+        /// On which machine, as the ResourceManager names it; empty on one machine.
+        host: String,
+        /// The YARN container; empty on one machine.
+        container: String,
+        /// The ask that it answers, where the resource manager says so. Without it the size tells.
+        wish: Option<Wish>,
+    },
+    /// The machines of the cluster, all of them, whenever something about them changed. It never comes on one machine.
+    Nodes(Vec<Node>),
+    /// The resource manager took a grant back, or lost its machine: `Preempted`, `NodeLost` or `GrantLost`.
+    /// Its proxy is dead or can't be reached; like [`Event::ProxyLost`], but what it worked on ends with this cause.
+    GrantTaken {
+        /// The grant.
+        grant: GrantId,
+        /// Which of the three.
+        cause: Cause,
+        /// The resource manager's words; may be empty.
+        how: String,
     },
     /// A proxy said Hello: the first time, or again after its line or its master broke. All that it should know and may
     /// have missed is then sent again.
@@ -107,13 +125,25 @@ pub enum Event {
 pub enum Effect {
     /// Write it down. The machine has applied it to itself already.
     Record(Fact),
-    /// Ask the resource manager for so many grants of this size, on top of those that it gave already.
-    /// It replaces the last ask of the same size; 0 takes it back. A grant that is given counts the ask down by one.
+    /// Ask the resource manager for so many grants of this kind, on top of those that it gave already.
+    /// It replaces the last ask of an equal wish; 0 takes it back. A grant that is given counts the ask down by one.
     Ask {
-        /// How large.
-        size: Resources,
+        /// How large, and where.
+        wish: Wish,
         /// How many more.
         count: u32,
+    },
+    /// Tell the resource manager to give nothing on this machine. It never comes on one machine.
+    Blacklist {
+        /// Its name.
+        host: String,
+        /// What went wrong there, in a sentence.
+        why: String,
+    },
+    /// The machine may be given again.
+    Forgive {
+        /// Its name.
+        host: String,
     },
     /// Start the proxy of a grant: the grant is written down.
     Launch {

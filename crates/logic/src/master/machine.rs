@@ -52,6 +52,12 @@ impl Master {
         }
     }
 
+    /// The same on a cluster: asks are such as YARN grants, and the stages' placement counts.
+    #[must_use]
+    pub fn on_cluster(plan: &Plan, subdag: SubDagId) -> Self {
+        Self::new(plan, subdag)
+    }
+
     /// Takes one fact of the journal in. Facts that are not the master's are passed over.
     pub fn apply(&mut self, fact: &Fact) {
         match fact {
@@ -87,7 +93,11 @@ impl Master {
             Event::StageStarted { stage, tasks } => self.tasks.begin(stage, tasks),
             Event::StageClosed { stage } => self.tasks.close(stage, StageEnd::Skipped),
             Event::StopAsked { why, now: at_once } => self.stop(&why, at_once, out),
-            Event::Granted { grant, size } => self.take(grant, size, now, out),
+            Event::Granted { grant, size, host, container, .. } => {
+                self.take(Fact::GrantGot { grant, size, at: now, host, container }, out)
+            }
+            Event::Nodes(_) => {}
+            Event::GrantTaken { grant, how, .. } => self.lose(grant, how, now, out),
             Event::ProxyJoined { grant, attempts } => self.join(grant, &attempts, now, out),
             Event::ProxyLeaving { grant } => self.pool.goes(grant),
             Event::ProxyLost { grant, how } => self.lose(grant, how, now, out),
@@ -146,7 +156,8 @@ impl Master {
         }
     }
 
-    fn take(&mut self, grant: GrantId, size: Resources, now: Millis, out: &mut Vec<Effect>) {
+    fn take(&mut self, got: Fact, out: &mut Vec<Effect>) {
+        let Fact::GrantGot { grant, size, .. } = got else { return };
         if self.pool.get(grant).is_some() {
             return;
         }
@@ -158,7 +169,7 @@ impl Master {
                 self.told.remove(&shape);
             }
         }
-        self.record(Fact::GrantGot { grant, size, at: now, host: String::new(), container: String::new() }, out);
+        self.record(got, out);
         out.push(Effect::Launch { grant });
     }
 

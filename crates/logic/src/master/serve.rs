@@ -1,6 +1,6 @@
 //! What follows every event: tasks to free grants, asks for the rest, and idle grants back.
 
-use dybox_model::{Fact, GrantId, Millis, StageId};
+use dybox_model::{Fact, GrantId, Millis, StageId, Wish};
 
 use super::Effect;
 use super::machine::Master;
@@ -96,7 +96,7 @@ impl Master {
             } else {
                 self.told.insert(shape, wanted);
             }
-            out.push(Effect::Ask { size, count: wanted });
+            out.push(Effect::Ask { wish: Wish::anywhere(size), count: wanted });
         }
     }
 

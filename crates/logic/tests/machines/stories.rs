@@ -9,8 +9,8 @@ use dybox_model::{
     AttemptId, Cause, Decision, Exit, Fact, GrantId, Millis, Need, Network, StageEnd, StageId, SubDagId, TaskId,
 };
 
-use crate::world::World;
 use crate::world::plans::{self, hook, mib, stage};
+use crate::world::{World, granted};
 
 const OK: Option<StageEnd> = Some(StageEnd::Succeeded);
 
@@ -372,7 +372,7 @@ fn a_proxy_that_comes_back_hears_again_what_it_may_have_missed() {
     let before = [
         master::Event::Opened,
         master::Event::StageStarted { stage: StageId(0), tasks: 1 },
-        master::Event::Granted { grant, size: mib(64) },
+        granted(grant, mib(64)),
         joined(&[]),
     ];
     for event in before {

@@ -482,10 +482,11 @@ impl World {
             master::Effect::StageEnded { stage, end, why } => {
                 queue.push_back(In::Driver(driver::Event::StageEnded { stage, end, why }));
             }
-            master::Effect::Ask { size, count } => {
-                self.asks.insert(size, count);
+            master::Effect::Ask { wish, count } => {
+                self.asks.insert(wish.size, count);
                 self.post(1, Mail::Room);
             }
+            master::Effect::Blacklist { .. } | master::Effect::Forgive { .. } => {}
             master::Effect::Launch { grant } => self.launch(grant),
             master::Effect::Sweep { grant } => {
                 self.post(30, Mail::Sweep(grant));
@@ -625,7 +626,7 @@ impl World {
                 *self.asks.entry(size).or_default() -= 1;
                 self.counter += 1;
                 let grant = GrantId::compose(OURS, self.epoch, self.counter);
-                self.post(0, Mail::Master(master::Event::Granted { grant, size }));
+                self.post(0, Mail::Master(granted(grant, size)));
             }
         }
     }
@@ -752,4 +753,8 @@ fn shown(plan: &Plan) -> Vec<String> {
     };
     let hook = |hook: &dybox_job::Hook| format!("hook {:?} after {:?} holds {:?}", hook.run, hook.after, hook.holds);
     plan.stages.iter().map(stage).chain(plan.hooks.iter().map(hook)).collect()
+}
+
+pub(crate) fn granted(grant: GrantId, size: Resources) -> master::Event {
+    master::Event::Granted { grant, size, host: String::new(), container: String::new(), wish: None }
 }

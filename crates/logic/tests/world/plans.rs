@@ -25,7 +25,14 @@ pub(crate) fn empty() -> Plan {
         fail_fast: false,
         stages: Vec::new(),
         hooks: Vec::new(),
-        subdags: vec![SubDag { stages: Vec::new(), hooks: Vec::new(), needs: Vec::new(), name: None }],
+        subdags: vec![SubDag {
+            stages: Vec::new(),
+            hooks: Vec::new(),
+            needs: Vec::new(),
+            name: None,
+            queue: None,
+            node_label: None,
+        }],
     }
 }
 
