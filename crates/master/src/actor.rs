@@ -201,7 +201,7 @@ impl Actor {
 
     fn take_call(&mut self, call: Call, batch: &mut Batch) {
         match call {
-            Call::Linked { link, orders } => self.ports.links.open(link, orders),
+            Call::Linked { link, orders, .. } => self.ports.links.open(link, orders),
             Call::News { link, news } => self.take_news(link, news, batch),
             Call::Unlinked { link, .. } => {
                 let silent = self.ports.links.close(link).filter(|grant| self.mind.master.size_of(*grant).is_some());
@@ -237,6 +237,8 @@ impl Actor {
                 }
                 let _ = answer.send(waiting);
             }
+            Call::Grants { answer } => drop(answer.send(Vec::new())),
+            Call::Relay { grant, ask } => ask.refuse(&dybox_wire::no_line(grant)),
         }
     }
 
@@ -250,7 +252,7 @@ impl Actor {
         // Who did not say who it is has nothing to say.
         let Some(grant) = self.ports.links.grant(link) else { return };
         match news {
-            ProxyNews::Hello { .. } => {}
+            ProxyNews::Hello { .. } | ProxyNews::Swept { .. } => {}
             ProxyNews::Runs { attempt, container, image, image_id } => {
                 if !image_id.is_empty() {
                     batch.events.push(master::Event::ImagePinned { image, id: image_id }.into());

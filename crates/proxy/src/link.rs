@@ -49,7 +49,9 @@ async fn carry(mut link: Link, mut said: UnboundedReceiver<ProxyNews>, inbox: &U
             }
             order = link.orders.recv() => {
                 let Some(order) = order else { return };
-                if inbox.send(Arrived::Event(event(order))).is_err() {
+                if let Some(event) = event(order)
+                    && inbox.send(Arrived::Event(event)).is_err()
+                {
                     return;
                 }
             }
@@ -57,8 +59,8 @@ async fn carry(mut link: Link, mut said: UnboundedReceiver<ProxyNews>, inbox: &U
     }
 }
 
-fn event(order: MasterOrder) -> Event {
-    match order {
+fn event(order: MasterOrder) -> Option<Event> {
+    Some(match order {
         MasterOrder::Welcome { epoch } => {
             tracing::info!(epoch, "the master answered");
             Event::Welcomed
@@ -67,5 +69,6 @@ fn event(order: MasterOrder) -> Event {
         MasterOrder::Halt { attempt, now } => Event::HaltAsked { attempt, now },
         MasterOrder::Ack { attempt } => Event::Acked(attempt),
         MasterOrder::Leave => Event::LeaveAsked,
-    }
+        MasterOrder::Sweep { .. } | MasterOrder::Read { .. } | MasterOrder::Attach { .. } => return None,
+    })
 }

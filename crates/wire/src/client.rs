@@ -1,11 +1,14 @@
-//! The client's end: proxies link, people watch, stop and ask why.
+//! The client's end: proxies link and answer; people watch, stop and ask.
 
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bytes::Bytes;
+use dybox_model::{AttemptId, GrantId};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_stream::StreamExt;
@@ -13,16 +16,25 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
+use crate::address::Address;
 use crate::error::WireError;
-use crate::message::{MasterOrder, ProxyNews, Waiting, Watched};
+use crate::message::{LiveGrant, MasterOrder, Piece, ProxyNews, Waiting, Watched};
+use crate::proto::answer_request::Answer;
 use crate::proto::master_client::MasterClient as Stub;
-use crate::proto::{StopRequest, WatchReply, WatchRequest, WhyRequest};
-use crate::{convert, socket};
+use crate::proto::{
+    AnswerRequest, AttachChunk, CarryChunk, GrantsRequest, ReadRequest, StopRequest, WatchReply, WatchRequest,
+    WhyRequest,
+};
+use crate::server::{PING, PONG};
+use crate::{attached, convert, socket, tcp};
 
 /// Most bytes of one message; a spec with its needs is at most 4 MiB.
 pub(crate) const MESSAGE_MAX: usize = 32 << 20;
 const CALL: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(20);
+/// What a peer may send before it is read: enough for a fast network, little where many lines are open.
+pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
+pub(crate) const WINDOW: u32 = 1 << 20;
 
 /// A connection to one master.
 #[derive(Debug, Clone)]
@@ -52,22 +64,42 @@ impl MasterClient {
     /// # Errors
     /// [`WireError`]; `NobodyThere` when no master came up.
     pub async fn dial(dir: &Path, name: &str, patience: Duration) -> Result<Self, WireError> {
-        let end = Instant::now() + patience;
-        let stream = loop {
-            match timeout_at(end.max(Instant::now() + CALL), socket::connect(dir, name)).await {
-                Ok(Ok(stream)) => break stream,
-                Ok(Err(WireError::NobodyThere { .. })) if Instant::now() < end => sleep(AGAIN).await,
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(WireError::Late { what: "dial" }),
+        Self::over(patient(patience, || socket::connect(dir, name)).await?, Endpoint::from_static("http://master"))
+            .await
+    }
+
+    /// Connects to the master at an address. Where nobody listens yet it tries again until `patience` is over (zero:
+    /// once).
+    ///
+    /// # Errors
+    /// [`WireError`]; `NobodyThere` or `Unreachable` when no master came up, `Untrusted` when somebody else is there.
+    pub async fn dial_at(address: &Address, patience: Duration) -> Result<Self, WireError> {
+        match address {
+            Address::Socket { dir, name } => Self::dial(dir, name, patience).await,
+            Address::Tcp { host, port, identity } => {
+                let stream = patient(patience, || tcp::connect(host, *port, identity)).await?;
+                // A master whose machine is gone says nothing at all; over a socket the kernel tells.
+                let endpoint = Endpoint::from_static("http://master")
+                    .http2_keep_alive_interval(PING)
+                    .keep_alive_timeout(PONG)
+                    .keep_alive_while_idle(true);
+                Self::over(stream, endpoint).await
             }
-        };
+        }
+    }
+
+    async fn over<S>(stream: S, endpoint: Endpoint) -> Result<Self, WireError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         // The one connection; there is no silent second one: whoever called sees the end and dials again.
         let once = Mutex::new(Some(stream));
         let connector = tower::service_fn(move |_| {
             let stream = once.lock().ok().and_then(|mut stream| stream.take());
             async move { stream.map(TokioIo::new).ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
         });
-        let channel = timeout(CALL, Endpoint::from_static("http://master").connect_with_connector(connector))
+        let endpoint = endpoint.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(WINDOW);
+        let channel = timeout(CALL, endpoint.connect_with_connector(connector))
             .await
             .map_err(|_| WireError::Late { what: "dial" })?
             .map_err(|error| WireError::Ended { what: "dial", why: error.to_string() })?;
@@ -125,6 +157,71 @@ impl MasterClient {
         let reply = answered("why", timeout(CALL, stub.why(WhyRequest {})).await)?;
         Ok(reply.waiting.into_iter().map(convert::waiting_in).collect())
     }
+
+    /// The grants that live now.
+    ///
+    /// # Errors
+    /// [`WireError`] when the master is gone or does not answer.
+    pub async fn grants(&self) -> Result<Vec<LiveGrant>, WireError> {
+        let mut stub = self.stub.clone();
+        let reply = answered("grants", timeout(CALL, stub.grants(GrantsRequest {})).await)?;
+        reply.grants.into_iter().map(convert::grant_in).collect()
+    }
+
+    /// At most `max` bytes, but no more than [`crate::READ_MAX`], of the archive that the proxy of `grant` writes,
+    /// from byte `offset` on. Nothing to read yet is an empty piece.
+    ///
+    /// # Errors
+    /// [`WireError::Refused`] when that proxy can't be asked; others when the master is gone or does not answer.
+    pub async fn read(&self, grant: GrantId, offset: u64, max: u32) -> Result<Piece, WireError> {
+        let mut stub = self.stub.clone();
+        let request = ReadRequest { grant: grant.0, offset, max };
+        answered("read", timeout(CALL, stub.read(request)).await).map(convert::piece_in)
+    }
+
+    /// The attach socket of an attempt's init, through the master and the proxy of `grant`: the same bytes.
+    ///
+    /// # Errors
+    /// [`WireError::Refused`] when that can't be; others when the master is gone or does not answer.
+    pub async fn attach(&self, grant: GrantId, attempt: AttemptId) -> Result<DuplexStream, WireError> {
+        let (said, saying) = mpsc::channel::<Bytes>(1);
+        let first = AttachChunk { grant: grant.0, attempt: attempt.to_string(), bytes: Bytes::new() };
+        let rest = ReceiverStream::new(saying).map(|bytes| AttachChunk { bytes, ..AttachChunk::default() });
+        let mut stub = self.stub.clone();
+        let call = stub.attach(tokio_stream::once(first).chain(rest));
+        let mut replies = answered("attach", timeout(CALL, call).await)?;
+        match timeout(CALL, replies.message()).await {
+            Ok(Ok(Some(_))) => Ok(attached::pipe(replies, said)),
+            Ok(Ok(None)) => Err(WireError::Ended { what: "attach", why: "the proxy went".to_owned() }),
+            Ok(Err(status)) => Err(ended("attach", &status)),
+            Err(_) => Err(WireError::Late { what: "attach" }),
+        }
+    }
+
+    /// A proxy's answer to [`MasterOrder::Read`], or its refusal of [`MasterOrder::Attach`].
+    ///
+    /// # Errors
+    /// [`WireError`] when the master is gone or does not answer.
+    pub async fn answer(&self, ticket: u64, answer: Result<Piece, String>) -> Result<(), WireError> {
+        let answer = answer.map_or_else(Answer::Refusal, |piece| Answer::Piece(convert::piece_out(piece)));
+        let mut stub = self.stub.clone();
+        let request = AnswerRequest { ticket, answer: Some(answer) };
+        answered("answer", timeout(CALL, stub.answer(request)).await).map(|_| ())
+    }
+
+    /// A proxy's end of what [`MasterOrder::Attach`] asked for: what is read from the pipe came from the client.
+    ///
+    /// # Errors
+    /// [`WireError`] when the client or the master is gone, or does not answer.
+    pub async fn carry(&self, ticket: u64) -> Result<DuplexStream, WireError> {
+        let (said, saying) = mpsc::channel::<Bytes>(1);
+        let first = CarryChunk { ticket, bytes: Bytes::new() };
+        let rest = ReceiverStream::new(saying).map(|bytes| CarryChunk { ticket: 0, bytes });
+        let mut stub = self.stub.clone();
+        let call = stub.carry(tokio_stream::once(first).chain(rest));
+        let replies = answered("carry", timeout(CALL, call).await)?;
+        Ok(attached::pipe(replies, said))
+    }
 }
 
 impl Watching {
@@ -141,6 +238,23 @@ impl Watching {
     }
 }
 
+/// Tries until somebody is there, or `patience` is over.
+async fn patient<T, F>(patience: Duration, mut connect: impl FnMut() -> F) -> Result<T, WireError>
+where
+    F: Future<Output = Result<T, WireError>>,
+{
+    let end = Instant::now() + patience;
+    loop {
+        match timeout_at(end.max(Instant::now() + CALL), connect()).await {
+            Ok(Err(WireError::NobodyThere { .. } | WireError::Unreachable { .. })) if Instant::now() < end => {
+                sleep(AGAIN).await;
+            }
+            Ok(done) => return done,
+            Err(_) => return Err(WireError::Late { what: "dial" }),
+        }
+    }
+}
+
 fn answered<T>(
     what: &'static str,
     answer: Result<Result<tonic::Response<T>, Status>, tokio::time::error::Elapsed>,
@@ -153,8 +267,11 @@ fn answered<T>(
 }
 
 fn ended(what: &'static str, status: &Status) -> WireError {
+    let why = status.message().to_owned();
     match status.code() {
         Code::DeadlineExceeded => WireError::Late { what },
-        _ => WireError::Ended { what, why: status.message().to_owned() },
+        Code::PermissionDenied => WireError::Denied { what, why },
+        Code::FailedPrecondition | Code::InvalidArgument => WireError::Refused { what, why },
+        _ => WireError::Ended { what, why },
     }
 }

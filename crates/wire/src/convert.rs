@@ -1,11 +1,11 @@
 //! Messages of the proto <-> words of the model.
 
-use dybox_model::{AttemptId, GrantId, StageId};
+use dybox_model::{AttemptId, Exit, GrantId, Millis, StageId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::WireError;
-use crate::message::{MasterOrder, ProxyNews, Waiting, Watched};
+use crate::message::{LiveGrant, MasterOrder, Piece, ProxyNews, Waiting, Watched};
 use crate::proto::{self, from_proxy::News, to_proxy::Order, watch_reply::Item};
 
 fn garbled(why: impl std::fmt::Display) -> WireError {
@@ -20,7 +20,7 @@ fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     serde_json::from_slice(bytes).map_err(garbled)
 }
 
-fn attempt(text: &str) -> Result<AttemptId, WireError> {
+pub(crate) fn attempt(text: &str) -> Result<AttemptId, WireError> {
     text.parse().map_err(garbled)
 }
 
@@ -38,6 +38,16 @@ pub(crate) fn news_out(news: ProxyNews) -> proto::FromProxy {
             News::Exited(proto::Exited { attempt: attempt.to_string(), exit: json(&exit) })
         }
         ProxyNews::Noted(note) => News::Noted(proto::Noted { note: json(&note) }),
+        ProxyNews::Swept { grant, exits } => News::Swept(proto::Swept {
+            grant: grant.0,
+            attempts: exits
+                .into_iter()
+                .map(|(attempt, exit)| proto::SweptAttempt {
+                    attempt: attempt.to_string(),
+                    exit: exit.map(|exit| json(&exit)).unwrap_or_default(),
+                })
+                .collect(),
+        }),
         ProxyNews::Leaving { why } => News::Leaving(proto::Leaving { why }),
     };
     proto::FromProxy { news: Some(news) }
@@ -60,8 +70,17 @@ pub(crate) fn news_in(message: proto::FromProxy) -> Result<ProxyNews, WireError>
             ProxyNews::Exited { attempt: attempt(&exited.attempt)?, exit: from_json(&exited.exit)? }
         }
         News::Noted(noted) => ProxyNews::Noted(from_json(&noted.note)?),
+        News::Swept(swept) => ProxyNews::Swept {
+            grant: GrantId(swept.grant),
+            exits: swept.attempts.iter().map(swept_in).collect::<Result<_, _>>()?,
+        },
         News::Leaving(leaving) => ProxyNews::Leaving { why: leaving.why },
     })
+}
+
+fn swept_in(swept: &proto::SweptAttempt) -> Result<(AttemptId, Option<Exit>), WireError> {
+    let exit = if swept.exit.is_empty() { None } else { Some(from_json(&swept.exit)?) };
+    Ok((attempt(&swept.attempt)?, exit))
 }
 
 pub(crate) fn order_out(order: MasterOrder) -> proto::ToProxy {
@@ -71,6 +90,11 @@ pub(crate) fn order_out(order: MasterOrder) -> proto::ToProxy {
         MasterOrder::Halt { attempt, now } => Order::Halt(proto::Halt { attempt: attempt.to_string(), now }),
         MasterOrder::Ack { attempt } => Order::Ack(proto::Ack { attempt: attempt.to_string() }),
         MasterOrder::Leave => Order::Leave(proto::Leave {}),
+        MasterOrder::Sweep { grant } => Order::Sweep(proto::Sweep { grant: grant.0 }),
+        MasterOrder::Read { ticket, offset, max } => Order::Read(proto::ReadOrder { ticket, offset, max }),
+        MasterOrder::Attach { ticket, attempt } => {
+            Order::Attach(proto::AttachOrder { ticket, attempt: attempt.to_string() })
+        }
     };
     proto::ToProxy { order: Some(order) }
 }
@@ -82,6 +106,9 @@ pub(crate) fn order_in(message: proto::ToProxy) -> Result<MasterOrder, WireError
         Order::Halt(halt) => MasterOrder::Halt { attempt: attempt(&halt.attempt)?, now: halt.now },
         Order::Ack(ack) => MasterOrder::Ack { attempt: attempt(&ack.attempt)? },
         Order::Leave(_) => MasterOrder::Leave,
+        Order::Sweep(sweep) => MasterOrder::Sweep { grant: GrantId(sweep.grant) },
+        Order::Read(read) => MasterOrder::Read { ticket: read.ticket, offset: read.offset, max: read.max },
+        Order::Attach(open) => MasterOrder::Attach { ticket: open.ticket, attempt: attempt(&open.attempt)? },
     })
 }
 
@@ -106,4 +133,34 @@ pub(crate) fn waiting_out(waiting: Waiting) -> proto::Waiting {
 
 pub(crate) fn waiting_in(waiting: proto::Waiting) -> Waiting {
     Waiting { stage: StageId(waiting.stage), tasks: waiting.tasks, why: waiting.why }
+}
+
+pub(crate) fn piece_out(piece: Piece) -> proto::Piece {
+    proto::Piece { bytes: piece.bytes, total: piece.total, closed: piece.closed }
+}
+
+pub(crate) fn piece_in(piece: proto::Piece) -> Piece {
+    Piece { bytes: piece.bytes, total: piece.total, closed: piece.closed }
+}
+
+pub(crate) fn grant_out(grant: LiveGrant) -> proto::LiveGrant {
+    proto::LiveGrant {
+        grant: grant.grant.0,
+        host: grant.host,
+        container: grant.container.unwrap_or_default(),
+        size: json(&grant.size),
+        since: grant.since.0,
+        linked: grant.linked,
+    }
+}
+
+pub(crate) fn grant_in(grant: proto::LiveGrant) -> Result<LiveGrant, WireError> {
+    Ok(LiveGrant {
+        grant: GrantId(grant.grant),
+        host: grant.host,
+        container: Some(grant.container).filter(|id| !id.is_empty()),
+        size: from_json(&grant.size)?,
+        since: Millis(grant.since),
+        linked: grant.linked,
+    })
 }

@@ -1,6 +1,7 @@
-//! What can go wrong between two processes of one machine.
+//! What can go wrong between two processes.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -40,6 +41,52 @@ pub enum WireError {
         /// Whose process it is.
         uid: u32,
     },
+    /// Nobody listens on that port, or the network does not lead there.
+    #[error("nobody answers at {address}")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// The system's word for it.
+        source: io::Error,
+    },
+    /// Somebody is there, but it is no master of this run, or takes us for a stranger.
+    #[error("{address} is no master of this run: {why}")]
+    Untrusted {
+        /// Host and port.
+        address: String,
+        /// What the handshake showed.
+        why: String,
+    },
+    /// A port can't be listened on.
+    #[error("could not listen on {bind}")]
+    Port {
+        /// Where.
+        bind: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The run's certificates can't be made or used.
+    #[error("the run's certificates can't be used: {why}")]
+    Credentials {
+        /// What is wrong with them.
+        why: String,
+    },
+    /// This end's certificate does not allow the call.
+    #[error("{what} is not allowed: {why}")]
+    Denied {
+        /// The call.
+        what: &'static str,
+        /// The other end's words.
+        why: String,
+    },
+    /// The call was understood and can't be done.
+    #[error("{what} was refused: {why}")]
+    Refused {
+        /// The call.
+        what: &'static str,
+        /// The other end's words.
+        why: String,
+    },
     /// No answer in time.
     #[error("no answer to {what} in time")]
     Late {
@@ -70,6 +117,14 @@ impl WireError {
             Self::NobodyThere { .. } | Self::Ended { .. } | Self::Late { .. } => {
                 "the master is gone or busy: try again, or look at it with `dybox status`"
             }
+            Self::Unreachable { .. } => {
+                "look at the run with `dybox status`, and whether the host can be reached from here"
+            }
+            Self::Untrusted { .. } => "the master's address is an old one or another run's: look with `dybox status`",
+            Self::Port { .. } => "check the host's addresses and free ports",
+            Self::Credentials { .. } => "check the run's directory: its credentials may be damaged",
+            Self::Denied { .. } => "use the run's credentials of the right role",
+            Self::Refused { .. } => "look at the run with `dybox status`",
             Self::InUse { .. } => "a master of this sub-DAG is alive already: follow it with `dybox watch`",
             Self::Socket { .. } => "check the run directory's owner and permissions",
             Self::Stranger { .. } => "check who owns the run directory",

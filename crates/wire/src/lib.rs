@@ -1,18 +1,29 @@
-//! DYbox's own gRPC between a master, its proxies and whoever watches it, over a unix socket.
+//! DYbox's own gRPC between a master, its proxies and whoever watches it, over a unix socket, or over
+//! TCP with mutual TLS.
 //!
-//! Enters and leaves: values of `model` alone ([`ProxyNews`], [`MasterOrder`], [`Watched`], [`Waiting`]). A server
+//! Enters and leaves: values of `model` alone ([`ProxyNews`], [`MasterOrder`], [`Watched`], [`Waiting`], [`Piece`],
+//! [`LiveGrant`]). A server
 //! puts every call into one mailbox ([`Call`]); a client is a [`MasterClient`]. Never: a prost or tonic type outside,
-//! a decision, a journal, a connection from another user (but root).
+//! a decision, a journal, a connection from another user (but root) or another run.
 
+mod address;
+mod attached;
 mod client;
 mod convert;
+mod desk;
 mod error;
 mod message;
 mod proto;
+mod relay;
 mod server;
 mod socket;
+mod tcp;
+pub mod tls;
 
+pub use address::Address;
 pub use client::{Link, MasterClient, Watching};
 pub use error::WireError;
-pub use message::{MasterOrder, ProxyNews, Waiting, Watched};
-pub use server::{Call, LinkId, Server, serve};
+pub use message::{LiveGrant, MasterOrder, Piece, ProxyNews, Waiting, Watched};
+pub use relay::{Ask, READ_MAX, Relay, no_line};
+pub use server::{Call, LinkId, Server, serve, serve_tcp};
+pub use tls::{Role, RunTls, TlsIdentity};

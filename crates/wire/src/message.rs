@@ -1,7 +1,7 @@
 //! What is said over the wire, in the model's words.
 
 use bytes::Bytes;
-use dybox_model::{AttemptId, Exit, GrantId, Note, StageId, TaskSpec};
+use dybox_model::{AttemptId, Exit, GrantId, Millis, Note, Resources, StageId, TaskSpec};
 
 /// What a proxy tells its master.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,13 @@ pub enum ProxyNews {
     },
     /// News for watchers.
     Noted(Note),
+    /// Nothing of a grant whose proxy is dead lives any more on this proxy's machine. Repeated after each Hello.
+    Swept {
+        /// The dead proxy's grant.
+        grant: GrantId,
+        /// What is known of how its attempts ended.
+        exits: Vec<(AttemptId, Option<Exit>)>,
+    },
     /// The proxy goes; its slot is clean.
     Leaving {
         /// Why, in a phrase.
@@ -66,6 +73,29 @@ pub enum MasterOrder {
     },
     /// Finish what is in hand, clean up, end.
     Leave,
+    /// Clean up after the dead proxy of this grant, which was on the same machine; answered by [`ProxyNews::Swept`].
+    Sweep {
+        /// The dead proxy's grant.
+        grant: GrantId,
+    },
+    /// A client wants bytes of the grant's archive. Made by a [`crate::Relay`]; answered by
+    /// [`crate::MasterClient::answer`].
+    Read {
+        /// What the answer names it by.
+        ticket: u64,
+        /// The first byte.
+        offset: u64,
+        /// How many at most.
+        max: u32,
+    },
+    /// A client wants a terminal at an attempt. Made by a [`crate::Relay`]; answered by
+    /// [`crate::MasterClient::carry`], or, with a refusal, by [`crate::MasterClient::answer`].
+    Attach {
+        /// What the answer names it by.
+        ticket: u64,
+        /// The attempt.
+        attempt: AttemptId,
+    },
 }
 
 /// What a watcher sees, in order.
@@ -86,4 +116,32 @@ pub struct Waiting {
     pub tasks: u32,
     /// Why, in a sentence.
     pub why: String,
+}
+
+/// A piece of an archive that is still written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// From the offset that was asked for; empty = nothing there yet.
+    pub bytes: Bytes,
+    /// How long the archive is now.
+    pub total: u64,
+    /// It grows no more.
+    pub closed: bool,
+}
+
+/// A grant that lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveGrant {
+    /// Its id.
+    pub grant: GrantId,
+    /// Its machine.
+    pub host: String,
+    /// YARN's id of it, where it is YARN's.
+    pub container: Option<String>,
+    /// How large it is.
+    pub size: Resources,
+    /// When it was got.
+    pub since: Millis,
+    /// Whether its proxy has a line to the master now.
+    pub linked: bool,
 }

@@ -132,7 +132,7 @@ async fn a_cut_line_is_seen_at_both_ends_at_once() {
     let (server, mut calls) = serve(&dir, "m.sock").await.unwrap();
     let master = MasterClient::dial(&dir, "m.sock", ONCE).await.unwrap();
     let (link, call) = tokio::join!(master.link(), calls.recv());
-    let Some(Call::Linked { link: id, orders }) = call else { panic!("no link") };
+    let Some(Call::Linked { link: id, orders, .. }) = call else { panic!("no link") };
     drop((link.unwrap(), master));
     let Ok(Some(Call::Unlinked { link, .. })) = tokio::time::timeout(SOON, calls.recv()).await else {
         panic!("the master does not see it")

@@ -1,0 +1,188 @@
+//! Ports of the network, with mutual TLS.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tonic::transport::server::Connected;
+
+use crate::error::WireError;
+use crate::tls::{self, Role, TlsIdentity};
+
+/// For the connection, and for each side of the handshake.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Handshakes that go on at a time; who comes later waits in the kernel's queue.
+const HANDSHAKES: usize = 64;
+/// Peers that have come and were not yet taken.
+const COMING: usize = 64;
+
+/// A stream of which the first bytes were read already.
+#[derive(Debug)]
+pub(crate) struct Primed {
+    first: Bytes,
+    stream: client::TlsStream<TcpStream>,
+}
+
+/// Connects to the master there; whoever it is, it must show a certificate of the same run, and take ours.
+pub(crate) async fn connect(host: &str, port: u16, identity: &TlsIdentity) -> Result<Primed, WireError> {
+    let config = tls::client_config(identity)?;
+    let address = || format!("{host}:{port}");
+    let unreachable = |source| WireError::Unreachable { address: address(), source };
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let connected = timeout(CONNECT, TcpStream::connect((host, port))).await.map_err(late);
+    let stream = connected.and_then(|stream| stream).map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
+    let shaking = async {
+        let mut stream = TlsConnector::from(config).connect(tls::master_name(), stream).await?;
+        // Whether the master takes our certificate shows only in what it says next; it speaks first.
+        let mut first = vec![0; 256];
+        let read = stream.read(&mut first).await?;
+        first.truncate(read);
+        if first.is_empty() {
+            Err(io::Error::from(io::ErrorKind::UnexpectedEof))
+        } else {
+            Ok(Primed { first: first.into(), stream })
+        }
+    };
+    let untrusted = |why| WireError::Untrusted { address: address(), why };
+    match timeout(CONNECT, shaking).await {
+        Ok(Ok(primed)) => Ok(primed),
+        Ok(Err(reset)) if reset.kind() == io::ErrorKind::ConnectionReset => Err(unreachable(reset)),
+        Ok(Err(error)) => Err(untrusted(tls::explain(&error))),
+        Err(_) => Err(untrusted("it says nothing".to_owned())),
+    }
+}
+
+/// Listens. Port 0 means any; the port that it got is returned.
+pub(crate) async fn listen(bind: SocketAddr) -> Result<(TcpListener, u16), WireError> {
+    let port = |source| WireError::Port { bind, source };
+    let listener = TcpListener::bind(bind).await.map_err(port)?;
+    let got = listener.local_addr().map_err(port)?.port();
+    Ok((listener, got))
+}
+
+/// Who is at the other end of a TLS line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) role: Role,
+}
+
+/// A line to a peer that has shown who it is.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    peer: Peer,
+    stream: server::TlsStream<TcpStream>,
+}
+
+impl Connected for Secured {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer
+    }
+}
+
+/// Brings every peer of the run in, until nobody takes them any more.
+pub(crate) fn accept(listener: TcpListener, config: Arc<ServerConfig>) -> mpsc::Receiver<io::Result<Secured>> {
+    let (come, coming) = mpsc::channel(COMING);
+    let acceptor = TlsAcceptor::from(config);
+    let slots = Arc::new(Semaphore::new(HANDSHAKES));
+    tokio::spawn(async move {
+        loop {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = come.closed() => return,
+            };
+            let Ok((stream, from)) = accepted else {
+                // Out of descriptors, or a peer that went at once.
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let (acceptor, come) = (acceptor.clone(), come.clone());
+            tokio::spawn(async move {
+                match timeout(CONNECT, shake(stream, acceptor)).await {
+                    Ok(Ok(secured)) => drop(come.send(Ok(secured)).await),
+                    Ok(Err(error)) => refused(from.ip(), &tls::explain(&error)),
+                    Err(_) => refused(from.ip(), "it says nothing"),
+                }
+                drop(slot);
+            });
+        }
+    });
+    coming
+}
+
+fn refused(from: IpAddr, why: &str) {
+    tracing::warn!(%from, why, "a peer was refused");
+}
+
+async fn shake(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Secured> {
+    stream.set_nodelay(true)?;
+    let stream = acceptor.accept(stream).await?;
+    let role = tls::role_of(stream.get_ref().1.peer_certificates());
+    let role = role.ok_or_else(|| io::Error::other("its certificate names no role"))?;
+    Ok(Secured { peer: Peer { role }, stream })
+}
+
+impl AsyncRead for Primed {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.first.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        }
+        let len = this.first.len().min(buf.remaining());
+        buf.put_slice(&this.first[..len]);
+        this.first.advance(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Secured {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+macro_rules! writes_through {
+    ($name:ty) => {
+        impl AsyncWrite for $name {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                self.stream.is_write_vectored()
+            }
+        }
+    };
+}
+
+writes_through!(Primed);
+writes_through!(Secured);
