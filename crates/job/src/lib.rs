@@ -1,6 +1,6 @@
 //! From the text of a job file to a plan.
 //!
-//! Enters: bytes, parameters, and answers about the machine through [`World`]. Leaves: a [`Plan`], or every problem of
+//! Enters: bytes, parameters, and answers about the machine or the cluster through [`World`]. Leaves: a [`Plan`], or every problem of
 //! the file at once, each with its place and a next step. Never: a file, a clock, a socket, the environment, or a
 //! choice that execution would still have to make.
 //!
@@ -9,6 +9,7 @@
 
 mod build;
 mod check;
+mod cluster;
 mod codes;
 mod diagnostic;
 mod draft;
@@ -32,6 +33,7 @@ mod units;
 mod world;
 
 pub use check::{Outcome, Source, Submit, check};
+pub use cluster::{Cluster, LEAST_GRANT, QueueFacts, SANDBOX_MEMORY, room_for, wish_of};
 pub use codes::{CODES, Code, code};
 pub use diagnostic::{Diagnostic, Part, Place, Severity, exit_of, render, render_painted};
 pub use fields::{FIELDS, Field, Scope, fields_named};

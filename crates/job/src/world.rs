@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use dybox_model::Resources;
 
+use crate::Cluster;
+
 /// What lies at a path, symbolic links followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
@@ -47,6 +49,10 @@ pub trait World {
     fn read(&self, path: &Path) -> Result<Vec<u8>, String>;
     /// What the administrator allows.
     fn policy(&self) -> Policy;
+    /// The cluster that the job will run on; nothing = one machine. With it, [`World::largest`] counts no more.
+    fn cluster(&self) -> Option<Cluster> {
+        None
+    }
 }
 
 /// A world where nothing is known: no file exists, every size fits, nothing may be mounted.

@@ -2,9 +2,9 @@
 
 use std::borrow::Borrow;
 
-use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, StageId, StageOutline, TaskState};
+use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, Resources, StageId, StageOutline, TaskState};
 
-use crate::run::{Ended, HookState, Live, Run, StopAsked};
+use crate::run::{Ended, HookState, Live, Run, StopAsked, Where};
 use crate::stage::Stage;
 
 /// The state that these facts, in order, add up to.
@@ -35,7 +35,7 @@ impl Run {
             Fact::Reopened { .. } => self.reopen(),
             Fact::StageStarted { stage, tasks, at } => self.on_stage(*stage, |stage| stage.start(*tasks, *at)),
             Fact::StageEnded { stage, end, why, at } => self.on_stage(*stage, |stage| stage.end(*end, why, *at)),
-            Fact::GrantGot { grant, size, .. } => drop(self.grants.insert(*grant, *size)),
+            Fact::GrantGot { grant, size, host, container, .. } => self.grant_got(*grant, *size, (host, container)),
             Fact::GrantEnded { grant, .. } => drop(self.grants.remove(grant)),
             Fact::AttemptStarted { attempt, grant, at } => self.attempt_started(*attempt, *grant, *at),
             Fact::AttemptRuns { attempt, container, at } => self.attempt_runs(*attempt, container, *at),
@@ -70,6 +70,13 @@ impl Run {
         self.stages.iter_mut().for_each(Stage::reopen);
     }
 
+    fn grant_got(&mut self, grant: GrantId, size: Resources, at: (&str, &str)) {
+        self.grants.insert(grant, size);
+        if !at.0.is_empty() {
+            self.places.insert(grant, Where { host: at.0.to_owned(), container: at.1.to_owned() });
+        }
+    }
+
     fn on_stage(&mut self, id: StageId, change: impl FnOnce(&mut Stage)) {
         match self.stage_mut(id) {
             Some(stage) => change(stage),
@@ -102,10 +109,10 @@ impl Run {
     }
 
     fn attempt_ended(&mut self, attempt: AttemptId, exit: &Exit, again: bool) {
-        if self.live.remove(&attempt).is_none() {
+        let Some(Live { grant, .. }) = self.live.remove(&attempt) else {
             self.strays += 1;
             return;
-        }
-        self.on_stage(attempt.task.stage, |stage| stage.attempt_ended(attempt, exit, again));
+        };
+        self.on_stage(attempt.task.stage, |stage| stage.attempt_ended(attempt, grant, (exit, again)));
     }
 }

@@ -15,6 +15,6 @@ mod view;
 
 pub use fold::fold;
 pub use record::{Decoded, State, VERSION, decode, encode, encode_into};
-pub use run::{Ended, HookState, Live, Pull, Run, StopAsked};
+pub use run::{Ended, HookState, Live, Pull, Run, StopAsked, Where};
 pub use stage::{Counts, Failure, Stage, StageState, Task};
 pub use view::{RunState, RunView};

@@ -64,6 +64,15 @@ pub struct Live {
     pub memory: u64,
 }
 
+/// Where a grant is or was, on a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Where {
+    /// The machine, as the ResourceManager names it.
+    pub host: String,
+    /// The YARN container.
+    pub container: String,
+}
+
 /// An image on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pull {
@@ -98,6 +107,8 @@ pub struct Run {
     pub pins: BTreeMap<String, String>,
     /// Grants that are not over.
     pub grants: BTreeMap<GrantId, Resources>,
+    /// Where every grant is or was, also those that are over; empty on one machine.
+    pub places: BTreeMap<GrantId, Where>,
     /// Attempts that have not ended.
     pub live: BTreeMap<AttemptId, Live>,
     /// The first wish that it ends, since it was last reopened.
@@ -136,6 +147,12 @@ impl Run {
     pub fn live_of(&self, id: TaskId) -> Option<(AttemptId, &Live)> {
         let of_task = AttemptId { task: id, number: 0 }..=AttemptId { task: id, number: u32::MAX };
         self.live.range(of_task).next_back().map(|(&attempt, live)| (attempt, live))
+    }
+
+    /// Where the last attempt of a task ran or runs; nothing on one machine and before the first.
+    #[must_use]
+    pub fn place_of(&self, id: TaskId) -> Option<&Where> {
+        self.places.get(&self.task(id)?.grant?)
     }
 
     pub(crate) fn stage_mut(&mut self, id: StageId) -> Option<&mut Stage> {

@@ -95,6 +95,8 @@ pub struct Task {
 pub struct Failure {
     /// Which.
     pub attempt: AttemptId,
+    /// Where it was; [`crate::Run::places`] tells the machine.
+    pub grant: GrantId,
     /// How it ended.
     pub exit: Exit,
     /// Whether the task was tried again.
@@ -236,7 +238,7 @@ impl Stage {
         true
     }
 
-    pub(crate) fn attempt_ended(&mut self, attempt: AttemptId, exit: &Exit, again: bool) {
+    pub(crate) fn attempt_ended(&mut self, attempt: AttemptId, grant: GrantId, (exit, again): (&Exit, bool)) {
         if !self.move_task(attempt, after(exit, again)) {
             return;
         }
@@ -245,7 +247,7 @@ impl Stage {
         self.used.memory = self.used.memory.max(exit.used.memory);
         if !exit.ok() {
             self.failures += 1;
-            self.keep(Failure { attempt, exit: exit.clone(), again });
+            self.keep(Failure { attempt, grant, exit: exit.clone(), again });
         }
     }
 

@@ -22,6 +22,6 @@ mod shapes;
 mod tasks;
 mod view;
 
+pub use dybox_job::SANDBOX_MEMORY;
 pub use event::{Effect, Event};
 pub use machine::Master;
-pub use tasks::SANDBOX_MEMORY;

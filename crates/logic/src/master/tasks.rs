@@ -3,15 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use dybox_job::{Plan, Retry};
-use dybox_model::{AttemptId, Cause, Exit, Network, Resources, StageEnd, StageId, SubDagId, TaskId};
+use dybox_job::{Plan, Retry, room_for};
+use dybox_model::{AttemptId, Cause, Exit, Resources, StageEnd, StageId, SubDagId, TaskId};
 
 use super::rests::Rest;
 use super::retry::{self, Next, Tries};
 use super::shapes::Shapes;
-
-/// What each grant of a stage with a bridge network has on top of the task's memory, for its sandbox container.
-pub const SANDBOX_MEMORY: u64 = 8 << 20;
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,12 +86,6 @@ pub(super) struct Tasks {
     /// Stages of which what is live is to be ended.
     pub(super) condemned: Vec<u32>,
     results: BTreeMap<TaskId, Box<str>>,
-}
-
-/// Room that a task of this stage needs: its own and, on a bridge, its sandbox container's.
-pub(super) fn room_for(ask: Resources, network: &Network) -> Resources {
-    let more = if *network == Network::Bridge { SANDBOX_MEMORY } else { 0 };
-    Resources { memory: ask.memory.saturating_add(more), ..ask }
 }
 
 impl Tasks {
