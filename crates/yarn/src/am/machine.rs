@@ -1,0 +1,1 @@
+//! Decides what is said to the ResourceManager, and when.
