@@ -4,6 +4,7 @@
 //! fixed sleep as proof, a port or a name that two tests share, a process or container that outlives its test.
 
 mod binary;
+pub mod cluster;
 mod engine;
 mod payload;
 mod registry;
