@@ -1,12 +1,19 @@
 //! A client of one Hadoop service: calls with deadlines, retried and failed over by Hadoop's rules.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::conf::{ConfError, Settings};
 use crate::credentials::Token;
 use crate::error::RpcError;
+use crate::keeper::{self, Answered, Failure, Order, Try};
+use crate::options::Options;
+use crate::retry::{Next, Tries};
 use crate::target::{Address, Auth};
 
 /// A service: who offers it, and how to speak to it.
@@ -22,61 +29,6 @@ pub struct Target {
     pub options: Options,
 }
 
-/// How much a layer of security does for every frame, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protection {
-    /// Nothing after the login (`auth`).
-    Authentication,
-    /// Frames can't be changed (`auth-int`).
-    Integrity,
-    /// Frames can't be read either (`auth-conf`).
-    Privacy,
-}
-
-/// Times and bounds of a client; the defaults are Hadoop's.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How long one connection may take to come up, login included.
-    pub connect: Duration,
-    /// The longest wait for one answer; a call's deadline may be shorter.
-    pub answer: Duration,
-    /// The line is pinged when it waits for an answer and heard nothing for so long.
-    pub ping: Duration,
-    /// How long to go round all servers when none of them serves, before the call fails. `None`: one round for a
-    /// single server, 20 s for several (a failover takes its time).
-    pub patience: Option<Duration>,
-    /// The pause between two rounds.
-    pub pause: Duration,
-    /// The largest frame, in bytes, both ways.
-    pub largest_frame: usize,
-    /// What we accept, best first (`hadoop.rpc.protection`).
-    pub protections: Vec<Protection>,
-    /// Said in the server's audit log.
-    pub caller: Option<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(20),
-            answer: Duration::from_secs(120),
-            ping: Duration::from_secs(60),
-            patience: None,
-            pause: Duration::from_millis(500),
-            largest_frame: 128 << 20,
-            protections: vec![Protection::Authentication],
-            caller: None,
-        }
-    }
-}
-
-impl Options {
-    /// The options that a configuration asks for.
-    pub fn from_settings(_settings: &Settings) -> Result<Self, ConfError> {
-        Ok(Self::default())
-    }
-}
-
 /// The limits of one call.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
@@ -89,26 +41,107 @@ pub struct Call {
 /// A client of one service. Cheap to clone; clones share one connection, which comes up with the first call.
 #[derive(Clone, Debug)]
 pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     target: Target,
+    keeper: OnceLock<mpsc::UnboundedSender<Order>>,
+    /// The server that the keeper talks to.
+    present: Arc<AtomicUsize>,
 }
 
 impl Client {
     /// Makes a client; nothing is connected yet.
     #[must_use]
     pub fn new(target: Target) -> Self {
-        Self { target }
+        Self { shared: Arc::new(Shared { target, keeper: OnceLock::new(), present: Arc::default() }) }
     }
 
-    /// Calls `method`, waits for its answer. Safe to drop: an answer that comes later is thrown away.
+    /// Calls `method`, waits for its answer. Safe to drop: an answer that comes later is thrown away. Must run inside
+    /// a tokio runtime with time and network.
     pub async fn call<Req: Message, Resp: Message + Default>(
         &self,
         method: &str,
-        _request: &Req,
-        _limits: Call,
+        request: &Req,
+        limits: Call,
     ) -> Result<Resp, RpcError> {
-        Err(RpcError::Local { what: format!("{method} of {} is not there yet", self.target.protocol) })
+        let request = Bytes::from(request.encode_to_vec());
+        let Answered { at, message } = self.call_bytes(method, request, limits).await?;
+        Resp::decode(message)
+            .map_err(|error| RpcError::Garbled { at, what: format!("the answer to {method}: {error}") })
     }
 
-    /// Takes a newer token: the next connection logs in with it, and one is made at once.
-    pub fn set_token(&self, _token: Token) {}
+    /// Takes a newer token: every later connection logs in with it, and the present one is left as soon as no call
+    /// waits on it.
+    pub fn set_token(&self, token: Token) {
+        self.order(Order::Token(token));
+    }
+
+    async fn call_bytes(&self, method: &str, request: Bytes, limits: Call) -> Result<Answered, RpcError> {
+        let Target { addresses, options, .. } = &self.shared.target;
+        if addresses.is_empty() {
+            return Err(RpcError::Local { what: format!("no server is known for {method}") });
+        }
+        if request.len() >= options.largest_frame.saturating_sub(1024) {
+            let (bytes, most) = (request.len(), options.largest_frame);
+            return Err(RpcError::TooLarge { method: method.to_owned(), bytes, most });
+        }
+        let began = Instant::now();
+        let mut tries = Tries::new(addresses.len(), options.patience, limits.idempotent);
+        loop {
+            let left = limits.deadline.saturating_sub(began.elapsed());
+            let failure = match self.attempt(method, request.clone(), left).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let Failure { server, error, stale } = failure;
+            let next = tries.next(&error, stale, began.elapsed());
+            tracing::debug!(%error, ?next, method, "a try failed");
+            if matches!(next, Next::Other | Next::Later) {
+                self.order(Order::Leave { server });
+            }
+            let pause = if next == Next::Later { options.pause } else { Duration::ZERO };
+            if next == Next::Fail || began.elapsed() + pause >= limits.deadline {
+                return Err(error);
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// One try. What is left of the deadline is shared among the servers, so that a silent one leaves time for the
+    /// next.
+    async fn attempt(&self, method: &str, request: Bytes, left: Duration) -> Result<Answered, Failure> {
+        let Target { addresses, options, .. } = &self.shared.target;
+        let (reply, answer) = oneshot::channel();
+        let servers = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let connect = options.connect.min(left.mul_f32(0.9) / servers);
+        let began = Instant::now();
+        let server = self.shared.present.load(Ordering::Relaxed);
+        self.order(Order::Call(Try { method: method.to_owned(), request, connect, reply }));
+        let patience = left.min(options.answer);
+        match timeout(patience, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(self.lost(method)),
+            Err(_) => {
+                self.order(Order::Late);
+                let at = addresses[server].to_string();
+                let error = RpcError::Late { at, method: method.to_owned(), waited: began.elapsed() };
+                Err(Failure { server, error, stale: false })
+            }
+        }
+    }
+
+    fn lost(&self, method: &str) -> Failure {
+        let error = RpcError::Local { what: format!("{method} was given up: the runtime that it ran in has ended") };
+        Failure { server: 0, error, stale: false }
+    }
+
+    fn order(&self, order: Order) {
+        let Shared { target, keeper, present } = &*self.shared;
+        let keeper = keeper.get_or_init(|| keeper::start(target.clone(), Arc::clone(present)));
+        // A closed channel means that the keeper's runtime has ended; whoever waits for a reply sees that.
+        let _ = keeper.send(order);
+    }
 }

@@ -111,6 +111,11 @@ impl Settings {
         parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
     }
 
+    /// Says that a value is none of what it must be.
+    pub(crate) fn bad(&self, key: &str, _expected: &str) -> ConfError {
+        ConfError::NotFound { looked: key.to_owned() }
+    }
+
     /// The site files that were read, without included ones.
     #[must_use]
     pub fn files(&self) -> Vec<&Path> {

@@ -1,9 +1,18 @@
 //! Tokens and secrets as Hadoop hands them to a process.
 
+mod protobuf;
+mod vint;
+mod writable;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use thiserror::Error;
+
+const MAGIC: &[u8] = b"HDTS";
+const WRITABLE: u8 = 0;
+const PROTOBUF: u8 = 1;
 
 /// The kinds of tokens that DYbox meets.
 pub mod kind {
@@ -85,14 +94,32 @@ impl CredentialsError {
 
 impl Credentials {
     /// Reads a credentials file of either format.
-    pub fn read(_bytes: &[u8]) -> Result<Self, CredentialsError> {
-        Err(CredentialsError::Foreign)
+    pub fn read(bytes: &[u8]) -> Result<Self, CredentialsError> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(CredentialsError::Foreign)?;
+        match rest.split_first() {
+            Some((&WRITABLE, rest)) => writable::read(rest, MAGIC.len() + 1),
+            Some((&PROTOBUF, rest)) => protobuf::read(rest, MAGIC.len() + 1),
+            Some((&other, _)) => Err(CredentialsError::Format(other)),
+            None => Err(CredentialsError::Damaged { at: MAGIC.len(), what: "the format" }),
+        }
     }
 
     /// Writes the format that every Hadoop reads.
     #[must_use]
     pub fn write(&self) -> Vec<u8> {
-        Vec::new()
+        let mut out = MAGIC.to_vec();
+        out.push(WRITABLE);
+        writable::write(self, &mut out);
+        out
+    }
+
+    /// Writes the newer format.
+    #[must_use]
+    pub fn write_protobuf(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        out.push(PROTOBUF);
+        protobuf::write(self, &mut out);
+        out
     }
 
     /// The first token of a kind.
@@ -100,4 +127,33 @@ impl Credentials {
     pub fn token(&self, kind: &str) -> Option<&Token> {
         self.tokens.iter().find(|token| token.kind == kind)
     }
+
+    /// The same without the tokens of a kind: what an ApplicationMaster hands on must not hold its own.
+    #[must_use]
+    pub fn without(mut self, kind: &str) -> Self {
+        self.tokens.retain(|token| token.kind != kind);
+        self
+    }
+
+    /// Makes HDFS tokens usable for hdfs-native, which looks for the very `host:port` of a URL, while Hadoop writes
+    /// `ip:port`: every HDFS token whose service is one of `ips` (with the port of `url`) is there once more under
+    /// `url`. Does nothing where such a token is there already.
+    #[must_use]
+    pub fn for_hdfs_url(mut self, url: &str, ips: &[IpAddr]) -> Self {
+        let Some((_, port)) = url.rsplit_once(':') else { return self };
+        let services: Vec<_> = ips.iter().map(|ip| format!("{ip}:{port}")).collect();
+        let hdfs = |token: &&Token| token.kind == kind::HDFS;
+        if self.tokens.iter().filter(hdfs).any(|token| token.service == url) {
+            return self;
+        }
+        let found = self.tokens.iter().filter(hdfs).find(|token| services.contains(&token.service));
+        if let Some(token) = found {
+            let service = url.to_owned();
+            self.tokens.push(Token { alias: service.clone(), service, ..token.clone() });
+        }
+        self
+    }
 }
+
+#[cfg(test)]
+mod tests;
