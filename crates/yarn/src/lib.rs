@@ -8,11 +8,13 @@ pub mod am;
 mod application;
 mod cluster;
 mod container;
+mod convert;
 mod error;
 mod ids;
 mod launch;
 pub mod logs;
 mod nm;
+mod proto;
 mod rm;
 
 pub use application::{
