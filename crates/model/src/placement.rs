@@ -15,7 +15,7 @@ pub enum Spread {
 }
 
 /// `placement:` of a stage. Names are hosts and racks as the ResourceManager reports them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Placement {
     /// Keep its tasks apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]

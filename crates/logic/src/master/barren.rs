@@ -34,9 +34,9 @@ impl Barren {
 impl Master {
     /// A grant ends: if it was of no use, the next ask waits.
     pub(super) fn pause_if_barren(&mut self, id: GrantId, how: String, now: Millis) {
-        if self.pool.get(id).is_none_or(|grant| grant.used) {
-            return;
-        }
+        let Some(grant) = self.pool.get(id).filter(|grant| !grant.used && grant.taken.is_none()) else { return };
+        let host = grant.host.clone();
+        self.hosts.fault(&host, format!("a proxy {}", if how.is_empty() { "ended at once" } else { &how }), now);
         if !how.is_empty() {
             self.barren.how = how;
         }
@@ -44,14 +44,14 @@ impl Master {
             self.barren.count += 1;
             let doubled = PAUSE.0 << (self.barren.count - 1).min(5);
             self.barren.until = Some(now.after(Millis(doubled.min(LONGEST_PAUSE.0))));
-            self.tasks.ask_anew();
+            self.asks.all_dirty();
         }
     }
 
     /// Grants are of use again: what was not asked for is asked for now.
     pub(super) fn bear(&mut self) {
         if std::mem::take(&mut self.barren).until.is_some() {
-            self.tasks.ask_anew();
+            self.asks.all_dirty();
         }
     }
 

@@ -1,10 +1,11 @@
 //! Why tasks wait, and what must always hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_model::{Resources, StageId, TaskId, format_bytes, format_cpus, format_duration};
+use dybox_model::{Resources, Spread, StageId, TaskId, format_bytes, format_cpus, format_duration};
 
 use super::Master;
+use super::shapes::Place;
 use super::tasks::{Phase, Stage, State};
 use crate::Waiting;
 
@@ -35,15 +36,63 @@ impl Master {
         if self.barren.until.is_some() {
             return format!("{}; a pause before the next ask", self.barren.sentence());
         }
-        if !self.told.contains_key(&shape) {
-            return "its proxy is starting".to_owned();
+        let entry = self.tasks.shapes.get(shape);
+        let asked = self.asks.of_shape(shape).iter().any(|&(wish, _)| self.asks.told(wish) > 0);
+        let placed = entry.place.as_deref().map(|place| self.why_placed(shape, place, tasks));
+        if !asked {
+            return placed.and_then(|(_, stuck)| stuck).unwrap_or_else(|| "its proxy is starting".to_owned());
         }
         let many = if tasks == 1 { "1 task wants".to_owned() } else { format!("{tasks} tasks want") };
-        let (size, held) = (self.tasks.shapes.get(shape).size, self.pool.held());
-        match self.pool.len() {
-            0 => format!("no room: {many} {}", words(size)),
-            _ => format!("no room: {many} {}; its sub-DAG holds {}", words(size), words(held)),
+        let mut why = format!("no room: {many} {}", words(entry.size));
+        let (at, stuck) = placed.unwrap_or_default();
+        why.push_str(&at);
+        if !self.queue.is_empty() {
+            why.push_str(&format!(" in queue {}", self.queue));
         }
+        if self.pool.len() > 0 {
+            why.push_str(&format!("; its sub-DAG holds {}", words(self.pool.held())));
+        }
+        for more in stuck.into_iter().chain(self.left_out()) {
+            why.push_str(&format!("; {more}"));
+        }
+        why
+    }
+
+    /// Where a placed shape asks for room, and what keeps some of its tasks from asking at all.
+    fn why_placed(&self, shape: u32, place: &Place, tasks: u32) -> (String, Option<String>) {
+        let placement = &place.placement;
+        let wants = self.asks.of_shape(shape);
+        let wishes = wants.iter().map(|&(id, _)| self.asks.get(id));
+        let names: BTreeSet<&str> =
+            wishes.flat_map(|wish| wish.hosts.iter().chain(&wish.racks)).map(|n| &**n).collect();
+        let at = if names.is_empty() { String::new() } else { format!(" on {}", listed(names.iter().copied(), "or")) };
+        let unknown = |name: &&String| !self.hosts.has(name) && !self.hosts.has_rack(name);
+        let pinned = placement.nodes.iter().chain(&placement.racks);
+        let unknown: Vec<&str> = pinned.filter(unknown).map(String::as_str).collect();
+        let asked: u32 = wants.iter().map(|&(_, count)| count).sum();
+        let stuck = if !self.hosts.known() {
+            (asked < tasks).then(|| "it waits for the list of the cluster's machines".to_owned())
+        } else if !unknown.is_empty() {
+            Some(format!("no machine of the cluster answers to {}", listed(unknown.into_iter(), "or")))
+        } else if asked == 0 && self.hosts.fitting(placement, self.tasks.shapes.get(shape).size).next().is_none() {
+            Some("no machine of the cluster fits its placement".to_owned())
+        } else if asked < tasks {
+            let what = if placement.spread == Some(Spread::Rack) { "rack" } else { "machine" };
+            Some(format!("{} of them wait for a {what} without a task of this stage", tasks - asked))
+        } else {
+            None
+        };
+        (at, stuck)
+    }
+
+    /// The machines that are left out for a while.
+    fn left_out(&self) -> Option<String> {
+        let (host, how) = self.hosts.left_out().next()?;
+        let more = match self.hosts.left_out().count() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!("{host}{more} is left out for a while: {how}"))
     }
 
     /// What must always hold. Walks over everything.
@@ -76,10 +125,23 @@ impl Master {
             }
             loads.push(attempt.task);
         }
+        self.check_apart()?;
         loads.sort_unstable();
         loads.dedup();
         if loads.len() != live as usize {
             return Err(format!("{live} tasks are live, {} are in the hands of grants", loads.len()));
+        }
+        Ok(())
+    }
+
+    /// No machine has two live tasks of a stage that is spread over machines, come what may.
+    fn check_apart(&self) -> Result<(), String> {
+        for stage in self.taken.crowded() {
+            let shape = self.tasks.stages[stage as usize].shape;
+            let strict = |place: &&Place| place.placement.hard && place.placement.spread.is_some();
+            if self.tasks.shapes.get(shape).place.as_deref().filter(strict).is_some() {
+                return Err(format!("two tasks of stage {stage} live on one machine"));
+            }
         }
         Ok(())
     }
@@ -107,6 +169,18 @@ impl Master {
             ));
         }
         Ok(live)
+    }
+}
+
+/// `a, b or c`; cut where there are many.
+fn listed<'n>(names: impl Iterator<Item = &'n str>, last: &str) -> String {
+    const MOST: usize = 4;
+    let names: Vec<&str> = names.collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., end] if names.len() <= MOST => format!("{} {last} {end}", first.join(", ")),
+        many => format!("{} {last} {} more", many[..MOST - 1].join(", "), many.len() - MOST + 1),
     }
 }
 

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use dybox_job::Plan;
-use dybox_model::{AttemptId, Cause, EndedBy, Exit, Fact, GrantId, Millis, Resources, StageEnd, SubDagId};
+use dybox_job::{Plan, room_for, wish_of};
+use dybox_model::{
+    AttemptId, Cause, EndedBy, Exit, Fact, GrantId, Millis, Resources, StageEnd, StageId, SubDagId, Wish,
+};
 
+use super::asks::{Asks, WishId};
 use super::barren::Barren;
+use super::hosts::{Hosts, Taken};
 use super::pool::{Pool, Stand};
 use super::retry::Next;
+use super::shapes::Place;
 use super::tasks::{State, Tasks};
 use super::{Effect, Event};
 
@@ -16,8 +21,13 @@ use super::{Effect, Event};
 pub struct Master {
     pub(super) tasks: Tasks,
     pub(super) pool: Pool<AttemptId>,
-    /// Asks that are out, by shape; none is 0.
-    pub(super) told: BTreeMap<u32, u32>,
+    pub(super) asks: Asks,
+    /// The wish of each shape, as if it had no placement.
+    pub(super) plain: Vec<WishId>,
+    pub(super) hosts: Hosts,
+    pub(super) taken: Taken,
+    /// The YARN queue of the sub-DAG; empty = not known, or one machine.
+    pub(super) queue: String,
     pub(super) pinned: BTreeMap<String, String>,
     pub(super) barren: Barren,
     pub(super) others: Others,
@@ -37,25 +47,48 @@ pub(super) struct Others {
 }
 
 impl Master {
-    /// The machine of one sub-DAG, before anything happened.
+    /// The machine of one sub-DAG on one machine, before anything happened. Placements are passed over: there is no choice.
     #[must_use]
     pub fn new(plan: &Plan, subdag: SubDagId) -> Self {
+        Self::of(Tasks::new(plan, subdag, |_, stage| (room_for(stage.ask, &stage.network), None)))
+    }
+
+    /// The same on a cluster: asks are such as YARN grants, and the stages' placements count.
+    #[must_use]
+    pub fn on_cluster(plan: &Plan, subdag: SubDagId) -> Self {
+        let shape_of = |id: u32, stage: &dybox_job::Stage| {
+            let placement = Some(stage.placement.clone()).filter(|placement| !placement.is_anywhere());
+            let place = placement.map(|placement| {
+                let stage = if placement.spread.is_some() { id } else { 0 };
+                Place { placement, stage }
+            });
+            (wish_of(stage), place)
+        };
+        let mut master = Self::of(Tasks::new(plan, subdag, shape_of));
+        if let Some(subdag) = plan.subdags.get(subdag.0 as usize) {
+            master.queue = subdag.queue.clone().unwrap_or_default();
+            master.hosts.label.clone_from(&subdag.node_label);
+        }
+        master
+    }
+
+    fn of(tasks: Tasks) -> Self {
+        let mut asks = Asks::default();
+        let plain = tasks.shapes.sizes().map(|size| asks.id_of(&Wish::anywhere(size))).collect();
         Self {
-            tasks: Tasks::new(plan, subdag),
+            tasks,
             pool: Pool::new(),
-            told: BTreeMap::new(),
+            asks,
+            plain,
+            hosts: Hosts::default(),
+            taken: Taken::default(),
+            queue: String::new(),
             pinned: BTreeMap::new(),
             barren: Barren::default(),
             others: Others::default(),
             at_once: false,
             opened: false,
         }
-    }
-
-    /// The same on a cluster: asks are such as YARN grants, and the stages' placement counts.
-    #[must_use]
-    pub fn on_cluster(plan: &Plan, subdag: SubDagId) -> Self {
-        Self::new(plan, subdag)
     }
 
     /// Takes one fact of the journal in. Facts that are not the master's are passed over.
@@ -65,17 +98,20 @@ impl Master {
             Fact::StageEnded { stage, end, .. } => self.tasks.close(*stage, *end),
             Fact::StopAsked { why, .. } => self.tasks.stop(why),
             Fact::Reopened { .. } => self.tasks.reopen(),
-            Fact::GrantGot { grant, size, .. } => self.pool.add(*grant, *size, self.asked_for(*size)),
+            Fact::GrantGot { grant, size, host, .. } => {
+                let asked = self.asked_for(*size);
+                self.pool.add(*grant, *size, host, asked);
+            }
             Fact::GrantEnded { grant, .. } => self.pool.remove(*grant),
             Fact::AttemptStarted { attempt, grant, .. } => {
                 self.tasks.started(*attempt);
-                self.pool.load(*grant, *attempt);
+                self.load(*grant, *attempt);
             }
             Fact::AttemptRuns { attempt, .. } => self.tasks.runs(*attempt),
             Fact::AttemptEnded { attempt, exit, again } => {
                 self.tasks.ended(*attempt, exit, *again);
                 if let Some(grant) = self.pool.bearer(*attempt) {
-                    self.pool.unload(grant);
+                    self.unload(grant, *attempt, exit);
                 }
             }
             Fact::ImagePinned { image, id } => {
@@ -93,11 +129,17 @@ impl Master {
             Event::StageStarted { stage, tasks } => self.tasks.begin(stage, tasks),
             Event::StageClosed { stage } => self.tasks.close(stage, StageEnd::Skipped),
             Event::StopAsked { why, now: at_once } => self.stop(&why, at_once, out),
-            Event::Granted { grant, size, host, container, .. } => {
-                self.take(Fact::GrantGot { grant, size, at: now, host, container }, out)
+            Event::Granted { grant, size, host, container, wish } => {
+                self.take(Fact::GrantGot { grant, size, at: now, host, container }, wish, out);
             }
-            Event::Nodes(_) => {}
-            Event::GrantTaken { grant, how, .. } => self.lose(grant, how, now, out),
+            Event::Nodes(nodes) => {
+                self.hosts.put(nodes);
+                self.place_anew();
+            }
+            Event::GrantTaken { grant, cause, how } => {
+                self.pool.taken(grant, cause);
+                self.lose(grant, how, now, out);
+            }
             Event::ProxyJoined { grant, attempts } => self.join(grant, &attempts, now, out),
             Event::ProxyLeaving { grant } => self.pool.goes(grant),
             Event::ProxyLost { grant, how } => self.lose(grant, how, now, out),
@@ -105,6 +147,9 @@ impl Master {
             Event::GrantEnded { grant } => self.end_grant(grant, now, out),
             Event::Runs { grant, attempt, container } if self.is_new_run(grant, attempt) => {
                 self.bear();
+                if let Some(grant) = self.pool.get(grant).filter(|grant| !grant.host.is_empty()) {
+                    self.hosts.works(&grant.host);
+                }
                 self.record(Fact::AttemptRuns { attempt, container, at: now }, out);
             }
             Event::Runs { .. } => {}
@@ -121,7 +166,7 @@ impl Master {
     /// When to call `handle` with [`Event::Tick`] next, if nothing else comes.
     #[must_use]
     pub fn wake(&self) -> Option<Millis> {
-        [self.tasks.wake(), self.first_idle(), self.barren.until].into_iter().flatten().min()
+        [self.tasks.wake(), self.first_idle(), self.barren.until, self.hosts.wake()].into_iter().flatten().min()
     }
 
     pub(super) fn record(&mut self, fact: Fact, out: &mut Vec<Effect>) {
@@ -134,9 +179,43 @@ impl Master {
         self.pool.get(grant).is_some_and(|grant| grant.load == Some(attempt))
     }
 
-    fn asked_for(&self, size: Resources) -> Resources {
-        let shapes = &self.tasks.shapes;
-        shapes.answered_by(size).map_or(size, |shape| shapes.get(shape).size)
+    /// The ask that a grant of this size answers, as far as its size tells.
+    fn asked_for(&mut self, size: Resources) -> WishId {
+        let size = self.tasks.shapes.answered_by(size).unwrap_or(size);
+        self.asks.id_of(&Wish::anywhere(size))
+    }
+
+    fn load(&mut self, grant: GrantId, attempt: AttemptId) {
+        self.pool.load(grant, attempt);
+        let stage = attempt.task.stage;
+        if self.tasks.is_spread(stage)
+            && let Some(grant) = self.pool.get(grant)
+        {
+            self.taken.add(stage.0, &grant.host);
+            self.look_at(stage);
+        }
+    }
+
+    fn unload(&mut self, grant: GrantId, attempt: AttemptId, exit: &Exit) {
+        let host = self.pool.get(grant).map(|grant| grant.host.clone()).unwrap_or_default();
+        self.pool.unload(grant);
+        if host.is_empty() {
+            return;
+        }
+        self.hosts.ended(&host, exit);
+        if self.tasks.is_spread(attempt.task.stage) {
+            self.taken.remove(attempt.task.stage.0, &host);
+            self.look_at(attempt.task.stage);
+            self.tasks.shapes.news = true;
+        }
+    }
+
+    /// What a spread stage asks for is to be looked at: its tasks moved.
+    fn look_at(&mut self, stage: StageId) {
+        if let Some(stage) = self.tasks.stage(stage) {
+            let shape = stage.shape;
+            self.tasks.shapes.changed.insert(shape);
+        }
     }
 
     fn open(&mut self) {
@@ -156,20 +235,18 @@ impl Master {
         }
     }
 
-    fn take(&mut self, got: Fact, out: &mut Vec<Effect>) {
+    fn take(&mut self, got: Fact, wish: Option<Wish>, out: &mut Vec<Effect>) {
         let Fact::GrantGot { grant, size, .. } = got else { return };
         if self.pool.get(grant).is_some() {
             return;
         }
-        if let Some(shape) = self.tasks.shapes.answered_by(size)
-            && let Some(told) = self.told.get_mut(&shape)
-        {
-            *told -= 1;
-            if *told == 0 {
-                self.told.remove(&shape);
-            }
-        }
+        let asked = match wish {
+            Some(wish) => self.asks.id_of(&wish),
+            None => self.asked_for(size),
+        };
+        self.asks.answered(asked);
         self.record(got, out);
+        self.pool.answers(grant, asked);
         out.push(Effect::Launch { grant });
     }
 
@@ -219,7 +296,12 @@ impl Master {
     fn lost_exit(&self, grant: GrantId, attempt: AttemptId, now: Millis) -> Exit {
         let ran = self.tasks.task(attempt.task).is_some_and(|task| task.state == State::Runs);
         let by = if ran { EndedBy::Lease } else { EndedBy::NotStarted };
-        Exit { by, ..Exit::not_started(Cause::ProxyLost, format!("the proxy of grant {grant} died"), now) }
+        let taken = self.pool.get(grant).and_then(|grant| grant.taken);
+        let text = match taken {
+            Some(cause) => format!("grant {grant}: {}", cause.info().phrase),
+            None => format!("the proxy of grant {grant} died"),
+        };
+        Exit { by, ..Exit::not_started(taken.unwrap_or(Cause::ProxyLost), text, now) }
     }
 
     fn end_grant(&mut self, id: GrantId, now: Millis, out: &mut Vec<Effect>) {

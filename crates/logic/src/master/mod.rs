@@ -10,10 +10,13 @@
 //!                    └─> leaving ─> gone
 //! ```
 
+mod asks;
 mod barren;
 mod event;
 mod explain;
+mod hosts;
 mod machine;
+mod places;
 mod pool;
 mod rests;
 mod retry;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_model::{GrantId, Millis, Resources};
+use dybox_model::{Cause, GrantId, Millis, Resources};
+
+use super::asks::WishId;
 
 /// Where a grant stands. After a recovery every grant is `Away` until the world tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,14 +23,18 @@ pub(super) enum Stand {
 #[derive(Debug)]
 pub(super) struct Grant<T> {
     pub(super) size: Resources,
+    /// Its machine; empty on one machine.
+    pub(super) host: String,
     /// The ask that it answers.
-    pub(super) asked: Resources,
+    pub(super) asked: WishId,
     pub(super) stand: Stand,
     pub(super) load: Option<T>,
     /// Whether its proxy was told to end the load.
     pub(super) halted: bool,
     /// Whether it ever had a load, or was told to leave: it was of use.
     pub(super) used: bool,
+    /// Why the resource manager took it, where it did.
+    pub(super) taken: Option<Cause>,
     idle: Option<Millis>,
 }
 
@@ -41,10 +47,12 @@ pub(super) struct Pool<T> {
     /// Grants that lost their load or whose proxy came, and were not looked at yet.
     pub(super) free: Vec<GrantId>,
     /// How many grants are on their way, by the ask that they answer.
-    away: BTreeMap<Resources, u32>,
+    away: BTreeMap<WishId, u32>,
     /// The asks for which that number changed and was not looked at yet.
-    pub(super) moved: Vec<Resources>,
+    pub(super) moved: Vec<WishId>,
     held: Resources,
+    /// How many there are on each machine; empty on one machine.
+    by_host: BTreeMap<String, u32>,
 }
 
 impl<T: Copy + PartialEq> Pool<T> {
@@ -56,13 +64,27 @@ impl<T: Copy + PartialEq> Pool<T> {
             away: BTreeMap::new(),
             moved: Vec::new(),
             held: Resources::default(),
+            by_host: BTreeMap::new(),
         }
     }
 
     /// Takes in a grant of `size` that answers the ask for `asked`.
-    pub(super) fn add(&mut self, id: GrantId, size: Resources, asked: Resources) {
-        let grant = Grant { size, asked, stand: Stand::Away, load: None, halted: false, used: false, idle: None };
+    pub(super) fn add(&mut self, id: GrantId, size: Resources, host: &str, asked: WishId) {
+        let grant = Grant {
+            size,
+            host: host.to_owned(),
+            asked,
+            stand: Stand::Away,
+            load: None,
+            halted: false,
+            used: false,
+            taken: None,
+            idle: None,
+        };
         if self.grants.insert(id, grant).is_none() {
+            if !host.is_empty() {
+                *self.by_host.entry(host.to_owned()).or_default() += 1;
+            }
             *self.away.entry(asked).or_default() += 1;
             self.moved.push(asked);
             self.held = self.held + size;
@@ -74,7 +96,38 @@ impl<T: Copy + PartialEq> Pool<T> {
         self.change(id, |grant| grant.stand = Stand::Leaving);
         if let Some(grant) = self.grants.remove(&id) {
             self.held = self.held - grant.size;
+            if let Some(count) = self.by_host.get_mut(&grant.host) {
+                *count -= 1;
+                if *count == 0 {
+                    self.by_host.remove(&grant.host);
+                }
+            }
         }
+    }
+
+    /// It answers another ask than was thought.
+    pub(super) fn answers(&mut self, id: GrantId, asked: WishId) {
+        let Some(grant) = self.grants.get_mut(&id).filter(|grant| grant.asked != asked) else { return };
+        let thought = std::mem::replace(&mut grant.asked, asked);
+        if counts_as_away(grant) {
+            *self.away.entry(asked).or_default() += 1;
+            let count = self.away.entry(thought).or_default();
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.away.remove(&thought);
+            }
+            self.moved.extend([asked, thought]);
+        }
+    }
+
+    /// The resource manager took it.
+    pub(super) fn taken(&mut self, id: GrantId, why: Cause) {
+        self.change(id, |grant| grant.taken = Some(why));
+    }
+
+    /// How many grants there are on a machine.
+    pub(super) fn held_on(&self, host: &str) -> u32 {
+        self.by_host.get(host).copied().unwrap_or(0)
     }
 
     pub(super) fn get(&self, id: GrantId) -> Option<&Grant<T>> {
@@ -199,7 +252,7 @@ impl<T: Copy + PartialEq> Pool<T> {
     }
 
     /// How many grants without a load are on their way as the answer to this ask.
-    pub(super) fn away(&self, asked: Resources) -> u32 {
+    pub(super) fn away(&self, asked: WishId) -> u32 {
         self.away.get(&asked).copied().unwrap_or(0)
     }
 

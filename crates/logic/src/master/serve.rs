@@ -1,6 +1,6 @@
 //! What follows every event: tasks to free grants, asks for the rest, and idle grants back.
 
-use dybox_model::{Fact, GrantId, Millis, StageId, Wish};
+use dybox_model::{Fact, GrantId, Millis, StageId};
 
 use super::Effect;
 use super::machine::Master;
@@ -16,6 +16,9 @@ impl Master {
         self.give_up_if_barren();
         self.halt_condemned(out);
         self.tell_ends(out);
+        if self.hosts.judge(now, out) {
+            self.place_anew();
+        }
         self.offer(now, out);
         self.ask(now, out);
         self.give_back(now, out);
@@ -60,11 +63,15 @@ impl Master {
             if !self.pool.is_free(grant) {
                 continue;
             }
-            let (size, used) = self.pool.get(grant).map_or_else(Default::default, |grant| (grant.size, grant.used));
-            if used && std::mem::take(&mut self.others.owed) {
+            let Some((used, left_out)) =
+                self.pool.get(grant).map(|grant| (grant.used, self.hosts.is_left_out(&grant.host)))
+            else {
+                continue;
+            };
+            if left_out || (used && std::mem::take(&mut self.others.owed)) {
                 self.pool.leave(grant);
                 out.push(Effect::Leave { grant });
-            } else if let Some(attempt) = self.tasks.pick(size) {
+            } else if let Some(attempt) = self.shape_for(grant).and_then(|shape| self.tasks.pick(shape)) {
                 self.record(Fact::AttemptStarted { attempt, grant, at: now }, out);
                 out.push(Effect::Start { grant, attempt });
             } else {
@@ -77,32 +84,29 @@ impl Master {
     fn ask(&mut self, now: Millis, out: &mut Vec<Effect>) {
         if self.barren.until.is_some_and(|until| until <= now) {
             self.barren.until = None;
-            self.tasks.ask_anew();
-        }
-        for asked in std::mem::take(&mut self.pool.moved) {
-            let shape = self.tasks.shapes.find(asked);
-            self.tasks.shapes.changed.extend(shape);
+            self.asks.all_dirty();
         }
         while let Some(shape) = self.tasks.shapes.changed.pop_first() {
             let entry = self.tasks.shapes.get(shape);
-            let (size, waiting) = (entry.size, entry.waiting);
-            let wanted = if self.barren.until.is_some() { 0 } else { waiting.saturating_sub(self.pool.away(size)) };
-            let told = self.told.get(&shape).copied().unwrap_or(0);
-            if wanted == told {
-                continue;
+            match entry.place {
+                None => self.asks.want_one(shape, self.plain[shape as usize], entry.waiting),
+                Some(_) => {
+                    let wants = self.wants_of(shape);
+                    self.asks.want(shape, wants);
+                }
             }
-            if wanted == 0 {
-                self.told.remove(&shape);
-            } else {
-                self.told.insert(shape, wanted);
+        }
+        self.asks.dirty.extend(self.pool.moved.drain(..));
+        while let Some(id) = self.asks.dirty.pop_first() {
+            if let Some(count) = self.asks.renew(id, self.pool.away(id), self.barren.until.is_some()) {
+                out.push(Effect::Ask { wish: self.asks.get(id).clone(), count });
             }
-            out.push(Effect::Ask { wish: Wish::anywhere(size), count: wanted });
         }
     }
 
     /// Gives grants back: at once those that something else starves for or nothing can need, the others after a while.
     fn give_back(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let starving = !self.told.is_empty() || self.others.wait;
+        let starving = self.asks.any() || self.others.wait;
         let shapes = &self.tasks.shapes;
         let useless = |since: Millis, id: GrantId| {
             let size = self.pool.get(id).map(|grant| grant.size).unwrap_or_default();

@@ -1,13 +1,24 @@
-//! The distinct sizes of this sub-DAG's asks, and for each what waits and what may still come.
+//! The distinct shapes of this sub-DAG's asks (a size, and a placement where a stage has one), and for each what waits
+//! and what may still come.
 
 use std::collections::BTreeSet;
 
-use dybox_model::Resources;
+use dybox_model::{Placement, Resources};
 
-/// One size.
+/// Where the tasks of a shape may run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) placement: Placement,
+    /// The stage whose tasks are kept apart; stages that are not spread share a shape and have 0 here.
+    pub(super) stage: u32,
+}
+
+/// One shape.
 #[derive(Debug)]
 pub(super) struct Shape {
     pub(super) size: Resources,
+    /// Nothing = anywhere.
+    pub(super) place: Option<Box<Place>>,
     /// Tasks that wait for a grant of it.
     pub(super) waiting: u32,
     /// Stages that may still start, and tasks that pause before their next try.
@@ -16,43 +27,57 @@ pub(super) struct Shape {
     stages: BTreeSet<u32>,
 }
 
-/// All sizes, from small to large.
+/// All shapes, from small to large; of one size those without a placement come first.
 #[derive(Debug)]
 pub(super) struct Shapes {
     list: Vec<Shape>,
-    /// Sizes for which something waits.
+    /// Shapes for which something waits.
     active: BTreeSet<u32>,
-    /// Sizes for which something may come.
+    /// Those of them that have a placement.
+    placed: BTreeSet<u32>,
+    /// Shapes for which something may come.
     may: BTreeSet<u32>,
-    /// Sizes whose asks must be looked at again.
+    /// Shapes whose asks must be looked at again.
     pub(super) changed: BTreeSet<u32>,
     /// Whether something began to wait that idle grants were not offered yet.
     pub(super) news: bool,
 }
 
 impl Shapes {
-    /// The distinct ones of `sizes`.
-    pub(super) fn of(sizes: impl Iterator<Item = Resources>) -> Self {
-        let mut sizes: Vec<Resources> = sizes.collect();
-        sizes.sort_unstable();
-        sizes.dedup();
-        let shape = |size| Shape { size, waiting: 0, expected: 0, stages: BTreeSet::new() };
-        let (active, may, changed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { list: sizes.into_iter().map(shape).collect(), active, may, changed, news: false }
+    /// The distinct ones of these.
+    pub(super) fn of(all: impl Iterator<Item = (Resources, Option<Place>)>) -> Self {
+        let all: BTreeSet<(Resources, Option<Place>)> = all.collect();
+        let shape = |(size, place): (Resources, Option<Place>)| Shape {
+            size,
+            place: place.map(Box::new),
+            waiting: 0,
+            expected: 0,
+            stages: BTreeSet::new(),
+        };
+        Self {
+            list: all.into_iter().map(shape).collect(),
+            active: BTreeSet::new(),
+            placed: BTreeSet::new(),
+            may: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            news: false,
+        }
     }
 
     pub(super) fn get(&self, shape: u32) -> &Shape {
         &self.list[shape as usize]
     }
 
-    /// The shape of exactly this size.
-    pub(super) fn find(&self, size: Resources) -> Option<u32> {
-        self.list.binary_search_by(|shape| shape.size.cmp(&size)).ok().map(number)
+    /// The shape of exactly this size and placement.
+    pub(super) fn find(&self, size: Resources, place: Option<&Place>) -> Option<u32> {
+        self.list.binary_search_by(|shape| (shape.size, shape.place.as_deref()).cmp(&(size, place))).ok().map(number)
     }
 
-    /// The ask that a grant of this size answers: of its size, else the largest that fits into it.
-    pub(super) fn answered_by(&self, room: Resources) -> Option<u32> {
-        self.find(room).or_else(|| (0..self.above(room)).rev().find(|&shape| self.get(shape).size.fits(room)))
+    /// The size of the ask that a grant of this size answers, as far as its size tells: its own, else the largest that
+    /// fits into it.
+    pub(super) fn answered_by(&self, room: Resources) -> Option<Resources> {
+        let fitting = (0..self.above(room)).rev().map(|shape| self.get(shape).size).find(|size| size.fits(room));
+        self.find(room, None).map(|_| room).or(fitting)
     }
 
     /// Shapes from here on are larger than `room` in one way at least.
@@ -60,7 +85,7 @@ impl Shapes {
         number(self.list.partition_point(|shape| shape.size <= room))
     }
 
-    /// Sizes for which something waits.
+    /// Shapes for which something waits.
     pub(super) fn active(&self) -> impl Iterator<Item = u32> + '_ {
         self.active.iter().copied()
     }
@@ -84,12 +109,16 @@ impl Shapes {
             self.active.insert(shape);
         } else {
             self.active.remove(&shape);
+            self.placed.remove(&shape);
+        }
+        if entry.waiting > 0 && entry.place.is_some() {
+            self.placed.insert(shape);
         }
         self.changed.insert(shape);
         self.news |= more > 0;
     }
 
-    /// Enters that `more` or `fewer` things of this size may still come.
+    /// Enters that `more` or `fewer` things of this shape may still come.
     pub(super) fn expect(&mut self, shape: u32, more: u32, fewer: u32) {
         let entry = &mut self.list[shape as usize];
         entry.expected = entry.expected + more - fewer;
@@ -100,11 +129,20 @@ impl Shapes {
         }
     }
 
-    /// The stage whose task a grant of this size takes next: the largest that fits, then the first in the file.
-    pub(super) fn pick(&self, room: Resources) -> Option<u32> {
-        let mut below = self.active.range(..self.above(room)).rev();
-        let shape = below.find(|&&shape| self.get(shape).size.fits(room))?;
-        self.get(*shape).stages.first().copied()
+    /// The shape whose task a grant of this size takes next: the largest that fits and that it `may` run.
+    pub(super) fn pick(&self, room: Resources, may: impl Fn(u32) -> bool) -> Option<u32> {
+        let below = self.active.range(..self.above(room)).rev().copied();
+        below.into_iter().find(|&shape| self.get(shape).size.fits(room) && may(shape))
+    }
+
+    /// The size of each shape.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = Resources> + '_ {
+        self.list.iter().map(|shape| shape.size)
+    }
+
+    /// Shapes with a placement for which something waits.
+    pub(super) fn placed(&self) -> impl Iterator<Item = u32> + '_ {
+        self.placed.iter().copied()
     }
 
     /// Whether something that fits into `room` may still come.
@@ -128,6 +166,7 @@ impl Shapes {
             entry.stages.clear();
         }
         self.active.clear();
+        self.placed.clear();
         self.may.clear();
     }
 }
@@ -145,7 +184,9 @@ mod tests {
     }
 
     fn some() -> Shapes {
-        let mut shapes = Shapes::of([size(1000, 10), size(500, 90), size(1000, 50), size(500, 90)].into_iter());
+        let mut shapes = Shapes::of(
+            [size(1000, 10), size(500, 90), size(1000, 50), size(500, 90)].map(|size| (size, None)).into_iter(),
+        );
         for stage in 0..3 {
             shapes.wait(stage, stage, (1, 0), 1);
         }
@@ -155,17 +196,17 @@ mod tests {
     #[test]
     fn a_grant_takes_the_largest_that_fits() {
         let shapes = some();
-        assert_eq!(shapes.pick(size(1000, 50)), Some(2));
-        assert_eq!(shapes.pick(size(1000, 20)), Some(1));
-        assert_eq!(shapes.pick(size(700, 90)), Some(0));
-        assert_eq!(shapes.pick(size(700, 80)), None);
+        assert_eq!(shapes.pick(size(1000, 50), |_| true), Some(2));
+        assert_eq!(shapes.pick(size(1000, 20), |_| true), Some(1));
+        assert_eq!(shapes.pick(size(700, 90), |_| true), Some(0));
+        assert_eq!(shapes.pick(size(700, 80), |_| true), None);
     }
 
     #[test]
     fn a_grant_that_was_rounded_up_answers_the_largest_ask_in_it() {
         let shapes = some();
-        assert_eq!(shapes.answered_by(size(1000, 10)), Some(1));
-        assert_eq!(shapes.answered_by(size(2000, 30)), Some(1));
+        assert_eq!(shapes.answered_by(size(1000, 10)), Some(size(1000, 10)));
+        assert_eq!(shapes.answered_by(size(2000, 30)), Some(size(1000, 10)));
         assert_eq!(shapes.answered_by(size(100, 5)), None);
     }
 }

@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use dybox_job::{Plan, Retry, room_for};
+use dybox_job::{Plan, Retry};
 use dybox_model::{AttemptId, Cause, Exit, Resources, StageEnd, StageId, SubDagId, TaskId};
 
 use super::rests::Rest;
 use super::retry::{self, Next, Tries};
-use super::shapes::Shapes;
+use super::shapes::{Place, Shapes};
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,13 +89,19 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    pub(super) fn new(plan: &Plan, subdag: SubDagId) -> Self {
+    /// `shape_of` tells the size and the place of a stage's asks.
+    pub(super) fn new(
+        plan: &Plan,
+        subdag: SubDagId,
+        shape_of: impl Fn(u32, &dybox_job::Stage) -> (Resources, Option<Place>),
+    ) -> Self {
         let ours = |stage: &&dybox_job::Stage| stage.subdag == subdag;
-        let sizes = plan.stages.iter().filter(ours).map(|stage| room_for(stage.ask, &stage.network));
-        let mut shapes = Shapes::of(sizes);
+        let numbered = || (0u32..).zip(&plan.stages);
+        let mut shapes = Shapes::of(numbered().filter(|(_, stage)| ours(stage)).map(|(id, stage)| shape_of(id, stage)));
         let mut stages = Vec::with_capacity(plan.stages.len());
-        for stage in &plan.stages {
-            let shape = shapes.find(room_for(stage.ask, &stage.network)).unwrap_or(0);
+        for (id, stage) in numbered() {
+            let (size, place) = shape_of(id, stage);
+            let shape = shapes.find(size, place.as_ref()).unwrap_or(0);
             if ours(&stage) {
                 shapes.expect(shape, 1, 0);
             }
@@ -235,9 +241,9 @@ impl Tasks {
         }
     }
 
-    /// The task that a grant of this size takes next, as the attempt that it will be.
-    pub(super) fn pick(&mut self, room: Resources) -> Option<AttemptId> {
-        let id = self.shapes.pick(room)?;
+    /// The next task of a shape, as the attempt that it will be: of the first stage in the file.
+    pub(super) fn pick(&mut self, shape: u32) -> Option<AttemptId> {
+        let id = self.shapes.stages(shape).first().copied()?;
         let stage = &mut self.stages[id as usize];
         let waits = |index: u32| self.tasks[(stage.first + index) as usize].state == State::Waiting;
         let again = loop {
@@ -349,10 +355,16 @@ impl Tasks {
         self.ask_anew();
     }
 
-    /// The asks for all that waits are to be looked at.
-    pub(super) fn ask_anew(&mut self) {
+    /// What waits is to be looked at.
+    fn ask_anew(&mut self) {
         let active: Vec<u32> = self.shapes.active().collect();
         self.shapes.changed.extend(active);
+    }
+
+    /// Whether the tasks of a stage are kept apart.
+    pub(super) fn is_spread(&self, stage: StageId) -> bool {
+        let Some(stage) = self.stage(stage).filter(|stage| stage.ours) else { return false };
+        self.shapes.get(stage.shape).place.as_ref().is_some_and(|place| place.placement.spread.is_some())
     }
 
     /// How a stage ended, where it has and nobody was told yet. It is told once.

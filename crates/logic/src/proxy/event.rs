@@ -30,6 +30,11 @@ pub enum Event {
     LeaveAsked,
     /// This process was asked to end by a signal: the grant is being taken back.
     Signalled,
+    /// The engine can't be reached, and will not be in a moment: this proxy is of no use.
+    EngineLost {
+        /// Why, in a phrase.
+        why: String,
+    },
     /// The image is here.
     ImageReady {
         /// For which attempt.

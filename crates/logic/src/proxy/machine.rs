@@ -11,6 +11,8 @@ use super::{Effect, Ending, Event, Signal};
 
 /// Without a master for this long, a proxy ends its containers and goes.
 pub const LOST_AFTER: Millis = Millis::from_secs(8);
+/// On a cluster, where YARN needs its time to start the next master.
+pub const LOST_AFTER_FAR: Millis = Millis::from_secs(45);
 /// What is left of the 20 s after that for the payload's own grace.
 const LOST_GRACE: Millis = Millis::from_secs(6);
 
@@ -34,12 +36,19 @@ pub struct Proxy {
     seen: BTreeSet<AttemptId>,
     leaving: Option<String>,
     left: bool,
+    patience: Millis,
 }
 
 impl Proxy {
     /// A proxy that has just started and has no line yet.
     #[must_use]
     pub fn new(now: Millis) -> Self {
+        Self::patient(now, LOST_AFTER)
+    }
+
+    /// Like [`Proxy::new`], for one that does without a master for so long.
+    #[must_use]
+    pub fn patient(now: Millis, patience: Millis) -> Self {
         Self {
             line: Line::Down { since: now, noticed: false },
             work: None,
@@ -48,6 +57,7 @@ impl Proxy {
             seen: BTreeSet::new(),
             leaving: None,
             left: false,
+            patience,
         }
     }
 
@@ -71,6 +81,7 @@ impl Proxy {
             Event::Acked(attempt) => self.forget(attempt, out),
             Event::LeaveAsked => self.leave_when_done("the master asked for it"),
             Event::Signalled => self.give_back(now, out),
+            Event::EngineLost { why } => self.leave_when_done(&why),
             Event::ImageReady { attempt, id } => self.start(attempt, id, now, out),
             Event::Started { attempt, container } => self.runs(attempt, container, now, out),
             Event::NotStarted { attempt, exit } => self.not_started(attempt, exit, out),
@@ -89,7 +100,7 @@ impl Proxy {
     #[must_use]
     pub fn wake(&self) -> Option<Millis> {
         let line = match self.line {
-            Line::Down { since, noticed: false } => Some(since.after(LOST_AFTER)),
+            Line::Down { since, noticed: false } => Some(since.after(self.patience)),
             Line::Up if !self.unacked.is_empty() => Some(self.repeat_at),
             _ => None,
         };
@@ -370,13 +381,13 @@ impl Proxy {
             && !std::mem::replace(noticed, true)
         {
             self.leave_when_done("its master is gone");
-            let text = format!("no master for {}", format_duration(LOST_AFTER));
+            let text = format!("no master for {}", format_duration(self.patience));
             self.stop(Ending { cause: Cause::MasterLost, text }, Some(LOST_GRACE), now, out);
         }
     }
 
     fn lost(&self, now: Millis) -> bool {
-        matches!(self.line, Line::Down { since, .. } if now >= since.after(LOST_AFTER))
+        matches!(self.line, Line::Down { since, .. } if now >= since.after(self.patience))
     }
 
     fn leave_if_done(&mut self, now: Millis, out: &mut Vec<Effect>) {

@@ -13,7 +13,7 @@ mod work;
 
 pub use ending::Ending;
 pub use event::{Effect, Event, Signal};
-pub use machine::{LEASE_DEAD, LOST_AFTER, Proxy};
+pub use machine::{LEASE_DEAD, LOST_AFTER, LOST_AFTER_FAR, Proxy};
 
 #[cfg(test)]
 mod tests;

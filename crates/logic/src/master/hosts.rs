@@ -1,0 +1,213 @@
+//! The machines of the cluster: which there are, which fit a placement, which are left out for a while.
+
+use std::collections::BTreeMap;
+
+use dybox_model::{Cause, Exit, Millis, Node, Placement, Resources, Wish};
+
+use super::Effect;
+
+/// Failures of the platform on one machine, with nothing that ran between them, until it is left out.
+const MOST_FAULTS: u32 = 2;
+/// For how long a machine is left out.
+const LEFT_OUT: Millis = Millis::from_secs(300);
+
+/// What went wrong on one machine.
+#[derive(Debug, Default)]
+struct Faults {
+    count: u32,
+    /// In words: the last one.
+    how: String,
+    /// It is to be left out until then.
+    until: Option<Millis>,
+    /// The resource manager was told so.
+    told: bool,
+}
+
+/// All machines. Empty and silent on one machine.
+#[derive(Debug, Default)]
+pub(super) struct Hosts {
+    /// The node label that the asks bear.
+    pub(super) label: Option<String>,
+    nodes: BTreeMap<String, Node>,
+    faults: BTreeMap<String, Faults>,
+}
+
+impl Hosts {
+    /// Takes the view of the cluster in.
+    pub(super) fn put(&mut self, nodes: Vec<Node>) {
+        self.nodes = nodes.into_iter().map(|node| (node.host.clone(), node)).collect();
+    }
+
+    /// Whether the machines are known.
+    pub(super) fn known(&self) -> bool {
+        !self.nodes.is_empty()
+    }
+
+    /// Whether the cluster has a machine of this name.
+    pub(super) fn has(&self, host: &str) -> bool {
+        self.nodes.contains_key(host)
+    }
+
+    /// Whether the cluster has a rack of this name.
+    pub(super) fn has_rack(&self, rack: &str) -> bool {
+        self.nodes.values().any(|node| node.rack == rack)
+    }
+
+    /// The rack of a machine; empty = not known.
+    pub(super) fn rack_of(&self, host: &str) -> &str {
+        self.nodes.get(host).map_or("", |node| &node.rack)
+    }
+
+    /// Whether a placement allows a machine, whatever runs there.
+    pub(super) fn allows(&self, placement: &Placement, host: &str) -> bool {
+        let named = |list: &[String], name: &str| list.iter().any(|own| own == name);
+        let anywhere = placement.nodes.is_empty() && placement.racks.is_empty();
+        let here = named(&placement.nodes, host) || named(&placement.racks, self.rack_of(host));
+        !named(&placement.avoid, host) && (anywhere || here)
+    }
+
+    /// Machines on which such a grant could be, now or later.
+    pub(super) fn fitting<'a>(
+        &'a self,
+        placement: &'a Placement,
+        size: Resources,
+    ) -> impl Iterator<Item = &'a Node> + 'a {
+        let any_bare = self.nodes.values().any(|node| node.labels.is_empty());
+        self.nodes.values().filter(move |node| {
+            let label = match &self.label {
+                Some(label) => node.labels.contains(label),
+                None => node.labels.is_empty() || !any_bare,
+            };
+            let open = node.usable && label && size.fits(node.capacity) && !self.is_left_out(&node.host);
+            open && self.allows(placement, &node.host)
+        })
+    }
+
+    /// The one ask of a placement that is not spread; nothing = no machine fits, or they are not known yet.
+    pub(super) fn ask_for(&self, placement: &Placement, size: Resources) -> Option<Wish> {
+        let relaxed = !placement.hard;
+        let wish = if placement.avoid.is_empty() {
+            Wish { size, hosts: placement.nodes.clone(), racks: placement.racks.clone(), relaxed }
+        } else {
+            // YARN knows no "not there" for one ask alone: the others are named.
+            let hosts = self.fitting(placement, size).map(|node| node.host.clone()).collect();
+            Wish { size, hosts, racks: Vec::new(), relaxed }
+        };
+        match wish.hosts.is_empty() && wish.racks.is_empty() {
+            true if placement.avoid.is_empty() || !placement.hard => Some(Wish::anywhere(size)),
+            true => None,
+            false => Some(wish),
+        }
+    }
+
+    /// An attempt ran there: its engine works.
+    pub(super) fn works(&mut self, host: &str) {
+        if self.faults.get(host).is_some_and(|faults| faults.until.is_none()) {
+            self.faults.remove(host);
+        }
+    }
+
+    /// An attempt ended there.
+    pub(super) fn ended(&mut self, host: &str, exit: &Exit) {
+        match exit.cause {
+            Some(Cause::EngineDown | Cause::EngineFailed | Cause::DiskFull) => {
+                self.fault(host, exit.words(), exit.ended);
+            }
+            None => self.works(host),
+            Some(_) => {}
+        }
+    }
+
+    /// Something of the platform failed on a machine.
+    pub(super) fn fault(&mut self, host: &str, how: String, at: Millis) {
+        if host.is_empty() {
+            return;
+        }
+        let faults = self.faults.entry(host.to_owned()).or_default();
+        faults.count += 1;
+        faults.how = how;
+        if faults.count >= MOST_FAULTS {
+            faults.until = faults.until.or(Some(at.after(LEFT_OUT)));
+        }
+    }
+
+    /// Whether nothing is to be put there.
+    pub(super) fn is_left_out(&self, host: &str) -> bool {
+        self.faults.get(host).is_some_and(|faults| faults.told)
+    }
+
+    /// Machines that are left out, with the reason.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
+        let told = self.faults.iter().filter(|(_, faults)| faults.told);
+        told.map(|(host, faults)| (host.as_str(), faults.how.as_str()))
+    }
+
+    /// Leaves machines out and forgives others; never more than half of those that could be used. Tells whether
+    /// anything changed.
+    pub(super) fn judge(&mut self, now: Millis, out: &mut Vec<Effect>) -> bool {
+        if self.faults.is_empty() {
+            return false;
+        }
+        let before = out.len();
+        let most = self.nodes.values().filter(|node| node.usable).count() / 2;
+        let mut left_out = self.left_out().count();
+        for (host, faults) in &mut self.faults {
+            let Some(until) = faults.until else { continue };
+            if until <= now {
+                if std::mem::take(&mut faults.told) {
+                    left_out -= 1;
+                    out.push(Effect::Forgive { host: host.clone() });
+                }
+                // It is on probation: one more failure is enough.
+                (faults.until, faults.count) = (None, MOST_FAULTS - 1);
+            } else if !faults.told && left_out < most {
+                left_out += 1;
+                faults.told = true;
+                out.push(Effect::Blacklist { host: host.clone(), why: faults.how.clone() });
+            }
+        }
+        out.len() > before
+    }
+
+    /// When the first machine may be given again.
+    pub(super) fn wake(&self) -> Option<Millis> {
+        self.faults.values().filter_map(|faults| faults.until).min()
+    }
+}
+
+/// On which machines tasks of spread stages live: by stage.
+#[derive(Debug, Default)]
+pub(super) struct Taken(BTreeMap<u32, BTreeMap<String, u32>>);
+
+impl Taken {
+    pub(super) fn add(&mut self, stage: u32, host: &str) {
+        *self.0.entry(stage).or_default().entry(host.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn remove(&mut self, stage: u32, host: &str) {
+        if let Some(hosts) = self.0.get_mut(&stage)
+            && let Some(count) = hosts.get_mut(host)
+        {
+            *count -= 1;
+            if *count == 0 {
+                hosts.remove(host);
+            }
+        }
+    }
+
+    /// How many live on one machine.
+    pub(super) fn on(&self, stage: u32, host: &str) -> u32 {
+        self.0.get(&stage).and_then(|hosts| hosts.get(host)).copied().unwrap_or(0)
+    }
+
+    /// Whether one lives in a rack.
+    pub(super) fn in_rack(&self, stage: u32, rack: &str, hosts: &Hosts) -> bool {
+        self.0.get(&stage).is_some_and(|taken| taken.keys().any(|host| hosts.rack_of(host) == rack))
+    }
+
+    /// Stages of which more than one lives on one machine.
+    pub(super) fn crowded(&self) -> impl Iterator<Item = u32> + '_ {
+        let crowded = self.0.iter().filter(|(_, hosts)| hosts.values().any(|&count| count > 1));
+        crowded.map(|(&stage, _)| stage)
+    }
+}
