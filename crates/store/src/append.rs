@@ -9,17 +9,110 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::StoreError;
+use crate::dir::off_loop;
+use crate::hdfs::HdfsAppender;
 use crate::local::{make_dir, sync_dir};
-use crate::store::off_loop;
+use crate::{Guard, StoreError};
 
 /// The end of a file that one writer at a time extends.
 ///
-/// A write that fails half-way (a full disk) leaves no half record: the file is cut back to where it was. A sync that
-/// fails, or a cut that fails, ends this appender: what is on the disk is unknown, so every later call fails too.
-/// A call that is dropped before its end still happens, before the next one.
+/// In a directory, a write that fails half-way (a full disk) leaves no half record: the file is cut back to where it
+/// was. A sync that fails, or a cut that fails, ends this appender: what is on the disk is unknown, so every later call
+/// fails too. A call that is dropped before its end still happens, before the next one.
+///
+/// In HDFS a failure ends it too, unless it has a [`Guard`]: then it keeps what is not synced, takes its own file back
+/// once HDFS answers again (as long as the fence says that it is still its own), and writes the rest, each byte once.
 #[derive(Debug)]
 pub struct Appender {
+    to: Target,
+}
+
+#[derive(Debug)]
+enum Target {
+    Dir(DirAppender),
+    Hdfs(HdfsAppender),
+}
+
+impl Appender {
+    pub(crate) const fn from_dir(appender: DirAppender) -> Self {
+        Self { to: Target::Dir(appender) }
+    }
+
+    pub(crate) const fn from_hdfs(appender: HdfsAppender) -> Self {
+        Self { to: Target::Hdfs(appender) }
+    }
+
+    /// The same appender, which goes on after an outage of HDFS. A directory needs no guard.
+    #[must_use]
+    pub fn guarded(self, guard: Guard) -> Self {
+        if let Target::Hdfs(appender) = &self.to {
+            appender.guard(guard);
+        }
+        self
+    }
+
+    /// Writes at the end. Not durable before [`Appender::sync`].
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_parts(vec![Bytes::copy_from_slice(bytes)]).await
+    }
+
+    /// Writes several pieces as one, without copying them.
+    pub async fn write_parts(&mut self, parts: Vec<Bytes>) -> Result<(), StoreError> {
+        match &mut self.to {
+            Target::Dir(appender) => appender.with(move |shared| shared.write(&parts)).await,
+            Target::Hdfs(appender) => appender.write(parts, false).await,
+        }
+    }
+
+    /// Writes and makes durable in one call: what a journal does with a batch of records.
+    pub async fn write_synced(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let parts = vec![Bytes::copy_from_slice(bytes)];
+        match &mut self.to {
+            Target::Dir(appender) => {
+                appender.with(move |shared| shared.write(&parts).and_then(|()| shared.sync())).await
+            }
+            Target::Hdfs(appender) => appender.write(parts, true).await,
+        }
+    }
+
+    /// Makes all that was written durable (`fdatasync`, `hsync`).
+    pub async fn sync(&mut self) -> Result<(), StoreError> {
+        match &mut self.to {
+            Target::Dir(appender) => appender.with(Shared::sync).await,
+            Target::Hdfs(appender) => appender.sync().await,
+        }
+    }
+
+    /// Cuts the file down to `len` bytes, durably: a torn record after a crash. HDFS gets a copy that is cut.
+    pub async fn truncate(&mut self, len: u64) -> Result<(), StoreError> {
+        match &mut self.to {
+            Target::Dir(appender) => appender.with(move |shared| shared.truncate(len)).await,
+            Target::Hdfs(appender) => appender.truncate(len).await,
+        }
+    }
+
+    /// Bytes in the file, with those that are not durable yet.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a length in bytes, not a collection")]
+    pub fn len(&self) -> u64 {
+        match &self.to {
+            Target::Dir(appender) => appender.shared.len.load(Ordering::Acquire),
+            Target::Hdfs(appender) => appender.len(),
+        }
+    }
+
+    /// Syncs and closes. In HDFS a closed file can be read.
+    pub async fn close(mut self) -> Result<(), StoreError> {
+        match &mut self.to {
+            Target::Dir(_) => self.sync().await,
+            Target::Hdfs(appender) => appender.close().await,
+        }
+    }
+}
+
+/// The end of a file of this machine.
+#[derive(Debug)]
+pub(crate) struct DirAppender {
     shared: Arc<Shared>,
 }
 
@@ -33,7 +126,7 @@ struct Shared {
     turn: Mutex<()>,
 }
 
-impl Appender {
+impl DirAppender {
     /// Opens or creates the file; blocks.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |e| StoreError::new("open for appending", path.display(), e);
@@ -53,49 +146,6 @@ impl Appender {
         let len = AtomicU64::new(file.metadata().map_err(failed)?.len());
         let shared = Shared { file, path: path.to_owned(), len, broken: AtomicBool::new(false), turn: Mutex::new(()) };
         Ok(Self { shared: Arc::new(shared) })
-    }
-
-    /// Writes at the end. Not durable before [`Appender::sync`].
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write_parts(vec![Bytes::copy_from_slice(bytes)]).await
-    }
-
-    /// Writes several pieces as one, without copying them.
-    pub async fn write_parts(&mut self, parts: Vec<Bytes>) -> Result<(), StoreError> {
-        self.with(move |shared| shared.write(&parts)).await
-    }
-
-    /// Writes and makes durable in one call: what a journal does with a batch of records.
-    pub async fn write_synced(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let parts = [Bytes::copy_from_slice(bytes)];
-        self.with(move |shared| shared.write(&parts).and_then(|()| shared.sync())).await
-    }
-
-    /// Makes all that was written durable (`fdatasync`).
-    pub async fn sync(&mut self) -> Result<(), StoreError> {
-        self.with(Shared::sync).await
-    }
-
-    /// Cuts the file down to `len` bytes, durably: a torn record after a crash.
-    pub async fn truncate(&mut self, len: u64) -> Result<(), StoreError> {
-        self.with(move |shared| {
-            shared.file.set_len(len).map_err(|e| shared.failed("truncate", e))?;
-            shared.len.store(len, Ordering::Release);
-            shared.sync()
-        })
-        .await
-    }
-
-    /// Bytes in the file.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a length in bytes, not a collection")]
-    pub fn len(&self) -> u64 {
-        self.shared.len.load(Ordering::Acquire)
-    }
-
-    /// Syncs and closes.
-    pub async fn close(mut self) -> Result<(), StoreError> {
-        self.sync().await
     }
 
     async fn with<T, F>(&mut self, call: F) -> Result<T, StoreError>
@@ -123,6 +173,12 @@ impl Shared {
             return Err(self.failed("append to", io::Error::other("an earlier write or sync failed")));
         }
         Ok(())
+    }
+
+    fn truncate(&self, len: u64) -> Result<(), StoreError> {
+        self.file.set_len(len).map_err(|e| self.failed("truncate", e))?;
+        self.len.store(len, Ordering::Release);
+        self.sync()
     }
 
     fn write(&self, parts: &[Bytes]) -> Result<(), StoreError> {

@@ -1,11 +1,13 @@
 //! Names of everything in a store: the only place that knows them.
 //!
 //! ```text
-//! runs/<run>/{run.json, plan.json, job.yaml, secret, stop}
+//! runs/<run>/{run.json, plan.json, job.yaml, secret, credentials, stop}
+//! runs/<run>/sub/<n>/{epoch/<k>, master.addr}
 //! runs/<run>/sub/<n>/{journal, master.lock, master.sock, master.log, claim}
 //! runs/<run>/grants/<grant>/{proxy.log, owner.lock, <attempt>/{in,out}/, <attempt>.stdout, <attempt>.stderr}
 //! runs/<run>/grants/<grant>.swept
 //! runs/<run>/logs/<grant>.log
+//! bin/dybox-<digest>
 //! machine/{budget.lock, shares/, waiting/, starts/, pulls/, init/, requests/}
 //! ```
 //!
@@ -18,6 +20,15 @@ use sha2::{Digest, Sha256};
 
 /// The directory of all runs.
 pub(crate) const RUNS: &str = "runs";
+/// The directory of the binaries, open to all.
+pub(crate) const BIN: &str = "bin";
+
+/// The binary with this digest (SHA-256 in hex), for YARN to hand to masters and proxies.
+#[must_use]
+pub fn binary(sha256: &str) -> String {
+    format!("{BIN}/dybox-{}", sha256.get(..16).unwrap_or(sha256))
+}
+
 /// The socket's name in [`SubDir::root`]: bound and dialled through the directory's descriptor.
 pub const MASTER_SOCKET: &str = "master.sock";
 
@@ -100,6 +111,12 @@ impl RunDir {
         format!("{}/secret", self.0)
     }
 
+    /// On HDFS: the identity with which clients dial the run's masters, [`Tls`](crate::bundle::Tls) as JSON.
+    #[must_use]
+    pub fn credentials(&self) -> String {
+        format!("{}/credentials", self.0)
+    }
+
     /// The mark that the run is to end: [`StopMark`](crate::StopMark) as JSON.
     #[must_use]
     pub fn stop(&self) -> String {
@@ -122,6 +139,12 @@ impl RunDir {
     #[must_use]
     pub fn grant(&self, grant: GrantId) -> GrantDir {
         GrantDir(format!("{}/grants/{grant}", self.0))
+    }
+
+    /// The grant whose archive has this name in [`RunDir::logs`].
+    #[must_use]
+    pub fn grant_of_archive(name: &str) -> Option<GrantId> {
+        name.strip_suffix(".log")?.parse().ok()
     }
 
     /// The directory of all log archives.
@@ -164,6 +187,24 @@ impl SubDir {
     #[must_use]
     pub fn lock(&self) -> String {
         format!("{}/master.lock", self.0)
+    }
+
+    /// The directory of the epochs that were claimed on HDFS.
+    #[must_use]
+    pub fn epochs(&self) -> String {
+        format!("{}/epoch", self.0)
+    }
+
+    /// One epoch: an empty file that its master created exclusively.
+    #[must_use]
+    pub fn epoch(&self, epoch: u32) -> String {
+        format!("{}/epoch/{epoch}", self.0)
+    }
+
+    /// Where its master listens on the cluster: [`MasterAddr`](crate::epochs::MasterAddr).
+    #[must_use]
+    pub fn master_addr(&self) -> String {
+        format!("{}/master.addr", self.0)
     }
 
     /// Where its master listens.

@@ -3,12 +3,17 @@
 //! Enters: relative paths made by [`layout`] and bytes. Leaves: bytes, lists, log items, and errors that name the
 //! operation and the place. Never: a decision about a run, a path outside the store, a log line that is changed.
 //!
-//! The store is a directory. A later one may be `hdfs://`, so paths of the machine appear in [`layout::Home`],
-//! [`local`] and [`Lock`] alone.
+//! The store is a directory or lies in HDFS: hdfs-native stops here. Paths of the machine appear in [`layout::Home`],
+//! [`local`], [`Lock`] and [`upload`] alone.
 
 mod append;
 pub mod archive;
+pub mod bundle;
+mod dir;
+pub mod epochs;
 mod error;
+mod guard;
+mod hdfs;
 pub mod layout;
 pub mod local;
 mod lock;
@@ -17,11 +22,15 @@ mod read;
 mod run_info;
 mod runs;
 mod store;
+pub mod upload;
 
 pub use append::Appender;
 pub use error::{Kind, StoreError};
+pub use guard::{Answer, EpochFence, Fence, Guard, OnlyMine, Trouble};
+pub use hdfs::HdfsConf;
 pub use lock::Lock;
 pub use read::Reader;
 pub use run_info::{RUN_INFO_VERSION, RunInfo, StopMark};
 pub use runs::{FoundRun, Runs, find_run, runs};
-pub use store::{Entry, Store};
+pub use store::{Entry, Stat, Store};
+pub use upload::{UploadConf, Uploader};

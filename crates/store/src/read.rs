@@ -12,29 +12,82 @@ use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 
 use crate::StoreError;
-use crate::store::off_loop;
+use crate::dir::off_loop;
+use crate::hdfs::HdfsReader;
+use crate::logs::LiveReader;
 
-/// An open file of the store. Sees what is appended after it was opened.
+/// An open file of the store. Sees what is appended after it was opened; in HDFS, once that is closed.
 #[derive(Debug, Clone)]
 pub struct Reader {
+    from: Origin,
+}
+
+#[derive(Debug, Clone)]
+enum Origin {
+    Dir(DirReader),
+    Hdfs(HdfsReader),
+    Live(LiveReader),
+}
+
+impl Reader {
+    pub(crate) const fn from_dir(reader: DirReader) -> Self {
+        Self { from: Origin::Dir(reader) }
+    }
+
+    pub(crate) const fn from_hdfs(reader: HdfsReader) -> Self {
+        Self { from: Origin::Hdfs(reader) }
+    }
+
+    pub(crate) const fn from_live(reader: LiveReader) -> Self {
+        Self { from: Origin::Live(reader) }
+    }
+
+    /// At most `max` bytes from `offset`; fewer only at the end of the file.
+    pub async fn read_at(&self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
+        match &self.from {
+            Origin::Dir(reader) => reader.read_at(offset, max).await,
+            Origin::Hdfs(reader) => reader.read_at(offset, max).await,
+            Origin::Live(reader) => reader.read_at(offset, max).await,
+        }
+    }
+
+    /// Bytes that can be read now.
+    pub async fn size(&self) -> Result<u64, StoreError> {
+        match &self.from {
+            Origin::Dir(reader) => reader.size().await,
+            Origin::Hdfs(reader) => reader.size().await,
+            Origin::Live(reader) => reader.size().await,
+        }
+    }
+
+    /// The file of this machine behind it, where there is one.
+    pub(crate) const fn dir(&self) -> Option<&DirReader> {
+        match &self.from {
+            Origin::Dir(reader) => Some(reader),
+            Origin::Hdfs(_) | Origin::Live(_) => None,
+        }
+    }
+}
+
+/// An open file of this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct DirReader {
     file: Arc<File>,
     path: PathBuf,
 }
 
-impl Reader {
+impl DirReader {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let file = File::open(path).map_err(|e| StoreError::new("open", path.display(), e))?;
         Ok(Self { file: Arc::new(file), path: path.to_owned() })
     }
 
-    /// At most `max` bytes from `offset`; fewer only at the end of the file.
-    pub async fn read_at(&self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
+    pub(crate) async fn read_at(&self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
         let this = self.clone();
         off_loop("read", &self.path, move || this.read_now(offset, max)).await
     }
 
-    /// Bytes in the file now.
-    pub async fn size(&self) -> Result<u64, StoreError> {
+    async fn size(&self) -> Result<u64, StoreError> {
         let this = self.clone();
         off_loop("look at", &self.path, move || {
             this.file.metadata().map(|m| m.len()).map_err(|e| StoreError::new("look at", this.path.display(), e))
@@ -66,7 +119,7 @@ impl Reader {
         .await
     }
 
-    pub(crate) fn read_now(&self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
+    fn read_now(&self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
         let failed = |e| StoreError::new("read", self.path.display(), e);
         let there = self.file.metadata().map_err(failed)?.len().saturating_sub(offset);
         let mut bytes = vec![0; usize::try_from(there).unwrap_or(usize::MAX).min(max)];

@@ -1,12 +1,15 @@
 //! Reading an archive, closed or growing.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use dybox_model::Millis;
+use dybox_model::{GrantId, Millis};
 
 use super::catalog::{Catalog, FrameKind, FrameRef, Summary};
 use super::frame::{Body, HEAD, Head};
 use super::item::{Gap, LogItem, Source};
 use super::writer::Dropped;
+use crate::logs::{Live, LiveReader};
 use crate::{Reader, Store, StoreError};
 
 /// Bytes that are read at once, where frames are smaller.
@@ -17,6 +20,8 @@ const AHEAD: usize = 256 << 10;
 pub struct ArchiveReader {
     store: Store,
     name: String,
+    /// Who reads it to us while it is still written.
+    live: Option<(Arc<dyn Live>, GrantId)>,
     file: Option<Reader>,
     catalog: Catalog,
     window: (u64, Bytes),
@@ -25,9 +30,27 @@ pub struct ArchiveReader {
 impl ArchiveReader {
     /// Opens an archive and finds its frames.
     pub async fn open(store: &Store, name: &str) -> Result<Self, StoreError> {
-        let file = store.open(name).await?;
-        let catalog = Catalog::load(&file).await?;
-        Ok(Self { store: store.clone(), name: name.to_owned(), file: Some(file), catalog, window: (0, Bytes::new()) })
+        Self::open_from(store, name, None).await
+    }
+
+    /// Like [`ArchiveReader::open`]; one that is still written is read to us.
+    pub(crate) async fn open_from(
+        store: &Store,
+        name: &str,
+        live: Option<(Arc<dyn Live>, GrantId)>,
+    ) -> Result<Self, StoreError> {
+        let (store, name, catalog) = (store.clone(), name.to_owned(), Catalog::default());
+        let mut reader = Self { store, name, live, file: None, catalog, window: (0, Bytes::new()) };
+        reader.catalog = Catalog::load(&reader.file().await?).await?;
+        Ok(reader)
+    }
+
+    /// From now on somebody reads it to us.
+    pub(crate) fn read_by(&mut self, live: Arc<dyn Live>, grant: GrantId) {
+        if self.live.is_none() {
+            self.live = Some((live, grant));
+            self.file = None;
+        }
     }
 
     /// Looks for frames that came since; `true` when there are some.
@@ -105,7 +128,18 @@ impl ArchiveReader {
     async fn file(&mut self) -> Result<Reader, StoreError> {
         match &self.file {
             Some(file) => Ok(file.clone()),
-            None => Ok(self.file.insert(self.store.open(&self.name).await?).clone()),
+            None => {
+                let file = match &self.live {
+                    Some((live, grant)) => Reader::from_live(LiveReader::new(
+                        Arc::clone(live),
+                        *grant,
+                        self.store.clone(),
+                        self.name.clone(),
+                    )),
+                    None => self.store.open(&self.name).await?,
+                };
+                Ok(self.file.insert(file).clone())
+            }
         }
     }
 

@@ -1,7 +1,10 @@
 //! One place that output is read from, and how far it has been read.
 
-use dybox_model::Millis;
+use std::sync::Arc;
 
+use dybox_model::{GrantId, Millis};
+
+use super::live::Live;
 use super::rest::RestReader;
 use crate::StoreError;
 use crate::archive::{ArchiveReader, FrameRef, LogItem, Source, Summary};
@@ -53,6 +56,13 @@ impl Place {
         match self {
             Self::Archive(archive) => archive.summaries(),
             Self::Rest(rest) => rest.summaries(),
+        }
+    }
+
+    /// From now on somebody reads the archive to us.
+    pub(super) fn read_by(&mut self, live: Arc<dyn Live>, grant: GrantId) {
+        if let Self::Archive(archive) = self {
+            archive.read_by(live, grant);
         }
     }
 

@@ -2,7 +2,9 @@
 //! start or the last lines of it, once or for as long as it grows.
 
 mod cursor;
+mod find;
 mod lines;
+mod live;
 mod rest;
 mod run_logs;
 mod select;
@@ -11,5 +13,8 @@ mod tail;
 mod tests;
 
 pub use lines::{LONGEST_LINE, Line, LineEnd, LineItem, Lines};
+pub use live::{Grants, Live, LiveGrant, LivePiece};
 pub use run_logs::RunLogs;
 pub use select::Select;
+
+pub(crate) use live::LiveReader;

@@ -8,7 +8,8 @@ use dybox_model::{AttemptId, GrantId, Millis};
 
 use crate::archive::{Catalog, FrameKind, FrameRef, Gap, LogItem, Source, Stream, Summary, count_lines};
 use crate::layout::{GrantDir, RunDir};
-use crate::{Reader, Store, StoreError};
+use crate::read::DirReader;
+use crate::{Store, StoreError};
 
 /// Bytes in one piece.
 const PIECE: usize = 256 << 10;
@@ -54,7 +55,7 @@ fn rest_file(grant: &GrantDir, name: &str) -> Option<RestFile> {
 pub(super) struct RestReader {
     store: Store,
     file: RestFile,
-    open: Option<Reader>,
+    open: Option<DirReader>,
     catalog: Catalog,
     not_before: Millis,
 }
@@ -132,10 +133,10 @@ impl RestReader {
         self.catalog.end = end;
     }
 
-    async fn file(&mut self) -> Result<Option<Reader>, StoreError> {
+    async fn file(&mut self) -> Result<Option<DirReader>, StoreError> {
         if self.open.is_none() {
             self.open = match self.store.open(&self.file.name).await {
-                Ok(file) => Some(file),
+                Ok(file) => file.dir().cloned(),
                 Err(error) if error.is_missing() => None,
                 Err(error) => return Err(error),
             };

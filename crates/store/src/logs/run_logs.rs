@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 use super::Select;
 use super::cursor::{Cursor, Place};
+use super::find::Finder;
+use super::live::Grants;
 use super::rest::{RestReader, orphans};
 use crate::archive::{ArchiveReader, FrameRef, LogItem, Source, Summary};
 use crate::layout::RunDir;
@@ -19,6 +21,8 @@ const OPEN_AT_ONCE: usize = 32;
 
 /// Between two looks for more, while following.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The same on the cluster, where a look asks the NameNode and a master.
+const LOOK_FAR: Duration = Duration::from_millis(300);
 
 /// Between two looks for grants whose proxy died. Grants are many, so a look that takes long is followed by a long pause.
 const ORPHANS_EVERY: Duration = Duration::from_secs(1);
@@ -32,6 +36,7 @@ pub struct RunLogs {
     store: Store,
     dir: String,
     select: Select,
+    finder: Finder,
     pub(super) archives: Vec<Cursor>,
     names: BTreeMap<String, usize>,
     /// The next wanted frame of each archive that has one.
@@ -47,11 +52,19 @@ pub struct RunLogs {
 
 impl RunLogs {
     /// Opens what is in the directory `dir` ([`RunDir::logs`](crate::layout::RunDir::logs)) now.
+    ///
+    /// An archive in HDFS that is still written is not there; [`RunLogs::open_with`] has it.
     pub async fn open(store: &Store, dir: &str, select: Select) -> Result<Self, StoreError> {
+        Self::open_with(store, dir, select, Grants::Unknown).await
+    }
+
+    /// Like [`RunLogs::open`], and reads archives of grants that are not over from who writes them.
+    pub async fn open_with(store: &Store, dir: &str, select: Select, grants: Grants) -> Result<Self, StoreError> {
         let mut logs = Self {
             store: store.clone(),
             dir: dir.to_owned(),
             select,
+            finder: Finder::new(grants),
             archives: Vec::new(),
             names: BTreeMap::new(),
             ready: BinaryHeap::new(),
@@ -117,7 +130,8 @@ impl RunLogs {
             if left.is_zero() {
                 return Ok(None);
             }
-            tokio::time::sleep(LOOK_EVERY.min(left)).await;
+            let pause = if self.store.is_remote() { LOOK_FAR } else { LOOK_EVERY };
+            tokio::time::sleep(pause.min(left)).await;
         }
     }
 
@@ -129,13 +143,16 @@ impl RunLogs {
 
     async fn refresh_archives(&mut self) -> Result<bool, StoreError> {
         let mut more = false;
-        for entry in self.store.list(&self.dir).await? {
-            if entry.is_dir || !entry.name.ends_with(".log") {
-                continue;
-            }
-            let archive = match self.names.get(&entry.name) {
-                Some(&archive) if self.archives[archive].place.end() >= entry.len => continue,
+        for found in self.finder.archives(&self.store, &self.dir).await? {
+            let archive = match self.names.get(&found.name) {
                 Some(&archive) => {
+                    let place = &mut self.archives[archive].place;
+                    if let Some((live, grant)) = found.live {
+                        place.read_by(live, grant);
+                    }
+                    if found.len.is_some_and(|len| place.end() >= len) {
+                        continue;
+                    }
                     self.use_file(archive);
                     if !self.archives[archive].place.refresh().await? {
                         continue;
@@ -143,10 +160,11 @@ impl RunLogs {
                     archive
                 }
                 None => {
-                    let reader = ArchiveReader::open(&self.store, &format!("{}/{}", self.dir, entry.name)).await?;
+                    let name = format!("{}/{}", self.dir, found.name);
+                    let reader = ArchiveReader::open_from(&self.store, &name, found.live).await?;
                     self.archives.push(Cursor { place: Place::Archive(Box::new(reader)), next: 0 });
                     let archive = self.archives.len() - 1;
-                    self.names.insert(entry.name, archive);
+                    self.names.insert(found.name, archive);
                     self.use_file(archive);
                     archive
                 }
@@ -174,7 +192,9 @@ impl RunLogs {
     }
 
     async fn find_rests(&mut self) -> Result<bool, StoreError> {
-        let Some(run) = RunDir::of_logs(&self.dir) else { return Ok(false) };
+        // Beside an archive in HDFS lies nothing: its machine has the rest, and whoever sweeps there brings it.
+        let run = RunDir::of_logs(&self.dir).filter(|_| !self.store.is_remote());
+        let Some(run) = run else { return Ok(false) };
         let mut more = false;
         for (grant, file) in orphans(&self.store, &run).await? {
             if self.names.contains_key(&file.name) || !self.select.takes(file.source) {

@@ -1,0 +1,209 @@
+//! What a client hands to a master and a master to a proxy on the cluster: one secret each of their launch contexts.
+//!
+//! A small file costs HDFS half a second, so what a start waits for travels with the start. Both are JSON, compressed;
+//! who decodes one bounds what it may grow to. Nothing here shows a secret in its `Debug` text.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{Read, Write};
+
+use dybox_model::{GrantId, Resources, RunId, SubDagId};
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{HdfsConf, RunInfo, StoreError};
+
+/// Alias of the master's secret in the launch context.
+pub const BUNDLE_ALIAS: &str = "dybox.bundle";
+/// Alias of the proxy's secret in the launch context.
+pub const GRANT_BUNDLE_ALIAS: &str = "dybox.grant";
+/// Version of both encodings.
+pub const BUNDLE_VERSION: u32 = 1;
+/// Compressed bytes of a bundle beyond which its plan must go into HDFS instead: a ResourceManager keeps the whole
+/// launch context in its state store, where 1 MB is the end.
+pub const MAX_PLAN_BYTES: usize = 100 << 10;
+
+/// Bytes that a bundle may unfold to.
+const MAX_UNFOLDED: u64 = 64 << 20;
+
+/// One part's identity: pem texts.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// The certificate of the run's authority.
+    pub ca: String,
+    /// This part's certificate.
+    pub cert: String,
+    /// The key of that certificate.
+    pub key: String,
+}
+
+/// The identities of a run, made by its client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTls {
+    /// Of the master.
+    pub master: Tls,
+    /// Of the proxies.
+    pub proxy: Tls,
+    /// Of clients.
+    pub client: Tls,
+}
+
+/// Where the `dybox` binary lies in HDFS, as a launch context must name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binary {
+    /// Its whole address.
+    pub url: String,
+    /// Its bytes.
+    pub len: u64,
+    /// When it was changed, in milliseconds: YARN compares it exactly.
+    pub mtime_ms: u64,
+    /// Whether everybody may read it, so that nodes may share it between users.
+    pub public: bool,
+}
+
+/// All that a master needs to start.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// [`BUNDLE_VERSION`] of who wrote it.
+    pub version: u32,
+    /// Where the run's files are kept.
+    pub store: HdfsConf,
+    /// Who submitted what; `run.json` once the master runs.
+    pub info: RunInfo,
+    /// The plan as JSON; nothing where it was too long and `plan.json` was put into HDFS before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// The job file's text.
+    pub job: String,
+    /// 64 hex digits that sign the labels of the run's containers.
+    pub secret: String,
+    /// The run's identities.
+    pub tls: RunTls,
+    /// Which sub-DAG this master runs.
+    pub subdag: SubDagId,
+    /// The binary for the proxies and for later masters.
+    pub binary: Binary,
+    /// What the master's own YARN container has room for beside the master: for the one task of a small job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Resources>,
+    /// For additions that this version does not know yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, String>,
+}
+
+/// All that a proxy needs to start.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantBundle {
+    /// [`BUNDLE_VERSION`] of who wrote it.
+    pub version: u32,
+    /// The run.
+    pub run: RunId,
+    /// The sub-DAG whose master this proxy serves.
+    pub subdag: SubDagId,
+    /// The grant.
+    pub grant: GrantId,
+    /// Its size, as YARN granted it.
+    pub size: Resources,
+    /// Where the run's files are kept.
+    pub store: HdfsConf,
+    /// 64 hex digits that sign the labels of the run's containers.
+    pub secret: String,
+    /// The proxy's identity.
+    pub tls: Tls,
+    /// Where the master listens: its host.
+    pub host: String,
+    /// Where the master listens: its port.
+    pub port: u16,
+    /// The submitter's user id.
+    pub uid: u32,
+    /// The submitter's group id.
+    pub gid: u32,
+    /// The submitter's name.
+    pub user: String,
+    /// For additions that this version does not know yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, String>,
+}
+
+impl Bundle {
+    /// Bytes for the launch context.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads what [`Bundle::encode`] made.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        decode(bytes, BUNDLE_ALIAS, |bundle: &Self| bundle.version)
+    }
+}
+
+impl GrantBundle {
+    /// Bytes for the launch context.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads what [`GrantBundle::encode`] made.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        decode(bytes, GRANT_BUNDLE_ALIAS, |bundle: &Self| bundle.version)
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle")
+            .field("run", &self.info.run)
+            .field("subdag", &self.subdag)
+            .field("store", &self.store.url)
+            .field("plan", &self.plan.as_ref().map(String::len))
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GrantBundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrantBundle")
+            .field("run", &self.run)
+            .field("grant", &self.grant)
+            .field("size", &self.size)
+            .field("master", &format_args!("{}:{}", self.host, self.port))
+            .finish_non_exhaustive()
+    }
+}
+
+fn encode(bundle: &impl Serialize) -> Vec<u8> {
+    let text = serde_json::to_vec(bundle).expect("texts and numbers are JSON");
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+    zlib.write_all(&text).and_then(|()| zlib.finish()).expect("writing to memory does not fail")
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8], alias: &str, version: impl Fn(&T) -> u32) -> Result<T, StoreError> {
+    // The text of a parser's error may show what it stumbled over: here that could be a secret.
+    let failed = |why: &str| StoreError::damaged("understand the secret", alias, why);
+    let mut text = Vec::new();
+    let read = ZlibDecoder::new(bytes).take(MAX_UNFOLDED + 1).read_to_end(&mut text);
+    read.map_err(|_| failed("it is cut or not compressed"))?;
+    if text.len() as u64 > MAX_UNFOLDED {
+        return Err(failed("it unfolds to more than 64 MiB"));
+    }
+    let bundle: T = serde_json::from_slice(&text)
+        .map_err(|e| failed(&format!("something is missing or new at line {}, column {}", e.line(), e.column())))?;
+    match version(&bundle) {
+        BUNDLE_VERSION => Ok(bundle),
+        other => Err(failed(&format!("it is of version {other}, and this dybox knows {BUNDLE_VERSION} alone"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Which attempt of a master is the one, and where it listens.
+//!
+//! An epoch is an empty file that its owner created exclusively. The newest one counts. Who claims one takes the journal
+//! over only then, so that the older attempt, when it finds its file taken, also finds the newer epoch.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::layout::SubDir;
+use crate::{Store, StoreError};
+
+/// Claims that others may win before this gives up.
+const TRIES: u32 = 100;
+
+/// The newest epoch of a sub-DAG; 0 where none was claimed.
+pub async fn newest(store: &Store, sub: &SubDir) -> Result<u32, StoreError> {
+    let entries = store.list(&sub.epochs()).await?;
+    Ok(entries.iter().filter_map(|entry| entry.name.parse().ok()).max().unwrap_or(0))
+}
+
+/// Claims the next epoch.
+pub async fn claim(store: &Store, sub: &SubDir) -> Result<u32, StoreError> {
+    let mut epoch = newest(store, sub).await?;
+    for _ in 0..TRIES {
+        epoch += 1;
+        if store.claim(&sub.epoch(epoch)).await? {
+            return Ok(epoch);
+        }
+    }
+    Err(StoreError::unreachable("claim", store.url(&sub.epochs()), "others claimed every epoch that was tried"))
+}
+
+/// Where a master listens: `host port epoch` in [`SubDir::master_addr`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterAddr {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its epoch: an older address is of a master that is gone.
+    pub epoch: u32,
+}
+
+impl MasterAddr {
+    /// Writes it down.
+    pub async fn put(&self, store: &Store, sub: &SubDir) -> Result<(), StoreError> {
+        store.put(&sub.master_addr(), self.to_string().into_bytes()).await
+    }
+
+    /// The last one that was written down.
+    pub async fn get(store: &Store, sub: &SubDir) -> Result<Option<Self>, StoreError> {
+        let name = sub.master_addr();
+        let Some(text) = store.get_opt(&name).await? else { return Ok(None) };
+        let addr = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+        addr.map(Some)
+            .ok_or_else(|| StoreError::damaged("understand", store.url(&name), "not a host, a port and an epoch"))
+    }
+}
+
+impl fmt::Display for MasterAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.host, self.port, self.epoch)
+    }
+}
+
+impl FromStr for MasterAddr {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut words = text.split_whitespace();
+        let (Some(host), Some(port), Some(epoch), None) = (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(());
+        };
+        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| ())?, epoch: epoch.parse().map_err(|_| ())? })
+    }
+}

@@ -1,0 +1,127 @@
+//! Names, lists, permissions, and files that their writers left open.
+
+use std::time::Duration;
+
+use hdfs_native::HdfsError;
+use hdfs_native::client::FileStatus;
+use tokio::time::{Instant, sleep};
+
+use super::link::Hdfs;
+use crate::StoreError;
+use crate::layout::{BIN, RUNS};
+use crate::local::STAGED;
+use crate::store::{Entry, Stat};
+
+/// How long a lease recovery may take: the NameNode has a DataNode do it at its next heartbeat, after 1-4 s.
+pub(super) const RECOVERY: Duration = Duration::from_secs(60);
+/// First and longest pause between two looks whether it is done.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+
+impl Hdfs {
+    pub(crate) async fn list(&self, dir: &str) -> Result<Vec<Entry>, StoreError> {
+        let found = self.call("list", dir, |client, path| async move {
+            match client.list_status(&path, false).await {
+                // Where `path` is a file, that file is listed.
+                Ok(found) => Ok(found.into_iter().filter(|status| status.path != path).collect()),
+                Err(HdfsError::FileNotFound(_)) => Ok(Vec::new()),
+                Err(HdfsError::RPCError(class, _)) if class.ends_with("FileNotFoundException") => Ok(Vec::new()),
+                Err(error) => Err(error),
+            }
+        });
+        let mut entries: Vec<_> = found.await?.into_iter().filter_map(entry).collect();
+        entries.sort();
+        Ok(entries)
+    }
+
+    pub(crate) async fn stat(&self, name: &str) -> Result<Stat, StoreError> {
+        let status = self.call("look at", name, |client, path| async move { client.get_file_info(&path).await });
+        Ok(stat(&status.await?))
+    }
+
+    pub(crate) async fn is_public(&self, name: &str) -> Result<bool, StoreError> {
+        self.call("look at", name, |client, path| async move {
+            if client.get_file_info(&path).await?.permission & 0o004 == 0 {
+                return Ok(false);
+            }
+            let mut dir = path.as_str();
+            while let Some((above, _)) = dir.rsplit_once('/') {
+                let look = if above.is_empty() { "/" } else { above };
+                if client.get_file_info(look).await?.permission & 0o001 == 0 {
+                    return Ok(false);
+                }
+                dir = above;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    pub(crate) async fn make_dir(&self, name: &str, mode: u32) -> Result<(), StoreError> {
+        self.call("create the directory", name, move |client, path| async move {
+            client.mkdirs(&path, mode, true).await?;
+            if u32::from(client.get_file_info(&path).await?.permission) & 0o7777 == mode {
+                return Ok(());
+            }
+            client.set_permission(&path, mode).await
+        })
+        .await
+    }
+
+    pub(crate) async fn set_mode(&self, name: &str, mode: u32) -> Result<(), StoreError> {
+        let set = |client: hdfs_native::Client, path: String| async move { client.set_permission(&path, mode).await };
+        self.call("set the permissions of", name, set).await
+    }
+
+    pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
+        let root = self.root().to_owned();
+        self.call("create the directory", RUNS, move |client, runs| {
+            let (root, bin) = (root.clone(), format!("{root}/{BIN}"));
+            async move {
+                for (dir, mode) in [(&root, 0o711), (&bin, 0o755), (&runs, 0o700)] {
+                    match client.get_file_info(dir).await {
+                        Ok(_) => {}
+                        Err(HdfsError::FileNotFound(_)) => client.mkdirs(dir, mode, true).await?,
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(())
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn remove(&self, name: &str, tree: bool) -> Result<bool, StoreError> {
+        self.call("remove", name, move |client, path| async move { client.delete(&path, tree).await }).await
+    }
+
+    /// Closes a file whose writer is dead, or fences one that lives.
+    pub(crate) async fn recover(&self, name: &str) -> Result<(), StoreError> {
+        let end = Instant::now() + RECOVERY;
+        let mut pause = LOOKS.0;
+        loop {
+            if self.call("close", name, |client, path| async move { client.recover_lease(&path).await }).await? {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                return Err(self.late("close", name, RECOVERY));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LOOKS.1);
+        }
+    }
+}
+
+fn entry(status: FileStatus) -> Option<Entry> {
+    let name = status.path.rsplit('/').next().filter(|name| !name.starts_with(STAGED))?.to_owned();
+    let len = if status.isdir { 0 } else { status.length as u64 };
+    Some(Entry { name, is_dir: status.isdir, len })
+}
+
+fn stat(status: &FileStatus) -> Stat {
+    Stat {
+        len: status.length as u64,
+        mtime_ms: status.modification_time,
+        mode: u32::from(status.permission) & 0o7777,
+        is_dir: status.isdir,
+    }
+}
