@@ -12,6 +12,14 @@ demo:
 test *ARGS:
     scripts/test {{ARGS}}
 
+# a real YARN and HDFS on this machine: up, status, down
+cluster *ARGS:
+    scripts/cluster {{ARGS}}
+
+# the cluster's tests on the other releases of Hadoop too
+cluster-matrix:
+    scripts/cluster matrix
+
 # figures and their ratios to the limits
 bench *ARGS:
     scripts/bench {{ARGS}}

@@ -92,9 +92,11 @@ fn default_dir() -> PathBuf {
 fn up(options: &Options) -> Outcome {
     let start = Instant::now();
     let cluster = Cluster::up(options)?;
-    say(&format!("up in {:.1} s", start.elapsed().as_secs_f64()))?;
-    status(&cluster)?;
-    Ok(cluster.leave()?)
+    let took = start.elapsed().as_secs_f64();
+    let dir = cluster.layout().root().to_owned();
+    cluster.leave()?;
+    say(&format!("up in {took:.1} s"))?;
+    status(&Cluster::open(&dir)?)
 }
 
 fn status(cluster: &Cluster) -> Outcome {

@@ -39,9 +39,10 @@ pub(super) fn bring_up(options: &Options) -> Result<Cluster, Broken> {
         nodes: options.nodes,
         engines: options.engines,
         version: options.version.clone(),
+        jars,
         keeper: Some(keeper),
     };
-    write(&cluster, options, &jars, &java)?;
+    write(&cluster, options, &java)?;
     start(&cluster, options)?;
     Ok(cluster)
 }
@@ -78,8 +79,8 @@ fn open_to_all(dir: PathBuf) -> Result<PathBuf, Broken> {
     Ok(dir)
 }
 
-fn write(cluster: &Cluster, options: &Options, jars: &Path, java: &Path) -> Result<(), Broken> {
-    let layout = &cluster.layout;
+fn write(cluster: &Cluster, options: &Options, java: &Path) -> Result<(), Broken> {
+    let (layout, jars) = (&cluster.layout, cluster.jars());
     Conf { layout, ports: cluster.ports, options, jars }.write()?;
     for name in cluster.daemons().iter().map(ToString::to_string).chain(["client".to_owned()]) {
         std::fs::create_dir_all(layout.at("tmp").join(name)).doing("making a directory")?;
@@ -133,10 +134,9 @@ fn format_names(cluster: &Cluster) -> Result<Child, Broken> {
 fn java_program(cluster: &Cluster, conf: &str, words: &[&str]) -> Result<Command, Broken> {
     let text = std::fs::read_to_string(cluster.layout.at("cluster.json")).doing("reading cluster.json")?;
     let about: serde_json::Value = serde_json::from_str(&text).doing("reading cluster.json")?;
-    let jars = PathBuf::from(about["jars"].as_str().unwrap_or_default());
     let java = PathBuf::from(about["java"].as_str().unwrap_or_default());
     let options = Options::default();
-    let starts = Starts { layout: &cluster.layout, options: &options, jars: &jars, java };
+    let starts = Starts { layout: &cluster.layout, options: &options, jars: cluster.jars(), java };
     let line = starts.java_line(conf, "256m", words);
     let mut command = Command::new(&line[0]);
     command.args(&line[1..]).env_clear().envs(starts.env(conf));
@@ -196,10 +196,15 @@ fn until_engine(cluster: &Cluster, number: usize, deadline: Instant) -> Result<(
 /// Waits until every daemon works: HDFS can be written, every node offers its room, every engine answers.
 pub(super) fn until_ready(cluster: &Cluster, deadline: Instant) -> Result<(), Broken> {
     until(cluster, Daemon::NameNode, deadline, || hdfs_works(cluster).unwrap_or(false))?;
-    until(cluster, Daemon::DataNode, deadline, || true)?;
+    // The NameNode and the ResourceManager hold what died a moment ago for alive, so it is asked for its own word too.
+    let data = "successfully registered with NN";
+    until(cluster, Daemon::DataNode, deadline, || said_since_start(cluster, Daemon::DataNode, data))?;
     until(cluster, Daemon::ResourceManager, deadline, || nodes_that_work(cluster).is_some_and(|nodes| nodes > 0))?;
     for number in 1..=cluster.nodes {
-        until(cluster, Daemon::NodeManager(number), deadline, || nodes_that_work(cluster) == Some(cluster.nodes))?;
+        let node = Daemon::NodeManager(number);
+        let works = || nodes_that_work(cluster) == Some(cluster.nodes);
+        let registered = || said_since_start(cluster, node, "Registered with ResourceManager");
+        until(cluster, node, deadline, || works() && registered())?;
     }
     for number in (1..=cluster.nodes).filter(|_| cluster.engines) {
         until_engine(cluster, number, deadline)?;
@@ -214,6 +219,11 @@ fn hdfs_works(cluster: &Cluster) -> Result<bool, Broken> {
     };
     let live = bean("FSNamesystemState")?["NumLiveDataNodes"].as_u64();
     Ok(live == Some(1) && bean("NameNodeInfo")?["Safemode"].as_str() == Some(""))
+}
+
+fn said_since_start(cluster: &Cluster, daemon: Daemon, words: &str) -> bool {
+    let log = cluster.log(daemon);
+    log.rsplit(keeper::MARK).next().is_some_and(|since| since.contains(words))
 }
 
 /// How many live NodeManagers have registered at the ResourceManager that runs now.

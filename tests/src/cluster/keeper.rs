@@ -22,6 +22,9 @@ use super::process::Process;
 use super::teardown::teardown;
 use super::{Broken, Context};
 
+/// Stands in a daemon's log before all that it says from each start on.
+pub(super) const MARK: &str = "== started by the keeper";
+
 /// Keeps the cluster in `dir` until it is told to end, or its owner is gone.
 ///
 /// # Errors
@@ -143,7 +146,8 @@ fn start(layout: &Layout, name: &str) -> Result<u32, Broken> {
         let _ = std::fs::remove_file(path);
     }
     let log = spec["log"].as_str().unwrap_or_default();
-    let log = File::options().create(true).append(true).open(log).doing("opening a log")?;
+    let mut log = File::options().create(true).append(true).open(log).doing("opening a log")?;
+    writeln!(log, "{MARK}").doing("writing a log")?;
     let env = spec["env"].as_object().into_iter().flatten();
     let child = Command::new("setsid")
         .args(texts("line"))

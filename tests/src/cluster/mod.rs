@@ -71,6 +71,7 @@ pub struct Cluster {
     nodes: usize,
     engines: bool,
     version: String,
+    jars: PathBuf,
     keeper: Option<Child>,
 }
 
@@ -119,8 +120,9 @@ impl Cluster {
         let nodes = about["nodes"].as_u64().and_then(|nodes| usize::try_from(nodes).ok()).unwrap_or_default();
         let version = about["version"].as_str().unwrap_or_default().to_owned();
         let engines = about["engines"].as_bool().unwrap_or_default();
+        let jars = PathBuf::from(about["jars"].as_str().unwrap_or_default());
         let ports = Ports::read(&layout)?;
-        Ok(Self { layout, ports, nodes, engines, version, keeper: None })
+        Ok(Self { layout, ports, nodes, engines, version, jars, keeper: None })
     }
 
     /// Lets the cluster outlive this process; [`Cluster::open`] and [`Cluster::down`] find it again.
@@ -191,6 +193,12 @@ impl Cluster {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Where the jars lie that it runs from.
+    #[must_use]
+    pub fn jars(&self) -> &Path {
+        &self.jars
     }
 
     /// Configuration for clients.
