@@ -1,6 +1,6 @@
 //! The loop: one mailbox, one machine; every effect goes to the performer.
 
-use dybox_logic::proxy::{Effect, Event, Proxy};
+use dybox_logic::proxy::{Effect, Event, LOST_AFTER, LOST_AFTER_FAR, Proxy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep_until;
@@ -15,7 +15,8 @@ pub(crate) async fn work(
     inbox: &mut UnboundedReceiver<Arrived>,
 ) -> Result<String, ProxyError> {
     let clock = performer.ports.clock;
-    let mut machine = Proxy::new(clock.now());
+    let far = performer.ports.places.far.is_some();
+    let mut machine = Proxy::patient(clock.now(), if far { LOST_AFTER_FAR } else { LOST_AFTER });
     let mut effects = Vec::new();
     let [mut term, mut hangup, mut interrupt] = signals()?;
     loop {
@@ -28,7 +29,13 @@ pub(crate) async fn work(
             () = async { sleep_until(clock.instant(wake.unwrap_or_default())).await }, if wake.is_some() => {
                 Some(Event::Tick)
             }
-            _ = term.recv() => Some(Event::Signalled),
+            _ = term.recv() => {
+                // YARN waits a quarter of a second; on one machine there is time for the payload's grace.
+                if far {
+                    performer.end_now();
+                }
+                Some(Event::Signalled)
+            }
             _ = hangup.recv() => Some(Event::Signalled),
             _ = interrupt.recv() => Some(Event::Signalled),
         };

@@ -1,8 +1,11 @@
-//! Which grant this process serves.
+//! Which grant this process serves, and where everything of it lies.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use dybox_model::{GrantId, SubDagId};
+use dybox_model::{AttemptId, GrantId, RunId, SubDagId, TaskSpec};
+use dybox_store::Store;
+use dybox_store::bundle::GrantBundle;
 use dybox_store::layout::{GrantDir, Home, Machine, RunDir};
 
 use crate::ProxyError;
@@ -18,15 +21,74 @@ pub struct Conf {
     pub grant: GrantId,
 }
 
+/// What a proxy in a YARN container (a grant of the cluster) is told.
+#[derive(Debug, Clone)]
+pub struct ClusterConf {
+    /// What its master handed over.
+    pub bundle: GrantBundle,
+    /// YARN's id of the grant.
+    pub container: String,
+    /// This machine, as YARN calls it.
+    pub host: String,
+    /// A directory of this user on this machine, which outlives the application.
+    pub user_dir: PathBuf,
+    /// The grant's log directory, which the NodeManager's page shows.
+    pub log_dir: PathBuf,
+    /// Where the run's files are kept.
+    pub store: Store,
+}
+
+impl ClusterConf {
+    /// With what the NodeManager put into the environment.
+    ///
+    /// # Errors
+    /// [`ProxyError::NotAGrant`] outside a YARN container; [`ProxyError::Store`] where the store's address is no good.
+    pub fn from_env(bundle: GrantBundle) -> Result<Self, ProxyError> {
+        let var = |name: &'static str| {
+            let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+            value.ok_or(ProxyError::NotAGrant { variable: name })
+        };
+        // Where there are several disks, all proxies of a node must choose the same one for what they share.
+        let first = |name| {
+            let dir = var(name)?.split(',').next().map(|dir| dir.trim().to_owned());
+            dir.filter(|dir| dir.starts_with('/')).map(PathBuf::from).ok_or(ProxyError::NotAGrant { variable: name })
+        };
+        let store = Store::hdfs(bundle.store.clone())?;
+        Ok(Self {
+            container: var("CONTAINER_ID")?,
+            host: var("NM_HOST")?,
+            user_dir: first("LOCAL_USER_DIRS")?,
+            log_dir: first("LOG_DIRS")?,
+            store,
+            bundle,
+        })
+    }
+}
+
+/// What lies elsewhere than in the home, in a grant of the cluster.
+#[derive(Debug)]
+pub(crate) struct Far {
+    /// YARN's id of the grant.
+    pub(crate) container: String,
+    pub(crate) host: String,
+    /// For the payloads' output; nothing for a grant that is swept.
+    pub(crate) log_dir: Option<PathBuf>,
+    /// Where archives go.
+    pub(crate) store: Store,
+}
+
 /// Where everything of one grant lies.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     pub(crate) home: Home,
     pub(crate) run: RunDir,
-    pub(crate) run_id: dybox_model::RunId,
+    pub(crate) run_id: RunId,
     pub(crate) grant: GrantDir,
     pub(crate) grant_id: GrantId,
     pub(crate) subdag: SubDagId,
+    /// Whom payloads run as, unless they say otherwise.
+    pub(crate) owner: (u32, u32),
+    pub(crate) far: Option<Arc<Far>>,
 }
 
 impl Places {
@@ -36,7 +98,46 @@ impl Places {
         let name = conf.run_dir.file_name().and_then(|name| name.to_str()).ok_or_else(not_a_run)?;
         let run_id = name.parse().map_err(|_| not_a_run())?;
         let grant = run.grant(conf.grant);
-        Ok(Self { home, run, run_id, grant, grant_id: conf.grant, subdag: conf.subdag })
+        let owner = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        Ok(Self { home, run, run_id, grant, grant_id: conf.grant, subdag: conf.subdag, owner, far: None })
+    }
+
+    pub(crate) fn in_grant(conf: &ClusterConf) -> Self {
+        let bundle = &conf.bundle;
+        let run = RunDir::new(&bundle.run);
+        let far = Far {
+            container: conf.container.clone(),
+            host: conf.host.clone(),
+            log_dir: Some(conf.log_dir.clone()),
+            store: conf.store.clone(),
+        };
+        Self {
+            home: Home::new(conf.user_dir.join("dybox")),
+            grant: run.grant(bundle.grant),
+            run,
+            run_id: bundle.run.clone(),
+            grant_id: bundle.grant,
+            subdag: bundle.subdag,
+            owner: (bundle.uid, bundle.gid),
+            far: Some(Arc::new(far)),
+        }
+    }
+
+    /// Those of another grant, whose proxy was on this machine too.
+    pub(crate) fn beside(&self, run_id: RunId, grant_id: GrantId, store: Store) -> Self {
+        let run = RunDir::new(&run_id);
+        let host = self.far.as_ref().map(|far| far.host.clone()).unwrap_or_default();
+        let far = Far { container: String::new(), host, log_dir: None, store };
+        Self {
+            home: self.home.clone(),
+            grant: run.grant(grant_id),
+            run,
+            run_id,
+            grant_id,
+            subdag: self.subdag,
+            owner: self.owner,
+            far: Some(Arc::new(far)),
+        }
     }
 
     /// The path on this machine of a name of the store.
@@ -45,12 +146,31 @@ impl Places {
     }
 
     /// Where an end is kept until the master has written it down.
-    pub(crate) fn saved(&self, attempt: dybox_model::AttemptId) -> PathBuf {
+    pub(crate) fn saved(&self, attempt: AttemptId) -> PathBuf {
         self.path(&format!("{}.exit", self.grant.attempt(attempt)))
     }
 
     /// The share of the machine's budget; its file is the room.
     pub(crate) fn share(&self) -> PathBuf {
         self.path(&Machine::share(&self.run_id, self.grant_id))
+    }
+
+    /// Where the output of an attempt lies for the NodeManager to show it, without the stream's name at its end.
+    pub(crate) fn shown(&self, spec: &TaskSpec) -> Option<PathBuf> {
+        let AttemptId { task, number } = spec.attempt;
+        let dir = self.far.as_ref()?.log_dir.as_ref()?;
+        Some(dir.join(format!("{}-{}-{number}", spec.stage, task.index)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_yarn_the_variable_that_is_missing_is_named() {
+        // The variables of a grant are no part of a test's environment.
+        let text = ProxyError::NotAGrant { variable: "LOG_DIRS" }.to_string();
+        assert!(text.contains("LOG_DIRS"), "{text}");
     }
 }

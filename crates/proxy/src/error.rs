@@ -16,6 +16,12 @@ pub enum ProxyError {
         /// What was given.
         path: PathBuf,
     },
+    /// A variable that every YARN container has is missing.
+    #[error("this is no YARN container: {variable} is not set")]
+    NotAGrant {
+        /// The variable.
+        variable: &'static str,
+    },
     /// Somebody else holds the grant.
     #[error("the proxy of {grant} is alive")]
     Alive {
@@ -57,6 +63,7 @@ impl ProxyError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::NotARun { .. } => "Give the directory of a run: `dybox status RUN` shows it.",
+            Self::NotAGrant { .. } => "Leave this to DYbox: `dybox run --yarn` starts proxies where they belong.",
             Self::Alive { .. } => "Stop the run first: `dybox stop RUN`.",
             Self::Store(error) => error.advice(),
             Self::File { .. } => "Check the directory's permissions and free room.",

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use dybox_model::AttemptId;
@@ -29,26 +29,26 @@ impl Files {
     }
 
     pub(crate) fn under(root: &Path) -> Self {
-        let beside = |end: &str| {
-            let mut name = root.as_os_str().to_owned();
-            name.push(end);
-            PathBuf::from(name)
-        };
-        let (stdout, stderr) = (beside(".stdout"), beside(".stderr"));
+        let (stdout, stderr) = (with_end(root, "stdout"), with_end(root, "stderr"));
         Self { input: root.join("in"), output: root.join("out"), root: root.to_owned(), stdout, stderr }
     }
 
-    /// Makes everything anew. The payload may run as anybody, so what it writes to is open to all; the directories
+    /// Makes everything anew, with the output at `shown` and links to it here, where that is wanted. The payload may run as anybody, so what it writes to is open to all; the directories
     /// above are closed to all but the submitter.
-    pub(crate) fn make(&self) -> io::Result<()> {
+    pub(crate) fn make(&self, shown: Option<&Path>) -> io::Result<()> {
         self.remove_exchange()?;
         DirBuilder::new().recursive(true).mode(0o700).create(&self.root)?;
         for (dir, mode) in [(&self.input, 0o755), (&self.output, 0o777)] {
             fs::create_dir(dir)?;
             fs::set_permissions(dir, Permissions::from_mode(mode))?;
         }
-        for file in [&self.stdout, &self.stderr] {
-            File::create(file)?.set_permissions(Permissions::from_mode(0o666))?;
+        self.remove_logs()?;
+        for (file, end) in [(&self.stdout, "stdout"), (&self.stderr, "stderr")] {
+            let real = shown.map(|shown| with_end(shown, end));
+            File::create(real.as_ref().unwrap_or(file))?.set_permissions(Permissions::from_mode(0o666))?;
+            if let Some(real) = real {
+                symlink(real, file)?;
+            }
         }
         Ok(())
     }
@@ -86,10 +86,22 @@ impl Files {
         absent_is_fine(fs::remove_dir_all(&self.root))
     }
 
+    /// The output itself, which may lie elsewhere and then stays there.
+    pub(crate) fn output_files(&self) -> [PathBuf; 2] {
+        [&self.stdout, &self.stderr].map(|file| fs::read_link(file).unwrap_or_else(|_| file.clone()))
+    }
+
     pub(crate) fn remove_logs(&self) -> io::Result<()> {
         absent_is_fine(fs::remove_file(&self.stdout))?;
         absent_is_fine(fs::remove_file(&self.stderr))
     }
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(end);
+    PathBuf::from(name)
 }
 
 pub(crate) fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
@@ -121,17 +133,32 @@ mod tests {
     fn only_the_innermost_files_are_open_to_the_payload() {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::under(&dir.path().join("g/s0-0-1"));
-        files.make().unwrap();
+        files.make(None).unwrap();
         files.give("script", "#!/bin/sh\n", 0o755).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!([mode(&files.root), mode(&files.input), mode(&files.output)], [0o700, 0o755, 0o777]);
         assert_eq!([mode(&files.stdout), mode(&files.input.join("script"))], [0o666, 0o755]);
         fs::write(files.verdict(), "old").unwrap();
-        files.make().unwrap();
+        files.make(None).unwrap();
         assert!(!files.verdict().exists(), "an older try leaves no verdict");
         files.remove_exchange().unwrap();
         files.remove_logs().unwrap();
         files.remove_logs().unwrap();
         assert!(!files.root.exists() && !files.stderr.exists());
+    }
+
+    #[test]
+    fn output_that_is_shown_elsewhere_stays_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::under(&dir.path().join("g/s0-0-1"));
+        let shown = dir.path().join("main.v2-0-1");
+        files.make(Some(&shown)).unwrap();
+        files.make(Some(&shown)).unwrap();
+        let [stdout, stderr] = files.output_files();
+        assert_eq!((stdout.file_name().unwrap(), stderr.file_name().unwrap()).0, "main.v2-0-1.stdout");
+        fs::write(&stderr, "seen").unwrap();
+        assert_eq!(fs::read_to_string(&files.stderr).unwrap(), "seen");
+        files.remove_logs().unwrap();
+        assert!(stdout.exists() && stderr.exists() && !files.stderr.exists());
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dybox_engine::{ImageInfo, Seen, Verdict};
 use dybox_logic::proxy::Event;
-use dybox_model::{AttemptId, Millis, Note, Usage};
+use dybox_model::{AttemptId, Exit, GrantId, Millis, Note, Usage};
 use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -23,6 +23,10 @@ pub(crate) enum Arrived {
     Sandbox(String),
     /// A container does not run any more.
     Dead(Box<Dead>),
+    /// The master wants this grant, whose proxy is dead, swept.
+    SweepAsked(GrantId),
+    /// A grant whose proxy is dead was swept.
+    Swept(GrantId, Vec<(AttemptId, Option<Exit>)>),
     /// News for whoever watches.
     Note(Note),
 }

@@ -9,6 +9,7 @@ use crate::error::ProxyError;
 use crate::files::absent_is_fine;
 use crate::perform::Performer;
 use crate::remove::{clear_directory, remove_all, remove_networks};
+use crate::settle::move_out;
 use crate::ship::said;
 
 /// Removals that are under way get this long.
@@ -19,8 +20,33 @@ const LISTED: Duration = Duration::from_secs(60);
 const GOODBYE: Duration = Duration::from_millis(50);
 
 /// Cleans up, gives the room back, says goodbye.
-pub(crate) async fn leave(mut performer: Performer, why: String) -> Result<(), ProxyError> {
+pub(crate) async fn leave(performer: Performer, why: String) -> Result<(), ProxyError> {
     tracing::info!(why, "leaving");
+    if performer.ports.places.far.is_some() {
+        leave_far(performer, why).await
+    } else {
+        leave_here(performer, why).await
+    }
+}
+
+/// On a cluster the room is YARN's, which frees it when this process ends; the archive's end takes HDFS half a second,
+/// for which the master does not wait.
+async fn leave_far(mut performer: Performer, why: String) -> Result<(), ProxyError> {
+    let shipper = performer.shipper.clone();
+    let closing = tokio::spawn(async move { shipper.close().await });
+    clear_engine(&mut performer).await?;
+    performer.ports.cgroup.clean();
+    performer.say(ProxyNews::Leaving { why });
+    sleep(GOODBYE).await;
+    match closing.await {
+        Ok(Ok(())) => move_out(&performer.ports.places).await,
+        // The share stays: whoever sweeps it brings the rest.
+        Ok(Err(error)) => Err(error.into()),
+        Err(panic) => Err(ProxyError::Runtime(std::io::Error::other(panic))),
+    }
+}
+
+async fn leave_here(mut performer: Performer, why: String) -> Result<(), ProxyError> {
     let gone = clear_engine(&mut performer).await;
     if let Err(error) = performer.shipper.close().await {
         tracing::warn!(error = said(&error), "can't close the archive");

@@ -4,11 +4,13 @@
 //! containers, leases, the archive of the grant's output, ends. Never: two attempts at once, a container that outlives
 //! its lease, an end before the output is shipped, a grant's room given back while anything of it lives.
 //!
-//! [`run`] serves one grant to its end. [`sweep`] clears up after a proxy that died.
+//! [`run`] serves one grant of this machine to its end, [`run_in_grant`] one of a cluster. [`sweep`] clears up after a proxy that died.
 
 mod actor;
+mod cgroup;
 mod clock;
 mod conf;
+mod engine_watch;
 mod error;
 mod files;
 mod image;
@@ -18,20 +20,23 @@ mod lease;
 mod leave;
 mod link;
 mod names;
+mod node;
 mod perform;
 mod ports;
+mod relay;
 mod remove;
 mod result;
 mod sandbox;
 mod serve;
+mod settle;
 mod ship;
 mod slot;
 mod start;
 mod sweep;
 mod watch;
 
-pub use conf::Conf;
+pub use conf::{ClusterConf, Conf};
 pub use error::ProxyError;
 pub use init_binary::{init_binary, init_digest};
-pub use serve::{run, sweep};
+pub use serve::{run, run_in_grant, sweep};
 pub use sweep::{Found, SweepReport};

@@ -1,5 +1,7 @@
 //! Effects of the machine -> tasks, files, words to the master. Nothing here waits: answers arrive as events.
 
+mod now;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::time::Duration;
 
 use dybox_engine::{Asked, End, ImageInfo, KILL, STOP, STOP_NOW, exit_of};
 use dybox_logic::proxy::{Effect, Ending, Event, Signal};
-use dybox_model::{AttemptId, Cause, Exit, Network, Note, TaskSpec};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, Network, Note, TaskSpec};
 use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, Semaphore};
@@ -19,7 +21,7 @@ use crate::inbox::{Arrived, Dead};
 use crate::ports::Ports;
 use crate::remove::{Leftover, remove_attempt};
 use crate::ship::Shipper;
-use crate::{image, names, start};
+use crate::{engine_watch, image, names, node, start};
 
 /// Removals under way before the next start waits.
 const BACKLOG: usize = 4;
@@ -53,6 +55,8 @@ pub(crate) struct Performer {
     pub(crate) networks: bool,
     /// Attempts whose files stay, for a look or for a sweep that ships the rest.
     pub(crate) keeps: BTreeSet<AttemptId>,
+    /// What sweeps found, said again to every master.
+    swept: BTreeMap<GrantId, Vec<(AttemptId, Option<Exit>)>>,
     backlog: Arc<Semaphore>,
     images: BTreeMap<String, Arc<ImageInfo>>,
     pub(crate) sandbox: Option<String>,
@@ -69,6 +73,7 @@ impl Performer {
             removals: JoinSet::new(),
             networks: false,
             keeps: BTreeSet::new(),
+            swept: BTreeMap::new(),
             backlog: Arc::new(Semaphore::new(BACKLOG)),
             images: BTreeMap::new(),
             sandbox: None,
@@ -98,6 +103,15 @@ impl Performer {
                 None
             }
             Arrived::Dead(dead) => self.judge(*dead),
+            Arrived::SweepAsked(grant) => {
+                tokio::spawn(node::sweep_asked(self.ports.clone(), grant));
+                None
+            }
+            Arrived::Swept(grant, exits) => {
+                self.say(ProxyNews::Swept { grant, exits: exits.clone() });
+                self.swept.insert(grant, exits);
+                None
+            }
             Arrived::Note(note) => {
                 self.say(ProxyNews::Noted(note));
                 None
@@ -110,6 +124,9 @@ impl Performer {
             Event::Cut => self.line = None,
             Event::Started { attempt, container } => {
                 self.with(*attempt, |hand| hand.container = Some(container.clone()))
+            }
+            Event::NotStarted { exit, .. } if exit.cause == Some(Cause::EngineDown) => {
+                tokio::spawn(engine_watch::give_up_without(self.ports.clone(), true));
             }
             Event::Drained { attempt, problem: Some(_) } => {
                 self.with(*attempt, |hand| hand.undrained = true);
@@ -141,6 +158,9 @@ impl Performer {
             Effect::Hello(attempts) => {
                 let (grant, pid) = (self.ports.places.grant_id, std::process::id());
                 self.say(ProxyNews::Hello { grant, pid, attempts });
+                for (&grant, exits) in &self.swept {
+                    self.say(ProxyNews::Swept { grant, exits: exits.clone() });
+                }
             }
             Effect::Fetch(spec) => self.fetch(spec),
             Effect::CancelFetch(attempt) => self.cancel_fetch(attempt),

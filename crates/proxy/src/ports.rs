@@ -11,6 +11,7 @@ use dybox_store::layout::Machine;
 use tokio::sync::OnceCell;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::cgroup::GrantCgroup;
 use crate::clock::Clock;
 use crate::conf::Places;
 use crate::error::{ProxyError, file_error};
@@ -37,6 +38,7 @@ pub(crate) struct Ports {
     pub(crate) slots: Arc<Slots>,
     pub(crate) secret: Arc<str>,
     pub(crate) init: Arc<PathBuf>,
+    pub(crate) cgroup: Arc<GrantCgroup>,
     known: Arc<OnceCell<Arc<Known>>>,
 }
 
@@ -44,7 +46,9 @@ impl Ports {
     pub(crate) fn open(places: Places, inbox: UnboundedSender<Arrived>) -> Result<Self, ProxyError> {
         let slots = Arc::new(Slots::of(&places.home));
         let leases = Leases::start().map_err(ProxyError::Runtime)?;
+        let cgroup = places.far.as_ref().map(|far| GrantCgroup::find(&far.container)).unwrap_or_default();
         Ok(Self {
+            cgroup: Arc::new(cgroup),
             secret: read_secret(&places)?,
             init: Arc::new(put_init(&places)?),
             places: Arc::new(places),

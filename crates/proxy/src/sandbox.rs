@@ -75,7 +75,7 @@ async fn alive(ports: &Ports, known: &Known, image: &ImageInfo, last: Option<Str
 }
 
 fn place(ports: &Ports, known: &Known, files: &Files, identity: &Identity) -> Result<Placed, Refused> {
-    files.make()?;
+    files.make(None)?;
     files.give("spec", "", 0o644)?;
     Ok(placed(ports, known, files, identity, Joined::Bridge))
 }
@@ -89,18 +89,20 @@ pub(crate) async fn remove(ports: &Ports, engine: &Engine) -> Result<(), EngineE
 
 /// Where a container of this grant is placed.
 pub(crate) fn placed(ports: &Ports, known: &Known, files: &Files, identity: &Identity, network: Joined) -> Placed {
+    let [stdout, stderr] = files.output_files();
+    let (uid, gid) = ports.places.owner;
     Placed {
         name: identity.name.clone(),
         labels: identity.labels(&ports.secret),
         init: ports.init.to_path_buf(),
         input: files.input.clone(),
         output: files.output.clone(),
-        stdout: files.stdout.clone(),
-        stderr: files.stderr.clone(),
-        uid: nix::unistd::geteuid().as_raw(),
-        gid: nix::unistd::getegid().as_raw(),
+        stdout,
+        stderr,
+        uid,
+        gid,
         network,
         machine_cpus: known.info.cpus,
-        cgroup_parent: None,
+        cgroup_parent: ports.cgroup.parent(&known.info),
     }
 }

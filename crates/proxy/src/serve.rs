@@ -1,19 +1,22 @@
 //! The two entry points. Each makes an event loop of its own: call them from plain threads.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dybox_store::{Lock, Store};
+use dybox_wire::{Address, TlsIdentity};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::conf::{Conf, Places};
+use crate::conf::{ClusterConf, Conf, Places};
 use crate::error::ProxyError;
+use crate::link::{FarMasters, Masters};
 use crate::perform::Performer;
 use crate::ports::Ports;
 use crate::ship::{Caps, Route, Shipper};
 use crate::sweep::SweepReport;
-use crate::{actor, leave, link};
+use crate::{actor, engine_watch, leave, link, node, settle};
 
 /// Whoever looks whether the lock is held may hold it for a moment; a sweep may hold it for longer, and wins.
 const OWNER: Duration = Duration::from_secs(2);
@@ -29,8 +32,37 @@ const STACK: usize = 512 << 10;
 pub fn run(conf: Conf) -> Result<(), ProxyError> {
     log_to_stderr();
     let places = Places::of(&conf)?;
+    let masters = Masters::Here(places.path(&places.run.sub(places.subdag).root()));
+    to_the_end(serve(places, masters))
+}
+
+/// Serves one grant of a cluster until its master lets it go, or is gone for long, or YARN takes the grant back. Logs
+/// to stderr.
+///
+/// # Errors
+/// [`ProxyError`] when it could not begin, or could not clear up: then the grant's share is still on this machine, and
+/// a sweep must follow.
+pub fn run_in_grant(conf: ClusterConf) -> Result<(), ProxyError> {
+    log_to_stderr();
+    let places = Places::in_grant(&conf);
+    let bundle = conf.bundle;
+    let identity = TlsIdentity { ca: bundle.tls.ca, cert: bundle.tls.cert, key: bundle.tls.key };
+    let masters = FarMasters {
+        at: Address::Tcp { host: bundle.host, port: bundle.port, identity: identity.clone() },
+        identity,
+        store: conf.store,
+        sub: places.run.sub(places.subdag),
+        looked: None,
+    };
+    to_the_end(async move {
+        let _share = settle::move_in(&places, &bundle.secret, &bundle.store).await?;
+        serve(places, Masters::Far(Box::new(masters))).await
+    })
+}
+
+fn to_the_end(serving: impl Future<Output = Result<(), ProxyError>>) -> Result<(), ProxyError> {
     let runtime = runtime()?;
-    let served = runtime.block_on(serve(places));
+    let served = runtime.block_on(serving);
     runtime.shutdown_background();
     if let Err(error) = &served {
         tracing::error!(error = crate::ship::said(error), "the proxy failed");
@@ -58,17 +90,21 @@ fn runtime() -> Result<Runtime, ProxyError> {
     builder.build().map_err(ProxyError::Runtime)
 }
 
-async fn serve(places: Places) -> Result<(), ProxyError> {
+async fn serve(places: Places, masters: Masters) -> Result<(), ProxyError> {
     dybox_store::local::make_dir(&places.path(&places.grant.root()))?;
     let owner = Lock::acquire(&places.path(&places.grant.owner()), OWNER).await?;
     let _owner = owner.ok_or(ProxyError::Alive { grant: places.grant_id })?;
     tracing::info!(grant = %places.grant_id, pid = std::process::id(), "serving");
     let (tell, mut inbox) = unbounded_channel();
-    let master = places.path(&places.run.sub(places.subdag).root());
-    let line = tokio::spawn(link::keep_line(master, tell.clone()));
+    let line = tokio::spawn(link::keep_line(masters, Arc::new(places.clone()), tell.clone()));
     let ports = Ports::open(places, tell.clone())?;
+    if ports.places.far.is_some() {
+        tokio::spawn(engine_watch::give_up_without(ports.clone(), false));
+        tokio::spawn(node::sweep_dead(ports.clone()));
+    }
     let route = Route {
         store: Store::open_dir(ports.places.home.dir()),
+        copy: ports.places.far.as_ref().map(|far| far.store.clone()),
         archive: ports.places.run.archive(ports.places.grant_id),
         clock: ports.clock,
         inbox: tell,

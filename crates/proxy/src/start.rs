@@ -1,6 +1,7 @@
 //! From an order and an image to a container that runs.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
     drop(job.backlog.acquire().await);
     let known = ports.engine().await?;
     let files = Files::of(&ports.places, job.spec.attempt);
-    lay_out(&files, job)?;
+    lay_out(&files, job, ports.places.shown(&job.spec).as_deref())?;
     let identity = names::task_identity(&job.spec, ports.places.grant_id);
     let network = join(ports, &known, &job.spec, &job.image, job.sandbox.clone()).await?;
     let options = options(&job.spec, &job.image, &placed(ports, &known, &files, &identity, network));
@@ -122,10 +123,10 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
 }
 
 /// Everything that init reads and writes.
-fn lay_out(files: &Files, job: &Job) -> Result<(), Refused> {
+fn lay_out(files: &Files, job: &Job, shown: Option<&Path>) -> Result<(), Refused> {
     let words = argv(&job.spec, &job.image)
         .map_err(|cause| Refused { cause, text: format!("{} names neither entrypoint nor command", job.spec.image) })?;
-    files.make()?;
+    files.make(shown)?;
     files.give("spec", &init_spec(&job.spec, &job.image, &words, LEASE_TTL), 0o644)?;
     files.give("needs.json", &job.spec.needs, 0o644)?;
     if let Some(script) = &job.spec.script {

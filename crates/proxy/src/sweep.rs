@@ -11,7 +11,7 @@ use dybox_logic::proxy::LEASE_DEAD;
 use dybox_model::{AttemptId, Cause, EndedBy, Exit, Usage};
 use dybox_store::archive::{ArchiveWriter, Stream};
 use dybox_store::{Lock, Store, StoreError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 const LISTED: Duration = Duration::from_secs(30);
 
 /// What a sweep found: one line of JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepReport {
     /// The grant, as text.
     pub grant: String,
@@ -40,7 +40,7 @@ pub struct SweepReport {
 }
 
 /// How one attempt ended, as far as it left a word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// The attempt, as text.
     pub attempt: String,
@@ -67,6 +67,10 @@ pub(crate) async fn sweep(places: Places) -> Result<SweepReport, ProxyError> {
     record(&places, &report, attempts.difference(&undrained))?;
     let keep = |attempt| is_kept(&places, attempt) || undrained.contains(&attempt);
     clear_directory(&root, keep).map_err(file_error("empty", &root))?;
+    if places.far.is_some() {
+        // Its archive is still to be brought to the store.
+        return Ok(report);
+    }
     let share = places.share();
     absent_is_fine(fs::remove_file(&share)).map_err(file_error("remove the share", share))?;
     Ok(report)

@@ -1,5 +1,8 @@
 //! Ships what the payload writes into the grant's archive, while it runs.
 //!
+//! On a cluster the archive lies on this machine, and a copy of it in the store: what has ended is there before its end
+//! is told, unless the store is slow; then the copy lags, and catches up.
+//!
 //! A thread of its own: its reads and writes are large, and must hold up neither the actor nor a lease.
 
 mod tail;
@@ -7,13 +10,14 @@ mod tail;
 mod tests;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use dybox_logic::proxy::Event;
 use dybox_model::{AttemptId, Cause, Note};
 use dybox_store::archive::{ArchiveWriter, Stream};
-use dybox_store::{Kind, Store, StoreError};
+use dybox_store::{Kind, Store, StoreError, Trouble, UploadConf, Uploader};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -35,6 +39,11 @@ const PATIENCE_FULL: Duration = Duration::from_secs(10);
 const SAY_EVERY: Duration = Duration::from_millis(500);
 /// What was shipped is made durable at most this often.
 const SYNC_EVERY: Duration = Duration::from_secs(2);
+/// An end waits so long for its output to be in the copy, and hardly at all while that is known to lag.
+const FLUSH: Duration = Duration::from_secs(5);
+const FLUSH_LATE: Duration = Duration::from_millis(300);
+/// For the end of the copy.
+const CLOSE: Duration = Duration::from_secs(15);
 /// Its buffers are on the heap.
 const STACK: usize = 256 << 10;
 
@@ -53,6 +62,8 @@ pub(crate) struct Shipper {
 /// Where one grant's output goes.
 pub(crate) struct Route {
     pub(crate) store: Store,
+    /// The store that gets a copy of the archive.
+    pub(crate) copy: Option<Store>,
     /// The archive's name in the store.
     pub(crate) archive: String,
     pub(crate) clock: Clock,
@@ -65,7 +76,16 @@ impl Shipper {
     pub(crate) fn start(route: Route) -> io::Result<Self> {
         let (orders, given) = channel();
         let handle = Handle::current();
-        let ship = Ship { route, handle, archive: None, live: None, dirty: false, synced: Instant::now() };
+        let ship = Ship {
+            route,
+            handle,
+            archive: None,
+            live: None,
+            dirty: false,
+            synced: Instant::now(),
+            copy: None,
+            late: false,
+        };
         std::thread::Builder::new().name("ship".to_owned()).stack_size(STACK).spawn(move || ship.run(&given))?;
         Ok(Self { orders })
     }
@@ -99,13 +119,13 @@ struct Live {
     attempt: AttemptId,
     tails: [Tail; 2],
     said: Option<Instant>,
-    trouble: Option<Trouble>,
+    trouble: Option<Failing>,
     /// Nothing more will be written.
     ended: bool,
 }
 
 /// A store that fails.
-struct Trouble {
+struct Failing {
     since: Instant,
     text: String,
     patience: Duration,
@@ -113,7 +133,7 @@ struct Trouble {
     told: bool,
 }
 
-impl Trouble {
+impl Failing {
     fn of(kind: Kind, text: String, (since, told): (Instant, bool)) -> Self {
         let (text, patience) = match kind {
             Kind::Full => (format!("the disk of the store is full: {text}"), PATIENCE_FULL),
@@ -135,6 +155,10 @@ struct Ship {
     live: Option<Live>,
     dirty: bool,
     synced: Instant,
+    /// Started with the first output.
+    copy: Option<Uploader>,
+    /// The copy is known to lag.
+    late: bool,
 }
 
 impl Ship {
@@ -155,6 +179,7 @@ impl Ship {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.pump();
+                    self.start_copy();
                     self.sync_now_and_then();
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -182,7 +207,7 @@ impl Ship {
             Err(error) => {
                 let before = live.trouble.take();
                 let known = before.as_ref().map_or((Instant::now(), false), |trouble| (trouble.since, trouble.told));
-                let trouble = live.trouble.insert(Trouble::of(error.kind(), said(&error), known));
+                let trouble = live.trouble.insert(Failing::of(error.kind(), said(&error), known));
                 self.tell_of(trouble, live.attempt, before.is_none());
                 // What a failed write left is found out by reading the archive again.
                 self.archive = None;
@@ -191,7 +216,7 @@ impl Ship {
         self.live = Some(live);
     }
 
-    fn tell_of(&self, trouble: &mut Trouble, attempt: AttemptId, new: bool) {
+    fn tell_of(&self, trouble: &mut Failing, attempt: AttemptId, new: bool) {
         if new {
             tracing::warn!(%attempt, error = trouble.text, "can't ship");
             let text = format!("the output of {attempt} waits: {}", trouble.text);
@@ -248,7 +273,37 @@ impl Ship {
         if let Some(archive) = &mut self.archive {
             archive.forget(attempt);
         }
+        self.flush(attempt);
         let _ = self.route.inbox.send(Arrived::Event(Event::Drained { attempt, problem }));
+    }
+
+    /// Waits for the copy.
+    fn flush(&mut self, attempt: AttemptId) {
+        self.start_copy();
+        let Some(copy) = &self.copy else { return };
+        let flushed = self.handle.block_on(copy.flush(if self.late { FLUSH_LATE } else { FLUSH }));
+        if let (Err(error), false) = (&flushed, self.late) {
+            let text = format!("the output of {attempt} is not in the store yet: {}", said(error));
+            let _ = self.route.inbox.send(Arrived::Note(Note::Warns { text, cause: Some(Cause::StoreFailed) }));
+        }
+        self.late = flushed.is_err();
+    }
+
+    /// Once there is something to copy.
+    fn start_copy(&mut self) {
+        let (None, Some(store), Some(_)) = (&self.copy, &self.route.copy, &self.archive) else { return };
+        let _runtime = self.handle.enter();
+        let (trouble, mut troubles) = tokio::sync::mpsc::unbounded_channel::<Trouble>();
+        let local = PathBuf::from(self.route.store.url(&self.route.archive));
+        self.copy = Some(Uploader::start(store, UploadConf::new(local, &self.route.archive), trouble));
+        let inbox = self.route.inbox.clone();
+        tokio::spawn(async move {
+            while let Some(Trouble { text, over }) = troubles.recv().await {
+                tracing::warn!(text, over, "the copy of the archive");
+                let cause = (!over).then_some(Cause::StoreFailed);
+                let _ = inbox.send(Arrived::Note(Note::Warns { text, cause }));
+            }
+        });
     }
 
     /// Says in the archive what its init found no room for.
@@ -277,9 +332,19 @@ impl Ship {
 
     fn close(&mut self) -> Result<(), StoreError> {
         self.live = None;
-        let Some(archive) = self.archive.take() else { return Ok(()) };
+        let (archive, copy) = (self.archive.take(), self.copy.take());
         let dirty = std::mem::take(&mut self.dirty);
-        self.handle.block_on(async move { if dirty { archive.close_synced().await } else { archive.close().await } })
+        self.handle.block_on(async move {
+            match archive {
+                Some(archive) if dirty => archive.close_synced().await?,
+                Some(archive) => archive.close().await?,
+                None => {}
+            }
+            match copy {
+                Some(copy) => copy.close(CLOSE).await,
+                None => Ok(()),
+            }
+        })
     }
 }
 

@@ -27,15 +27,15 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open_dir(dir.path());
         let (tell, inbox) = unbounded_channel();
-        let route =
-            Route { store: store.clone(), archive: "logs/g.log".to_owned(), clock: Clock::start(), inbox: tell, caps };
+        let archive = "logs/g.log".to_owned();
+        let route = Route { store: store.clone(), copy: None, archive, clock: Clock::start(), inbox: tell, caps };
         let shipper = Shipper::start(route).unwrap();
         Self { dir, store, shipper, inbox }
     }
 
     fn files(&self) -> Files {
         let files = Files::under(&self.dir.path().join("s0-0-1"));
-        files.make().unwrap();
+        files.make(None).unwrap();
         files
     }
 

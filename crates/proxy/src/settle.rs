@@ -1,0 +1,88 @@
+//! The scratch directory of this user on a machine of the cluster: how a grant moves in, and out without a trace.
+//!
+//! It outlives applications, so that what a dead proxy left is found by the next one.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use dybox_model::RunId;
+use dybox_store::layout::Machine;
+use dybox_store::local::make_dir;
+use dybox_store::{HdfsConf, Lock, Store};
+
+use crate::conf::Places;
+use crate::error::{ProxyError, file_error};
+use crate::files::{absent_is_fine, write_whole};
+
+/// Whoever moves in or out is done in a moment.
+const MOVING: Duration = Duration::from_secs(10);
+/// A sweep may have taken a share that was about to be locked for one of a dead proxy.
+const SHARE: Duration = Duration::from_secs(30);
+
+/// Makes the grant's directory, leaves there what a sweep would need, and takes the share. Until the lock is dropped,
+/// or this process dies, the grant counts as alive.
+pub(crate) async fn move_in(places: &Places, secret: &str, store: &HdfsConf) -> Result<Lock, ProxyError> {
+    let moving = moving(places).await?;
+    make_dir(&places.path(&places.grant.root()))?;
+    let give = |path: &Path, text: &[u8]| match fs::read(path) {
+        Ok(there) if there == text => Ok(()),
+        _ => write_whole(path, text, 0o600),
+    };
+    let path = places.path(&places.run.secret());
+    give(&path, secret.as_bytes()).map_err(file_error("write", &path))?;
+    let path = places.path(&store_file(places));
+    let text = serde_json::to_vec(store).expect("texts are JSON");
+    give(&path, &text).map_err(file_error("write", &path))?;
+    drop(moving);
+    let share = Lock::acquire(&places.share(), SHARE).await?;
+    share.ok_or(ProxyError::Alive { grant: places.grant_id })
+}
+
+/// Removes all of the grant, and of its run where nobody else of it is on this machine. The share goes last.
+pub(crate) async fn move_out(places: &Places) -> Result<(), ProxyError> {
+    let moving = moving(places).await?;
+    let archive = places.path(&places.run.archive(places.grant_id));
+    absent_is_fine(fs::remove_file(&archive)).map_err(file_error("remove", archive))?;
+    let grant = places.path(&places.grant.root());
+    absent_is_fine(fs::remove_dir_all(&grant)).map_err(file_error("remove", grant))?;
+    let grants = places.path(&places.run.grants());
+    if !has_directories(&grants).map_err(file_error("list", grants))? {
+        let run = places.path(&places.run.root());
+        absent_is_fine(fs::remove_dir_all(&run)).map_err(file_error("remove", run))?;
+    }
+    drop(moving);
+    let share = places.share();
+    absent_is_fine(fs::remove_file(&share)).map_err(file_error("remove the share", share))
+}
+
+/// The store that another run's files go to, as one of its proxies has left word.
+pub(crate) fn store_of(home: &Places, run: &RunId) -> Option<Store> {
+    let there = home.beside(run.clone(), home.grant_id, Store::open_dir(home.home.dir()));
+    let text = fs::read(home.path(&store_file(&there))).ok()?;
+    Store::hdfs(serde_json::from_slice(&text).ok()?).ok()
+}
+
+fn store_file(places: &Places) -> String {
+    format!("{}/store.json", places.run.root())
+}
+
+async fn moving(places: &Places) -> Result<Option<Lock>, ProxyError> {
+    Ok(Lock::acquire(&places.path(&Machine::pull(&format!("run {}", places.run_id))), MOVING).await?)
+}
+
+fn has_directories(dir: &Path) -> io::Result<bool> {
+    match fs::read_dir(dir) {
+        Ok(entries) => {
+            for entry in entries {
+                if entry?.file_type()?.is_dir() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
