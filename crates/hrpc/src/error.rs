@@ -68,7 +68,7 @@ pub enum RpcError {
         message: String,
     },
     /// The server wants a way to prove who we are that DYbox lacks.
-    #[error("{at} asks for {} to log in, which this version of dybox can't do{}", offered.join(" or "), held(*token))]
+    #[error("{at} {}", demand(offered, *token))]
     Mechanism {
         /// The server, `host:port`.
         at: String,
@@ -119,8 +119,16 @@ fn simple_name(class: &str) -> &str {
     class.rsplit(['.', '$']).next().unwrap_or(class)
 }
 
-fn held(token: bool) -> &'static str {
-    if token { " (there is a token, but the server does not take tokens)" } else { "" }
+fn demand(offered: &[String], token: bool) -> String {
+    let wanted = offered.join(" or ");
+    let takes_tokens = offered.iter().any(|one| one == "TOKEN" || one == "TOKEN/DIGEST-MD5");
+    if token {
+        format!("takes no token of ours but asks for {wanted}, which this version of dybox can't do")
+    } else if takes_tokens {
+        format!("asks for {wanted} to log in, and there is no token for it")
+    } else {
+        format!("asks for {wanted} to log in, which this version of dybox can't do")
+    }
 }
 
 impl RpcError {
@@ -143,6 +151,12 @@ impl RpcError {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
+            Self::Remote { .. } if self.is("RpcNoSuchProtocolException") => {
+                "the port belongs to another Hadoop service: check the address in the configuration"
+            }
+            Self::Remote { .. } if self.is("StandbyException") => {
+                "no active server was found: check the failover of the cluster, or try again later"
+            }
             Self::Remote { .. } => "the server understood the call and refused it: its message says why",
             Self::Refused { .. } => "check that the daemon runs and that the configured port is its RPC port",
             Self::Unreachable { .. } => "check the host's name in the configuration, the network and firewalls",
@@ -164,5 +178,40 @@ impl RpcError {
             Self::TooLarge { .. } => "make the request smaller, or raise ipc.maximum.data.length on the server",
             Self::Local { .. } => "check the configuration of this machine",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RpcError;
+
+    #[test]
+    fn classes_are_known_by_their_simple_names() {
+        let error = RpcError::Denied {
+            at: "rm:1".to_owned(),
+            class: "org.apache.hadoop.security.token.SecretManager$InvalidToken".to_owned(),
+            message: "gone".to_owned(),
+        };
+        assert!(error.is("InvalidToken") && error.advice().contains("expired"));
+        assert_eq!(error.to_string(), "rm:1 does not let us in: InvalidToken: gone");
+    }
+
+    #[test]
+    fn a_demand_says_whether_a_token_would_help() {
+        let said = |offered: &[&str], token| {
+            let offered = offered.iter().map(|one| (*one).to_owned()).collect();
+            RpcError::Mechanism { at: "rm:1".to_owned(), offered, token }.to_string()
+        };
+        assert_eq!(
+            said(&["TOKEN", "KERBEROS"], false),
+            "rm:1 asks for TOKEN or KERBEROS to log in, and there is no token for it"
+        );
+        assert!(
+            said(&["KERBEROS/GSSAPI"], false)
+                .ends_with("asks for KERBEROS/GSSAPI to log in, which this version of dybox can't do")
+        );
+        assert!(
+            said(&["TOKEN/SCRAM-SHA-256"], true).contains("takes no token of ours but asks for TOKEN/SCRAM-SHA-256")
+        );
     }
 }
