@@ -1,5 +1,6 @@
 //! The driver and master machines in a world of values: stories that read as sentences, and seeds.
 
+mod cluster;
 mod seeds;
 mod stories;
 #[path = "../world/mod.rs"]

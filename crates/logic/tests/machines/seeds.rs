@@ -58,3 +58,28 @@ fn a_resume_finishes_what_did_not_succeed() {
         world.assert_nothing_left();
     }
 }
+
+#[test]
+fn on_a_cluster_placements_hold_whatever_is_lost() {
+    for seed in 0..SEEDS {
+        let mut world = World::seeded_on_cluster(seed);
+        world.tell(format!("seed {seed} on a cluster"));
+        world.until_done();
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn on_a_cluster_crashes_are_only_more_of_the_same() {
+    for seed in 0..SEEDS / 6 {
+        let mut world = World::seeded_on_cluster(seed);
+        world.tell(format!("seed {seed} on a cluster, a crash every 9 records"));
+        for crash in 1..12 {
+            world.crash_at = Some(world.journal.len().max(crash * 9));
+            world.until(|world| world.crash_at.is_none() || world.is_over());
+        }
+        world.crash_at = None;
+        world.until_done();
+        world.assert_nothing_left();
+    }
+}

@@ -1,6 +1,7 @@
 //! The world of one sub-DAG as values: both machines, their actor, a resource manager with a budget, proxies, a network
 //! that delays, cuts and repeats, and a clock that jumps. The same seed tells the same story.
 
+mod cluster;
 pub(crate) mod plans;
 mod proxies;
 mod rng;
@@ -12,10 +13,11 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use dybox_job::Plan;
 use dybox_logic::{driver, master};
 use dybox_model::{
-    AttemptId, Cause, Decision, EndedBy, Exit, Fact, GrantId, HookId, Millis, Network, Resources, StageEnd, StageId,
-    SubDagId,
+    AttemptId, Cause, Decision, EndedBy, Exit, Fact, GrantId, HookId, Millis, Network, Resources, Spread, StageEnd,
+    StageId, SubDagId, Wish,
 };
 
+pub(crate) use cluster::Cluster;
 use proxies::Machine;
 pub(crate) use rng::Rng;
 use truth::Truth;
@@ -41,6 +43,8 @@ pub(crate) struct Faults {
     pub(crate) hooks: bool,
     /// Events in a hundred at which other runs come or go.
     pub(crate) crowd: u64,
+    /// Events in a hundred, again in a hundred, at which a machine is lost for a while (on a cluster).
+    pub(crate) lose: u64,
     /// One chance in so many events that somebody asks to stop.
     pub(crate) stop: u64,
 }
@@ -61,6 +65,8 @@ enum Mail {
     /// The manager looks for room.
     Room,
     Sweep(GrantId),
+    /// A lost machine is back.
+    Back(String),
 }
 
 #[derive(Debug)]
@@ -135,7 +141,8 @@ pub(crate) struct World {
     /// All that happened, put in words only when somebody asks.
     pub(crate) story: Vec<(u64, Line)>,
     machine: Machine,
-    asks: BTreeMap<Resources, u32>,
+    asks: BTreeMap<Wish, u32>,
+    pub(crate) cluster: Option<Cluster>,
     mail: BinaryHeap<Reverse<Letter>>,
     rng: Rng,
     posted: u64,
@@ -165,6 +172,7 @@ impl World {
             story: Vec::new(),
             machine: Machine { budget, ..Machine::default() },
             asks: BTreeMap::new(),
+            cluster: None,
             mail: BinaryHeap::new(),
             rng: Rng::seeded(0),
             posted: 0,
@@ -175,6 +183,111 @@ impl World {
         };
         world.open();
         world
+    }
+
+    /// The same on a cluster.
+    pub(crate) fn on(cluster: Cluster, plan: Plan) -> Self {
+        let mut world = Self::of(plan);
+        world.master = master::Master::on_cluster(&world.plan, OURS);
+        world.cluster = Some(cluster);
+        world.machine.budget = Resources { cpu_milli: u32::MAX, memory: u64::MAX };
+        world.tell_nodes(3);
+        world
+    }
+
+    /// A random world on a cluster of four machines in two racks.
+    pub(crate) fn seeded_on_cluster(seed: u64) -> Self {
+        let mut rng = Rng::seeded(seed ^ 0xc1);
+        let mut plan = plans::any(&mut rng);
+        plans::place(&mut plan, &mut rng);
+        let size = rng.of(&[320, 704, 4096]);
+        let size = Resources { cpu_milli: rng.of(&[1000, 4000]), memory: size << 20 };
+        let nodes = [("n1", "r1"), ("n2", "r1"), ("n3", "r2"), ("n4", "r2")];
+        let mut world = Self::on(Cluster::of(&nodes, size), plan);
+        let level = rng.of(&[0, 3]);
+        world.faults = Faults {
+            fail: rng.of(&[0, 10]),
+            infra: rng.of(&[0, 10]),
+            kill: level,
+            cut: level,
+            repeat: rng.of(&[0, 20]),
+            stillborn: level,
+            lose: rng.of(&[0, 60]),
+            hooks: rng.percent(30),
+            stop: rng.of(&[0, 0, 400]),
+            crowd: 0,
+        };
+        world.rng = rng;
+        world
+    }
+
+    fn tell_nodes(&mut self, delay: u64) {
+        if let Some(cluster) = &self.cluster {
+            let nodes = cluster.told();
+            self.post(delay, Mail::Master(master::Event::Nodes(nodes)));
+        }
+    }
+
+    /// A machine and all that is on it are gone, for some seconds.
+    pub(crate) fn lose_node(&mut self, host: &str) {
+        let Some(cluster) = &mut self.cluster else { return };
+        cluster.set_usable(host, false);
+        let there: Vec<GrantId> =
+            cluster.held.iter().filter(|(_, (at, _))| at == host).map(|(grant, _)| *grant).collect();
+        self.tell(format!("-- {host} is lost"));
+        for grant in there {
+            if let Some(proxy) = self.machine.proxies.get_mut(&grant) {
+                proxy.alive = false;
+                proxy.joined = false;
+            }
+            let (cause, how) = (Cause::NodeLost, "released on a lost node".to_owned());
+            self.post(5, Mail::Master(master::Event::GrantTaken { grant, cause, how }));
+        }
+        self.tell_nodes(6);
+        self.post(5_000, Mail::Back(host.to_owned()));
+    }
+
+    /// YARN takes one grant back for another queue.
+    pub(crate) fn preempt(&mut self, grant: GrantId) {
+        if let Some(proxy) = self.machine.proxies.get_mut(&grant) {
+            proxy.alive = false;
+            proxy.joined = false;
+        }
+        let event = master::Event::GrantTaken { grant, cause: Cause::Preempted, how: String::new() };
+        self.post(5, Mail::Master(event));
+    }
+
+    /// Where the live tasks of a stage are, sorted.
+    pub(crate) fn hosts_of(&self, stage: u32) -> Vec<String> {
+        let Some(cluster) = &self.cluster else { return Vec::new() };
+        let here = |proxy: &proxies::Proxy| proxy.container.is_some_and(|attempt| attempt.task.stage == StageId(stage));
+        let live = self.machine.proxies.iter().filter(|(_, proxy)| here(proxy));
+        let mut hosts: Vec<String> = live.map(|(grant, _)| cluster.host_of(*grant).to_owned()).collect();
+        hosts.sort();
+        hosts
+    }
+
+    /// Whether a hard placement is kept by a task that starts in a grant.
+    fn check_place(&self, grant: GrantId, attempt: AttemptId) {
+        let Some(cluster) = &self.cluster else { return };
+        let placement = &self.plan.stages[attempt.task.stage.0 as usize].placement;
+        if !placement.hard || placement.is_anywhere() {
+            return;
+        }
+        let host = cluster.host_of(grant);
+        let rack = cluster.rack_of(host);
+        let others = self.hosts_of(attempt.task.stage.0);
+        let apart = match placement.spread {
+            None => true,
+            Some(Spread::Host) => !others.iter().any(|other| other == host),
+            Some(Spread::Rack) => !others.iter().any(|other| cluster.rack_of(other) == rack),
+        };
+        let named = |list: &[String], name: &str| list.iter().any(|own| own == name);
+        let anywhere = placement.nodes.is_empty() && placement.racks.is_empty();
+        let here = anywhere || named(&placement.nodes, host) || named(&placement.racks, rack);
+        if !apart || !here || named(&placement.avoid, host) {
+            self.fail(&format!("broken: {attempt} starts on {host}, {placement:?}, others on {others:?}"));
+        }
     }
 
     /// A random world.
@@ -192,6 +305,7 @@ impl World {
             hooks: rng.percent(60),
             crowd: rng.of(&[0, 5]),
             stop: rng.of(&[0, 0, 400]),
+            lose: 0,
         };
         world.machine.budget = rng.of(&[
             Resources { cpu_milli: 1000, memory: 300 << 20 },
@@ -235,9 +349,9 @@ impl World {
     pub(crate) fn crash(&mut self) {
         self.crash_at = None;
         self.tell(format!("-- the master dies after {} records", self.journal.len()));
-        let kept = std::mem::take(&mut self.mail)
-            .into_iter()
-            .filter(|Reverse(letter)| matches!(letter.mail, Mail::Hello(_) | Mail::Payload(..) | Mail::Repeat(..)));
+        let kept = std::mem::take(&mut self.mail).into_iter().filter(|Reverse(letter)| {
+            matches!(letter.mail, Mail::Hello(_) | Mail::Payload(..) | Mail::Repeat(..) | Mail::Back(_))
+        });
         self.mail = kept.collect();
         self.asks.clear();
         self.busy_hooks.clear();
@@ -256,6 +370,11 @@ impl World {
         }
         self.tell_of_dead();
         self.machine.recount();
+        if let Some(cluster) = &mut self.cluster {
+            cluster.black.clear();
+            cluster.held.retain(|grant, _| self.machine.proxies.contains_key(grant));
+        }
+        self.tell_nodes(8);
         self.post(20, Mail::Room);
     }
 
@@ -270,7 +389,8 @@ impl World {
     /// New machines from the journal.
     fn replay(&mut self) {
         self.driver = driver::Driver::new(&self.plan, OURS);
-        self.master = master::Master::new(&self.plan, OURS);
+        let new = if self.cluster.is_some() { master::Master::on_cluster } else { master::Master::new };
+        self.master = new(&self.plan, OURS);
         for fact in &self.journal {
             self.driver.apply(fact);
             self.master.apply(fact);
@@ -315,10 +435,9 @@ impl World {
     pub(crate) fn is_over(&self) -> bool {
         self.finished
             && self.master.grants().next().is_none()
-            && self
-                .mail
-                .iter()
-                .all(|Reverse(letter)| matches!(letter.mail, Mail::Repeat(..) | Mail::Room | Mail::Payload(..)))
+            && self.mail.iter().all(|Reverse(letter)| {
+                matches!(letter.mail, Mail::Repeat(..) | Mail::Room | Mail::Payload(..) | Mail::Back(_))
+            })
     }
 
     /// Until something is so.
@@ -379,16 +498,32 @@ impl World {
             }
             Mail::Hello(grant) => self.hello(grant),
             Mail::Payload(grant, attempt) => {
-                let exit = self.outcome(attempt);
+                let exit = self.outcome(grant, attempt);
                 self.end_container(grant, attempt, exit);
             }
             Mail::Repeat(grant, attempt) => self.report(grant, attempt),
             Mail::Room => self.find_room(),
+            Mail::Back(host) => {
+                self.tell(format!("-- {host} is back"));
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.set_usable(&host, true);
+                }
+                self.tell_nodes(0);
+                self.find_room();
+            }
             Mail::Sweep(grant) => {
                 let exits = self.machine.sweep(grant);
+                self.free(grant);
                 self.hand(In::Master(master::Event::Swept { grant, exits }));
                 self.find_room();
             }
+        }
+    }
+
+    /// What a grant had on its machine is free again.
+    fn free(&mut self, grant: GrantId) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.held.remove(&grant);
         }
     }
 
@@ -483,10 +618,16 @@ impl World {
                 queue.push_back(In::Driver(driver::Event::StageEnded { stage, end, why }));
             }
             master::Effect::Ask { wish, count } => {
-                self.asks.insert(wish.size, count);
+                self.asks.insert(wish, count);
                 self.post(1, Mail::Room);
             }
-            master::Effect::Blacklist { .. } | master::Effect::Forgive { .. } => {}
+            master::Effect::Blacklist { host, .. } => {
+                self.cluster.iter_mut().for_each(|cluster| cluster.black.extend([host.clone()]));
+            }
+            master::Effect::Forgive { host } => {
+                self.cluster.iter_mut().for_each(|cluster| cluster.black.retain(|black| *black != host));
+                self.post(1, Mail::Room);
+            }
             master::Effect::Launch { grant } => self.launch(grant),
             master::Effect::Sweep { grant } => {
                 self.post(30, Mail::Sweep(grant));
@@ -548,6 +689,9 @@ impl World {
                 let stage = &self.plan.stages[attempt.task.stage.0 as usize];
                 let sandbox = if stage.network == Network::Bridge { master::SANDBOX_MEMORY } else { 0 };
                 let room = Resources { memory: stage.ask.memory + sandbox, ..stage.ask };
+                if self.machine.proxies.get(&grant).is_some_and(|proxy| proxy.is_new(attempt)) {
+                    self.check_place(grant, attempt);
+                }
                 if self.machine.start(grant, attempt, room) {
                     let container = format!("c-{attempt}");
                     self.news(grant, master::Event::Runs { grant, attempt, container });
@@ -582,13 +726,20 @@ impl World {
         if proxy.container.is_none() && proxy.unheard.is_empty() {
             self.machine.used = self.machine.used - proxy.size;
             self.machine.proxies.remove(&grant);
+            self.free(grant);
             self.post(3, Mail::Master(master::Event::GrantEnded { grant }));
             self.post(4, Mail::Room);
         }
     }
 
-    fn outcome(&mut self, attempt: AttemptId) -> Exit {
-        let by_chance = if self.rng.percent(self.faults.fail) {
+    fn outcome(&mut self, grant: GrantId, attempt: AttemptId) -> Exit {
+        let broken = self
+            .cluster
+            .as_ref()
+            .is_some_and(|cluster| cluster.broken.as_deref().is_some_and(|host| cluster.host_of(grant) == host));
+        let by_chance = if broken {
+            Some(Cause::EngineDown)
+        } else if self.rng.percent(self.faults.fail) {
             Some(self.rng.of(&[Cause::ExitCode, Cause::Oom, Cause::CommandNotFound, Cause::PullTimeout]))
         } else if self.rng.percent(self.faults.infra) {
             Some(self.rng.of(&[Cause::EngineDown, Cause::KilledOutside, Cause::Stopped, Cause::EngineRestarted]))
@@ -620,13 +771,25 @@ impl World {
     }
 
     fn find_room(&mut self) {
-        let sizes: Vec<Resources> = self.asks.keys().copied().collect();
-        for size in sizes {
-            while self.asks[&size] > 0 && self.machine.grant(size) {
-                *self.asks.entry(size).or_default() -= 1;
+        let wishes: Vec<Wish> = self.asks.keys().cloned().collect();
+        for wish in wishes {
+            while self.asks[&wish] > 0 {
+                let at = match &self.cluster {
+                    Some(cluster) => cluster.find(&wish),
+                    None => Some((String::new(), wish.size)),
+                };
+                let Some((host, size)) = at.filter(|(_, size)| self.machine.grant(*size)) else { break };
+                *self.asks.entry(wish.clone()).or_default() -= 1;
                 self.counter += 1;
                 let grant = GrantId::compose(OURS, self.epoch, self.counter);
-                self.post(0, Mail::Master(granted(grant, size)));
+                let mut event = granted(grant, size);
+                if let (Some(cluster), master::Event::Granted { host: at, container, wish: answers, .. }) =
+                    (&mut self.cluster, &mut event)
+                {
+                    cluster.held.insert(grant, (host.clone(), size));
+                    (*at, *container, *answers) = (host, format!("container_{grant}"), Some(wish.clone()));
+                }
+                self.post(0, Mail::Master(event));
             }
         }
     }
@@ -654,6 +817,14 @@ impl World {
                 proxy.joined = false;
                 self.tell(format!("-- the line to {grant} is cut"));
                 self.post(20, Mail::Hello(grant));
+            }
+        }
+        if self.rng.percent(faults.lose) && self.rng.percent(1) {
+            let up = |node: &&dybox_model::Node| node.usable;
+            let names = self.cluster.iter().flat_map(|cluster| cluster.nodes.iter().filter(up));
+            let names: Vec<String> = names.map(|node| node.host.clone()).collect();
+            if let Some(host) = names.get(self.rng.below(4) as usize) {
+                self.lose_node(host);
             }
         }
         if self.rng.percent(faults.crowd) {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dybox_job::{Hook, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag};
-use dybox_model::{HookId, Millis, Need, Network, PullPolicy, Resources, StageId, SubDagId, Timeouts};
+use dybox_model::{
+    HookId, Millis, Need, Network, Placement, PullPolicy, Resources, Spread, StageId, SubDagId, Timeouts,
+};
 
 use super::rng::Rng;
 
@@ -135,4 +137,26 @@ pub(crate) fn any(rng: &mut Rng) -> Plan {
         }
     }
     plan
+}
+
+/// Gives some stages placements that four machines in two racks can keep.
+pub(crate) fn place(plan: &mut Plan, rng: &mut Rng) {
+    let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<String>>();
+    for stage in &mut plan.stages {
+        let hard = rng.percent(60);
+        let mut placement = Placement { hard, ..Placement::default() };
+        match rng.below(8) {
+            0 => placement.spread = Some(Spread::Host),
+            1 => placement.spread = Some(Spread::Rack),
+            2 => placement.avoid = list(&["n1", "n3"]),
+            3 => placement.nodes = list(&["n2"]),
+            4 => placement.racks = list(&["r2"]),
+            5 => {
+                placement.spread = Some(Spread::Host);
+                placement.avoid = list(&["n4"]);
+            }
+            _ => {}
+        }
+        stage.placement = placement;
+    }
 }

@@ -26,6 +26,13 @@ pub(crate) struct Proxy {
     pub(crate) leaving: bool,
 }
 
+impl Proxy {
+    /// Whether it was not given this attempt before.
+    pub(crate) fn is_new(&self, attempt: AttemptId) -> bool {
+        !self.given.contains(&attempt)
+    }
+}
+
 /// All proxies, the machine's budget, and what runs on it.
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
