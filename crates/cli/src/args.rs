@@ -35,6 +35,12 @@ pub(crate) struct Global {
     /// Address of the Docker engine [default: DOCKER_HOST or the default socket]
     #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
     pub docker_host: Option<String>,
+    /// Use the YARN cluster [default: where a YARN configuration is found]
+    #[arg(long, global = true, conflicts_with = "local")]
+    pub yarn: bool,
+    /// Use this machine
+    #[arg(long, global = true)]
+    pub local: bool,
     /// Colour: auto, always or never
     #[arg(long, global = true, value_name = "WHEN", hide_short_help = true)]
     pub color: Option<ColorChoice>,

@@ -2,17 +2,25 @@
 //!
 //! A frame is one byte of kind, the length as u32 little-endian, and so many bytes.
 
+use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use dybox_model::{AttemptId, GrantId, RunId};
+use dybox_store::layout::RunDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::Client;
+use crate::client::Place;
+use crate::cluster::subdag_of;
 
 /// Longest frame that is believed; init sends at most 64 KiB.
 const MAX_FRAME: u32 = 1 << 20;
+/// Pause between two asks for a line through the cluster.
+const ASK_AGAIN: Duration = Duration::from_millis(30);
 /// Pause between two looks for a socket that does not exist yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -46,29 +54,81 @@ pub enum Heard {
 }
 
 /// The end that speaks.
-#[derive(Debug)]
-pub struct Mouth(OwnedWriteHalf);
+pub struct Mouth(Box<dyn AsyncWrite + Send + Unpin>);
 
 /// The end that listens.
-#[derive(Debug)]
-pub struct Ear(BufReader<OwnedReadHalf>);
+pub struct Ear(BufReader<Box<dyn AsyncRead + Send + Unpin>>);
+
+impl fmt::Debug for Mouth {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Mouth(..)")
+    }
+}
+
+impl fmt::Debug for Ear {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Ear(..)")
+    }
+}
+
+impl Client {
+    /// A line to the payload of an attempt; waits for it as long as `patience`.
+    ///
+    /// # Errors
+    /// The last failure to connect, when `patience` is over.
+    pub async fn attach(
+        &self,
+        run: &RunId,
+        grant: GrantId,
+        attempt: AttemptId,
+        patience: Duration,
+    ) -> io::Result<(Ear, Mouth)> {
+        match &self.place {
+            Place::Machine(machine) => {
+                attach(&machine.home.path(&RunDir::new(run).grant(grant).output(attempt)), patience).await
+            }
+            Place::Cluster(cluster) => {
+                let subdag = subdag_of(grant);
+                let until = tokio::time::Instant::now() + patience;
+                loop {
+                    let failed = match cluster.dial(&self.store, run, subdag, Duration::ZERO).await {
+                        Ok(master) => match master.attach(grant, attempt).await {
+                            Ok(line) => return Ok(ends(line)),
+                            Err(error) => error,
+                        },
+                        Err(error) => error,
+                    };
+                    if tokio::time::Instant::now() >= until {
+                        return Err(io::Error::other(failed));
+                    }
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            }
+        }
+    }
+}
 
 /// Connects to `attach.sock` in `out_dir`, an attempt's out directory; waits for it as long as `patience`.
 ///
 /// # Errors
 /// The last failure to connect, when `patience` is over.
-pub async fn attach(out_dir: &Path, patience: Duration) -> io::Result<(Ear, Mouth)> {
+async fn attach(out_dir: &Path, patience: Duration) -> io::Result<(Ear, Mouth)> {
     let until = tokio::time::Instant::now() + patience;
     loop {
         match connect(out_dir).await {
             Ok(stream) => {
-                let (ear, mouth) = stream.into_split();
-                return Ok((Ear(BufReader::with_capacity(1 << 16, ear)), Mouth(mouth)));
+                return Ok(ends(stream));
             }
             Err(error) if tokio::time::Instant::now() >= until => return Err(error),
             Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
         }
     }
+}
+
+/// Both ends of a line.
+pub(crate) fn ends(line: impl AsyncRead + AsyncWrite + Send + 'static) -> (Ear, Mouth) {
+    let (ear, mouth) = tokio::io::split(line);
+    (Ear(BufReader::with_capacity(1 << 16, Box::new(ear))), Mouth(Box::new(mouth)))
 }
 
 /// The path of a socket has at most 108 bytes, the path of a run may have more: so it is named through an open directory.
@@ -83,7 +143,8 @@ impl Mouth {
     /// # Errors
     /// When the other end is gone.
     pub async fn say(&mut self, what: &Say) -> io::Result<()> {
-        self.0.write_all(&encode(what)).await
+        self.0.write_all(&encode(what)).await?;
+        self.0.flush().await
     }
 }
 

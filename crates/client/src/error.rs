@@ -5,6 +5,7 @@ use std::io;
 use dybox_model::{ExitCode, RunId, SubDagId};
 use dybox_store::StoreError;
 use dybox_wire::WireError;
+use dybox_yarn::{Kind, YarnError};
 use thiserror::Error;
 
 /// An operation on a run that failed.
@@ -13,6 +14,9 @@ pub enum ClientError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// YARN failed, or said no.
+    #[error(transparent)]
+    Yarn(#[from] YarnError),
     /// No run fits the query.
     #[error("there is no run {query:?}")]
     NotFound {
@@ -28,14 +32,14 @@ pub enum ClientError {
         runs: Vec<RunId>,
     },
     /// A live master holds a sub-DAG of the run.
-    #[error("the run is held by {}", holder(*.pid))]
+    #[error("the run is held by {}", holder(.by.as_deref()))]
     Held {
         /// The run.
         run: RunId,
         /// Which sub-DAG.
         subdag: SubDagId,
-        /// The process that holds it, where it is known.
-        pid: Option<u32>,
+        /// Who holds it ("pid 17", "application_1_0001"), where that is known.
+        by: Option<String>,
     },
     /// The request id was used for another job.
     #[error("the request id {request:?} was used for another job")]
@@ -86,10 +90,16 @@ pub enum ClientError {
 impl ClientError {
     /// What the command line returns for it.
     #[must_use]
-    pub const fn exit(&self) -> ExitCode {
+    pub fn exit(&self) -> ExitCode {
         match self {
             Self::NotFound { .. } | Self::Ambiguous { .. } => ExitCode::NotFound,
             Self::Held { .. } | Self::RequestTaken { .. } | Self::Busy { .. } => ExitCode::Conflict,
+            Self::Yarn(error) => match error.kind() {
+                Kind::Unreachable | Kind::NotReady => ExitCode::Unreachable,
+                Kind::Denied | Kind::Refused => ExitCode::Refused,
+                Kind::Invalid => ExitCode::Invalid,
+                Kind::Gone => ExitCode::NotFound,
+            },
             Self::Store(_) | Self::Damaged { .. } | Self::Unheard { .. } => ExitCode::Unreachable,
             Self::Spawn { .. } | Self::System { .. } => ExitCode::Internal,
         }
@@ -100,6 +110,7 @@ impl ClientError {
     pub fn advice(&self) -> String {
         match self {
             Self::Store(error) => error.advice().to_owned(),
+            Self::Yarn(error) => error.advice().to_owned(),
             Self::NotFound { .. } => "list the runs with `dybox ps --all`".to_owned(),
             Self::Ambiguous { runs, .. } => {
                 let ids: Vec<_> = runs.iter().take(5).map(RunId::as_str).collect();
@@ -118,6 +129,6 @@ impl ClientError {
     }
 }
 
-fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "a live master".to_owned(), |pid| format!("a live master (pid {pid})"))
+fn holder(by: Option<&str>) -> String {
+    by.map_or_else(|| "a live master".to_owned(), |by| format!("a live master ({by})"))
 }

@@ -21,6 +21,8 @@ pub struct Way {
     pub supervise: bool,
     /// Masters that this process started.
     pub(crate) masters: Vec<(SubDagId, Child)>,
+    /// On the cluster: sub-DAGs to submit again, with whether each had ended.
+    pub(crate) again: Vec<(SubDagId, bool)>,
     /// Ends before these places of the journals are not the end: the run was reopened after them.
     pub(crate) past: BTreeMap<SubDagId, u64>,
 }
@@ -29,7 +31,7 @@ impl Way {
     /// Follows what was just submitted and started.
     #[must_use]
     pub fn of(submitted: Submitted, supervise: bool) -> Self {
-        Self { supervise, masters: submitted.masters, past: BTreeMap::new() }
+        Self { supervise, masters: submitted.masters, ..Self::default() }
     }
 }
 
@@ -39,6 +41,7 @@ pub struct Follow {
     view: RunView,
     updates: mpsc::Receiver<(SubDagId, Update)>,
     given_up: Vec<SubDagId>,
+    killed: bool,
 }
 
 impl Client {
@@ -65,7 +68,7 @@ impl Client {
             };
             tokio::spawn(feed.run(ends.clone()));
         }
-        Follow { view: RunView::new(count), updates, given_up: Vec::new() }
+        Follow { view: RunView::new(count), updates, given_up: Vec::new(), killed: false }
     }
 }
 
@@ -77,7 +80,11 @@ impl Follow {
         match &update {
             Update::Fact(fact) | Update::Past(fact) => self.view.apply(subdag, fact),
             Update::Note(note) => self.view.note(subdag, note),
-            Update::Died { again: true, .. } => {}
+            Update::Died { again: true, .. } | Update::Waits { .. } => {}
+            Update::Gone { killed, .. } => {
+                self.killed |= killed;
+                self.given_up.push(subdag);
+            }
             Update::Died { again: false, .. } | Update::Unreadable { .. } => self.given_up.push(subdag),
         }
         Some((subdag, update))
@@ -93,5 +100,11 @@ impl Follow {
     #[must_use]
     pub fn given_up(&self) -> &[SubDagId] {
         &self.given_up
+    }
+
+    /// Whether somebody killed an application of it.
+    #[must_use]
+    pub const fn is_killed(&self) -> bool {
+        self.killed
     }
 }

@@ -5,19 +5,21 @@
 
 mod attach;
 mod client;
+mod cluster;
 mod error;
 mod feed;
 mod follow;
+mod machine;
 mod read;
 mod resume;
-mod spawn;
 mod state;
 mod stop;
 mod submit;
 mod world;
 
-pub use attach::{Ear, Heard, Mouth, Say, attach};
+pub use attach::{Ear, Heard, Mouth, Say};
 pub use client::Client;
+pub use cluster::{Application, ClusterConf, Phase};
 pub use error::ClientError;
 pub use feed::Update;
 pub use follow::{Follow, Way};

@@ -8,6 +8,7 @@ use dybox_model::{RunId, StageEnd, SubDagId};
 use dybox_store::layout::{Machine, RunDir};
 use tokio::time::{Instant, sleep};
 
+use crate::client::Place;
 use crate::state::Folded;
 use crate::{Client, ClientError, Way};
 
@@ -68,8 +69,11 @@ impl Client {
             self.resume_one(run, SubDagId(n), (todo[n as usize], waits), &mut resumed).await?;
             if todo[n as usize] == Todo::Nothing && self.left_something(run, SubDagId(n)).await? {
                 // Killed after its end, while it cleaned up: a new master does that and ends. Nobody waits for it.
-                drop(self.start_master(run, SubDagId(n), false)?);
+                self.begin_again(run, SubDagId(n), false, &mut Way::default()).await?;
             }
+        }
+        if let Place::Cluster(cluster) = &self.place {
+            cluster.submit_again(&self.store, run, &resumed.way.again).await?;
         }
         resumed.way.supervise = true;
         Ok(resumed)
@@ -95,26 +99,36 @@ impl Client {
             // The master that finishes its last need starts it, as ever; for that nobody may have claimed it.
             self.store.remove(&RunDir::new(run).sub(subdag).claim()).await?;
         } else {
-            resumed.way.masters.push((subdag, self.start_master(run, subdag, reopen)?));
+            self.begin_again(run, subdag, reopen, &mut resumed.way).await?;
         }
         Ok(())
     }
 
-    /// Whether a sub-DAG that nobody holds still has shares of the budget.
+    /// Starts the master of a sub-DAG again.
+    async fn begin_again(&self, run: &RunId, subdag: SubDagId, reopen: bool, way: &mut Way) -> Result<(), ClientError> {
+        match &self.place {
+            Place::Machine(machine) => way.masters.push((subdag, machine.start_master(run, subdag, reopen)?)),
+            // All at once, below: they share their certificates.
+            Place::Cluster(_) => way.again.push((subdag, reopen)),
+        }
+        Ok(())
+    }
+
+    /// Whether a sub-DAG that nobody holds still has shares of the budget. On the cluster YARN took everything back.
     async fn left_something(&self, run: &RunId, subdag: SubDagId) -> Result<bool, ClientError> {
         let own = format!("{run}.g{}-", subdag.0);
         let shares = match self.store.list(&Machine::shares()).await {
             Err(error) if error.is_missing() => return Ok(false),
             shares => shares?,
         };
-        Ok(shares.iter().any(|share| share.name.starts_with(&own)) && !self.is_held(run, subdag)?)
+        Ok(shares.iter().any(|share| share.name.starts_with(&own)) && !self.is_driven(run, subdag).await?)
     }
 
     async fn todo(&self, run: &RunId, subdag: SubDagId) -> Result<Todo, ClientError> {
         let patience = Instant::now() + CLEANING;
         loop {
-            let held = self.is_held(run, subdag)?;
-            let Folded { run: folded, damage, whole: past } = self.folded(run, subdag).await?;
+            let held = self.is_driven(run, subdag).await?;
+            let Folded { run: folded, damage, whole: past, .. } = self.folded(run, subdag).await?;
             if let Some(why) = damage {
                 return Err(ClientError::Damaged { what: format!("the journal of sub-DAG {}", subdag.0), why });
             }
@@ -127,7 +141,7 @@ impl Client {
                 None if !held => return Ok(Todo::Continue(past)),
                 // It has ended and cleans up.
                 Some(_) if Instant::now() < patience => sleep(LOOK_AGAIN).await,
-                _ => return Err(ClientError::Held { run: run.clone(), subdag, pid: self.holder(run, subdag) }),
+                _ => return Err(ClientError::Held { run: run.clone(), subdag, by: self.holder(run, subdag).await }),
             }
         }
     }

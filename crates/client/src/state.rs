@@ -1,10 +1,16 @@
 //! Where a run stands: what its journals say, and whether its masters live.
 
-use dybox_journal::{Run, RunState, RunView, State, decode, fold};
-use dybox_model::{RunId, SubDagId};
-use dybox_store::layout::{MASTER_SOCKET, RunDir, SubDir};
-use dybox_wire::{MasterClient, Waiting};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
+use dybox_journal::{Run, RunState, RunView, State, decode, fold};
+use dybox_model::{Fact, RunId, SubDagId};
+use dybox_store::layout::RunDir;
+use dybox_wire::Waiting;
+use futures_util::future::join_all;
+
+use crate::client::Place;
+use crate::cluster::{Application, Cluster, Phase, Told};
 use crate::{Client, ClientError};
 
 /// A run as it stands now.
@@ -12,10 +18,14 @@ use crate::{Client, ClientError};
 pub struct Standing {
     /// What the journals add up to.
     pub view: RunView,
-    /// Sub-DAGs whose master lives.
+    /// Sub-DAGs that somebody drives: their master lives, or their application does.
     pub held: Vec<SubDagId>,
     /// What is wrong with journals, where anything is: the sub-DAG and a sentence.
     pub damaged: Vec<(SubDagId, String)>,
+    /// On the cluster: the newest application of each sub-DAG.
+    pub applications: BTreeMap<SubDagId, Application>,
+    /// On the cluster: what can't be known now, in sentences; the rest is as it was last seen.
+    pub unknown: Vec<String>,
 }
 
 /// A journal as it was read.
@@ -27,19 +37,41 @@ pub(crate) struct Folded {
     pub damage: Option<String>,
     /// Bytes of whole records.
     pub whole: u64,
+    /// Why there may be more of it than could be read.
+    pub short: Option<String>,
 }
 
 impl Standing {
     /// Whether the run has not ended and nobody drives it: its masters are gone, `dybox resume` goes on with it.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        !self.view.state().is_over() && self.held.is_empty()
+        !self.view.state().is_over() && self.held.is_empty() && self.unknown.is_empty()
     }
 
-    /// The word for where it stands; `lost` for a run that has not ended and that nobody drives.
+    /// Whether somebody killed its applications before they ended.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.is_lost() && self.applications.values().any(|application| application.phase == Phase::Killed)
+    }
+
+    /// The word for where it stands; `lost` for a run that has not ended and that nobody drives, `stopped` where its
+    /// applications were killed.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        if self.is_lost() { RunState::Lost.word() } else { self.view.state().word() }
+        match self.view.state() {
+            _ if self.is_killed() => RunState::Stopped.word(),
+            _ if self.is_lost() => RunState::Lost.word(),
+            state => state.word(),
+        }
+    }
+
+    /// Why the run does not go on or ended as it did, where its journals do not say: what YARN says of an application.
+    #[must_use]
+    pub fn said_by_yarn(&self) -> Option<&Application> {
+        let journal_says =
+            |application: &&Application| self.view.subs.get(&application.subdag).is_some_and(|sub| sub.end.is_some());
+        let mut silent = self.applications.values().filter(|application| !journal_says(application));
+        silent.find(|application| !application.diagnostics.is_empty() && application.phase != Phase::Runs)
     }
 }
 
@@ -49,41 +81,104 @@ impl Client {
     /// # Errors
     /// The store's.
     pub async fn standing(&self, run: &RunId, subdags: u32) -> Result<Standing, ClientError> {
-        let mut standing = Standing { view: RunView::new(subdags), held: Vec::new(), damaged: Vec::new() };
-        for subdag in (0..subdags).map(SubDagId) {
-            // First the lock: a master that ends in between has written its end before it lets go.
-            if self.is_held(run, subdag)? {
+        let mut standing = Standing {
+            view: RunView::new(subdags),
+            held: Vec::new(),
+            damaged: Vec::new(),
+            applications: BTreeMap::new(),
+            unknown: Vec::new(),
+        };
+        if let Place::Cluster(cluster) = &self.place {
+            standing.look_at_yarn(cluster, run).await;
+        }
+        let all =
+            join_all((0..subdags).map(SubDagId).map(|subdag| self.look(run, subdag, &standing.applications))).await;
+        for (subdag, looked) in (0..subdags).map(SubDagId).zip(all) {
+            let (held, folded) = looked?;
+            if held {
                 standing.held.push(subdag);
             }
-            let Folded { run: folded, damage, .. } = self.folded(run, subdag).await?;
-            standing.view.put(subdag, folded);
-            standing.damaged.extend(damage.map(|damage| (subdag, damage)));
+            standing.view.put(subdag, folded.run);
+            standing.damaged.extend(folded.damage.map(|damage| (subdag, damage)));
+            standing.unknown.extend(folded.short);
         }
+        standing.unknown.dedup();
         Ok(standing)
+    }
+
+    /// Whether a sub-DAG is driven, and what its journal says.
+    async fn look(
+        &self,
+        run: &RunId,
+        subdag: SubDagId,
+        applications: &BTreeMap<SubDagId, Application>,
+    ) -> Result<(bool, Folded), ClientError> {
+        match &self.place {
+            // First the lock: a master that ends in between has written its end before it lets go.
+            Place::Machine(machine) => Ok((machine.is_held(run, subdag)?, self.folded(run, subdag).await?)),
+            Place::Cluster(cluster) => {
+                let application = applications.get(&subdag);
+                let told = cluster.journal(&self.store, run, (subdag, application)).await?;
+                Ok((application.is_some_and(|application| application.phase.is_live()), Folded::of(told)))
+            }
+        }
     }
 
     /// One sub-DAG's journal, folded.
     pub(crate) async fn folded(&self, run: &RunId, subdag: SubDagId) -> Result<Folded, ClientError> {
-        let name = RunDir::new(run).sub(subdag).journal();
-        let Some(bytes) = self.store.get_opt(&name).await? else { return Ok(Folded::default()) };
-        let decoded = decode(&bytes);
-        let damage = match decoded.state {
-            State::Clean | State::Torn { .. } => None,
-            State::Broken { offset } => Some(format!("damaged at byte {offset}")),
-            State::Foreign { version, .. } => Some(format!("written by a newer DYbox (version {version})")),
-        };
-        Ok(Folded { run: fold(decoded.facts), damage, whole: decoded.consumed as u64 })
+        Ok(Folded::of(self.journal(run, subdag).await?))
+    }
+
+    /// All facts of a sub-DAG that can be read.
+    ///
+    /// # Errors
+    /// The store's or the cluster's.
+    pub async fn facts_of(&self, run: &RunId, subdag: SubDagId) -> Result<Vec<Fact>, ClientError> {
+        Ok(decode(&self.journal(run, subdag).await?.bytes).facts)
+    }
+
+    async fn journal(&self, run: &RunId, subdag: SubDagId) -> Result<Told, ClientError> {
+        match &self.place {
+            Place::Machine(_) => {
+                let bytes = self.store.get_opt(&RunDir::new(run).sub(subdag).journal()).await?;
+                Ok(Told { bytes: bytes.unwrap_or_default().to_vec(), short: None })
+            }
+            Place::Cluster(cluster) => {
+                let application = cluster.application(run, subdag).await?;
+                Ok(cluster.journal(&self.store, run, (subdag, application.as_ref())).await?)
+            }
+        }
     }
 
     /// Why tasks wait, as the live masters of a run see it now. Masters that do not answer are left out.
     pub async fn why(&self, run: &RunId, subdags: u32) -> Vec<Waiting> {
         let mut waiting = Vec::new();
         for subdag in (0..subdags).map(SubDagId) {
-            let dir = self.sub_path(run, subdag, SubDir::root);
-            if let Ok(master) = MasterClient::dial(&dir, MASTER_SOCKET, std::time::Duration::ZERO).await {
+            if let Ok(master) = self.dial(run, subdag, Duration::ZERO).await {
                 waiting.extend(master.why().await.unwrap_or_default());
             }
         }
         waiting
+    }
+}
+
+impl Standing {
+    async fn look_at_yarn(&mut self, cluster: &Cluster, run: &RunId) {
+        match cluster.applications(run).await {
+            Ok(applications) => self.applications = applications,
+            Err(error) => self.unknown.push(format!("the ResourceManager can't be asked: {error}")),
+        }
+    }
+}
+
+impl Folded {
+    fn of(told: Told) -> Self {
+        let decoded = decode(&told.bytes);
+        let damage = match decoded.state {
+            State::Clean | State::Torn { .. } => None,
+            State::Broken { offset } => Some(format!("damaged at byte {offset}")),
+            State::Foreign { version, .. } => Some(format!("written by a newer DYbox (version {version})")),
+        };
+        Self { run: fold(decoded.facts), damage, whole: decoded.consumed as u64, short: told.short }
     }
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use dybox_model::{Millis, RunId, SubDagId};
 use dybox_store::StopMark;
-use dybox_store::layout::{MASTER_SOCKET, SubDir};
-use dybox_wire::{MasterClient, WireError};
+use dybox_wire::WireError;
+use futures_util::future::join_all;
 
+use crate::client::Place;
+use crate::cluster::{Application, Cluster, Phase};
 use crate::{Client, ClientError};
 
 /// How long a master that is just starting may take to listen.
@@ -19,6 +21,8 @@ pub struct Stopped {
     pub told: Vec<SubDagId>,
     /// Sub-DAGs without a live master. Those that have not ended see the mark when a master is started for them.
     pub absent: Vec<SubDagId>,
+    /// On the cluster: applications that were killed, since their master did not run or did not answer.
+    pub killed: Vec<String>,
     /// Sub-DAGs whose master lives and did not answer.
     pub deaf: Vec<(SubDagId, WireError)>,
 }
@@ -29,8 +33,12 @@ impl Client {
     /// # Errors
     /// The store's, when the mark can't be written and no master could be told either.
     pub async fn stop(&self, run: &RunId, why: &str, now: bool, at: Millis) -> Result<Stopped, ClientError> {
+        let mark = StopMark { why: why.to_owned(), at };
+        if let Place::Cluster(cluster) = &self.place {
+            return self.stop_there(cluster, run, &mark, now).await;
+        }
         let plan = self.plan(run).await?;
-        let marked = self.mark_stop(run, &StopMark { why: why.to_owned(), at }).await;
+        let marked = self.mark_stop(run, &mark).await;
         let mut stopped = Stopped::default();
         for n in 0..u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX) {
             let subdag = SubDagId(n);
@@ -46,18 +54,61 @@ impl Client {
         Ok(stopped)
     }
 
+    /// Live masters are told; an application whose master does not run or hear is killed. The mark comes at the same
+    /// time, so that no master starts a later sub-DAG; writing it takes as long as a file takes in HDFS.
+    async fn stop_there(
+        &self,
+        cluster: &Cluster,
+        run: &RunId,
+        mark: &StopMark,
+        now: bool,
+    ) -> Result<Stopped, ClientError> {
+        let applications = cluster.applications(run).await?;
+        let live: Vec<_> = applications.into_values().filter(|application| application.phase.is_live()).collect();
+        let each = join_all(live.iter().map(|application| self.stop_one(cluster, run, (application, &mark.why), now)));
+        let (marked, each) = tokio::join!(self.mark_stop(run, mark), each);
+        let mut stopped = Stopped::default();
+        for (application, done) in live.iter().zip(each) {
+            match done? {
+                true => stopped.told.push(application.subdag),
+                false => stopped.killed.push(application.id.clone()),
+            }
+        }
+        if live.is_empty() {
+            marked?;
+        }
+        Ok(stopped)
+    }
+
+    /// Whether its master was told; else it was killed.
+    async fn stop_one(
+        &self,
+        cluster: &Cluster,
+        run: &RunId,
+        (application, why): (&Application, &str),
+        now: bool,
+    ) -> Result<bool, ClientError> {
+        if application.phase == Phase::Runs
+            && let Ok(master) = cluster.dial_application(&self.store, run, application).await
+            && master.stop(why, now).await.is_ok()
+        {
+            return Ok(true);
+        }
+        cluster.conf.rm.kill(application.yarn, why).await?;
+        Ok(false)
+    }
+
     async fn tell_stop(&self, run: &RunId, subdag: SubDagId, why: &str, now: bool) -> Result<bool, WireError> {
-        let dir = self.sub_path(run, subdag, SubDir::root);
-        let held = self.is_held(run, subdag).unwrap_or(true);
-        let patience = if held { PATIENCE } else { Duration::ZERO };
-        match MasterClient::dial(&dir, MASTER_SOCKET, patience).await {
-            Ok(master) => match master.stop(why, now).await {
-                Ok(()) => Ok(true),
-                // It ended while it was asked.
-                Err(_) if !self.is_held(run, subdag).unwrap_or(true) => Ok(false),
-                Err(error) => Err(error),
-            },
-            Err(_) if !self.is_held(run, subdag).unwrap_or(true) => Ok(false),
+        let driven = self.is_driven(run, subdag).await.unwrap_or(true);
+        let patience = if driven { PATIENCE } else { Duration::ZERO };
+        let told = match self.dial(run, subdag, patience).await {
+            Ok(master) => master.stop(why, now).await,
+            Err(error) => Err(error),
+        };
+        match told {
+            Ok(()) => Ok(true),
+            // It ended while it was asked.
+            Err(_) if !self.is_driven(run, subdag).await.unwrap_or(true) => Ok(false),
             Err(error) => Err(error),
         }
     }

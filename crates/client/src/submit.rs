@@ -1,21 +1,20 @@
 //! Submission: everything about a run is durable before anybody hears its id.
 
 use std::io::Read;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dybox_job::Plan;
 use dybox_model::{Millis, RunId, SubDagId};
-use dybox_store::layout::{Machine, RunDir, SubDir};
-use dybox_store::{Lock, RUN_INFO_VERSION, RunInfo, StopMark, local};
+use dybox_store::layout::RunDir;
+use dybox_store::{RUN_INFO_VERSION, RunInfo, StopMark};
 use nix::unistd::{User, getegid, geteuid};
 use sha2::{Digest, Sha256};
 use tokio::process::Child;
 
+use crate::client::Place;
+use crate::cluster::Own;
 use crate::{Client, ClientError};
-
-/// How long one submission waits for another one of the same request id.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a submission says beside the plan.
 #[derive(Debug, Clone, Default)]
@@ -45,38 +44,33 @@ pub struct Submitted {
     pub existed: bool,
     /// Masters that were started now, each with its sub-DAG.
     pub(crate) masters: Vec<(SubDagId, Child)>,
+    /// What this process knows of it because it submitted it to a cluster.
+    pub(crate) own: Option<Arc<Own>>,
+}
+
+impl Submitted {
+    /// The ids of the applications that were submitted now; none on one machine.
+    #[must_use]
+    pub fn applications(&self) -> Vec<String> {
+        self.own.iter().flat_map(|own| own.applications.values()).map(ToString::to_string).collect()
+    }
+
+    pub(crate) const fn of(info: RunInfo, existed: bool) -> Self {
+        Self { info, existed, masters: Vec::new(), own: None }
+    }
 }
 
 impl Client {
-    /// Makes a run durable. Nothing runs yet: tell its id, then [`Client::start`] it.
+    /// Makes a run durable. On one machine nothing runs yet: tell its id, then [`Client::start`] it. On the cluster
+    /// the ResourceManager has accepted its first applications.
     ///
     /// # Errors
-    /// The store's; `RequestTaken` where the request id was used for another job.
+    /// The store's or the cluster's; `RequestTaken` where the request id was used for another job.
     pub async fn submit(&self, plan: &Plan, submission: &Submission) -> Result<Submitted, ClientError> {
-        let Some(request) = &submission.request else {
-            let info = self.info(new_run(), plan, submission);
-            self.write(plan, submission, &info).await?;
-            return Ok(Submitted { info, existed: false, masters: Vec::new() });
-        };
-        // Whoever holds the lock writes; the kernel frees it at any death.
-        let path = self.path(&Machine::request(request));
-        let held = Lock::acquire(&path, REQUEST_PATIENCE).await?;
-        let lock = held.ok_or_else(|| ClientError::Busy { request: request.clone() })?;
-        let before: Option<RunId> = String::from_utf8_lossy(&Lock::read(&path)?).trim().parse().ok();
-        let run = before.unwrap_or_else(new_run);
-        let info = self.info(run.clone(), plan, submission);
-        if let Some(text) = self.store.get_opt(&RunDir::new(&run).info()).await? {
-            let there: RunInfo = understood(&text)?;
-            if there.job_sha256 != info.job_sha256 {
-                return Err(ClientError::RequestTaken { request: request.clone(), run });
-            }
-            return Ok(Submitted { info: there, existed: true, masters: Vec::new() });
+        match &self.place {
+            Place::Machine(machine) => machine.submit(&self.store, plan, submission).await,
+            Place::Cluster(cluster) => cluster.submit(&self.store, plan, submission).await,
         }
-        // The id first: a submission that dies below is finished under the same id by the next one.
-        lock.write(run.as_str().as_bytes())?;
-        synced(&path).map_err(|source| ClientError::System { what: "sync the request id", source })?;
-        self.write(plan, submission, &info).await?;
-        Ok(Submitted { info, existed: false, masters: Vec::new() })
     }
 
     /// Starts the masters of the sub-DAGs that need nothing, but those that have started already.
@@ -84,16 +78,11 @@ impl Client {
     /// # Errors
     /// The store's, or `Spawn`.
     pub async fn start(&self, submitted: &mut Submitted, plan: &Plan) -> Result<(), ClientError> {
-        let run = submitted.info.run.clone();
-        for (n, _) in plan.subdags.iter().enumerate().filter(|(_, subdag)| subdag.needs.is_empty()) {
-            let subdag = SubDagId(u32::try_from(n).unwrap_or(u32::MAX));
-            let journal = RunDir::new(&run).sub(subdag).journal();
-            let started = submitted.existed && (self.is_held(&run, subdag)? || self.store.exists(&journal).await?);
-            if !started {
-                submitted.masters.push((subdag, self.start_master(&run, subdag, false)?));
-            }
+        match &self.place {
+            Place::Machine(machine) => machine.start(&self.store, submitted, plan).await,
+            // YARN starts them.
+            Place::Cluster(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Marks a run as one that is to end, for masters that can't be told now.
@@ -101,70 +90,47 @@ impl Client {
         let text = serde_json::to_vec(mark).map_err(|error| damaged("the stop mark", &error))?;
         Ok(self.store.put(&RunDir::new(run).stop(), text).await?)
     }
+}
 
-    fn info(&self, run: RunId, plan: &Plan, submission: &Submission) -> RunInfo {
-        let uid = geteuid();
-        let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
-        RunInfo {
-            version: RUN_INFO_VERSION,
-            run,
-            job: plan.name.clone(),
-            tags: plan.tags.clone(),
-            submitted: submission.at,
-            uid: uid.as_raw(),
-            gid: getegid().as_raw(),
-            user: name.unwrap_or_else(|| uid.to_string()),
-            cwd: submission.cwd.clone(),
-            job_file: submission.job_file.clone(),
-            job_sha256: hex::encode(Sha256::digest(&submission.text)),
-            request: submission.request.clone(),
-            budget_cpu_milli: submission.budget_cpu_milli,
-            budget_memory: submission.budget_memory,
-            binary: self.binary.clone(),
-        }
-    }
-
-    /// Writes the run's directory. `run.json` comes last: without it there is no run.
-    async fn write(&self, plan: &Plan, submission: &Submission, info: &RunInfo) -> Result<(), ClientError> {
-        let dir = RunDir::new(&info.run);
-        for (n, _) in plan.subdags.iter().enumerate() {
-            local::make_dir(&self.sub_path(&info.run, SubDagId(u32::try_from(n).unwrap_or(u32::MAX)), SubDir::root))?;
-        }
-        let plan = serde_json::to_vec(plan).map_err(|error| damaged("the plan", &error))?;
-        let secret = secret().map_err(|source| ClientError::System { what: "get random numbers", source })?;
-        let (plan_name, job_name, secret_name) = (dir.plan(), dir.job(), dir.secret());
-        let (plan, job, secret) = tokio::join!(
-            self.store.put(&plan_name, plan),
-            self.store.put(&job_name, submission.text.clone()),
-            self.store.put(&secret_name, secret),
-        );
-        plan.and(job).and(secret)?;
-        let info = serde_json::to_vec_pretty(info).map_err(|error| damaged("the run's record", &error))?;
-        Ok(self.store.put(&dir.info(), info).await?)
+/// What is to be known of a submission.
+pub(crate) fn info_of(run: RunId, plan: &Plan, submission: &Submission, binary: &Path) -> RunInfo {
+    let uid = geteuid();
+    let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
+    RunInfo {
+        version: RUN_INFO_VERSION,
+        run,
+        job: plan.name.clone(),
+        tags: plan.tags.clone(),
+        submitted: submission.at,
+        uid: uid.as_raw(),
+        gid: getegid().as_raw(),
+        user: name.unwrap_or_else(|| uid.to_string()),
+        cwd: submission.cwd.clone(),
+        job_file: submission.job_file.clone(),
+        job_sha256: hex::encode(Sha256::digest(&submission.text)),
+        request: submission.request.clone(),
+        budget_cpu_milli: submission.budget_cpu_milli,
+        budget_memory: submission.budget_memory,
+        binary: binary.to_owned(),
     }
 }
 
-fn new_run() -> RunId {
+pub(crate) fn new_run() -> RunId {
     let text = ulid::Ulid::generate().to_string().to_ascii_lowercase();
     text.parse().expect("a ULID in lower case is a run id")
 }
 
 /// 64 hex digits that nobody can guess.
-fn secret() -> std::io::Result<String> {
+pub(crate) fn secret() -> std::io::Result<String> {
     let mut bytes = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(hex::encode(bytes))
-}
-
-fn synced(path: &std::path::Path) -> std::io::Result<()> {
-    std::fs::File::open(path)?.sync_all()?;
-    path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
 }
 
 pub(crate) fn understood(text: &[u8]) -> Result<RunInfo, ClientError> {
     serde_json::from_slice(text).map_err(|error| damaged("run.json", &error))
 }
 
-fn damaged(what: &str, error: &serde_json::Error) -> ClientError {
+pub(crate) fn damaged(what: &str, error: &serde_json::Error) -> ClientError {
     ClientError::Damaged { what: what.to_owned(), why: error.to_string() }
 }

@@ -5,24 +5,31 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use dybox_job::{Found, Policy, World};
+use dybox_job::{Cluster, Found, Policy, World};
 use dybox_model::Resources;
 
 /// Most bytes of an `env_file`.
 const MAX_ENV_FILE: u64 = 1 << 20;
 
-/// This machine.
+/// This machine, or the cluster that its jobs run on.
 #[derive(Debug, Clone)]
 pub struct Here {
     largest: Option<Resources>,
     policy: Policy,
+    cluster: Option<Cluster>,
 }
 
 impl Here {
     /// This machine with so much room for a run (nothing = not known), under this policy.
     #[must_use]
     pub const fn new(largest: Option<Resources>, policy: Policy) -> Self {
-        Self { largest, policy }
+        Self { largest, policy, cluster: None }
+    }
+
+    /// This cluster, as it stands now, under this policy. Files that a job names are those of this machine.
+    #[must_use]
+    pub const fn of_cluster(cluster: Cluster, policy: Policy) -> Self {
+        Self { largest: None, policy, cluster: Some(cluster) }
     }
 }
 
@@ -55,6 +62,10 @@ impl World for Here {
 
     fn policy(&self) -> Policy {
         self.policy.clone()
+    }
+
+    fn cluster(&self) -> Option<Cluster> {
+        self.cluster.clone()
     }
 }
 

@@ -3,10 +3,10 @@
 use dybox_model::ExitCode;
 use serde_json::{Value, json};
 
-use super::job::{JobArgs, budget, check, print_problems};
+use super::job::{JobArgs, Room, check, print_problems};
 use super::{Context, Outcome};
 use crate::conf::Format;
-use crate::report::{Answer, Output};
+use crate::report::{Answer, Failure, Output};
 
 /// Finds all problems of a job file at once; touches nothing
 #[derive(Debug, clap::Args)]
@@ -23,8 +23,9 @@ pub(crate) struct Args {
 }
 
 /// Checks and prints.
-pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
-    let checked = check(context, &args.job, budget(context))?;
+pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
+    let room = room(context, args.job.queue.as_deref()).await?;
+    let checked = check(context, &args.job, &room)?;
     let format = args.output.format(&context.conf);
     if matches!(format, Format::Table | Format::Name) {
         print_problems(&context.screen, &checked.problems);
@@ -53,6 +54,18 @@ pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
         context.screen.answer(format, &Answer { extra: verdict(exit), ..answer })?;
     }
     Ok(exit as u8)
+}
+
+/// A check needs no cluster: one that does not answer is left out, unless `--yarn` asks for it.
+async fn room(context: &Context, queue: Option<&str>) -> Result<Room, Failure> {
+    context.say_place()?;
+    match Room::now(context, queue).await {
+        Err(failure) if context.conf.yarn.value != Some(true) => {
+            context.screen.warn(&format!("the cluster was not asked: {}", failure.what));
+            Ok(Room::Unknown)
+        }
+        room => room,
+    }
 }
 
 fn verdict(exit: ExitCode) -> serde_json::Map<String, Value> {

@@ -7,8 +7,7 @@ use dybox_job::Plan;
 use dybox_journal::{RunState, RunView};
 use dybox_model::{ExitCode, RunId, StageId};
 use dybox_store::archive::Stream;
-use dybox_store::layout::RunDir;
-use dybox_store::logs::{LineItem, Lines, RunLogs, Select};
+use dybox_store::logs::{LineItem, Lines, Select};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
@@ -160,6 +159,7 @@ impl Foreground<'_> {
             RunState::Succeeded => ("succeeded", ExitCode::Ok),
             RunState::Failed => ("failed", ExitCode::Failed),
             RunState::Stopped => ("stopped", ExitCode::Stopped),
+            RunState::Submitted | RunState::Running if follow.is_killed() => ("stopped", ExitCode::Stopped),
             RunState::Lost | RunState::Submitted | RunState::Running => ("lost", ExitCode::Lost),
         };
         let failed = failures(&self.client, &self.run, view).await;
@@ -169,11 +169,12 @@ impl Foreground<'_> {
             Err(failure) if failure.is_quiet() => {}
             printed => printed?,
         }
-        if !follow.given_up().is_empty() {
+        if follow.is_killed() && exit == ExitCode::Stopped {
+            self.context.screen.hint(&format!("it was killed through YARN; go on with `dybox resume {}`", self.run));
+        } else if !follow.given_up().is_empty() {
             let what = format!("the master of run {} is gone", self.run);
-            let log = self.client.run_dir(&self.run).join("sub");
             return Err(Failure::new(ExitCode::Lost, what)
-                .place(format!("{}/*/master.log", log.display()))
+                .place(self.client.words_of_masters(&self.run))
                 .next(format!("go on with `dybox resume {}`", self.run)));
         }
         Ok(exit as u8)
@@ -209,7 +210,7 @@ async fn failures(client: &Client, run: &RunId, view: &RunView) -> Vec<Failed> {
 
 /// The last lines of an output; none where they can't be read, for then the summary still says the rest.
 async fn last_lines(client: &Client, run: &RunId, select: Select) -> Vec<String> {
-    let Ok(mut logs) = RunLogs::open(client.store(), &RunDir::new(run).logs(), select).await else { return Vec::new() };
+    let Ok(mut logs) = client.logs(run, select).await else { return Vec::new() };
     if logs.tail(TAIL).await.is_err() {
         return Vec::new();
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dybox_client::{Here, ReadError, read_job};
-use dybox_job::{Diagnostic, Part, Plan, Policy, Source, Submit, exit_of, render_painted};
+use dybox_job::{Cluster, Diagnostic, Part, Plan, Policy, Source, Submit, exit_of, render_painted};
 use dybox_model::{ExitCode, Resources, format_bytes, format_cpus};
 
 use super::Context;
@@ -23,6 +23,9 @@ pub(crate) struct JobArgs {
     /// Name of the run's job, instead of the file's `name`
     #[arg(long, value_name = "NAME", help_heading = "Job")]
     pub name: Option<String>,
+    /// YARN queue, instead of the file's `queue`; one machine has none
+    #[arg(long, value_name = "QUEUE", help_heading = "Job")]
+    pub queue: Option<String>,
 }
 
 fn param(text: &str) -> Result<(String, String), String> {
@@ -52,21 +55,79 @@ impl Checked {
     }
 }
 
-/// Reads, checks and plans for this machine, whose room for a run is `largest`. Prints nothing.
-pub(crate) fn check(context: &Context, args: &JobArgs, largest: Resources) -> Result<Checked, Failure> {
+/// Where a job is to run, as a plan must know it.
+#[derive(Debug, Clone)]
+pub(crate) enum Room {
+    /// This machine, with so much for a run.
+    Machine(Resources),
+    /// A cluster as it stands now.
+    Cluster(Box<Cluster>),
+    /// A cluster that did not answer: sizes, queues and labels are not checked.
+    Unknown,
+}
+
+impl Room {
+    /// What is there now: this machine's budget, or what the ResourceManager says. `queue`: `--queue`.
+    ///
+    /// # Errors
+    /// The ResourceManager's.
+    pub(crate) async fn now(context: &Context, queue: Option<&str>) -> Result<Self, Failure> {
+        if !context.is_cluster()? {
+            return Ok(Self::Machine(budget(context)));
+        }
+        let mut facts = context.client()?.facts().await?.unwrap_or_default();
+        if let Some(queue) = queue {
+            facts.default_queue = Some(queue.to_owned());
+        }
+        Ok(Self::Cluster(Box::new(facts)))
+    }
+
+    /// The world of a job whose file lies in `dir`.
+    pub(crate) fn world(&self, context: &Context, dir: &Path) -> Here {
+        match self {
+            Self::Machine(largest) => Here::new(Some(*largest), policy(&context.conf.policy, dir)),
+            Self::Cluster(cluster) => Here::of_cluster((**cluster).clone(), far_policy(context, dir)),
+            Self::Unknown => Here::new(None, far_policy(context, dir)),
+        }
+    }
+}
+
+/// The policy of a cluster: without the administrator's word nothing of a node is mounted, for a path of this machine
+/// means nothing there.
+fn far_policy(context: &Context, dir: &Path) -> Policy {
+    let mut policy = policy(&context.conf.policy, dir);
+    if context.conf.policy.path.is_none() {
+        policy.mount_roots.clear();
+    }
+    policy
+}
+
+/// Reads, checks and plans for what is there. Prints nothing.
+pub(crate) fn check(context: &Context, args: &JobArgs, room: &Room) -> Result<Checked, Failure> {
     let text = read_job(&args.file).map_err(unread)?;
     let path = std::path::absolute(&args.file)
         .map_err(|e| Failure::new(ExitCode::Invalid, "the path of the job file can't be found").source(e))?;
     let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
     let name = args.file.display().to_string();
     let submit = Submit { params: args.params.iter().cloned().collect::<BTreeMap<_, _>>(), name: args.name.clone() };
-    let here = Here::new(Some(largest), policy(&context.conf.policy, &dir));
+    let here = room.world(context, &dir);
     let outcome = dybox_job::check(&Source { name: &name, bytes: &text, dir: &dir }, &submit, &here);
     let mut problems = outcome.diagnostics;
     problems.extend(outcome.plan.iter().flat_map(|plan| refused(&context.conf.policy, plan)));
     problems.extend(outcome.plan.iter().flat_map(dybox_job::lint));
-    let plan = outcome.plan.filter(|_| problems.iter().all(Diagnostic::is_warning));
+    let mut plan = outcome.plan.filter(|_| problems.iter().all(Diagnostic::is_warning));
+    if let (Some(plan), Some(queue)) = (&mut plan, &args.queue) {
+        to_queue(plan, queue);
+    }
     Ok(Checked { text, path, plan, problems })
+}
+
+/// `--queue`: what goes to the job's queue goes to this one. Stages that name a queue of their own keep it.
+pub(crate) fn to_queue(plan: &mut Plan, queue: &str) {
+    let before = plan.queue.replace(queue.to_owned());
+    for subdag in plan.subdags.iter_mut().filter(|subdag| subdag.queue.is_none() || subdag.queue == before) {
+        subdag.queue = Some(queue.to_owned());
+    }
 }
 
 /// What one run may use: the configured budget, or the machine.

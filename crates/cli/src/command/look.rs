@@ -2,7 +2,7 @@
 
 use dybox_client::{Client, Standing};
 use dybox_job::Plan;
-use dybox_journal::{Stage, decode};
+use dybox_journal::Stage;
 use dybox_model::{Fact, RunId, StageId, SubDagId};
 use dybox_store::RunInfo;
 use dybox_store::layout::RunDir;
@@ -57,7 +57,10 @@ struct Size {
 
 /// Number of stages and of sub-DAGs of a run.
 pub(crate) async fn size(client: &Client, run: &RunId) -> Result<(u32, u32), Failure> {
-    let text = client.store().get(&RunDir::new(run).plan()).await?;
+    let Some(text) = client.store().get_opt(&RunDir::new(run).plan()).await? else {
+        let plan = client.plan(run).await?;
+        return Ok((0, u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX)));
+    };
     let size: Size = serde_json::from_slice(&text)
         .map_err(|e| Failure::coded(codes::RUN_DAMAGED, format!("the plan of run {run} is damaged")).source(e))?;
     let count = |list: &Vec<IgnoredAny>| u32::try_from(list.len()).unwrap_or(u32::MAX);
@@ -76,13 +79,17 @@ pub(crate) async fn find(context: &Context, query: &str) -> Result<RunInfo, Fail
 
 async fn not_found(client: &Client, query: &str) -> Failure {
     let failure = Failure::coded(codes::NO_RUN, format!("there is no run {query:?}"));
-    let Ok(runs) = dybox_store::runs(client.store()).await else { return failure };
+    let Ok(runs) = client.runs().await else { return failure };
     if runs.list.is_empty() {
-        return failure.next("nothing was run yet from this home: `dybox run JOB.yaml`");
+        let place = if client.cluster().is_some() { "by you on this cluster" } else { "from this home" };
+        return failure.next(format!("nothing was run yet {place}: `dybox run JOB.yaml`"));
     }
     let known = runs.list.iter().flat_map(|info| [info.job.as_str(), info.run.as_str(), info.run.short()]);
     match nearest(query, known) {
         Some(near) => failure.next(format!("did you mean {near:?}?")),
+        None if client.cluster().is_some() => {
+            failure.next("list the runs with `dybox ps --all`; runs of this machine with `dybox ps --all --local`")
+        }
         None => failure,
     }
 }
@@ -96,6 +103,9 @@ pub(crate) async fn look(context: &Context, target: &Target) -> Result<Looked, F
     let standing = client.standing(&info.run, subdags).await?;
     for (subdag, damage) in &standing.damaged {
         context.screen.warn(&format!("the journal of sub-DAG {} is {damage}: what follows it is not shown", subdag.0));
+    }
+    for unknown in &standing.unknown {
+        context.screen.warn(&format!("{unknown}; this is what was last known"));
     }
     let mut looked = Looked { info, plan, standing, stage: None, task: None };
     if let Some(name) = &target.stage {
@@ -140,6 +150,5 @@ fn check_task(looked: &Looked) -> Result<(), Failure> {
 
 /// All facts of a sub-DAG that can be read.
 pub(crate) async fn facts(client: &Client, run: &RunId, subdag: SubDagId) -> Result<Vec<Fact>, Failure> {
-    let journal = client.store().get_opt(&RunDir::new(run).sub(subdag).journal()).await?;
-    Ok(journal.map(|bytes| decode(&bytes).facts).unwrap_or_default())
+    Ok(client.facts_of(run, subdag).await?)
 }

@@ -11,6 +11,7 @@ pub(crate) mod job;
 pub(crate) mod logs;
 pub(crate) mod look;
 pub(crate) mod part;
+pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod preflight;
 pub(crate) mod ps;
@@ -75,7 +76,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Shell(args) => shell::run(context, *args).await,
         Command::Stop(args) => stop::run(context, args).await,
         Command::Resume(args) => resume::run(context, args).await,
-        Command::Check(args) => check::run(context, &args),
+        Command::Check(args) => check::run(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Ps(args) => ps::run(context, &args).await,
         Command::Status(args) => status::run(context, &args).await,

@@ -1,12 +1,17 @@
 //! The long-running parts: `dybox master` and `dybox proxy`, started by DYbox itself.
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use dybox_model::{ExitCode, GrantId, SubDagId};
+use dybox_store::bundle::{GRANT_BUNDLE_ALIAS, GrantBundle};
 use tracing_subscriber::EnvFilter;
 
 use super::{Outcome, runtime};
 use crate::report::{Failure, Screen};
+
+/// Most bytes of what a master hands over: settings, keys, names.
+const HANDED_MOST: u64 = 4 << 20;
 
 fn subdag(text: &str) -> Result<SubDagId, std::num::ParseIntError> {
     text.parse().map(SubDagId)
@@ -32,18 +37,24 @@ pub(crate) struct MasterArgs {
 /// The proxy of one grant.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProxyArgs {
+    /// In a YARN container; what the master hands over is in the container's token file.
+    #[arg(long, conflicts_with_all = ["sweep", "run_dir", "subdag", "grant"])]
+    pub yarn: bool,
+    /// What the master hands over comes on stdin.
+    #[arg(long, requires = "yarn")]
+    pub stdin: bool,
     /// Clean up after the proxy of a grant that is dead, and say how its attempts ended.
     #[arg(long)]
     pub sweep: bool,
     /// Directory of the run.
-    #[arg(long)]
-    pub run_dir: PathBuf,
+    #[arg(long, required_unless_present = "yarn")]
+    pub run_dir: Option<PathBuf>,
     /// Which sub-DAG.
-    #[arg(long, value_parser = subdag)]
-    pub subdag: SubDagId,
+    #[arg(long, value_parser = subdag, required_unless_present = "yarn")]
+    pub subdag: Option<SubDagId>,
     /// Which grant.
-    #[arg(long)]
-    pub grant: GrantId,
+    #[arg(long, required_unless_present = "yarn")]
+    pub grant: Option<GrantId>,
 }
 
 /// What a part has to say goes to its stderr, which is a file of the run. `DYBOX_LOG` asks for more.
@@ -76,11 +87,16 @@ pub(crate) fn master(args: MasterArgs) -> Outcome {
 /// Runs a proxy until it is told to leave, or a sweep to its end.
 pub(crate) fn proxy(args: ProxyArgs) -> Outcome {
     log();
-    let conf = dybox_proxy::Conf { run_dir: args.run_dir, subdag: args.subdag, grant: args.grant };
     let failed = |e: dybox_proxy::ProxyError| {
         let next = e.advice();
         Failure::new(ExitCode::Unreachable, e.to_string()).next(next).because(e)
     };
+    let (Some(run_dir), Some(subdag), Some(grant)) = (args.run_dir, args.subdag, args.grant) else {
+        let conf = dybox_proxy::ClusterConf::from_env(handed_over(args.stdin)?).map_err(failed)?;
+        dybox_proxy::run_in_grant(conf).map_err(failed)?;
+        return Ok(ExitCode::Ok as u8);
+    };
+    let conf = dybox_proxy::Conf { run_dir, subdag, grant };
     if args.sweep {
         let report = dybox_proxy::sweep(conf).map_err(failed)?;
         Screen::plain(false).line(&serde_json::to_string(&report)?)?;
@@ -88,4 +104,26 @@ pub(crate) fn proxy(args: ProxyArgs) -> Outcome {
         dybox_proxy::run(conf).map_err(failed)?;
     }
     Ok(ExitCode::Ok as u8)
+}
+
+/// What the master has put into the grant's launch context, or says on stdin to a proxy in its own grant.
+fn handed_over(on_stdin: bool) -> Result<GrantBundle, Failure> {
+    let failed = |what: &str| {
+        Failure::new(ExitCode::Invalid, what).next("leave this to DYbox: `dybox run --yarn` starts proxies")
+    };
+    let bytes = if on_stdin {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().take(HANDED_MOST).read_to_end(&mut bytes);
+        read.map_err(|e| failed("stdin can't be read").because(e))?;
+        bytes
+    } else {
+        let path = std::env::var_os("HADOOP_TOKEN_FILE_LOCATION")
+            .ok_or_else(|| failed("this is no YARN container: HADOOP_TOKEN_FILE_LOCATION is not set"))?;
+        let text = std::fs::read(path).map_err(|e| failed("the token file can't be read").because(e))?;
+        let mut secrets = dybox_hrpc::Credentials::read(&text)
+            .map_err(|e| failed("the token file can't be understood").because(e))?
+            .secrets;
+        secrets.remove(GRANT_BUNDLE_ALIAS).ok_or_else(|| failed("the token file is not of a proxy's container"))?
+    };
+    GrantBundle::decode(&bytes).map_err(|e| failed("what the master handed over can't be understood").because(e))
 }

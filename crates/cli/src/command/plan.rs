@@ -1,4 +1,6 @@
-//! `dybox plan`: what a run would do on this machine.
+//! `dybox plan`: what a run would do, on this machine or on the cluster as it stands now.
+
+mod far;
 
 use std::collections::BTreeMap;
 
@@ -7,7 +9,7 @@ use dybox_job::Plan;
 use dybox_model::{ExitCode, format_bytes, format_cpus};
 use serde_json::{Value, json};
 
-use super::job::{JobArgs, budget, check, print_problems};
+use super::job::{JobArgs, Room, budget, check, print_problems};
 use super::{Context, Outcome};
 use crate::report::{Answer, Output, Screen, table_text};
 
@@ -36,23 +38,33 @@ enum Have {
 
 /// Plans and prints.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
-    let mut checked = check(context, &args.job, budget(context))?;
+    context.say_place()?;
+    let room = Room::now(context, args.job.queue.as_deref()).await?;
+    let mut checked = check(context, &args.job, &room)?;
     // The printed plan says what is of the whole job.
     checked.problems.retain(|problem| problem.place.is_some() || !problem.is_warning());
     print_problems(&context.screen, &checked.problems);
     let Some(plan) = &checked.plan else { return Ok(checked.exit() as u8) };
-    let (images, engine) = images(context, plan).await;
-    let answer = Answer {
-        kind: "plans",
-        items: vec![json(plan, &images)?],
-        names: plan.stages.iter().map(|stage| stage.name.clone()).collect(),
-        text: format!(
-            "{}{}{}",
-            dybox_job::print(plan),
-            images_text(&context.screen, &images, engine.as_deref()),
-            machine_text(context)
-        ),
-        ..Answer::default()
+    let names = plan.stages.iter().map(|stage| stage.name.clone()).collect();
+    let answer = match &room {
+        Room::Cluster(cluster) => Answer {
+            kind: "plans",
+            items: vec![far::json(plan, cluster)?],
+            names,
+            text: format!("{}{}", dybox_job::print(plan), far::text(&context.screen, plan, cluster)),
+            ..Answer::default()
+        },
+        Room::Machine(_) | Room::Unknown => {
+            let (images, engine) = images(context, plan).await;
+            let images_text = images_text(&context.screen, &images, engine.as_deref());
+            Answer {
+                kind: "plans",
+                items: vec![json(plan, &images)?],
+                names,
+                text: format!("{}{images_text}{}", dybox_job::print(plan), machine_text(context)),
+                ..Answer::default()
+            }
+        }
     };
     context.screen.answer(args.output.format(&context.conf), &answer)?;
     Ok(ExitCode::Ok as u8)

@@ -15,11 +15,15 @@ use crate::report::{Failure, codes};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A question to the engine that is under way, on a thread of its own: meanwhile this one plans.
-pub(crate) struct Preflight(oneshot::Receiver<Result<(), Failure>>);
+pub(crate) struct Preflight(Option<oneshot::Receiver<Result<(), Failure>>>);
 
 impl Preflight {
-    /// Asks. Nothing waits for the answer of a question that is dropped.
-    pub(crate) fn start(context: &Context) -> Self {
+    /// Asks. Nothing waits for the answer of a question that is dropped. On the cluster every node has its own engine,
+    /// and its proxies ask it.
+    pub(crate) fn start(context: &Context) -> Result<Self, Failure> {
+        if context.is_cluster()? {
+            return Ok(Self(None));
+        }
         let (tell, told) = oneshot::channel();
         let conf = context.engine_conf();
         let memory = context.home().join(Machine::engine());
@@ -28,7 +32,7 @@ impl Preflight {
         };
         // A thread that can't be started drops the sender, which is said below.
         drop(std::thread::Builder::new().name("preflight".to_owned()).spawn(ask));
-        Self(told)
+        Ok(Self(Some(told)))
     }
 
     /// Waits for the answer.
@@ -37,7 +41,10 @@ impl Preflight {
     /// Why the engine can't be used.
     pub(crate) async fn passed(self) -> Result<(), Failure> {
         let lost = |_| Failure::new(ExitCode::Internal, "the engine can't be asked: no thread can be started");
-        self.0.await.map_err(lost)?
+        match self.0 {
+            Some(told) => told.await.map_err(lost)?,
+            None => Ok(()),
+        }
     }
 }
 

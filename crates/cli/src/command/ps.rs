@@ -52,7 +52,8 @@ struct Row {
 /// Lists and prints.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let client = context.client()?;
-    let runs = dybox_store::runs(client.store()).await?;
+    context.say_place()?;
+    let runs = client.runs().await?;
     for (run, error) in &runs.damaged {
         context.screen.warn(&format!("run {run} can't be shown: {error}"));
     }

@@ -35,7 +35,10 @@ pub(crate) struct Args {
 
 /// Goes on with a run: what finished stays, the rest runs again.
 pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
-    let preflight = Preflight::start(context);
+    if !args.quiet {
+        context.say_place()?;
+    }
+    let preflight = Preflight::start(context)?;
     let client = context.client()?;
     let info = find(context, &args.run).await?;
     let plan = client.plan(&info.run).await?;
@@ -57,7 +60,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         client,
         run: info.run,
         plan,
-        own: true,
+        own: !context.is_cluster()?,
         wait: args.wait,
         format: args.output,
         quiet: args.quiet,

@@ -7,7 +7,7 @@ use dybox_job::Plan;
 use dybox_model::{ExitCode, Resources};
 
 use super::foreground::Foreground;
-use super::job::{self, JobArgs};
+use super::job::{self, Checked, JobArgs, Room};
 use super::preflight::Preflight;
 use super::{Context, Outcome};
 use crate::conf::{Format, cpus, memory};
@@ -17,7 +17,7 @@ use crate::report::time::now;
 /// Runs a job and follows it to its end.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Ctrl-C stops the run, a second one at once. With --detach, or when the terminal closes, it goes on by itself.\n\nExit codes: 0 it succeeded, 1 it failed, 3 the job file is invalid, 5 the engine can't be used, 6 it was stopped,\n9 lost to the platform. `dybox explain 9` tells more.\n\nExamples:\n  dybox run job.yaml\n  dybox run job.yaml -p day=2026-01-31 --detach\n  dybox run job.yaml -o json | jq .state"
+    after_help = "On this machine Ctrl-C stops the run, a second one at once. On the cluster it ends the following only; the run goes\non, as it does with --detach or when the terminal closes.\n\nExit codes: 0 it succeeded, 1 it failed, 3 the job file is invalid, 5 the engine can't be used, 6 it was stopped,\n9 lost to the platform. `dybox explain 9` tells more.\n\nExamples:\n  dybox run job.yaml\n  dybox run job.yaml -p day=2026-01-31 --detach\n  dybox run job.yaml -o json | jq .state"
 )]
 pub(crate) struct Args {
     /// The job.
@@ -38,15 +38,6 @@ pub(crate) struct Args {
     /// Most memory that all runs may use together on this machine (like 8GiB)
     #[arg(long, value_parser = memory)]
     pub memory: Option<u64>,
-    /// Queue of a cluster; it does nothing on one machine
-    #[arg(long)]
-    pub queue: Option<String>,
-    /// Run on this machine
-    #[arg(long, conflicts_with = "yarn", hide = true)]
-    pub local: bool,
-    /// Run on the YARN cluster
-    #[arg(long, hide = true)]
-    pub yarn: bool,
     /// Print the id only
     #[arg(short, long)]
     pub quiet: bool,
@@ -57,37 +48,24 @@ pub(crate) struct Args {
 
 /// Runs a job and follows it to its end.
 pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
-    if args.yarn {
-        return Err(
-            Failure::new(ExitCode::Usage, "--yarn is not supported yet").next("leave it out to run on this machine")
-        );
+    let cluster = context.is_cluster()?;
+    if !args.quiet {
+        context.say_place()?;
     }
-    if args.queue.is_some() {
+    if args.job.queue.is_some() && !cluster {
         context.screen.hint("note: one machine has no queues; --queue does nothing here");
     }
-    let preflight = Preflight::start(context);
-    let configured = job::budget(context);
-    let budget = Resources {
-        cpu_milli: args.cpus.unwrap_or(configured.cpu_milli),
-        memory: args.memory.unwrap_or(configured.memory),
-    };
-    let checked = job::check(context, &args.job, budget)?;
+    let preflight = Preflight::start(context)?;
+    let room = room(context, &args).await?;
+    let mut checked = job::check(context, &args.job, &room)?;
     job::print_problems(&context.screen, &checked.problems);
     let exit = checked.exit();
-    let Some(plan) = checked.plan else {
+    let Some(plan) = checked.plan.take() else {
         context.screen.hint("nothing was submitted");
         return Ok(exit as u8);
     };
     let client = context.client()?;
-    let submission = Submission {
-        job_file: Some(checked.path),
-        text: checked.text,
-        cwd: std::env::current_dir().unwrap_or_default(),
-        request: args.request_id.clone(),
-        budget_cpu_milli: args.cpus.or(context.conf.cpus.value),
-        budget_memory: args.memory.or(context.conf.memory.value),
-        at: now(),
-    };
+    let submission = submission(context, &args, checked);
     preflight.passed().await?;
     let submitted = start(&client, &plan, &submission).await?;
     match tell_id(context, &args, &submitted) {
@@ -101,15 +79,39 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let foreground = Foreground {
         context,
         run: submitted.info.run.clone(),
-        // A run that another process made is not this one's to stop.
-        own: !submitted.existed,
+        // A run that another process made is not this one's to stop, nor is one on the cluster.
+        own: !submitted.existed && !cluster,
         plan,
-        client,
+        client: client.knowing(&submitted),
         wait: args.wait,
         format: args.output,
         quiet: args.quiet,
     };
     foreground.follow(Way::of(submitted, true)).await
+}
+
+/// What is there for the job now.
+async fn room(context: &Context, args: &Args) -> Result<Room, Failure> {
+    let room = Room::now(context, args.job.queue.as_deref()).await?;
+    Ok(match room {
+        Room::Machine(configured) => Room::Machine(Resources {
+            cpu_milli: args.cpus.unwrap_or(configured.cpu_milli),
+            memory: args.memory.unwrap_or(configured.memory),
+        }),
+        cluster => cluster,
+    })
+}
+
+fn submission(context: &Context, args: &Args, checked: Checked) -> Submission {
+    Submission {
+        job_file: Some(checked.path),
+        text: checked.text,
+        cwd: std::env::current_dir().unwrap_or_default(),
+        request: args.request_id.clone(),
+        budget_cpu_milli: args.cpus.or(context.conf.cpus.value),
+        budget_memory: args.memory.or(context.conf.memory.value),
+        at: now(),
+    }
 }
 
 /// Makes the run durable and starts its first masters.
@@ -128,7 +130,11 @@ fn tell_id(context: &Context, args: &Args, submitted: &Submitted) -> Result<(), 
     let run = &submitted.info.run;
     let programs = matches!(args.output, Some(Format::Json | Format::Jsonl));
     if programs && args.detach {
-        return context.screen.line(&serde_json::json!({ "version": 1, "run": run }).to_string());
+        let mut told = serde_json::json!({ "version": 1, "run": run });
+        if !submitted.applications().is_empty() {
+            told["applications"] = submitted.applications().into();
+        }
+        return context.screen.line(&told.to_string());
     }
     if !programs {
         context.screen.line(run.as_str())?;
@@ -136,10 +142,19 @@ fn tell_id(context: &Context, args: &Args, submitted: &Submitted) -> Result<(), 
     if submitted.existed {
         context.screen.hint("it was submitted before, with the same request id");
     }
+    for application in submitted.applications().iter().filter(|_| !args.quiet) {
+        context.screen.hint(&format!("page: {}", page(context, application)));
+    }
     if !args.quiet {
         context.screen.hint(&format!("look: dybox status {0} | dybox logs -f {0} | dybox stop {0}", run.short()));
     }
     Ok(())
+}
+
+/// The page of an application, on the ResourceManager's own page where that is known.
+pub(crate) fn page(context: &Context, application: &str) -> String {
+    let pages = context.client().ok().and_then(|client| client.cluster()?.pages.clone());
+    pages.map_or_else(|| application.to_owned(), |pages| format!("{pages}/cluster/app/{application}"))
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

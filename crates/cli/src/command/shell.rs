@@ -6,11 +6,12 @@ mod terminal;
 
 use std::collections::BTreeMap;
 
-use dybox_client::{Here, Submission, Way};
+use dybox_client::{Submission, Way};
 use dybox_job::{Plan, ShellJob, shell_plan};
 use dybox_model::Attach;
 
 use self::session::{OWN_FAILURE, Session};
+use super::job::Room;
 use super::preflight::Preflight;
 use super::run::start;
 use super::{Context, Outcome, job};
@@ -74,6 +75,9 @@ pub(crate) struct Args {
     /// Replace the image's entrypoint
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
+    /// YARN queue; one machine has none
+    #[arg(long, value_name = "QUEUE")]
+    pub queue: Option<String>,
     /// Most time that it may run, like 10m
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
@@ -104,8 +108,12 @@ async fn session(context: &Context, args: &Args) -> Outcome {
         let failure = Failure::new(dybox_model::ExitCode::Usage, "stdin is no terminal");
         return Err(failure.next("leave out -t to feed a file or a pipe"));
     }
-    let preflight = Preflight::start(context);
-    let Some(plan) = plan(context, args)? else { return Ok(OWN_FAILURE) };
+    if context.screen.err_is_terminal {
+        context.say_place()?;
+    }
+    let preflight = Preflight::start(context)?;
+    let room = Room::now(context, args.queue.as_deref()).await?;
+    let Some(plan) = plan(context, args, &room)? else { return Ok(OWN_FAILURE) };
     let client = context.client()?;
     let submission = Submission {
         job_file: None,
@@ -119,16 +127,17 @@ async fn session(context: &Context, args: &Args) -> Outcome {
     preflight.passed().await?;
     let submitted = start(&client, &plan, &submission).await?;
     let run = submitted.info.run.clone();
+    let client = client.knowing(&submitted);
     let session = Session::new(context, client, (run, &plan), attach(args), Way::of(submitted, true));
     session.carry().await
 }
 
 /// The plan; nothing when there were problems, which have been printed then.
-fn plan(context: &Context, args: &Args) -> Result<Option<Plan>, Failure> {
+fn plan(context: &Context, args: &Args, room: &Room) -> Result<Option<Plan>, Failure> {
     let dir = std::env::current_dir().map_err(|error| {
         Failure::new(dybox_model::ExitCode::Invalid, "the current directory can't be found").source(error)
     })?;
-    let here = Here::new(Some(job::budget(context)), job::policy(&context.conf.policy, &dir));
+    let here = room.world(context, &dir);
     let shell = ShellJob {
         name: args.name.clone(),
         image: args.image.clone(),
@@ -158,7 +167,11 @@ fn plan(context: &Context, args: &Args) -> Result<Option<Plan>, Failure> {
     // A warning about a job file (an image without a tag) is noise at a prompt.
     problems.retain(|problem| !problem.is_warning());
     job::print_problems(&context.screen, &problems);
-    Ok(outcome.plan.filter(|_| problems.is_empty()))
+    let mut plan = outcome.plan.filter(|_| problems.is_empty());
+    if let (Some(plan), Some(queue)) = (&mut plan, &args.queue) {
+        job::to_queue(plan, queue);
+    }
+    Ok(plan)
 }
 
 const fn attach(args: &Args) -> Attach {

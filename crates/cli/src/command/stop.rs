@@ -35,13 +35,16 @@ pub(crate) struct Args {
 
 /// Stops a run.
 pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
+    if !args.quiet {
+        context.say_place()?;
+    }
     let client = context.client()?;
     let info = find(context, &args.run).await?;
     let (screen, run) = (&context.screen, &info.run);
     let plan = client.plan(run).await?;
     let subdags = u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX);
     let standing = client.standing(run, subdags).await?;
-    if standing.view.state().is_over() {
+    if standing.view.state().is_over() || standing.is_killed() {
         screen.hint(&format!("run {run} has ended already: it {}", standing.word()));
         return Ok(ExitCode::Ok as u8);
     }
@@ -55,6 +58,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         let what = format!("the master of sub-DAG {} does not answer", subdag.0);
         let next = format!("it stops when it sees the mark; look with `dybox status {run}`");
         return Err(Failure::new(ExitCode::Unreachable, what).why(error.to_string()).next(next));
+    }
+    for application in stopped.killed.iter().filter(|_| !args.quiet) {
+        screen.hint(&format!("{application} was killed: its master did not run or did not answer"));
+    }
+    if stopped.told.is_empty() && !stopped.killed.is_empty() {
+        return Ok(ExitCode::Ok as u8);
     }
     if stopped.told.is_empty() {
         screen.hint(&format!(

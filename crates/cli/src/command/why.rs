@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use dybox_journal::{Failure as Failed, HookState, Stage, StageState};
 use dybox_model::{AttemptId, Cause, Exit, ExitCode, StageEnd, StageId, TaskId, TaskState, format_duration};
 use dybox_store::archive::Stream;
-use dybox_store::layout::RunDir;
-use dybox_store::logs::{LineItem, Lines, RunLogs, Select};
+use dybox_store::logs::{LineItem, Lines, Select};
 use serde_json::{Value, json};
 
 use super::explain::reaction;
@@ -55,6 +54,7 @@ struct Reason {
 
 /// Finds reasons and prints them.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
+    context.say_place()?;
     let looked = look(context, &args.target).await?;
     let mut reasons = Vec::new();
     if looked.stage.is_none() {
@@ -288,8 +288,7 @@ async fn last_lines(context: &Context, looked: &Looked, failed: &Failed) -> Resu
         since: None,
     };
     let client = context.client()?;
-    let dir = RunDir::new(&looked.info.run).logs();
-    let mut logs = RunLogs::open(client.store(), &dir, select(Stream::Stderr)).await?;
+    let mut logs = client.logs(&looked.info.run, select(Stream::Stderr)).await?;
     logs.tail(LINES).await?;
     let (mut lines, mut ready) = (Lines::new(), VecDeque::new());
     while let Some(item) = logs.next().await? {

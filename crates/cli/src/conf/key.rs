@@ -59,6 +59,41 @@ pub(crate) const KEYS: &[Key] = &[
         default: "table",
         about: "What reading commands print: `table`, `json`, `jsonl` or `name`.",
     },
+    Key {
+        name: "yarn",
+        env: &["DYBOX_YARN"],
+        flag: "--yarn, --local",
+        default: "true where a YARN configuration is found",
+        about: "Whether commands mean the YARN cluster (`true`) or this machine (`false`). The configuration is found as Hadoop finds it: in HADOOP_CONF_DIR, YARN_CONF_DIR, or etc/hadoop of HADOOP_YARN_HOME or HADOOP_HOME.",
+    },
+    Key {
+        name: "store",
+        env: &["DYBOX_STORE"],
+        flag: "",
+        default: "hdfs://<default fs>/user/<user>/.dybox",
+        about: "On the cluster: the directory in HDFS of runs, logs, journals and the uploaded program.",
+    },
+    Key {
+        name: "queue",
+        env: &["DYBOX_QUEUE"],
+        flag: "run --queue",
+        default: "the job file's, or `default`",
+        about: "On the cluster: the YARN queue of jobs that name none.",
+    },
+    Key {
+        name: "master_cpus",
+        env: &["DYBOX_MASTER_CPUS"],
+        flag: "",
+        default: "1",
+        about: "On the cluster: cpus that each master asks for. YARN counts whole ones.",
+    },
+    Key {
+        name: "master_memory",
+        env: &["DYBOX_MASTER_MEMORY"],
+        flag: "",
+        default: "128MiB",
+        about: "On the cluster: memory that each master asks for, with a unit. The scheduler rounds it up.",
+    },
 ];
 
 /// Environment variables of DYbox that are no settings.

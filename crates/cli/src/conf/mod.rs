@@ -45,6 +45,16 @@ pub(crate) struct Conf {
     pub color: Setting<ColorChoice>,
     /// What reading commands print.
     pub output: Setting<Format>,
+    /// Whether commands mean the cluster; nothing = where a YARN configuration is found.
+    pub yarn: Setting<Option<bool>>,
+    /// The directory in HDFS; nothing = in the user's home there.
+    pub store: Setting<Option<String>>,
+    /// The queue of jobs that name none.
+    pub queue: Setting<Option<String>>,
+    /// What a master asks for.
+    pub master_cpus: Setting<Option<u32>>,
+    /// What a master asks for, in bytes.
+    pub master_memory: Setting<Option<u64>>,
     /// What the administrator allows.
     pub policy: PolicyFile,
     /// Configuration files that were read.
@@ -93,6 +103,11 @@ impl Conf {
             docker_host: value::setting(&all, "docker_host", value::text)?.optional(),
             color: value::setting(&all, "color", value::choice)?.or_default(),
             output: value::setting(&all, "output", value::choice)?.or_default(),
+            yarn: value::setting(&all, "yarn", value::yes_or_no)?.optional(),
+            store: value::setting(&all, "store", value::text)?.optional(),
+            queue: value::setting(&all, "queue", value::text)?.optional(),
+            master_cpus: value::setting(&all, "master_cpus", cpus)?.optional(),
+            master_memory: value::setting(&all, "master_memory", memory)?.optional(),
             policy,
             files,
         })
@@ -108,6 +123,11 @@ impl Conf {
             self.docker_host.value.clone().unwrap_or_else(|| unset(3)),
             value::word(self.color.value),
             value::word(self.output.value),
+            self.yarn.value.map_or_else(|| unset(6), |yes| yes.to_string()),
+            self.store.value.clone().unwrap_or_else(|| unset(7)),
+            self.queue.value.clone().unwrap_or_else(|| unset(8)),
+            self.master_cpus.value.map_or_else(|| unset(9), dybox_model::format_cpus),
+            self.master_memory.value.map_or_else(|| unset(10), dybox_model::format_bytes),
         ];
         let from = [
             &self.home.from,
@@ -116,6 +136,11 @@ impl Conf {
             &self.docker_host.from,
             &self.color.from,
             &self.output.from,
+            &self.yarn.from,
+            &self.store.from,
+            &self.queue.from,
+            &self.master_cpus.from,
+            &self.master_memory.from,
         ];
         KEYS.iter().zip(text).zip(from).map(|((key, text), from)| (key.name, text, from.as_str())).collect()
     }
@@ -146,6 +171,9 @@ fn flags(global: &Global) -> Layer {
     }
     if let Some(color) = global.color {
         layer.set("color", value::word(color), "--color");
+    }
+    if global.yarn || global.local {
+        layer.set("yarn", global.yarn.to_string(), if global.yarn { "--yarn" } else { "--local" });
     }
     layer
 }

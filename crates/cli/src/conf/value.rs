@@ -125,6 +125,15 @@ pub(crate) fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// `true` or `false`.
+pub(crate) fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err("it is true or false".to_owned()),
+    }
+}
+
 /// One of a few words.
 pub(crate) fn choice<T: ValueEnum>(text: &str) -> Result<T, String> {
     T::from_str(text, true).map_err(|_| {

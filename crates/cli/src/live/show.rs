@@ -64,6 +64,10 @@ impl Show {
             (Self::Lines(story), Update::Past(fact)) => drop(story.fact(subdag, fact)),
             (Self::Records | Self::Nothing, Update::Fact(_) | Update::Past(_) | Update::Note(_)) => {}
             (show, Update::Died { last, again }) => show.say(screen, &died(subdag, last, *again), now),
+            (show, Update::Waits { why }) => show.say(screen, &super::shown(why), now),
+            (show, Update::Gone { application, why, .. }) => {
+                show.say(screen, &format!("{application} is over: {}", super::shown(why)), now);
+            }
             (show, Update::Unreadable { why }) => show.say(screen, &format!("sub-DAG {}: {why}", subdag.0), now),
         }
         Ok(())

@@ -74,6 +74,57 @@ errors! {
     RUN_DAMAGED "E2203" Unreachable "a file of the run is damaged"
         "A disk or a person changed it; DYbox only appends to it."
         "restore the run's directory from a backup, or submit the job again";
+    NO_CLUSTER "E2301" Invalid "there is no YARN configuration"
+        "Neither HADOOP_CONF_DIR nor YARN_CONF_DIR nor HADOOP_HOME leads to a yarn-site.xml."
+        "set HADOOP_CONF_DIR to the directory of core-site.xml and yarn-site.xml, or use --local";
+    HADOOP_CONF "E2302" Invalid "the Hadoop configuration can't be used"
+        "A site file is no XML, closed to this user, or has a value that makes no sense."
+        "correct the file that is named; `dybox doctor` shows every value with its file";
+    TOKENS "E2303" Unreachable "the file of Hadoop tokens can't be used"
+        "HADOOP_TOKEN_FILE_LOCATION names a file that is missing, cut off, or of another program."
+        "fetch the tokens again, or unset HADOOP_TOKEN_FILE_LOCATION";
+    RM "E2304" Unreachable "the ResourceManager can't be used"
+        "It does not run, is in standby, can't be reached from here, or its address in yarn-site.xml is wrong."
+        "see `dybox doctor --yarn`; `dybox run --local` uses this machine";
+    NOT_HADOOP "E2305" Unreachable "what answers is no Hadoop RPC server"
+        "The address in the configuration is that of a web page or of another program."
+        "correct the port in the file that is named: RPC of a ResourceManager is 8032, its page is 8088";
+    DENIED "E2306" Unreachable "the cluster does not accept who we are"
+        "The cluster wants Kerberos or a token that is missing, expired or of another cluster."
+        "authenticate first, or ask the administrator";
+    HDFS "E2307" Unreachable "HDFS can't be used"
+        "The NameNode does not run, can't be reached, or no DataNode takes data."
+        "see `dybox doctor --yarn`";
+    SAFE_MODE "E2308" Unreachable "HDFS is in safe mode"
+        "A NameNode that has just started, or that misses data, changes nothing."
+        "wait a minute and try again; `hdfs dfsadmin -safemode get` shows when it is over";
+    HDFS_DENIED "E2309" Refused "HDFS refuses it: no permission"
+        "The directory belongs to somebody else or is closed to this user."
+        "ask the administrator for a home directory in HDFS, or set `store` to a directory of yours";
+    NO_QUEUE "E2310" Refused "there is no such queue"
+        "The queue is misspelt, stopped, or has queues of its own."
+        "name another one with --queue or in the job file";
+    QUEUE_DENIED "E2311" Refused "no right to submit to the queue"
+        "The queue's list of submitters does not have this user."
+        "name another queue with --queue, or ask the administrator";
+    NO_LABEL "E2312" Refused "there is no such node label"
+        "The cluster has no nodes with that label, or the queue may not use them."
+        "correct `node_label`";
+    TOO_LARGE "E2313" Refused "an ask is larger than the cluster grants"
+        "The scheduler has a largest container, and no node has more."
+        "ask for less; `dybox plan` shows the limits";
+    BAD_NAME "E2314" Invalid "a name or tag that YARN does not take"
+        "Tags have at most 100 printable ASCII characters, names at most 200."
+        "shorten it";
+    REJECTED "E2315" Refused "YARN rejected the application"
+        "The scheduler or the administrator's limits do not allow it."
+        "read the reason; `dybox doctor --yarn` shows queue and limits";
+    UNHEARD "E2316" Unreachable "a master does not answer"
+        "It is starting, hangs, or can't be reached from here."
+        "try again; `dybox logs RUN --system` shows what it wrote";
+    CLUSTER "E2317" Unreachable "the cluster did not do it"
+        "An answer of the cluster that DYbox has no better word for."
+        "read the reason, then try again; `dybox doctor --yarn` checks the rest";
     INTERNAL "E2901" Internal "DYbox itself failed"
         "A bug."
         "report it with the output of the same command with --debug";

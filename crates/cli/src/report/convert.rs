@@ -2,9 +2,13 @@
 
 use dybox_client::ClientError;
 use dybox_engine::EngineError;
+use dybox_hrpc::RpcError;
 use dybox_model::{ExitCode, RunId};
-use dybox_store::StoreError;
+use dybox_store::{Kind as StoreKind, StoreError};
+use dybox_yarn::{Kind, YarnError};
 
+use super::codes::ErrorInfo;
+use super::failure::chain;
 use super::{Failure, codes};
 
 impl From<ClientError> for Failure {
@@ -12,6 +16,7 @@ impl From<ClientError> for Failure {
         let advice = error.advice();
         match error {
             ClientError::Store(error) => error.into(),
+            ClientError::Yarn(error) => error.into(),
             ClientError::NotFound { query } => {
                 Self::coded(codes::NO_RUN, format!("there is no run {query:?}")).next(advice)
             }
@@ -21,6 +26,7 @@ impl From<ClientError> for Failure {
                 Self::coded(codes::MANY_RUNS, what).why(format!("they are {}", ids.join(", ")))
             }
             ClientError::Damaged { .. } => Self::coded(codes::RUN_DAMAGED, error.to_string()).next(advice),
+            ClientError::Unheard { .. } => Self::coded(codes::UNHEARD, error.to_string()).next(advice).because(error),
             error => Self::new(error.exit(), error.to_string()).next(advice).because(error),
         }
     }
@@ -28,8 +34,99 @@ impl From<ClientError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let next = error.advice();
-        Self::coded(codes::STORE_READ, error.to_string()).next(next).because(error)
+        let next = sentence(error.advice());
+        let far = error.place().starts_with("hdfs://");
+        let info = match error.kind() {
+            StoreKind::SafeMode => codes::SAFE_MODE,
+            StoreKind::Denied if far => codes::HDFS_DENIED,
+            StoreKind::Damaged => codes::STORE_READ,
+            _ if far => codes::HDFS,
+            _ => codes::STORE_READ,
+        };
+        let place = error.place().to_owned();
+        let failure = Self::coded(info, error.to_string()).next(next).because(error);
+        if far { failure.place(place) } else { failure }
+    }
+}
+
+impl From<YarnError> for Failure {
+    fn from(error: YarnError) -> Self {
+        let info = yarn_code(&error);
+        let what = error.to_string();
+        let advice = sentence(error.advice());
+        let next = match info.code {
+            // Our own word for these says more than the general one.
+            code if code == codes::NO_QUEUE.code || code == codes::QUEUE_DENIED.code => info.next.to_owned(),
+            _ => advice,
+        };
+        let at = match &error {
+            YarnError::Rpc { source, .. } => place_of(source),
+            _ => None,
+        };
+        let mut failure = Self::coded(info, what).next(next);
+        if let YarnError::Rpc { source, .. } = &error {
+            failure = failure.why(chain(source.as_ref()));
+        }
+        if let Some(at) = at {
+            failure = failure.place(at);
+        }
+        failure.because(error)
+    }
+}
+
+/// Which of our errors it is.
+fn yarn_code(error: &YarnError) -> &'static ErrorInfo {
+    if let YarnError::Rpc { source, .. } = error
+        && matches!(source.as_ref(), RpcError::NotHadoop { .. } | RpcError::Garbled { .. })
+    {
+        return codes::NOT_HADOOP;
+    }
+    let said = error.to_string().to_ascii_lowercase();
+    let says = |part: &str| said.contains(part);
+    match error.kind() {
+        Kind::Unreachable | Kind::NotReady => codes::RM,
+        Kind::Invalid if says("tag") || says("name") => codes::BAD_NAME,
+        Kind::Invalid => codes::TOO_LARGE,
+        _ if says("label") => codes::NO_LABEL,
+        _ if error.class() == Some("InvalidResourceRequestException") => codes::TOO_LARGE,
+        _ if says("unknown queue") || says("is not a leaf queue") || says("stopped") && says("queue") => {
+            codes::NO_QUEUE
+        }
+        Kind::Denied | Kind::Refused
+            if says("queue") && (says("cannot submit") || says("not permi") || says("access")) =>
+        {
+            codes::QUEUE_DENIED
+        }
+        _ if says("tag") && says("length") => codes::BAD_NAME,
+        Kind::Denied => codes::DENIED,
+        Kind::Refused => codes::REJECTED,
+        Kind::Gone => codes::CLUSTER,
+    }
+}
+
+/// Which server an RPC error is about.
+fn place_of(error: &RpcError) -> Option<String> {
+    match error {
+        RpcError::Remote { at, .. }
+        | RpcError::Refused { at, .. }
+        | RpcError::Unreachable { at, .. }
+        | RpcError::NotHadoop { at, .. }
+        | RpcError::Late { at, .. }
+        | RpcError::Denied { at, .. }
+        | RpcError::Mechanism { at, .. }
+        | RpcError::Broken { at, .. }
+        | RpcError::Garbled { at, .. } => Some(at.clone()),
+        RpcError::TooLarge { .. } | RpcError::Local { .. } => None,
+    }
+}
+
+/// An advice as our own lines are written: without a capital letter and a full stop.
+fn sentence(advice: &str) -> String {
+    let advice = advice.trim_end_matches('.');
+    let mut letters = advice.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(letters).collect(),
+        _ => advice.to_owned(),
     }
 }
 

@@ -1,12 +1,13 @@
 //! What lies on the engine, and what is to become of it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use dybox_client::Client;
 use dybox_engine::{Identity, LABEL_RUN, Listed, NetworkSeen};
 use dybox_model::{GrantId, RunId, SubDagId};
 use dybox_store::Lock;
-use dybox_store::layout::{Machine, RunDir};
+use dybox_store::layout::{Home, Machine, RunDir};
 
 use crate::report::Failure;
 
@@ -65,12 +66,13 @@ impl Found {
 /// The runs of this home, as far as they were asked for.
 pub(super) struct Known<'a> {
     client: &'a Client,
+    home: Home,
     secrets: BTreeMap<RunId, Option<String>>,
 }
 
 impl<'a> Known<'a> {
-    pub(super) const fn new(client: &'a Client) -> Self {
-        Self { client, secrets: BTreeMap::new() }
+    pub(super) fn new(client: &'a Client, home: &Path) -> Self {
+        Self { client, home: Home::new(home), secrets: BTreeMap::new() }
     }
 
     /// What becomes of a container; nothing where its grant lives.
@@ -95,7 +97,7 @@ impl<'a> Known<'a> {
             return Ok(None);
         }
         let dir = RunDir::new(&identity.run).grant(grant);
-        let kept = identity.attempt.map(|attempt| self.client.path(&dir.kept(attempt)));
+        let kept = identity.attempt.map(|attempt| self.home.path(&dir.kept(attempt)));
         if kept.is_some_and(|mark| mark.exists()) {
             return Ok(Some(Found { fate: Fate::Kept, why: "`keep_failed` kept it for a look".to_owned(), ..what }));
         }
@@ -151,8 +153,8 @@ impl<'a> Known<'a> {
 
     /// Whether a proxy holds the grant, or somebody sweeps it.
     fn lives(&self, run: &RunId, grant: GrantId) -> Result<bool, Failure> {
-        let owner = self.client.path(&RunDir::new(run).grant(grant).owner());
-        let share = self.client.path(&Machine::share(run, grant));
+        let owner = self.home.path(&RunDir::new(run).grant(grant).owner());
+        let share = self.home.path(&Machine::share(run, grant));
         Ok(Lock::is_held(&owner)? || Lock::is_held(&share)?)
     }
 
@@ -161,7 +163,7 @@ impl<'a> Known<'a> {
         let dir = RunDir::new(run);
         for entry in self.client.store().list(&format!("{}/sub", dir.root())).await? {
             if let Ok(subdag) = entry.name.parse().map(SubDagId)
-                && self.client.is_held(run, subdag)?
+                && self.client.is_driven(run, subdag).await?
             {
                 return Ok(true);
             }

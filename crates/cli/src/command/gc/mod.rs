@@ -34,9 +34,9 @@ pub(crate) struct Args {
 /// Looks, removes and prints.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let engine = Engine::connect(context.engine_conf()).await?;
-    let client = context.client()?;
+    let client = context.machine()?;
     let mut found = shares::dead(client.store(), context.conf.docker_host.value.as_deref(), args.dry_run).await?;
-    let mut known = Known::new(&client);
+    let mut known = Known::new(&client, context.home());
     for container in engine.list(None).await? {
         found.extend(known.container(container).await?);
     }

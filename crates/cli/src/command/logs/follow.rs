@@ -35,12 +35,12 @@ impl<'a> Watch<'a> {
         Ok(Self { client: context.client()?, looked, undriven: None, over: looked.standing.view.state().is_over() })
     }
 
-    /// Looks whether the run goes on. Journals are read only while no master lives: a lock tells more cheaply.
+    /// Looks whether the run goes on. Journals are read only while nobody drives it: that is told more cheaply.
     async fn look(&mut self, context: &Context) -> Result<(), Failure> {
         let run = &self.looked.info.run;
         let subdags = u32::try_from(self.looked.plan.subdags.len()).unwrap_or(u32::MAX);
         for subdag in (0..subdags).map(SubDagId) {
-            if self.client.is_held(run, subdag)? {
+            if self.client.is_driven(run, subdag).await? {
                 self.undriven = None;
                 return Ok(());
             }

@@ -9,7 +9,6 @@ use std::collections::{BTreeSet, VecDeque};
 use dybox_journal::Stage;
 use dybox_model::{ExitCode, StageId, TaskId};
 use dybox_store::archive::Stream;
-use dybox_store::layout::RunDir;
 use dybox_store::logs::{LineItem, Lines, RunLogs, Select};
 use regex::bytes::Regex;
 
@@ -75,13 +74,16 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let target = args.target.clone().with(args.stage.as_deref())?;
     let pattern = args.grep.as_deref().map(pattern).transpose()?;
+    if !args.output.quiet {
+        context.say_place()?;
+    }
     let looked = look(context, &target).await?;
     if args.system {
         return system::run(context, args, &looked, pattern.as_ref()).await;
     }
     let client = context.client()?;
     let select = args.select(&looked);
-    let mut logs = RunLogs::open(client.store(), &RunDir::new(&looked.info.run).logs(), select).await?;
+    let mut logs = client.logs(&looked.info.run, select).await?;
     let format = args.output.format(&context.conf);
     if format == Format::Name {
         return names(context, &looked, &logs);

@@ -6,7 +6,6 @@ use std::time::Duration;
 use dybox_client::{Client, Ear, Follow, Mouth, Say, Update, Way};
 use dybox_job::Plan;
 use dybox_model::{Attach, AttemptId, Cause, Exit, Fact, GrantId, Note, Reaction, RunId};
-use dybox_store::layout::RunDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -48,6 +47,8 @@ pub(super) struct Session<'a> {
     began: Instant,
     told: Vec<String>,
     waits: Option<String>,
+    /// On the cluster: why its application is over, where the run did not end.
+    gone: Option<String>,
     platform_failures: u32,
     /// The stop of a run that this process gave up; the process must not end before it.
     stopping: Option<JoinHandle<()>>,
@@ -103,6 +104,7 @@ impl<'a> Session<'a> {
             began: Instant::now(),
             told: Vec::new(),
             waits: None,
+            gone: None,
             platform_failures: 0,
             stopping: None,
         }
@@ -159,6 +161,11 @@ impl<'a> Session<'a> {
             Update::Note(Note::Warns { text, .. }) => self.say(&shown(text)),
             Update::Died { last, .. } => self.say(&format!("the master died ({})", shown(last))),
             Update::Unreadable { why } => self.say(why),
+            Update::Waits { why } => self.say_once(shown(why)),
+            Update::Gone { application, why, .. } => {
+                self.gone = Some(shown(why));
+                self.say(&format!("{application} is over: {}", shown(why)));
+            }
             Update::Fact(_) | Update::Past(_) | Update::Note(Note::Uses { .. }) => {}
         }
     }
@@ -175,8 +182,7 @@ impl<'a> Session<'a> {
     }
 
     fn begin(&mut self, attempt: AttemptId, grant: GrantId) {
-        let out = self.client.path(&RunDir::new(&self.run).grant(grant).output(attempt));
-        self.line = Line::Connecting(connect(out));
+        self.line = Line::Connecting(connect(self.client.clone(), self.run.clone(), grant, attempt));
     }
 
     async fn on_line(&mut self, news: LineNews) {
@@ -263,7 +269,9 @@ impl<'a> Session<'a> {
                 return code(128 + number);
             }
             let why = self.follow.view().why();
-            self.say(&format!("it did not run: {}", if why.is_empty() { "its master is gone" } else { why }));
+            if self.gone.is_none() || !why.is_empty() {
+                self.say(&format!("it did not run: {}", if why.is_empty() { "its master is gone" } else { why }));
+            }
             return OWN_FAILURE;
         };
         match (exit.cause, self.stopped_by) {

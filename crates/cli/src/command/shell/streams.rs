@@ -2,14 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use dybox_client::{Client, Ear, Heard, Mouth, Say, attach};
-use dybox_model::RunId;
+use dybox_client::{Client, Ear, Heard, Mouth, Say};
+use dybox_model::{AttemptId, GrantId, RunId};
 use dybox_store::archive::{LogItem, Stream};
-use dybox_store::layout::RunDir;
-use dybox_store::logs::{RunLogs, Select};
+use dybox_store::logs::Select;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
@@ -28,9 +26,14 @@ pub(super) struct Streams {
     pub heard: JoinHandle<io::Result<()>>,
 }
 
-/// Waits for the payload's socket.
-pub(super) fn connect(out_dir: PathBuf) -> JoinHandle<io::Result<(Ear, Mouth)>> {
-    tokio::spawn(async move { attach(&out_dir, PATIENCE).await })
+/// Waits for the line to a payload.
+pub(super) fn connect(
+    client: Client,
+    run: RunId,
+    grant: GrantId,
+    attempt: AttemptId,
+) -> JoinHandle<io::Result<(Ear, Mouth)>> {
+    tokio::spawn(async move { client.attach(&run, grant, attempt, PATIENCE).await })
 }
 
 impl Streams {
@@ -89,8 +92,7 @@ async fn write(to: &mut File, bytes: &[u8]) -> io::Result<()> {
 /// The way out when no line could be opened: the output as it reaches the archives, until `over` says that all is there.
 pub(super) async fn from_archives(client: Client, run: RunId, mut over: watch::Receiver<bool>) -> io::Result<()> {
     let (mut stdout, mut stderr) = (file(io::stdout().as_fd())?, file(io::stderr().as_fd())?);
-    let mut logs =
-        RunLogs::open(client.store(), &RunDir::new(&run).logs(), Select::default()).await.map_err(io::Error::other)?;
+    let mut logs = client.logs(&run, Select::default()).await.map_err(io::Error::other)?;
     loop {
         let last = *over.borrow_and_update();
         while let Some(item) = logs.next_within(LOOK).await.map_err(io::Error::other)? {

@@ -9,9 +9,10 @@ use dybox_store::layout::SubDir;
 use dybox_store::local;
 use tokio::process::{Child, Command};
 
-use crate::{Client, ClientError};
+use super::Machine;
+use crate::ClientError;
 
-impl Client {
+impl Machine {
     /// Starts the master of a sub-DAG; harmless where one lives, for the second finds the lock held and ends.
     ///
     /// # Errors

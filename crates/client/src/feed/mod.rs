@@ -1,24 +1,20 @@
 //! One sub-DAG's news: from its master while that lives, from its journal when it does not.
 
+mod here;
+mod there;
+
 use std::time::Duration;
 
 use dybox_journal::{Decoded, State, decode};
-use dybox_model::{Fact, Note, RunId, SubDagId};
-use dybox_store::layout::{MASTER_SOCKET, RunDir, SubDir};
-use dybox_wire::{MasterClient, Watched, Watching};
+use dybox_model::{Fact, Millis, Note, RunId, SubDagId};
+use dybox_store::layout::RunDir;
+use dybox_wire::{Watched, Watching};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
 
-use crate::client::last_line;
+use crate::client::Place;
 use crate::{Client, ClientError};
 
-/// Pauses between two looks for a master: short at first, since one that starts takes some milliseconds.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
-/// How long a master that somebody else starts may take to appear.
-const GRACE: Duration = Duration::from_secs(3);
-/// How often a client starts a master again that died.
-const STARTS_AGAIN: u32 = 2;
 /// Most bytes of a journal that are read at once.
 const PIECE: usize = 1 << 20;
 
@@ -37,6 +33,22 @@ pub enum Update {
         last: String,
         /// Whether it was started again.
         again: bool,
+    },
+    /// On the cluster: nothing happens, and why.
+    Waits {
+        /// Why, in a sentence.
+        why: String,
+    },
+    /// On the cluster: its application is over without an end in the journal; nothing more comes.
+    Gone {
+        /// Which; empty where there was none.
+        application: String,
+        /// Why, in YARN's words.
+        why: String,
+        /// Whether somebody killed it.
+        killed: bool,
+        /// When, as far as known.
+        at: Millis,
     },
     /// Its journal can't be read on; nothing more comes.
     Unreadable {
@@ -75,39 +87,16 @@ enum Next {
 
 impl Feed {
     /// Tells everything until the sub-DAG has ended.
-    pub(crate) async fn run(mut self, ends: Ends) {
-        let mut heard = ends.subscribe();
-        let mut alive = Instant::now();
-        let mut pause = PAUSES.0;
-        let mut deaths = 0;
-        loop {
-            let before = self.from;
-            if matches!(self.look().await, Next::Over) {
-                break;
-            }
-            if self.from != before {
-                pause = PAUSES.0;
-            }
-            let ready = self.needs.iter().all(|need| heard.borrow_and_update().get(need.0 as usize) == Some(&true));
-            if !ready || self.lives() {
-                alive = Instant::now();
-            } else if self.died_here() || alive.elapsed() > GRACE {
-                deaths += 1;
-                if matches!(self.mourn(deaths).await, Next::Over) {
-                    break;
-                }
-                alive = Instant::now();
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+    pub(crate) async fn run(self, ends: Ends) {
+        match self.client.place.clone() {
+            Place::Machine(machine) => here::Here { feed: self, machine }.run(ends).await,
+            Place::Cluster(cluster) => there::There { feed: self, cluster }.run(ends).await,
         }
-        ends.send_modify(|ends| ends[self.subdag.0 as usize] = true);
     }
 
     /// Watches the master to its end, or reads what the journal holds.
     async fn look(&mut self) -> Next {
-        let dir = self.client.sub_path(&self.run, self.subdag, SubDir::root);
-        if let Ok(master) = MasterClient::dial(&dir, MASTER_SOCKET, Duration::ZERO).await
+        if let Ok(master) = self.client.dial(&self.run, self.subdag, Duration::ZERO).await
             && let Ok(watching) = master.watch(self.from, true).await
             && matches!(self.watch(watching).await, Next::Over)
         {
@@ -200,33 +189,6 @@ impl Feed {
         match self.out.send((self.subdag, update)).await {
             Ok(()) => Next::Again,
             Err(_) => Next::Over,
-        }
-    }
-
-    /// Whether its master lives, as far as this process can see.
-    fn lives(&mut self) -> bool {
-        // Asking for the lock could refuse it to a master that is about to take it: so only once the child is gone.
-        let child_lives = self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)));
-        child_lives || self.client.is_held(&self.run, self.subdag).unwrap_or(true)
-    }
-
-    /// Whether this process saw its master die, so that no grace is due.
-    fn died_here(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))))
-    }
-
-    async fn mourn(&mut self, deaths: u32) -> Next {
-        let log = self.client.sub_path(&self.run, self.subdag, SubDir::log);
-        let last = last_line(&log).unwrap_or_default();
-        let again = self.supervise && deaths <= STARTS_AGAIN;
-        if again {
-            // The run was reopened and this sub-DAG has not been yet.
-            let reopen = self.past > 0 && self.from <= self.past;
-            self.child = self.client.start_master(&self.run, self.subdag, reopen).ok();
-        }
-        match self.send(Update::Died { last, again }).await {
-            Next::Again if again => Next::Again,
-            _ => Next::Over,
         }
     }
 }

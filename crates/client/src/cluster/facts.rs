@@ -1,0 +1,52 @@
+//! What a plan must know of the cluster, asked of its ResourceManager.
+
+use dybox_job::{Cluster as Facts, QueueFacts};
+use dybox_yarn::{Queue, QueueRights};
+
+use super::Cluster;
+use crate::ClientError;
+
+impl Cluster {
+    /// The cluster as it stands now.
+    pub(crate) async fn facts(&self) -> Result<Facts, ClientError> {
+        let rm = &self.conf.rm;
+        let (new, nodes, root, rights, labels) =
+            tokio::join!(rm.new_application(), rm.nodes(), rm.queue("root"), rm.queue_rights(), rm.labels());
+        // Rights and labels may be closed to this user; submission says the rest then.
+        let (rights, labels) = (rights.unwrap_or_default(), labels.unwrap_or_default());
+        let mut queues = Vec::new();
+        if let Some(root) = root? {
+            gather(&root, "", &rights, &mut queues);
+        }
+        Ok(Facts {
+            max: new?.max,
+            minimum: self.conf.minimum,
+            increment: None,
+            nodes: nodes?.into_iter().map(|report| report.node).collect(),
+            queues,
+            default_queue: Some(self.conf.queue.clone().unwrap_or_else(|| "default".to_owned())),
+            labels: labels.into_iter().map(|label| label.name).collect(),
+        })
+    }
+}
+
+/// A queue and all inside it.
+fn gather(queue: &Queue, above: &str, rights: &[QueueRights], into: &mut Vec<QueueFacts>) {
+    let path = match (queue.path.as_str(), above) {
+        ("", "") => queue.name.clone(),
+        ("", above) => format!("{above}.{}", queue.name),
+        (path, _) => path.to_owned(),
+    };
+    let own = rights.iter().find(|right| right.queue == queue.name || right.queue == path);
+    into.push(QueueFacts {
+        name: queue.name.clone(),
+        path: path.clone(),
+        state: if queue.running { "RUNNING" } else { "STOPPED" }.to_owned(),
+        may_submit: (!rights.is_empty()).then(|| own.is_some_and(|right| right.submit)),
+        parent: !queue.children.is_empty(),
+        capacity: queue.capacity,
+        max_capacity: queue.max_capacity,
+        used: queue.used_capacity,
+    });
+    queue.children.iter().for_each(|child| gather(child, &path, rights, into));
+}

@@ -1,0 +1,113 @@
+//! Runs, as YARN and the directory in HDFS know them: a run is there once either does.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use dybox_job::{PLAN_VERSION, Plan, SubDag};
+use dybox_model::{RunId, SubDagId};
+use dybox_store::{FoundRun, RUN_INFO_VERSION, RunInfo, Runs, Store, find_run, runs};
+
+use super::{Application, Cluster};
+use crate::ClientError;
+
+impl Cluster {
+    /// All runs, newest first.
+    pub(crate) async fn runs(&self, store: &Store) -> Result<Runs, ClientError> {
+        let (stored, live) = tokio::join!(runs(store), self.all());
+        let mut found = stored?;
+        // Where YARN does not answer the directory still knows every run that began.
+        let mut fresh: BTreeMap<RunId, Application> = BTreeMap::new();
+        for application in live.unwrap_or_default() {
+            if let Some(run) = application.run.clone() {
+                fresh.entry(run).or_insert(application);
+            }
+        }
+        for info in &found.list {
+            fresh.remove(&info.run);
+        }
+        found.list.extend(fresh.into_iter().map(|(run, application)| info(run, application)));
+        found.list.sort_by(|a, b| b.run.cmp(&a.run));
+        Ok(found)
+    }
+
+    /// Finds one run as [`dybox_store::find_run`] does, also one that YARN alone knows yet.
+    pub(crate) async fn find(&self, store: &Store, query: &str) -> Result<FoundRun, ClientError> {
+        let found = |info| FoundRun::Found(Box::new(info));
+        let lower = query.to_ascii_lowercase();
+        if let Ok(run) = lower.parse::<RunId>() {
+            return Ok(match find_run(store, &lower).await? {
+                FoundRun::None => self.run(&run).await?.map_or(FoundRun::None, found),
+                stored => stored,
+            });
+        }
+        let mut list = self.runs(store).await?.list;
+        if query == "@latest" {
+            return Ok(list.into_iter().next().map_or(FoundRun::None, found));
+        }
+        if let Some(at) = list.iter().position(|info| info.job == query) {
+            return Ok(found(list.swap_remove(at)));
+        }
+        list.retain(|info| !lower.is_empty() && (info.run.as_str().starts_with(&lower) || info.run.short() == lower));
+        Ok(match list.len() {
+            0 => FoundRun::None,
+            1 => found(list.remove(0)),
+            _ => FoundRun::Ambiguous(list),
+        })
+    }
+
+    /// What YARN knows of the plan of a run whose directory does not have it yet: its name and its sub-DAGs.
+    pub(crate) async fn outline(&self, run: &RunId) -> Result<Plan, ClientError> {
+        let applications = self.applications(run).await?;
+        let Some((&SubDagId(last), newest)) = applications.last_key_value() else {
+            return Err(ClientError::NotFound { query: run.to_string() });
+        };
+        let empty = SubDag {
+            stages: Vec::new(),
+            hooks: Vec::new(),
+            needs: Vec::new(),
+            name: None,
+            queue: None,
+            node_label: None,
+        };
+        Ok(Plan {
+            version: PLAN_VERSION,
+            name: newest.name.clone(),
+            tags: Vec::new(),
+            params: BTreeMap::new(),
+            queue: Some(newest.queue.clone()),
+            priority: None,
+            node_label: None,
+            fail_fast: false,
+            stages: Vec::new(),
+            hooks: Vec::new(),
+            subdags: vec![empty; last as usize + 1],
+        })
+    }
+
+    /// One run by its whole id, where its directory does not know it yet.
+    pub(crate) async fn run(&self, run: &RunId) -> Result<Option<RunInfo>, ClientError> {
+        let first = self.applications(run).await?.into_values().next();
+        Ok(first.map(|application| info(run.clone(), application)))
+    }
+}
+
+/// What YARN knows of a run.
+fn info(run: RunId, application: Application) -> RunInfo {
+    RunInfo {
+        version: RUN_INFO_VERSION,
+        run,
+        job: application.name,
+        tags: Vec::new(),
+        submitted: application.submitted,
+        uid: 0,
+        gid: 0,
+        user: application.user,
+        cwd: PathBuf::new(),
+        job_file: None,
+        job_sha256: String::new(),
+        request: None,
+        budget_cpu_milli: None,
+        budget_memory: None,
+        binary: PathBuf::new(),
+    }
+}

@@ -1,0 +1,83 @@
+//! The journal of a sub-DAG on the cluster: from its live master, else from HDFS.
+
+use std::time::Duration;
+
+use dybox_journal::decode;
+use dybox_model::{Fact, RunId, SubDagId};
+use dybox_store::layout::RunDir;
+use dybox_store::{Store, StoreError};
+use dybox_wire::{MasterClient, Watched, WireError};
+use tokio::time::timeout;
+
+use super::{Application, Cluster, Phase};
+
+/// A master that says nothing for so long has told all that there is: it sends what it has at once.
+const SILENCE: Duration = Duration::from_millis(80);
+/// How long the first word may take.
+const FIRST: Duration = Duration::from_secs(3);
+
+/// What could be read of a journal.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Why there may be more than that, in a sentence.
+    pub short: Option<String>,
+}
+
+impl Cluster {
+    /// A sub-DAG's journal as far as it can be read now. `application`: as YARN reports it, where it does.
+    pub(crate) async fn journal(
+        &self,
+        store: &Store,
+        run: &RunId,
+        (subdag, application): (SubDagId, Option<&Application>),
+    ) -> Result<Told, StoreError> {
+        let Some(application) = application.filter(|application| application.phase.is_live()) else {
+            return Ok(Told { bytes: closed(store, run, subdag).await?, short: None });
+        };
+        let why = match application.phase {
+            Phase::Runs => match self.dial_application(store, run, application).await {
+                Ok(master) => match from_master(&master).await {
+                    Ok(bytes) => return Ok(Told { bytes, short: None }),
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => error.to_string(),
+            },
+            _ => return Ok(Told::default()),
+        };
+        // Nobody may close the file of a master that lives; what is closed of it can be read.
+        let bytes = store.get_opt(&RunDir::new(run).sub(subdag).journal()).await?.unwrap_or_default().to_vec();
+        Ok(Told { bytes, short: Some(format!("its master can't be reached: {why}")) })
+    }
+}
+
+/// The journal of a master that is gone: closed by it, or left open, which is put right here.
+pub(crate) async fn closed(store: &Store, run: &RunId, subdag: SubDagId) -> Result<Vec<u8>, StoreError> {
+    let name = RunDir::new(run).sub(subdag).journal();
+    let Some(stat) = store.stat(&name).await? else { return Ok(Vec::new()) };
+    let bytes = store.get_opt(&name).await?.unwrap_or_default();
+    let last =
+        decode(&bytes).facts.into_iter().rfind(|fact| matches!(fact, Fact::Ended { .. } | Fact::Reopened { .. }));
+    if bytes.len() as u64 >= stat.len && (matches!(last, Some(Fact::Ended { .. })) || !bytes.is_empty()) {
+        return Ok(bytes.to_vec());
+    }
+    store.close_dead(&name).await?;
+    Ok(store.get_opt(&name).await?.unwrap_or_default().to_vec())
+}
+
+async fn from_master(master: &MasterClient) -> Result<Vec<u8>, WireError> {
+    let mut watching = master.watch(0, false).await?;
+    let mut bytes = Vec::new();
+    let mut patience = FIRST;
+    // Everything that is there comes first and at once.
+    while let Ok(next) = timeout(patience, watching.next()).await {
+        match next? {
+            Some(Watched::Frames(frames)) => bytes.extend_from_slice(&frames),
+            Some(Watched::Note(_)) => {}
+            None => break,
+        }
+        patience = SILENCE;
+    }
+    Ok(bytes)
+}

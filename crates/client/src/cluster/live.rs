@@ -1,0 +1,147 @@
+//! Archives that are still written, asked of the masters that live.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dybox_model::{GrantId, RunId, SubDagId};
+use dybox_store::layout::RunDir;
+use dybox_store::logs::{Grants, Live, LiveGrant, LivePiece};
+use dybox_store::{Answer, Store, StoreError};
+use dybox_wire::{MasterClient, WireError};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::{Application, Cluster, Phase};
+
+/// How long a master may be away (it is started again) before a reader is told.
+const AWAY: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// The masters of one run.
+#[derive(Debug)]
+struct Masters {
+    cluster: Cluster,
+    store: Store,
+    run: RunId,
+    /// Lines that are open: a look every third of a second should not begin with a handshake.
+    lines: Mutex<BTreeMap<SubDagId, MasterClient>>,
+}
+
+impl Cluster {
+    /// What a reader of logs must know of the grants of a run.
+    pub(crate) async fn grants(&self, store: &Store, run: &RunId) -> Grants {
+        match self.applications(run).await {
+            // Nobody may close a file of somebody who may live.
+            Err(_) => Grants::Unknown,
+            Ok(all) if all.values().all(|application| !application.phase.is_live()) => Grants::AllOver,
+            Ok(_) => Grants::Live(Arc::new(Masters {
+                cluster: self.clone(),
+                store: store.clone(),
+                run: run.clone(),
+                lines: Mutex::default(),
+            })),
+        }
+    }
+}
+
+impl Masters {
+    async fn line(&self, application: &Application) -> Result<MasterClient, WireError> {
+        let mut lines = self.lines.lock().await;
+        if let Some(line) = lines.get(&application.subdag) {
+            return Ok(line.clone());
+        }
+        let line = self.cluster.dial_application(&self.store, &self.run, application).await?;
+        lines.insert(application.subdag, line.clone());
+        Ok(line)
+    }
+
+    async fn forget(&self, subdag: SubDagId) {
+        self.lines.lock().await.remove(&subdag);
+    }
+
+    async fn list(&self) -> Result<Vec<LiveGrant>, StoreError> {
+        let asked = self.cluster.applications(&self.run).await;
+        let applications = asked.map_err(|error| self.silent("list the grants", &error.to_string()))?;
+        let mut known = Vec::new();
+        let mut told: BTreeMap<SubDagId, BTreeSet<GrantId>> = BTreeMap::new();
+        for application in applications.values().filter(|application| application.phase == Phase::Runs) {
+            let Ok(line) = self.line(application).await else { continue };
+            match line.grants().await {
+                Ok(grants) => {
+                    let ids: BTreeSet<_> = grants.into_iter().map(|live| live.grant).collect();
+                    known.extend(ids.iter().map(|&grant| LiveGrant { grant, over: false, size: None }));
+                    told.insert(application.subdag, ids);
+                }
+                Err(_) => self.forget(application.subdag).await,
+            }
+        }
+        for entry in self.store.list(&RunDir::new(&self.run).logs()).await? {
+            let Some(grant) = RunDir::grant_of_archive(&entry.name) else { continue };
+            let subdag = subdag_of(grant);
+            let live = applications.get(&subdag).is_some_and(|application| application.phase.is_live());
+            // A live master that answered knows every grant that is not over; of one that did not, nothing is known.
+            let over = told.get(&subdag).map_or(!live, |ids| !ids.contains(&grant));
+            if over {
+                known.push(LiveGrant { grant, over, size: None });
+            }
+        }
+        Ok(known)
+    }
+
+    async fn piece(&self, grant: GrantId, offset: u64, max: usize) -> Result<Option<LivePiece>, StoreError> {
+        let subdag = subdag_of(grant);
+        let max = u32::try_from(max).unwrap_or(u32::MAX);
+        let until = Instant::now() + AWAY;
+        loop {
+            let asked = self.cluster.application(&self.run, subdag).await;
+            let why = match asked {
+                Ok(Some(application)) if application.phase == Phase::Runs => match self.line(&application).await {
+                    Ok(line) => match line.read(grant, offset, max).await {
+                        Ok(piece) => return Ok(Some(LivePiece { bytes: piece.bytes, size: piece.total })),
+                        Err(WireError::Refused { .. }) => return Ok(None),
+                        Err(error) => error.to_string(),
+                    },
+                    Err(error) => error.to_string(),
+                },
+                Ok(Some(application)) if application.phase == Phase::Waits => "its master is being started".to_owned(),
+                Ok(_) => return Ok(None),
+                Err(error) => error.to_string(),
+            };
+            self.forget(subdag).await;
+            if Instant::now() >= until {
+                return Err(self.silent("read", &why));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn silent(&self, operation: &'static str, why: &str) -> StoreError {
+        StoreError::unreachable(operation, self.store.url(&RunDir::new(&self.run).logs()), why)
+    }
+}
+
+impl Live for Masters {
+    fn grants(&self) -> Answer<'_, Result<Vec<LiveGrant>, StoreError>> {
+        Box::pin(self.list())
+    }
+
+    fn read(&self, grant: GrantId, offset: u64, max: usize) -> Answer<'_, Result<Option<LivePiece>, StoreError>> {
+        Box::pin(self.piece(grant, offset, max))
+    }
+}
+
+/// The sub-DAG that a grant is of.
+pub(crate) fn subdag_of(grant: GrantId) -> SubDagId {
+    SubDagId(u32::try_from(grant.0 >> 48).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_names_its_subdag() {
+        assert_eq!(subdag_of(GrantId::compose(SubDagId(7), 3, 9)), SubDagId(7));
+    }
+}

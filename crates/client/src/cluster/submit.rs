@@ -1,0 +1,244 @@
+//! Submission: one application for each sub-DAG that needs nothing. All that a master needs travels with it, for a
+//! small file costs HDFS half a second; so the run is durable when the ResourceManager has accepted it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dybox_job::{Plan, wish_of};
+use dybox_model::{Resources, RunId, SubDagId};
+use dybox_store::bundle::{BUNDLE_ALIAS, BUNDLE_VERSION, Binary, Bundle, MAX_PLAN_BYTES, RunTls, Tls};
+use dybox_store::layout::RunDir;
+use dybox_store::{RunInfo, Store};
+use dybox_wire::TlsIdentity;
+use dybox_yarn::{ApplicationId, LocalResource, NewApplication, Submission as Order, Visibility};
+use futures_util::future::{join_all, try_join_all};
+
+use super::request::{Claim, claim};
+use super::{Cluster, Own, application, binary};
+use crate::submit::{Submission, Submitted, damaged, info_of, new_run, secret};
+use crate::{ClientError, client};
+
+/// The name of the program in a YARN container's directory.
+const PROGRAM: &str = "dybox";
+/// How YARN starts a master.
+const COMMAND: &str = "exec ./dybox master --yarn 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr";
+/// In [`Bundle::extra`]: what had ended without success runs again.
+const REOPEN: &str = "reopen";
+
+/// All that the applications of a run have in common.
+pub(super) struct Parts<'a> {
+    pub plan: &'a Plan,
+    pub info: &'a RunInfo,
+    pub job: String,
+    pub secret: String,
+    pub tls: RunTls,
+    pub binary: Binary,
+    /// The largest container that the cluster gives.
+    pub max: Resources,
+}
+
+impl Cluster {
+    /// Submits a run. On return YARN has accepted its first applications, or nothing is left of it.
+    pub(crate) async fn submit(
+        &self,
+        store: &Store,
+        plan: &Plan,
+        submission: &Submission,
+    ) -> Result<Submitted, ClientError> {
+        let first: Vec<SubDagId> =
+            client::subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(n, _)| n).collect();
+        let (binary, new) = tokio::join!(self.binary(store), self.new_applications(first.len()));
+        let (binary, new) = (binary?, new?);
+        let max = new.first().map(|new| new.max).unwrap_or_default();
+        let mut ids: BTreeMap<_, _> = first.into_iter().zip(new.into_iter().map(|new| new.id)).collect();
+        let mut info = info_of(new_run(), plan, submission, &self.conf.binary);
+        info.user.clone_from(&self.conf.user);
+        if let Some(request) = &submission.request {
+            let mine = Claim {
+                run: info.run.clone(),
+                job_sha256: info.job_sha256.clone(),
+                applications: ids.iter().map(|(&subdag, id)| (subdag, id.to_string())).collect(),
+            };
+            if let Some(theirs) = claim(store, request, &mine).await? {
+                if theirs.job_sha256 != info.job_sha256 {
+                    return Err(ClientError::RequestTaken { request: request.clone(), run: theirs.run });
+                }
+                if let Some(there) = self.known(store, &theirs.run).await? {
+                    return Ok(Submitted::of(there, true));
+                }
+                ids = theirs.ids();
+                info.run = theirs.run;
+            }
+        }
+        let parts = Parts {
+            plan,
+            info: &info,
+            job: String::from_utf8_lossy(&submission.text).into_owned(),
+            secret: secret().map_err(|source| ClientError::System { what: "get random numbers", source })?,
+            tls: run_tls(&info.run)?,
+            binary,
+            max,
+        };
+        let own =
+            self.order_all(store, &parts, &ids.into_iter().map(|(n, id)| (n, id, false)).collect::<Vec<_>>()).await?;
+        Ok(Submitted { own: Some(Arc::new(own)), ..Submitted::of(info, false) })
+    }
+
+    /// Submits the applications of these sub-DAGs, with whether each is opened again. All or none.
+    pub(super) async fn order_all(
+        &self,
+        store: &Store,
+        parts: &Parts<'_>,
+        all: &[(SubDagId, ApplicationId, bool)],
+    ) -> Result<Own, ClientError> {
+        let plan = serde_json::to_string(parts.plan).map_err(|error| damaged("the plan", &error))?;
+        let run = &parts.info.run;
+        let mut orders = Vec::new();
+        let mut large = false;
+        for &(subdag, id, reopen) in all {
+            let mut bundle = self.bundle(parts, subdag, reopen);
+            bundle.plan = Some(plan.clone());
+            let mut secret = bundle.encode();
+            if secret.len() > MAX_PLAN_BYTES {
+                large = true;
+                bundle.plan = None;
+                secret = bundle.encode();
+            }
+            orders.push(self.order(parts, (subdag, id), secret, bundle.own));
+        }
+        if large {
+            store.prepare().await?;
+            store.put(&RunDir::new(run).plan(), plan).await?;
+        }
+        let submitted = join_all(orders.iter().map(|order| self.conf.rm.submit(order))).await;
+        if let Some(error) = submitted.into_iter().find_map(Result::err) {
+            // Nothing of a run that is refused stays behind; what had not come so far is refused anyway.
+            let killed = orders.iter().map(|order| self.conf.rm.kill(order.id, "another part of its run was refused"));
+            drop(join_all(killed).await);
+            if large {
+                let _ = store.remove_tree(&RunDir::new(run).root()).await;
+            }
+            return Err(error.into());
+        }
+        let applications = all.iter().map(|&(subdag, id, _)| (subdag, id)).collect();
+        Ok(Own { run: run.clone(), tls: parts.tls.clone(), applications })
+    }
+
+    /// Submits the applications of sub-DAGs again, each with whether it had ended, with what the run's directory holds.
+    /// Nothing of the run lives, so that it can have new certificates.
+    pub(crate) async fn submit_again(
+        &self,
+        store: &Store,
+        run: &RunId,
+        again: &[(SubDagId, bool)],
+    ) -> Result<(), ClientError> {
+        if again.is_empty() {
+            return Ok(());
+        }
+        let dir = RunDir::new(run);
+        let (info, plan, job, secret) = (dir.info(), dir.plan(), dir.job(), dir.secret());
+        let (info, plan, job, secret) =
+            tokio::try_join!(store.get(&info), store.get(&plan), store.get(&job), store.get(&secret))?;
+        let (binary, new) = tokio::join!(self.binary(store), self.new_applications(again.len()));
+        let new = new?;
+        let plan: Plan = serde_json::from_slice(&plan).map_err(|error| damaged("the plan", &error))?;
+        let parts = Parts {
+            plan: &plan,
+            info: &crate::submit::understood(&info)?,
+            job: String::from_utf8_lossy(&job).into_owned(),
+            secret: String::from_utf8_lossy(&secret).trim().to_owned(),
+            tls: run_tls(run)?,
+            binary: binary?,
+            max: new.first().map(|new| new.max).unwrap_or_default(),
+        };
+        // The identity of clients comes first: the new masters' lines are closed to the old one.
+        let client = serde_json::to_vec(&parts.tls.client).map_err(|error| damaged("the identity", &error))?;
+        store.put(&dir.credentials(), client).await?;
+        let all: Vec<_> = again.iter().zip(new).map(|(&(subdag, reopen), new)| (subdag, new.id, reopen)).collect();
+        self.order_all(store, &parts, &all).await.map(drop)
+    }
+
+    /// This program in HDFS.
+    pub(super) async fn binary(&self, store: &Store) -> Result<Binary, ClientError> {
+        binary::there(store, &self.conf.binary, self.conf.cache.as_deref()).await
+    }
+
+    /// So many new ids.
+    pub(super) async fn new_applications(&self, count: usize) -> Result<Vec<NewApplication>, ClientError> {
+        Ok(try_join_all((0..count).map(|_| self.conf.rm.new_application())).await?)
+    }
+
+    /// What is known of a run that somebody else submitted: nothing where no trace of it is left.
+    async fn known(&self, store: &Store, run: &RunId) -> Result<Option<RunInfo>, ClientError> {
+        if let Some(text) = store.get_opt(&RunDir::new(run).info()).await? {
+            return crate::submit::understood(&text).map(Some);
+        }
+        self.run(run).await
+    }
+
+    fn bundle(&self, parts: &Parts<'_>, subdag: SubDagId, reopen: bool) -> Bundle {
+        let extra = reopen.then(|| (REOPEN.to_owned(), true.to_string()));
+        Bundle {
+            version: BUNDLE_VERSION,
+            store: self.conf.hdfs.clone(),
+            info: parts.info.clone(),
+            plan: None,
+            job: parts.job.clone(),
+            secret: parts.secret.clone(),
+            tls: parts.tls.clone(),
+            subdag,
+            binary: parts.binary.clone(),
+            own: own_grant(parts.plan).filter(|own| self.with_task(*own).fits(parts.max)),
+            extra: extra.into_iter().collect(),
+        }
+    }
+
+    /// A master that holds a task too. It does little while the task runs, so it asks for no cpu of its own then.
+    fn with_task(&self, own: Resources) -> Resources {
+        let master = self.conf.master;
+        Resources { cpu_milli: master.cpu_milli.max(own.cpu_milli), memory: master.memory.saturating_add(own.memory) }
+    }
+
+    fn order(
+        &self,
+        parts: &Parts<'_>,
+        (subdag, id): (SubDagId, ApplicationId),
+        secret: Vec<u8>,
+        own: Option<Resources>,
+    ) -> Order {
+        let mut launch = self.conf.launch.clone();
+        let program = LocalResource {
+            url: parts.binary.url.clone(),
+            size: parts.binary.len,
+            mtime_ms: parts.binary.mtime_ms,
+            visibility: if parts.binary.public { Visibility::Public } else { Visibility::Private },
+        };
+        launch.resources.insert(PROGRAM.to_owned(), program);
+        COMMAND.clone_into(&mut launch.command);
+        launch.credentials.secrets.insert(BUNDLE_ALIAS.to_owned(), secret);
+        let size = own.map_or(self.conf.master, |own| self.with_task(own));
+        let sub = parts.plan.subdags.get(subdag.0 as usize);
+        let queue = sub.and_then(|sub| sub.queue.clone()).or_else(|| parts.plan.queue.clone());
+        Order {
+            queue: queue.or_else(|| self.conf.queue.clone()).unwrap_or_else(|| "default".to_owned()),
+            priority: parts.plan.priority,
+            tags: application::tags(&parts.info.run, subdag),
+            node_label: sub.and_then(|sub| sub.node_label.clone()).or_else(|| parts.plan.node_label.clone()),
+            ..Order::new(id, parts.plan.name.clone(), launch, size)
+        }
+    }
+}
+
+/// What the one task of a run of one task needs; nothing for any other run.
+fn own_grant(plan: &Plan) -> Option<Resources> {
+    let [stage] = plan.stages.as_slice() else { return None };
+    let alone = stage.tasks == 1 && plan.hooks.is_empty() && stage.placement.is_anywhere();
+    alone.then(|| wish_of(stage))
+}
+
+/// The certificates of a run, in the form that travels.
+pub(super) fn run_tls(run: &RunId) -> Result<RunTls, ClientError> {
+    let made = dybox_wire::RunTls::make(run).map_err(|source| ClientError::Unheard { subdag: SubDagId(0), source })?;
+    let tls = |TlsIdentity { ca, cert, key }: TlsIdentity| Tls { ca, cert, key };
+    Ok(RunTls { master: tls(made.master), proxy: tls(made.proxy), client: tls(made.client) })
+}

@@ -1,0 +1,130 @@
+//! The news of a sub-DAG whose master runs in a YARN cluster, which starts it again when it dies.
+
+use std::time::Duration;
+
+use dybox_model::Millis;
+use tokio::time::{Instant, sleep};
+
+use super::{Ends, Feed, Next, Update};
+use crate::cluster::{Application, Cluster, Phase, closed};
+
+/// Pauses between two looks at the application: short at first, since a person waits for its first word.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// How long the first of them stays: a master starts within a second or two, or the cluster is busy.
+const EAGER: Duration = Duration::from_secs(4);
+/// How long an application may take to appear once all that its sub-DAG needs has ended.
+const APPEARS: Duration = Duration::from_secs(60);
+/// A wait that is shorter is not worth a word.
+const WORTH_A_WORD: Duration = Duration::from_secs(2);
+
+/// A feed from the cluster.
+pub(super) struct There {
+    pub feed: Feed,
+    pub cluster: Cluster,
+}
+
+/// What was told of waiting.
+#[derive(Default)]
+struct Told {
+    text: String,
+}
+
+impl There {
+    /// Tells everything until the sub-DAG has ended.
+    pub(super) async fn run(mut self, ends: Ends) {
+        let mut heard = ends.subscribe();
+        let (mut calm, mut told) = (Instant::now(), Told::default());
+        let mut pause = PAUSES.0;
+        loop {
+            let before = self.feed.from;
+            let needs = &self.feed.needs;
+            let ready = needs.iter().all(|need| heard.borrow_and_update().get(need.0 as usize) == Some(&true));
+            let next = match self.cluster.application(&self.feed.run, self.feed.subdag).await {
+                Err(error) => self.wait(&mut told, calm, &format!("the ResourceManager can't be asked: {error}")).await,
+                Ok(None) if ready && calm.elapsed() > APPEARS => self.gone("nobody submitted its application").await,
+                Ok(None) => {
+                    if !ready {
+                        calm = Instant::now();
+                    }
+                    Next::Again
+                }
+                Ok(Some(application)) => self.look(&application, (&mut told, calm)).await,
+            };
+            if matches!(next, Next::Over) {
+                break;
+            }
+            if self.feed.from != before {
+                (calm, pause) = (Instant::now(), PAUSES.0);
+            }
+            sleep(pause).await;
+            if calm.elapsed() > EAGER {
+                pause = (pause * 2).min(PAUSES.1);
+            }
+        }
+        ends.send_modify(|ends| ends[self.feed.subdag.0 as usize] = true);
+    }
+
+    async fn look(&mut self, application: &Application, (told, calm): (&mut Told, Instant)) -> Next {
+        match application.phase {
+            Phase::Waits => {
+                let why = application.waits().unwrap_or("YARN has not started its master yet");
+                let text = format!("{} waits in queue {}: {why}", application.id, application.queue);
+                self.wait(told, calm, &text).await
+            }
+            Phase::Runs => {
+                let feed = &mut self.feed;
+                let dialled = self.cluster.dial_application(&feed.client.store, &feed.run, application).await;
+                match dialled {
+                    Ok(master) => match master.watch(feed.from, true).await {
+                        Ok(watching) => feed.watch(watching).await,
+                        Err(_) => Next::Again,
+                    },
+                    Err(error) if calm.elapsed() > APPEARS / 4 => {
+                        let text = format!("the master of {} can't be reached: {error}", application.id);
+                        self.wait(told, calm, &text).await
+                    }
+                    Err(_) => Next::Again,
+                }
+            }
+            Phase::Finished | Phase::Failed | Phase::Killed => self.read_to_the_end(application).await,
+        }
+    }
+
+    /// Nothing of the application lives: what it wrote down is all there is.
+    async fn read_to_the_end(&mut self, application: &Application) -> Next {
+        let feed = &mut self.feed;
+        let bytes = match closed(&feed.client.store, &feed.run, feed.subdag).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.passes() => return Next::Again,
+            Err(error) => return feed.unreadable(error.text()).await,
+        };
+        let from = usize::try_from(feed.from).unwrap_or(usize::MAX).min(bytes.len());
+        if matches!(feed.take(&bytes[from..]).await.0, Next::Over) {
+            return Next::Over;
+        }
+        let why = match (application.phase, application.diagnostics.as_str()) {
+            (Phase::Killed, "") => "it was killed".to_owned(),
+            (_, "") => format!("it is {} without an end in its journal", application.state),
+            (_, text) => text.to_owned(),
+        };
+        let killed = application.phase == Phase::Killed;
+        let (id, at) = (application.id.clone(), application.ended.unwrap_or(Millis(0)));
+        let _ = feed.send(Update::Gone { application: id, why, killed, at }).await;
+        Next::Over
+    }
+
+    async fn gone(&mut self, why: &str) -> Next {
+        let update = Update::Gone { application: String::new(), why: why.to_owned(), killed: false, at: Millis(0) };
+        let _ = self.feed.send(update).await;
+        Next::Over
+    }
+
+    /// Says once why nothing happens, when nothing has happened for a while.
+    async fn wait(&mut self, told: &mut Told, calm: Instant, text: &str) -> Next {
+        if calm.elapsed() < WORTH_A_WORD || told.text == text {
+            return Next::Again;
+        }
+        text.clone_into(&mut told.text);
+        self.feed.send(Update::Waits { why: text.to_owned() }).await
+    }
+}
