@@ -26,3 +26,6 @@ pub use error::RpcError;
 pub use options::Options;
 pub use sasl::Protection;
 pub use target::{Address, Auth};
+
+#[cfg(test)]
+mod tests;

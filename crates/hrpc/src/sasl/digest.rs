@@ -31,6 +31,12 @@ impl Proof {
     pub(crate) fn is_proved_by(&self, answer: &[u8]) -> bool {
         find(answer, "rspauth").is_some_and(|given| given == self.expected)
     }
+
+    /// What the server says at the end, for tests.
+    #[cfg(test)]
+    pub(crate) fn server_answer(&self) -> String {
+        format!("rspauth={}", self.expected)
+    }
 }
 
 impl Login<'_> {

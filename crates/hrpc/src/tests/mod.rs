@@ -1,0 +1,5 @@
+//! Both ends of a connection in memory, and clients against scripted servers.
+
+mod client;
+mod session;
+mod twin;
