@@ -17,6 +17,9 @@ mod nm;
 mod proto;
 mod rm;
 
+/// What masters and clients hand through without knowing the protocol.
+pub use dybox_hrpc::{Credentials, CredentialsError, Settings, Token, kind};
+
 pub use application::{
     AppState, AppUsage, AttemptReport, ContainerReport, FinalStatus, LogGathering, NewApplication, Query, Report,
     Submission,

@@ -3,6 +3,7 @@
 mod application;
 mod cluster;
 mod launch;
+mod master;
 
 use dybox_hrpc::Token;
 use dybox_model::{Millis, Resources};
@@ -14,6 +15,7 @@ use crate::proto::{common, yarn};
 pub(crate) use application::{app_state_number, attempt_report, container_report, final_status_number, report};
 pub(crate) use cluster::{metrics, node, queue, queue_rights};
 pub(crate) use launch::{launch_context, submission};
+pub(crate) use master::{answer, failure, heartbeat, welcome};
 
 const MIB: u64 = 1 << 20;
 const MILLI: u32 = 1000;

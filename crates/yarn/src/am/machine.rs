@@ -1,1 +1,0 @@
-//! Decides what is said to the ResourceManager, and when.
