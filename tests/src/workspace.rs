@@ -14,6 +14,7 @@ pub struct Workspace {
     dir: Option<tempfile::TempDir>,
     path: PathBuf,
     engine: Engine,
+    env: Vec<(String, String)>,
 }
 
 impl Workspace {
@@ -34,7 +35,18 @@ impl Workspace {
     pub fn on(engine: Engine) -> Self {
         let dir = tempfile::Builder::new().prefix("dybox-test-").tempdir().expect("a temporary directory");
         let path = dir.path().canonicalize().expect("it exists");
-        Self { dir: Some(dir), path, engine }
+        Self { dir: Some(dir), path, engine, env: Vec::new() }
+    }
+
+    /// An empty place of a client of `cluster`. What runs there is no business of this place: ask the cluster.
+    ///
+    /// # Panics
+    /// When the machine has no room for it.
+    #[must_use]
+    pub fn of_cluster(cluster: &crate::cluster::Cluster) -> Self {
+        let mut place = Self::new();
+        place.env = cluster.env();
+        place
     }
 
     /// Its directory.
@@ -90,6 +102,7 @@ impl Workspace {
         let mut command = Command::new(binary());
         command.args(args).current_dir(&self.path).env("DYBOX_HOME", self.home()).env("DYBOX_CONF", "/dev/null");
         command.env_remove("HADOOP_CONF_DIR").stdin(std::process::Stdio::null());
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
         if let Some(host) = self.engine.host() {
             command.env("DOCKER_HOST", host);
         }

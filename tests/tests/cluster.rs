@@ -4,18 +4,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use dybox_tests::cluster::{Cluster, Daemon, Options, VERSION, leftovers};
+use dybox_tests::cluster::{Cluster, Daemon, Options, VERSION, distributed_shell, leftovers};
 use dybox_tests::{eventually, pid_alive};
-
-/// An application of Hadoop's own that runs `words` in `count` containers. Published for one release only.
-fn distributed_shell(cluster: &Cluster, count: usize, words: &str) -> std::process::Output {
-    let jar = cluster.jars().join(format!("hadoop-yarn-applications-distributedshell-{}.jar", cluster.version()));
-    let class = "org.apache.hadoop.yarn.applications.distributedshell.Client";
-    let (jar, count) = (jar.to_string_lossy(), count.to_string());
-    let mut command = cluster.java(&[class, "-jar", &jar, "-master_memory", "256", "-container_memory", "64"]);
-    command.args(["-num_containers", &count, "-shell_command", words]).stdin(Stdio::null());
-    command.output().expect("java runs")
-}
 
 #[test]
 fn a_cluster_runs_docker_survives_kills_and_leaves_nothing() {
@@ -24,12 +14,17 @@ fn a_cluster_runs_docker_survives_kills_and_leaves_nothing() {
     let namespaces = net_namespaces();
 
     if cluster.version() == VERSION {
-        let done =
-            distributed_shell(&cluster, 2, "docker run --name said dybox-test/busybox:1 echo from $HADOOP_CONF_DIR");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let command = "docker run --name said dybox-test/busybox:1 echo from $HADOOP_CONF_DIR";
+        let run = distributed_shell(&cluster, 2, 64, command);
+        assert!(run.worked, "{}", run.said);
+        assert!(run.master_kib > 0 && run.phases["first grant"] < run.phases["last grant done"], "{run:?}");
+        assert!(run.phases["finished"] < run.took, "{run:?}");
         let said: Vec<_> = (1..=2).map(|node| cluster.engine(node).docker(&["logs", "said"]).stdout).collect();
         let said: String = said.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
         assert!(said.contains("/conf/node-"), "a container's output: {said}");
+        assert!(cluster.on_engines().iter().all(|name| name.ends_with(" said")), "{:?}", cluster.on_engines());
+        (1..=2).for_each(|node| drop(cluster.engine(node).docker(&["rm", "said"])));
+        cluster.assert_idle();
     }
     let apps = cluster.rest("/ws/v1/cluster/metrics").expect("the ResourceManager answers");
     assert_eq!(apps["clusterMetrics"]["activeNodes"].as_u64(), Some(2));

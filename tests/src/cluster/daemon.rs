@@ -136,6 +136,7 @@ impl Starts<'_> {
             ("JAVA_HOME", home),
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
             ("LANG", "C.UTF-8".to_owned()),
+            ("TZ", "UTC".to_owned()),
             ("HOME", self.layout.text("tmp")),
             ("USER", super::conf::whoami()),
         ]

@@ -12,7 +12,9 @@ mod http;
 mod jars;
 mod keeper;
 mod layout;
+mod look;
 mod options;
+mod peer;
 mod process;
 mod teardown;
 
@@ -28,7 +30,9 @@ pub use daemon::Daemon;
 pub use http::{Answer, request};
 pub use keeper::keep;
 pub use layout::{Layout, Ports, node_host};
+pub use look::InGrant;
 pub use options::{Options, VERSION};
+pub use peer::{PeerRun, distributed_shell, watch};
 pub use process::Process;
 pub use teardown::leftovers;
 

@@ -43,8 +43,18 @@ impl Process {
     /// Its resident memory in KiB.
     #[must_use]
     pub fn resident_kib(self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Its peak resident memory in KiB.
+    #[must_use]
+    pub fn peak_kib(self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(self, key: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     }
 
