@@ -169,7 +169,7 @@ async fn a_store_that_fails_for_a_while_is_told_and_tried_again() {
 fn a_full_disk_has_less_patience_and_is_named() {
     let of = |kind, ago| {
         let since = Instant::now().checked_sub(Duration::from_secs(ago)).unwrap();
-        Trouble::of(kind, "can't append".to_owned(), (since, false))
+        Failing::of(kind, "can't append".to_owned(), (since, false))
     };
     let full = of(Kind::Full, 11);
     assert!(full.lasts() && full.text.contains("full"));
