@@ -173,7 +173,8 @@ pub(crate) fn with_words(how: String, log: &Path) -> String {
 }
 
 /// How a process ended, in a phrase.
-pub(crate) fn how(status: ExitStatus) -> String {
+#[must_use]
+pub fn how(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with {code}"),

@@ -62,7 +62,14 @@ fn plan() -> Plan {
         fail_fast: false,
         stages: vec![stage],
         hooks: vec![],
-        subdags: vec![SubDag { stages: vec![StageId(0)], hooks: vec![], needs: vec![], name: None, queue: None, node_label: None }],
+        subdags: vec![SubDag {
+            stages: vec![StageId(0)],
+            hooks: vec![],
+            needs: vec![],
+            name: None,
+            queue: None,
+            node_label: None,
+        }],
     }
 }
 
@@ -91,7 +98,12 @@ fn journal(run: &RunId) -> Vec<u8> {
     ];
     let mut bytes = Vec::new();
     head.iter().for_each(|fact| encode_into(fact, &mut bytes));
-    (0..RUNNING).for_each(|n| encode_into(&Fact::GrantGot { grant: grant(n), size: SIZE, at, host: String::new(), container: String::new() }, &mut bytes));
+    (0..RUNNING).for_each(|n| {
+        encode_into(
+            &Fact::GrantGot { grant: grant(n), size: SIZE, at, host: String::new(), container: String::new() },
+            &mut bytes,
+        )
+    });
     for index in 0..DONE + RUNNING {
         let (attempt, grant) = (attempt(index), grant(index));
         encode_into(&Fact::AttemptStarted { attempt, grant, at }, &mut bytes);

@@ -8,32 +8,47 @@ use tokio::sync::watch;
 /// An open journal. What it has taken is durable.
 #[derive(Debug)]
 pub(crate) struct Book {
-    appender: Appender,
+    /// Nothing after [`Book::close`]: what comes then is not written.
+    appender: Option<Appender>,
+    /// The same bytes in a file of this machine, where the journal itself can't be read while it is open.
+    mirror: Option<Appender>,
     durable: watch::Sender<u64>,
 }
 
 impl Book {
     pub(crate) fn new(appender: Appender) -> Self {
         let durable = watch::Sender::new(appender.len());
-        Self { appender, durable }
+        Self { appender: Some(appender), mirror: None, durable }
+    }
+
+    /// With a mirror that holds what the journal holds.
+    pub(crate) fn mirrored(appender: Appender, mirror: Appender) -> Self {
+        Self { mirror: Some(mirror), ..Self::new(appender) }
     }
 
     /// Writes a batch and syncs it once.
     pub(crate) async fn write(&mut self, facts: &[Fact]) -> Result<(), StoreError> {
-        if facts.is_empty() {
-            return Ok(());
-        }
+        let Some(appender) = self.appender.as_mut().filter(|_| !facts.is_empty()) else { return Ok(()) };
         let mut frames = Vec::with_capacity(facts.len() * 192);
         for fact in facts {
             encode_into(fact, &mut frames);
         }
-        self.appender.write_synced(&frames).await?;
-        self.durable.send_replace(self.appender.len());
+        appender.write_synced(&frames).await?;
+        if let Some(mirror) = &mut self.mirror {
+            mirror.write(&frames).await?;
+        }
+        self.durable.send_replace(appender.len());
         Ok(())
     }
 
     /// Tells how many bytes are durable, as they grow.
     pub(crate) fn durable(&self) -> watch::Receiver<u64> {
         self.durable.subscribe()
+    }
+
+    /// Where the journal can't be read while it is open: hands it out to be closed. What still comes is not written.
+    pub(crate) fn close(&mut self) -> Option<Appender> {
+        self.mirror.as_ref()?;
+        self.appender.take()
     }
 }

@@ -6,6 +6,7 @@ use dybox_local::LocalError;
 use dybox_model::ExitCode;
 use dybox_store::StoreError;
 use dybox_wire::WireError;
+use dybox_yarn::YarnError;
 use thiserror::Error;
 
 /// A failure of the master itself.
@@ -54,6 +55,21 @@ pub enum MasterError {
     /// The journal can't be written: what can't be recorded was stopped.
     #[error("the journal could not be written; the tasks were told to stop")]
     Unrecorded(#[source] StoreError),
+    /// YARN replaced this attempt, or wants it no more.
+    #[error("this attempt is over: {why}")]
+    Over {
+        /// What YARN said.
+        why: String,
+    },
+    /// The page's port.
+    #[error("the page can't be served")]
+    Page(#[source] std::io::Error),
+    /// A claim on a sub-DAG is no claim.
+    #[error("a claim on a sub-DAG can't be understood: {0}")]
+    BadClaim(String),
+    /// YARN.
+    #[error(transparent)]
+    Yarn(#[from] YarnError),
     /// The store failed before anything was started.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,20 +93,43 @@ impl MasterError {
             }
             Self::Foreign { .. } => "use the dybox that wrote it, or a newer one".to_owned(),
             Self::Unrecorded(error) => format!("{}; then `dybox resume RUN`", error.advice()),
+            Self::Over { .. } => {
+                "look at the application's page in YARN; `dybox status RUN` tells what became of it".to_owned()
+            }
+            Self::Page(_) => "look which program takes all ports of the machine".to_owned(),
+            Self::BadClaim(_) => "submit the job again".to_owned(),
+            Self::Yarn(error) => error.advice().to_owned(),
             Self::Store(error) => error.advice().to_owned(),
             Self::Wire(error) => error.advice().to_owned(),
             Self::Local(error) => error.advice().to_owned(),
         }
     }
 
+    /// Whether another attempt would fail the same way.
+    pub(crate) const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRun(_)
+                | Self::NoSubDag(_)
+                | Self::Unreadable { .. }
+                | Self::Damaged { .. }
+                | Self::Foreign { .. }
+                | Self::BadClaim(_)
+        )
+    }
+
     /// What the process returns.
     #[must_use]
     pub const fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Held { .. } => ExitCode::Conflict,
+            Self::Held { .. } | Self::Over { .. } => ExitCode::Conflict,
             Self::NoRun(_) | Self::NoSubDag(_) => ExitCode::NotFound,
-            Self::Unreadable { .. } | Self::Damaged { .. } | Self::Foreign { .. } => ExitCode::Invalid,
-            Self::Unrecorded(_) | Self::Store(_) | Self::Wire(_) | Self::Local(_) => ExitCode::Unreachable,
+            Self::Unreadable { .. } | Self::Damaged { .. } | Self::Foreign { .. } | Self::BadClaim(_) => {
+                ExitCode::Invalid
+            }
+            Self::Unrecorded(_) | Self::Store(_) | Self::Wire(_) | Self::Local(_) | Self::Page(_) | Self::Yarn(_) => {
+                ExitCode::Unreachable
+            }
         }
     }
 }

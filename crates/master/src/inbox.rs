@@ -1,21 +1,22 @@
 //! The one mailbox: calls, the resource manager, hooks, time.
 
-use dybox_local as local;
 use dybox_logic::driver;
 use dybox_wire::Call;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use crate::rm::FromRm;
+
 /// Everything that comes in.
 pub(crate) struct Inbox {
     pub(crate) calls: mpsc::Receiver<Call>,
-    pub(crate) from_local: mpsc::UnboundedReceiver<local::Event>,
+    pub(crate) from_rm: mpsc::UnboundedReceiver<FromRm>,
     pub(crate) from_hooks: mpsc::UnboundedReceiver<driver::Event>,
 }
 
 pub(crate) enum Came {
     Call(Call),
-    Local(local::Event),
+    Rm(FromRm),
     Hook(driver::Event),
     Time,
 }
@@ -31,7 +32,7 @@ impl Inbox {
         };
         tokio::select! {
             Some(call) = self.calls.recv() => Came::Call(call),
-            Some(event) = self.from_local.recv() => Came::Local(event),
+            Some(event) = self.from_rm.recv() => Came::Rm(event),
             Some(event) = self.from_hooks.recv() => Came::Hook(event),
             () = time => Came::Time,
         }
@@ -39,8 +40,8 @@ impl Inbox {
 
     /// What has come already, if anything.
     pub(crate) fn ready(&mut self) -> Option<Came> {
-        let local = self.from_local.try_recv().ok().map(Came::Local);
+        let rm = self.from_rm.try_recv().ok().map(Came::Rm);
         let hook = || self.from_hooks.try_recv().ok().map(Came::Hook);
-        local.or_else(hook).or_else(|| self.calls.try_recv().ok().map(Came::Call))
+        rm.or_else(hook).or_else(|| self.calls.try_recv().ok().map(Came::Call))
     }
 }

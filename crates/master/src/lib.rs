@@ -8,18 +8,24 @@
 mod actor;
 mod awaited;
 mod book;
+mod cluster;
 mod conf;
 mod error;
 mod event;
 mod inbox;
 mod links;
+mod live;
+mod machine;
 mod mind;
 mod next;
 mod perform;
 mod recover;
+mod rm;
 mod spec;
+mod take;
 mod watch;
 
-pub use actor::run;
+pub use cluster::{YarnConf, run_on_yarn};
 pub use conf::Conf;
 pub use error::MasterError;
+pub use machine::run;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use dybox_model::GrantId;
-use dybox_wire::{LinkId, MasterOrder};
+use dybox_wire::{LinkId, MasterOrder, Relay};
 use tokio::sync::mpsc;
 
 #[derive(Debug)]
 struct Line {
     orders: mpsc::UnboundedSender<MasterOrder>,
+    relay: Option<Relay>,
     grant: Option<GrantId>,
 }
 
@@ -20,8 +21,8 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub(crate) fn open(&mut self, link: LinkId, orders: mpsc::UnboundedSender<MasterOrder>) {
-        self.lines.insert(link, Line { orders, grant: None });
+    pub(crate) fn open(&mut self, link: LinkId, orders: mpsc::UnboundedSender<MasterOrder>, relay: Option<Relay>) {
+        self.lines.insert(link, Line { orders, relay, grant: None });
     }
 
     /// A proxy said who it is. Its older line, if one is still open, is cut: the newest one counts.
@@ -60,6 +61,11 @@ impl Links {
         }
     }
 
+    /// The way to a grant's proxy for what clients ask of it.
+    pub(crate) fn relay(&self, grant: GrantId) -> Option<&Relay> {
+        self.by_grant.get(&grant).and_then(|link| self.lines.get(link)).and_then(|line| line.relay.as_ref())
+    }
+
     pub(crate) fn is_linked(&self, grant: GrantId) -> bool {
         self.by_grant.contains_key(&grant)
     }
@@ -77,9 +83,9 @@ mod tests {
         let mut links = Links::default();
         let (old, mut heard_by_old) = mpsc::unbounded_channel();
         let (new, mut heard_by_new) = mpsc::unbounded_channel();
-        links.open(LinkId(1), old);
+        links.open(LinkId(1), old, None);
         links.bind(LinkId(1), grant);
-        links.open(LinkId(2), new);
+        links.open(LinkId(2), new, None);
         links.bind(LinkId(2), grant);
         links.send(grant, MasterOrder::Leave);
         assert_eq!((heard_by_old.try_recv().is_err(), heard_by_new.try_recv()), (true, Ok(MasterOrder::Leave)));

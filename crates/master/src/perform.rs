@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dybox_driver::{Hook, RunningHook, Story};
-use dybox_local::{Local, Order};
 use dybox_logic::{driver, master};
 use dybox_model::{AttemptId, Cause, Exit, GrantId, HookId, Millis, StageId, SubDagId};
 use dybox_store::RunInfo;
@@ -17,6 +17,7 @@ use crate::event::{Effect, Event};
 use crate::links::Links;
 use crate::mind::Mind;
 use crate::next::Rest;
+use crate::rm::{News, Order, Rm};
 use crate::spec::{self, OfRun};
 
 /// Variables of the submitter that hooks see.
@@ -26,10 +27,10 @@ const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
 #[derive(Debug)]
 pub(crate) struct Ports {
     pub(crate) info: RunInfo,
-    pub(crate) plan: dybox_job::Plan,
+    pub(crate) plan: Arc<dybox_job::Plan>,
     pub(crate) rest: Rest,
     pub(crate) links: Links,
-    pub(crate) local: Local,
+    pub(crate) rm: Rm,
     pub(crate) hook_events: mpsc::UnboundedSender<driver::Event>,
     pub(crate) hooks: BTreeMap<HookId, RunningHook>,
     pub(crate) upstream: BTreeMap<SubDagId, Mind>,
@@ -47,6 +48,8 @@ pub(crate) enum After {
     Nothing,
     /// Tell the machines.
     Tell(Event),
+    /// The resource manager answered at once.
+    Heard(Vec<News>),
     /// The sub-DAG has ended.
     Finish,
 }
@@ -60,7 +63,7 @@ impl Ports {
             Effect::Driver(driver::Effect::Finish { .. }) => return After::Finish,
             Effect::Driver(_) => {}
             Effect::StopRun(why) => {
-                self.telling.spawn(self.rest.clone().stop_run(self.plan.clone(), why, now));
+                self.telling.spawn(self.rest.clone().stop_run(why, now));
             }
         }
         After::Nothing
@@ -68,11 +71,14 @@ impl Ports {
 
     fn perform_master(&mut self, effect: master::Effect, mind: &Mind, now: Millis) -> After {
         match effect {
-            master::Effect::Ask { wish, count } => self.local.order(Order::Ask { size: wish.size, count }),
-            // One machine has no other one to go to.
-            master::Effect::Blacklist { .. } | master::Effect::Forgive { .. } => {}
-            master::Effect::Launch { grant } => self.local.order(Order::Launch { grant }),
-            master::Effect::Sweep { grant } => self.local.order(Order::Sweep { grant }),
+            master::Effect::Ask { wish, count } => return self.order(Order::Ask { wish, count }),
+            master::Effect::Blacklist { host, why } => {
+                tracing::warn!("nothing more is asked for on {host}: {why}");
+                return self.order(Order::Blacklist { host });
+            }
+            master::Effect::Forgive { host } => return self.order(Order::Forgive { host }),
+            master::Effect::Launch { grant } => return self.order(Order::Launch { grant }),
+            master::Effect::Sweep { grant } => return self.order(Order::Sweep { grant }),
             master::Effect::Start { grant, attempt } => return self.give(grant, attempt, mind, now),
             master::Effect::Halt { grant, attempt, now } => {
                 self.links.send(grant, MasterOrder::Halt { attempt, now });
@@ -83,6 +89,10 @@ impl Ports {
             master::Effect::Record(_) | master::Effect::StageEnded { .. } => {}
         }
         After::Nothing
+    }
+
+    fn order(&mut self, order: Order) -> After {
+        After::Heard(self.rm.order(order))
     }
 
     fn give(&mut self, grant: GrantId, attempt: AttemptId, mind: &Mind, now: Millis) -> After {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dybox_job::Plan;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::book::Book;
 use crate::event::Event;
+use crate::live::Live;
 use crate::mind::Mind;
 use crate::{Conf, MasterError};
 
@@ -23,53 +25,108 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 /// A sub-DAG in the hands of this process.
 #[derive(Debug)]
 pub(crate) struct Recovered {
-    pub(crate) home: Home,
     pub(crate) store: Store,
     pub(crate) dir: RunDir,
     pub(crate) info: RunInfo,
-    pub(crate) plan: Plan,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) mind: Mind,
+    pub(crate) live: Live,
     pub(crate) book: Book,
     pub(crate) epoch: u32,
     /// Sub-DAGs that ours needs, as their journals tell.
     pub(crate) upstream: BTreeMap<SubDagId, Mind>,
     /// What the machines are told first.
     pub(crate) first: Vec<Event>,
-    /// Held for life.
-    pub(crate) lock: Lock,
 }
 
-pub(crate) async fn recover(conf: &Conf, now: Millis) -> Result<Recovered, MasterError> {
-    let (home, dir) = Home::of_run_dir(&conf.run_dir).ok_or_else(|| MasterError::NoRun(conf.run_dir.clone()))?;
+/// All that was written down before, and what it means for this master.
+#[derive(Debug)]
+pub(crate) struct Past {
+    pub(crate) store: Store,
+    pub(crate) dir: RunDir,
+    pub(crate) info: RunInfo,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) subdag: SubDagId,
+    /// The journal's, and the journal itself.
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) book: Book,
+    /// This master's number, where it is claimed already.
+    pub(crate) epoch: Option<u32>,
+    pub(crate) reopen: bool,
+}
+
+/// On one machine: the lock, then the past.
+pub(crate) async fn recover(conf: &Conf, home: &Home, dir: RunDir, now: Millis) -> Result<Recovered, MasterError> {
     let store = Store::open_dir(home.dir());
     let sub = dir.sub(conf.subdag);
-    let lock = hold(conf.subdag, &home.path(&sub.lock())).await?;
     let info: RunInfo = json(&store, &dir.info()).await?;
     let plan: Plan = json(&store, &dir.plan()).await?;
-    let Some(own) = plan.subdags.get(conf.subdag.0 as usize) else {
-        return Err(MasterError::NoSubDag(conf.subdag.0));
-    };
-    let mut upstream = BTreeMap::new();
-    for &needed in &own.needs {
-        let (facts, _) = read(&store, &dir.sub(needed).journal()).await?;
-        upstream.insert(needed, fold(&plan, needed, &facts));
-    }
     let (facts, whole) = read(&store, &sub.journal()).await?;
     let mut appender = store.append(&sub.journal()).await?;
     cut_torn(&mut appender, whole).await?;
-    let mut mind = fold(&plan, conf.subdag, &facts);
-    let mut book = Book::new(appender);
-    let (news, epoch) = opening(conf, &plan, &info, &facts, now);
-    news.iter().for_each(|fact| mind.apply(fact));
-    book.write(&news).await.map_err(MasterError::Unrecorded)?;
-    let mut first = upstream_ends(&plan, conf.subdag, &upstream);
-    first.extend([Event::from(driver::Event::Opened), master::Event::Opened.into()]);
-    first.extend(stop_mark(&store, &dir).await?);
-    Ok(Recovered { home, store, dir, info, plan, mind, book, epoch, upstream, first, lock })
+    let (plan, book, subdag, reopen) = (Arc::new(plan), Book::new(appender), conf.subdag, conf.reopen);
+    Past { store, dir, info, plan, subdag, facts, book, epoch: None, reopen }.go_on(now).await
+}
+
+impl Past {
+    /// Folds it, and writes down that a new master is in control.
+    pub(crate) async fn go_on(self, now: Millis) -> Result<Recovered, MasterError> {
+        let (news, epoch) = self.opening(now);
+        let Self { store, dir, info, plan, subdag, facts, mut book, .. } = self;
+        let Some(own) = plan.subdags.get(subdag.0 as usize) else { return Err(MasterError::NoSubDag(subdag.0)) };
+        let mut upstream = BTreeMap::new();
+        for &needed in &own.needs {
+            let facts = read_closed(&store, &dir.sub(needed).journal()).await?;
+            upstream.insert(needed, fold(&plan, needed, &facts));
+        }
+        let mut mind = fold(&plan, subdag, &facts);
+        let mut live = Live::of(&facts);
+        for fact in &news {
+            mind.apply(fact);
+            live.apply(fact);
+        }
+        book.write(&news).await.map_err(MasterError::Unrecorded)?;
+        let mut first = upstream_ends(&plan, subdag, &upstream);
+        first.extend([Event::from(driver::Event::Opened), master::Event::Opened.into()]);
+        first.extend(stop_mark(&store, &dir).await?);
+        Ok(Recovered { store, dir, info, plan, mind, live, book, epoch, upstream, first })
+    }
+
+    /// What is written first: the sub-DAG itself where the journal is empty, and that a new master is in control.
+    fn opening(&self, now: Millis) -> (Vec<Fact>, u32) {
+        let facts = &self.facts;
+        let mut news = Vec::new();
+        if facts.is_empty() && (self.subdag.0 as usize) < self.plan.subdags.len() {
+            news.push(submitted(&self.plan, self.subdag, &self.info));
+        }
+        let last = |fact: &Fact| if let Fact::Opened { epoch, .. } = fact { Some(*epoch) } else { None };
+        let epoch = self.epoch.unwrap_or_else(|| facts.iter().rev().find_map(last).unwrap_or(0) + 1);
+        if self.reopen && has_ended(facts) {
+            news.push(Fact::Reopened { at: now });
+        }
+        news.push(Fact::Opened { epoch, at: now, pid: process::id() });
+        (news, epoch)
+    }
+}
+
+/// Whether the last word of a journal is an end.
+pub(crate) fn has_ended(facts: &[Fact]) -> bool {
+    let last = facts.iter().rev().find(|fact| matches!(fact, Fact::Ended { .. } | Fact::Reopened { .. }));
+    matches!(last, Some(Fact::Ended { .. }))
+}
+
+/// The facts of a sub-DAG that has ended. In HDFS a master that died after its end may have left its journal open.
+async fn read_closed(store: &Store, journal: &str) -> Result<Vec<Fact>, MasterError> {
+    let (facts, _) = read(store, journal).await?;
+    if !store.is_remote() || has_ended(&facts) {
+        return Ok(facts);
+    }
+    store.close_dead(journal).await?;
+    Ok(read(store, journal).await?.0)
 }
 
 /// The lock that makes this process the sub-DAG's only master.
-async fn hold(subdag: SubDagId, path: &std::path::Path) -> Result<Lock, MasterError> {
+pub(crate) async fn hold(subdag: SubDagId, path: &std::path::Path) -> Result<Lock, MasterError> {
     match Lock::acquire(path, LOCK_PATIENCE).await? {
         Some(lock) => {
             lock.write(format!("{}\n", process::id()).as_bytes())?;
@@ -115,22 +172,6 @@ pub(crate) fn fold(plan: &Plan, subdag: SubDagId, facts: &[Fact]) -> Mind {
     let mut mind = Mind::new(plan, subdag);
     facts.iter().for_each(|fact| mind.apply(fact));
     mind
-}
-
-/// What is written first: the sub-DAG itself where the journal is empty, and that a new master is in control.
-fn opening(conf: &Conf, plan: &Plan, info: &RunInfo, facts: &[Fact], now: Millis) -> (Vec<Fact>, u32) {
-    let mut news = Vec::new();
-    if facts.is_empty() {
-        news.push(submitted(plan, conf.subdag, info));
-    }
-    let last = |fact: &Fact| if let Fact::Opened { epoch, .. } = fact { Some(*epoch) } else { None };
-    let epoch = facts.iter().rev().find_map(last).unwrap_or(0) + 1;
-    let ended = facts.iter().rev().find(|fact| matches!(fact, Fact::Ended { .. } | Fact::Reopened { .. }));
-    if conf.reopen && matches!(ended, Some(Fact::Ended { .. })) {
-        news.push(Fact::Reopened { at: now });
-    }
-    news.push(Fact::Opened { epoch, at: now, pid: process::id() });
-    (news, epoch)
 }
 
 fn submitted(plan: &Plan, subdag: SubDagId, info: &RunInfo) -> Fact {

@@ -1,0 +1,148 @@
+//! A master on the cluster: an ApplicationMaster with a port, a page, and a journal in HDFS.
+
+mod conf;
+mod page;
+mod recover;
+mod settle;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dybox_store::bundle::Tls;
+use dybox_store::{Store, Trouble};
+use dybox_wire::{TlsIdentity, serve_tcp};
+use dybox_yarn::{FinalStatus, ResourceManager, Settings, am};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::MasterError;
+use crate::actor::{Actor, Parts, now};
+use crate::inbox::Inbox;
+use crate::links::Links;
+use crate::next::{Others, Rest, There};
+use crate::perform::Ports;
+use crate::recover::Recovered;
+use crate::rm::{self, Desk, FromRm, Launcher, Rm, Room};
+
+pub use conf::YarnConf;
+
+/// Any port of any interface.
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// For the ResourceManager to hear why nothing can be done.
+const GOODBYE: Duration = Duration::from_secs(60);
+/// Between two heartbeats: grants that are told a beat later cost every stage of a run that much.
+const BEATS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(100));
+
+/// Gets one sub-DAG done as an ApplicationMaster: returns when it has ended and YARN knows, or when this attempt can't
+/// go on; then YARN starts the next one. Made for a current-thread runtime.
+///
+/// # Errors
+/// [`MasterError`].
+pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
+    let (server, calls, port) = serve_tcp(ANY, &identity(&conf.bundle.tls.master)).await?;
+    let listener = TcpListener::bind(ANY).await.map_err(MasterError::Page)?;
+    let page_port = listener.local_addr().map_err(MasterError::Page)?.port();
+    // The ResourceManager hears of this master while it reads its journal.
+    let settings = Settings::from_map(conf.bundle.store.settings.clone());
+    let (line, events) = am::start(am::Conf {
+        user: Some(conf.bundle.info.user.clone()),
+        host: conf.host.clone(),
+        rpc_port: port,
+        tracking_url: format!("http://{}:{page_port}/", conf.host),
+        beat: BEATS.0,
+        quick_beat: BEATS.1,
+        ..am::Conf::new(settings, conf.container, conf.token.clone())
+    });
+    let (tell, from_rm) = mpsc::unbounded_channel();
+    let troubles = troubles(tell.clone());
+    let past = match recover::recover(&conf, troubles, now()).await {
+        Ok(past) => past,
+        Err(error) => return Err(refuse(error, &line, events).await),
+    };
+    forward(events, tell.clone());
+    let recover::OnCluster { recovered, rooms, mirror } = past;
+    let Recovered { store, dir, info, plan, mind, live, book, upstream, first, epoch } = recovered;
+    tracing::info!(run = %info.run, epoch, port, page_port, "in control");
+    let settled = settle::start(&conf, &store, (port, epoch), &plan);
+    let page = page::Page::new(&conf, mirror.clone(), book.durable());
+    tokio::spawn(page.serve(listener));
+    let desk = Desk::new((conf.bundle.subdag, epoch), rooms, own_room(&conf));
+    let launcher = Launcher {
+        bundle: conf.bundle.clone(),
+        host: conf.host.clone(),
+        port,
+        credentials: conf.for_proxies(),
+        program: conf.program.clone(),
+        work_dir: conf.work_dir.clone(),
+    };
+    let rm = Rm::Cluster(Box::new(rm::Cluster::new(desk, line, launcher, tell)));
+    let there = There::new(&conf, client(&conf)?);
+    let (own, others) = (conf.bundle.subdag, Others::There(Arc::new(there)));
+    let rest = Rest { store, dir, own, plan: plan.clone(), others };
+    let (hook_events, from_hooks) = mpsc::unbounded_channel();
+    let (links, hooks, needs) = (Links::default(), BTreeMap::new(), BTreeMap::new());
+    let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
+    let ports = Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, needs, telling, sub_dir };
+    let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, settled: Some(settled) });
+    actor.serve(Inbox { calls, from_rm, from_hooks }, server, first, Vec::new()).await
+}
+
+/// Room for tasks in this process's own container.
+fn own_room(conf: &YarnConf) -> Option<Room> {
+    let size = conf.bundle.own?;
+    Some(Room { container: conf.container.to_string(), host: conf.host.clone(), size })
+}
+
+fn client(conf: &YarnConf) -> Result<ResourceManager, MasterError> {
+    let settings = Settings::from_map(conf.bundle.store.settings.clone());
+    Ok(ResourceManager::from_settings(&settings, &conf.bundle.info.user)?)
+}
+
+pub(crate) fn identity(tls: &Tls) -> TlsIdentity {
+    TlsIdentity { ca: tls.ca.clone(), cert: tls.cert.clone(), key: tls.key.clone() }
+}
+
+/// What the store has to say becomes news for watchers.
+fn troubles(tell: mpsc::UnboundedSender<FromRm>) -> mpsc::UnboundedSender<Trouble> {
+    let (troubles, mut told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(trouble) = told.recv().await {
+            if tell.send(FromRm::Store(trouble)).is_err() {
+                break;
+            }
+        }
+    });
+    troubles
+}
+
+fn forward(mut events: mpsc::UnboundedReceiver<am::Event>, tell: mpsc::UnboundedSender<FromRm>) {
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            if tell.send(FromRm::Am(event)).is_err() {
+                break;
+            }
+        }
+    });
+}
+
+/// What no other attempt could do better is said to the ResourceManager; for the rest another attempt is tried.
+async fn refuse(error: MasterError, line: &am::Handle, mut events: mpsc::UnboundedReceiver<am::Event>) -> MasterError {
+    if !error.is_final() {
+        return error;
+    }
+    let diagnostics = format!("{error}. {}", error.advice());
+    line.order(am::Order::Finish { status: FinalStatus::Failed, diagnostics, url: String::new() });
+    let over = |event: &am::Event| matches!(event, am::Event::Finished | am::Event::Dead { .. });
+    let finished = async { while events.recv().await.is_some_and(|event| !over(&event)) {} };
+    let _ = timeout(GOODBYE, finished).await;
+    error
+}
+
+/// The store as masters use it: a call may wait for a NameNode that restarts.
+pub(crate) fn store(conf: &YarnConf) -> Result<Store, MasterError> {
+    Ok(Store::hdfs(conf.bundle.store.clone())?.with_patience(recover::PATIENCE))
+}

@@ -1,0 +1,115 @@
+//! From HDFS to a master that has the whole past in mind. The epoch first: it fences an older attempt.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dybox_job::Plan;
+use dybox_model::{Fact, GrantId, Millis};
+use dybox_store::layout::{RunDir, SubDir};
+use dybox_store::{Appender, EpochFence, Guard, Store, Trouble, epochs};
+use tokio::sync::mpsc;
+
+use super::{YarnConf, store};
+use crate::MasterError;
+use crate::book::Book;
+use crate::recover::{Past, Recovered, has_ended, read};
+use crate::rm::Room;
+
+/// How long HDFS may be away when nothing has begun yet; the client waits.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the journal waits for HDFS while tasks run.
+const OUTAGE: Duration = Duration::from_secs(300);
+/// The mirror of the journal, in the working directory.
+const MIRROR: &str = "journal";
+
+/// What is known at the start.
+#[derive(Debug)]
+pub(super) struct OnCluster {
+    pub(super) recovered: Recovered,
+    /// Grants that the journal does not know to be over.
+    pub(super) rooms: BTreeMap<GrantId, Room>,
+    /// Where the journal's bytes can be read.
+    pub(super) mirror: (Store, String),
+}
+
+pub(super) async fn recover(
+    conf: &YarnConf,
+    troubles: mpsc::UnboundedSender<Trouble>,
+    now: Millis,
+) -> Result<OnCluster, MasterError> {
+    let (store, info) = (store(conf)?, conf.bundle.info.clone());
+    let dir = RunDir::new(&info.run);
+    let (sub, subdag) = (dir.sub(conf.bundle.subdag), conf.bundle.subdag);
+    let (epoch, plan) = tokio::join!(epochs::claim(&store, &sub), plan(conf, &store, &dir));
+    let (epoch, plan) = (epoch?, Arc::new(plan?));
+    let (facts, bytes, appender) = take_over(&store, &sub, epoch).await?;
+    let fence = Arc::new(EpochFence { store: store.clone(), sub: sub.clone(), epoch });
+    let appender = appender.guarded(Guard { fence, patience: OUTAGE, trouble: troubles });
+    let here = Store::open_dir(&conf.work_dir);
+    let mut mirror = here.append(MIRROR).await?;
+    mirror.truncate(0).await?;
+    mirror.write(&bytes).await?;
+    let rooms = rooms(&facts);
+    let reopen = is_to_reopen(conf, &store, &sub, &facts).await?;
+    let book = Book::mirrored(appender, mirror);
+    let past = Past { store: store.clone(), dir, info, plan, subdag, facts, book, epoch: Some(epoch), reopen };
+    let recovered = past.go_on(now).await?;
+    if reopen {
+        store.claim(&reopened_by(conf, &sub)).await?;
+    }
+    Ok(OnCluster { recovered, rooms, mirror: (here, MIRROR.to_owned()) })
+}
+
+async fn plan(conf: &YarnConf, store: &Store, dir: &RunDir) -> Result<Plan, MasterError> {
+    let text = match &conf.bundle.plan {
+        Some(text) => text.clone().into_bytes(),
+        None => store.get(&dir.plan()).await?.to_vec(),
+    };
+    serde_json::from_slice(&text).map_err(|source| MasterError::Unreadable { what: dir.plan(), source })
+}
+
+/// The journal's facts and whole bytes, and the journal open at its end. A first attempt has none to recover.
+async fn take_over(store: &Store, sub: &SubDir, epoch: u32) -> Result<(Vec<Fact>, Vec<u8>, Appender), MasterError> {
+    let journal = sub.journal();
+    if epoch == 1 || !store.close_dead(&journal).await? {
+        let appender = store.take_over(&journal).await?;
+        return Ok((Vec::new(), Vec::new(), appender));
+    }
+    let (facts, whole) = read(store, &journal).await?;
+    let mut bytes = store.get(&journal).await?.to_vec();
+    let mut appender = store.take_over(&journal).await?;
+    let whole_bytes = usize::try_from(whole).unwrap_or(usize::MAX);
+    if appender.len() > whole {
+        tracing::warn!("the journal's last record was cut by a crash; it is dropped");
+        appender.truncate(whole).await?;
+    }
+    bytes.truncate(whole_bytes);
+    Ok((facts, bytes, appender))
+}
+
+/// Grants that were got and are not known to be over.
+fn rooms(facts: &[Fact]) -> BTreeMap<GrantId, Room> {
+    let mut rooms = BTreeMap::new();
+    for fact in facts {
+        match fact {
+            Fact::GrantGot { grant, size, host, container, .. } => {
+                rooms.insert(*grant, Room { container: container.clone(), host: host.clone(), size: *size });
+            }
+            Fact::GrantEnded { grant, .. } => drop(rooms.remove(grant)),
+            _ => {}
+        }
+    }
+    rooms
+}
+
+/// Whether `resume` made this application, and none of its masters has opened the journal again yet: a later attempt
+/// of the same application must not do it twice.
+async fn is_to_reopen(conf: &YarnConf, store: &Store, sub: &SubDir, facts: &[Fact]) -> Result<bool, MasterError> {
+    let asked = conf.bundle.extra.contains_key("reopen") && has_ended(facts);
+    Ok(asked && !store.exists(&reopened_by(conf, sub)).await?)
+}
+
+fn reopened_by(conf: &YarnConf, sub: &SubDir) -> String {
+    format!("{}/reopened.{}", sub.root(), conf.container.attempt.application)
+}

@@ -1,0 +1,82 @@
+//! A master on one machine: a lock, a socket in the run's directory, the embedded resource manager.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dybox_local::{self as local, Ledger, Local};
+use dybox_model::{GrantId, Resources};
+use dybox_store::layout::{Home, MASTER_SOCKET, Machine};
+use dybox_wire::serve;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::actor::{Actor, Parts, now};
+use crate::inbox::Inbox;
+use crate::links::Links;
+use crate::next::{Here, Others, Rest};
+use crate::perform::Ports;
+use crate::recover::{Recovered, hold, recover};
+use crate::rm::{FromRm, OneMachine, Rm};
+use crate::{Conf, MasterError};
+
+/// Gets one sub-DAG done: returns when it has ended and nothing of it is left, or when this process can't go on.
+/// Made for a current-thread runtime.
+///
+/// # Errors
+/// [`MasterError`]; `Held` when another master lives.
+pub async fn run(conf: Conf) -> Result<(), MasterError> {
+    let (home, dir) = Home::of_run_dir(&conf.run_dir).ok_or_else(|| MasterError::NoRun(conf.run_dir.clone()))?;
+    let sub_dir = home.path(&dir.sub(conf.subdag).root());
+    // Held for life.
+    let _lock = hold(conf.subdag, &home.path(&dir.sub(conf.subdag).lock())).await?;
+    let recovered = recover(&conf, &home, dir, now()).await?;
+    let (server, calls) = serve(&sub_dir, MASTER_SOCKET).await?;
+    // Before the first decision: what is found now is no hook of this master.
+    dybox_driver::end_orphans(&sub_dir).await;
+    let (tell, from_rm) = mpsc::unbounded_channel();
+    let (hook_events, from_hooks) = mpsc::unbounded_channel();
+    let ledger = Ledger::open(ledger_conf(&conf, &home, &recovered))?;
+    let shares = ledger.own_shares()?;
+    let machine = OneMachine::new(start(ledger, tell));
+    let known: BTreeSet<GrantId> = recovered.mind.master.grants().collect();
+    let past = machine.look_after_the_past(&known, &shares);
+    let Recovered { store, dir, info, plan, mind, live, book, upstream, first, epoch } = recovered;
+    let here = Here { home, run_dir: conf.run_dir, binary: conf.binary };
+    let mirror = (store.clone(), dir.sub(conf.subdag).journal());
+    let rest = Rest { store, dir, own: conf.subdag, plan: plan.clone(), others: Others::Here(here) };
+    let (links, hooks, needs) = (Links::default(), BTreeMap::new(), BTreeMap::new());
+    let (rm, telling) = (Rm::Machine(machine), JoinSet::new());
+    let ports = Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, needs, telling, sub_dir };
+    let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, settled: None });
+    actor.serve(Inbox { calls, from_rm, from_hooks }, server, first, past).await
+}
+
+fn start(ledger: Ledger, tell: mpsc::UnboundedSender<FromRm>) -> Local {
+    let (events, mut told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(event) = told.recv().await {
+            if tell.send(FromRm::Local(event)).is_err() {
+                break;
+            }
+        }
+    });
+    Local::start(ledger, events)
+}
+
+fn ledger_conf(conf: &Conf, home: &Home, of: &Recovered) -> local::Conf {
+    let machine = local::machine();
+    local::Conf {
+        run: of.info.run.clone(),
+        run_dir: conf.run_dir.clone(),
+        subdag: conf.subdag,
+        epoch: of.epoch,
+        budget: Resources {
+            cpu_milli: of.info.budget_cpu_milli.unwrap_or(machine.cpu_milli),
+            memory: of.info.budget_memory.unwrap_or(machine.memory),
+        },
+        budget_lock: home.path(&Machine::budget_lock()),
+        shares: home.path(&Machine::shares()),
+        waiting: home.path(&Machine::waiting()),
+        grants: home.path(&of.dir.grants()),
+        binary: conf.binary.clone(),
+    }
+}

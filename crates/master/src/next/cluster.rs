@@ -1,0 +1,133 @@
+//! Other masters on the cluster are applications.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dybox_job::Plan;
+use dybox_model::{Millis, Resources, SubDagId};
+use dybox_store::bundle::{BUNDLE_ALIAS, Bundle, MAX_PLAN_BYTES};
+use dybox_store::epochs::MasterAddr;
+use dybox_wire::{Address, MasterClient};
+use dybox_yarn::{ApplicationId, Credentials, Launch, ResourceManager, Submission};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::Rest;
+use crate::MasterError;
+use crate::cluster::{YarnConf, identity};
+use crate::rm::resource;
+
+/// What a master needs: it is much less, but schedulers give it in steps.
+const SIZE: Resources = Resources { cpu_milli: 1000, memory: 128 << 20 };
+const COMMAND: &str = "exec ./dybox master --yarn 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr";
+/// Tries of a submission while the ResourceManager does not answer.
+const TRIES: u32 = 12;
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How to submit and find them.
+#[derive(Debug)]
+pub(crate) struct There {
+    rm: ResourceManager,
+    bundle: Bundle,
+    credentials: Credentials,
+}
+
+/// Who starts a sub-DAG's master, and under which id: whoever finishes it, submits the same application.
+#[derive(Debug, Serialize, Deserialize)]
+struct Claim {
+    by: SubDagId,
+    application: String,
+    at: Millis,
+}
+
+impl There {
+    pub(crate) fn new(conf: &YarnConf, rm: ResourceManager) -> Self {
+        Self { rm, bundle: conf.bundle.clone(), credentials: conf.for_masters() }
+    }
+
+    /// Claims a sub-DAG and submits its application; `false` where another master has claimed it. A claim of ours, left
+    /// by an earlier attempt, is finished with the id that it holds.
+    pub(super) async fn bring_up(&self, rest: &Rest, subdag: SubDagId, now: Millis) -> Result<bool, MasterError> {
+        let name = rest.dir.sub(subdag).claim();
+        let id = match rest.store.get_opt(&name).await? {
+            Some(text) => {
+                let unreadable = |source| MasterError::Unreadable { what: name.clone(), source };
+                let claim: Claim = serde_json::from_slice(&text).map_err(unreadable)?;
+                if claim.by != rest.own {
+                    return Ok(false);
+                }
+                claim.application.parse().map_err(dybox_yarn_id)?
+            }
+            None => {
+                let id = self.rm.new_application().await?.id;
+                let claim = Claim { by: rest.own, application: id.to_string(), at: now };
+                let text = serde_json::to_vec(&claim).expect("texts and numbers are JSON");
+                if !rest.store.put_new(&name, text).await? {
+                    return Ok(false);
+                }
+                id
+            }
+        };
+        self.submit(&self.submission(&rest.plan, subdag, id)).await?;
+        Ok(true)
+    }
+
+    async fn submit(&self, submission: &Submission) -> Result<(), MasterError> {
+        let mut tries = 0;
+        loop {
+            match self.rm.submit(submission).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == dybox_yarn::Kind::Unreachable && tries < TRIES => {
+                    tracing::warn!("the next application is submitted again: {error}");
+                    tries += 1;
+                    sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn submission(&self, plan: &Plan, subdag: SubDagId, id: ApplicationId) -> Submission {
+        let cut = &plan.subdags[subdag.0 as usize];
+        let run = &self.bundle.info.run;
+        let tags = vec![format!("dybox-run:{run}"), format!("dybox-sub:{}", subdag.0)];
+        let mut submission = Submission::new(id, plan.name.clone(), self.launch(subdag), SIZE);
+        if let Some(queue) = cut.queue.as_ref().or(plan.queue.as_ref()) {
+            submission.queue.clone_from(queue);
+        }
+        let node_label = cut.node_label.clone().or_else(|| plan.node_label.clone());
+        let priority = plan.priority.and_then(|priority| i32::try_from(priority).ok());
+        Submission { tags, node_label, priority, ..submission }
+    }
+
+    /// What had ended before a `resume` of the run is opened again; that does nothing to others.
+    fn launch(&self, subdag: SubDagId) -> Launch {
+        let mut bundle = Bundle { subdag, own: None, ..self.bundle.clone() };
+        bundle.extra.insert("reopen".to_owned(), "true".to_owned());
+        let mut secret = bundle.encode();
+        if secret.len() > MAX_PLAN_BYTES {
+            // This master has put it into the run's directory.
+            bundle.plan = None;
+            secret = bundle.encode();
+        }
+        let secrets = BTreeMap::from([(BUNDLE_ALIAS.to_owned(), secret)]);
+        Launch {
+            resources: BTreeMap::from([("dybox".to_owned(), resource(&self.bundle.binary))]),
+            env: BTreeMap::new(),
+            command: COMMAND.to_owned(),
+            credentials: Credentials { secrets, ..self.credentials.clone() },
+            ..Launch::default()
+        }
+    }
+
+    /// The master of a sub-DAG, where one lives.
+    pub(super) async fn dial(&self, rest: &Rest, subdag: SubDagId) -> Option<MasterClient> {
+        let MasterAddr { host, port, .. } = MasterAddr::get(&rest.store, &rest.dir.sub(subdag)).await.ok()??;
+        let address = Address::Tcp { host, port, identity: identity(&self.bundle.tls.client) };
+        MasterClient::dial_at(&address, Duration::ZERO).await.ok()
+    }
+}
+
+fn dybox_yarn_id(error: dybox_yarn::BadId) -> MasterError {
+    MasterError::BadClaim(error.to_string())
+}

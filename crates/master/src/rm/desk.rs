@@ -1,0 +1,382 @@
+//! What the grants of one application stand for: a plain value between YARN's events and the loop.
+//!
+//! Enters: what YARN, proxies and the loop tell ([`In`]). Leaves: what to do about it ([`Out`]). Never: a socket, a
+//! clock, a token.
+//!
+//! ```text
+//! grant:  given -> launched -> over            over: YARN reported the end of its container
+//! sweep:  asked -> ordered (a proxy on the same machine, or a small grant there) -> swept
+//!               \-> nobody can look: over, then lease, grace and margin -> swept, ends unknown
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dybox_model::{AttemptId, Exit, GrantId, Resources, SubDagId, Wish};
+use tokio::time::Instant;
+
+use super::News;
+use super::exit::Verdict;
+use super::sweep::Sweep;
+
+/// A proxy that said that it leaves ends within this time, or its grant is taken from it.
+const GONE: Duration = Duration::from_secs(15);
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum In {
+    /// The machine asks: replaces the last ask of an equal wish.
+    Asked { wish: Wish, count: u32 },
+    /// The grant is written down: its proxy may start.
+    Launch(GrantId),
+    /// Its proxy does not answer.
+    Kill(GrantId),
+    /// End what a lost proxy left.
+    Sweep(GrantId),
+    /// The application is registered; these containers of earlier attempts live.
+    Registered { previous: Vec<Room> },
+    /// Containers of earlier attempts that were thought to be over.
+    Found { found: Vec<Room> },
+    /// YARN gave a container.
+    Granted { room: Room, wish: Wish },
+    /// YARN says that a container is over.
+    Completed { container: String, verdict: Verdict },
+    /// The proxy could not be started; `sure`: nothing of it runs.
+    NotStarted { grant: GrantId, how: String, sure: bool },
+    /// The process in the master's own grant ended.
+    OwnEnded { grant: GrantId, clean: bool, how: String },
+    /// YARN will take these containers.
+    Preempts(Vec<String>),
+    /// A proxy has a line.
+    Joined(GrantId),
+    /// Its line is cut.
+    Cut(GrantId),
+    /// It said that it leaves, and that its slot is clean.
+    Leaving(GrantId),
+    /// It has swept.
+    Swept { by: GrantId, grant: GrantId, exits: Vec<(AttemptId, Option<Exit>)> },
+    /// The time that [`Desk::wake`] named.
+    Tick,
+}
+
+/// What is to be done about it, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Out {
+    /// Ask YARN for so many of this wish; replaces the last ask of it.
+    Ask { wish: Wish, count: u32 },
+    /// Give a container back; whatever runs in it ends.
+    Release(String),
+    /// Start the proxy in its container, or beside this process.
+    Start { grant: GrantId, place: Place },
+    /// End the proxy.
+    Stop { grant: GrantId, place: Place },
+    /// Tell the loop.
+    Tell(News),
+}
+
+/// Where a proxy runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a container of its own.
+    Container,
+    /// As a child of this process, in the master's own container.
+    Own,
+}
+
+/// A container, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) container: String,
+    pub(crate) host: String,
+    pub(crate) size: Resources,
+}
+
+/// A grant.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) room: Room,
+    pub(super) place: Place,
+    /// It is there to sweep, the machine knows nothing of it.
+    pub(super) sweeper: bool,
+    pub(super) stand: Stand,
+    pub(super) linked: bool,
+    left: bool,
+    /// When it is taken from its proxy, unless that is gone by then.
+    until: Option<Instant>,
+    /// When YARN reported its end, and whether its process was known to be dead.
+    pub(super) over: Option<(Instant, bool)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// Of the journal; YARN has not told of it yet.
+    Known,
+    Given,
+    Launched,
+    /// Its proxy never ran.
+    Unborn,
+}
+
+/// All grants of the application.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    subdag: SubDagId,
+    epoch: u32,
+    next: u32,
+    /// Room for tasks in the master's own container, and who is in it.
+    pub(super) own: Option<(Room, Option<GrantId>)>,
+    pub(super) held: BTreeMap<GrantId, Held>,
+    by_container: BTreeMap<String, GrantId>,
+    pub(super) sweeps: BTreeMap<GrantId, Sweep>,
+    /// Small grants that were asked for to sweep, and how often, by machine.
+    pub(super) sweepers: BTreeMap<String, u32>,
+    /// Asks of the machine that are not answered yet.
+    asked: BTreeMap<Wish, u32>,
+    pub(super) registered: bool,
+}
+
+impl Desk {
+    /// `known`: grants of the journal that are not over. `own`: room for tasks in the master's own container.
+    pub(crate) fn new((subdag, epoch): (SubDagId, u32), known: BTreeMap<GrantId, Room>, own: Option<Room>) -> Self {
+        let by_container = known.iter().map(|(grant, room)| (room.container.clone(), *grant)).collect();
+        let held = known.into_iter().map(|(grant, room)| (grant, Held::new(room, Stand::Known))).collect();
+        let own = own.map(|room| (room, None));
+        let (next, sweeps, sweepers, asked) = (1, BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { subdag, epoch, next, own, held, by_container, sweeps, sweepers, asked, registered: false }
+    }
+
+    pub(crate) fn handle(&mut self, now: Instant, event: In, out: &mut Vec<Out>) {
+        match event {
+            In::Asked { wish, count } => self.ask(wish, count, out),
+            In::Launch(grant) => self.launch(grant, out),
+            In::Kill(grant) => self.kill(grant, now, out),
+            In::Sweep(grant) => self.begin_sweep(grant, now, out),
+            In::Registered { previous } => self.register(previous, now, out),
+            In::Found { found } => self.find(found, out),
+            In::Granted { room, wish } => self.take(room, wish, out),
+            In::Completed { container, verdict } => self.complete(&container, verdict, now, out),
+            In::NotStarted { grant, how, sure } => self.not_started(grant, how, sure, out),
+            In::OwnEnded { grant, clean, how } => self.own_ended(grant, clean, how, now, out),
+            In::Preempts(containers) => {
+                let grants = containers.iter().filter_map(|container| self.by_container.get(container));
+                out.extend(grants.map(|grant| Out::Tell(News::Preempts { grant: *grant })));
+            }
+            In::Joined(grant) => self.join(grant, out),
+            In::Cut(grant) => self.on(grant, |held| held.linked = false),
+            In::Leaving(grant) => self.on(grant, |held| {
+                (held.left, held.until) = (true, Some(now + GONE));
+            }),
+            In::Swept { by, grant, exits } => self.swept(by, grant, exits, out),
+            In::Tick => self.tick(now, out),
+        }
+    }
+
+    /// When to call `handle` with [`In::Tick`] next.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        let letting = self.held.values().filter(|held| held.over.is_none()).filter_map(|held| held.until);
+        letting.chain(self.sweeps.keys().filter_map(|grant| self.due(*grant))).min()
+    }
+
+    /// Where a grant is; empty where it is not known.
+    pub(crate) fn room(&self, grant: GrantId) -> Option<&Room> {
+        self.held.get(&grant).map(|held| &held.room)
+    }
+
+    /// Whether it is there to sweep: the machine knows nothing of it.
+    pub(crate) fn is_sweeper(&self, grant: GrantId) -> bool {
+        self.held.get(&grant).is_some_and(|held| held.sweeper)
+    }
+
+    /// Asks of the machine that YARN has not answered.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (&Wish, u32)> {
+        self.asked.iter().map(|(wish, count)| (wish, *count))
+    }
+
+    fn on(&mut self, grant: GrantId, change: impl FnOnce(&mut Held)) {
+        if let Some(held) = self.held.get_mut(&grant) {
+            change(held);
+        }
+    }
+
+    fn ask(&mut self, wish: Wish, mut count: u32, out: &mut Vec<Out>) {
+        let here = |room: &Room| wish.racks.is_empty() && (wish.hosts.is_empty() || wish.hosts.contains(&room.host));
+        if let Some((room, None)) = &self.own
+            && count > 0
+            && here(room)
+            && wish.size.fits(room.size)
+        {
+            count -= 1;
+            let grant = self.enter(room.clone(), Place::Own);
+            self.tell_granted(grant, &wish, out);
+        }
+        match count {
+            0 => drop(self.asked.remove(&wish)),
+            _ => drop(self.asked.insert(wish.clone(), count)),
+        }
+        out.push(Out::Ask { wish, count });
+    }
+
+    /// Takes a room in as a grant.
+    pub(super) fn enter(&mut self, room: Room, place: Place) -> GrantId {
+        let grant = GrantId::compose(self.subdag, self.epoch, self.next);
+        self.next += 1;
+        match (&mut self.own, place) {
+            (Some((_, inhabitant)), Place::Own) => *inhabitant = Some(grant),
+            _ => drop(self.by_container.insert(room.container.clone(), grant)),
+        }
+        self.held.insert(grant, Held { place, ..Held::new(room, Stand::Given) });
+        grant
+    }
+
+    fn tell_granted(&self, grant: GrantId, wish: &Wish, out: &mut Vec<Out>) {
+        let Room { container, host, size } = self.held[&grant].room.clone();
+        out.push(Out::Tell(News::Granted { grant, size, host, container, wish: Some(wish.clone()) }));
+    }
+
+    fn take(&mut self, room: Room, wish: Wish, out: &mut Vec<Out>) {
+        if self.by_container.contains_key(&room.container) {
+            return;
+        }
+        if self.is_to_sweep(&wish) {
+            return self.take_sweeper(room, out);
+        }
+        match self.asked.get_mut(&wish) {
+            Some(1) => drop(self.asked.remove(&wish)),
+            Some(count) => *count -= 1,
+            // Taken back while it was on its way.
+            None => return out.push(Out::Release(room.container)),
+        }
+        let grant = self.enter(room, Place::Container);
+        self.tell_granted(grant, &wish, out);
+    }
+
+    pub(super) fn launch(&mut self, grant: GrantId, out: &mut Vec<Out>) {
+        if let Some(held) = self.held.get_mut(&grant).filter(|held| held.stand == Stand::Given && held.over.is_none()) {
+            held.stand = Stand::Launched;
+            out.push(Out::Start { grant, place: held.place });
+        }
+    }
+
+    fn kill(&mut self, grant: GrantId, now: Instant, out: &mut Vec<Out>) {
+        let Some(held) = self.held.get_mut(&grant).filter(|held| held.over.is_none()) else { return };
+        // Where its NodeManager does not answer either, YARN is told.
+        (held.linked, held.until) = (false, Some(now + GONE));
+        out.push(Out::Stop { grant, place: held.place });
+    }
+
+    fn register(&mut self, previous: Vec<Room>, now: Instant, out: &mut Vec<Out>) {
+        self.registered = true;
+        for room in previous {
+            match self.by_container.get(&room.container).and_then(|grant| self.held.get_mut(grant).map(|h| (grant, h)))
+            {
+                Some((grant, held)) => {
+                    held.stand = Stand::Launched;
+                    out.push(Out::Tell(News::Expect { grant: *grant }));
+                }
+                None => out.push(Out::Release(room.container)),
+            }
+        }
+        let unknown = self.held.iter_mut().filter(|(_, held)| held.stand == Stand::Known);
+        for (&grant, held) in unknown {
+            // It ended while no master was there, or its whole application did: nobody says when.
+            (held.stand, held.over) = (Stand::Launched, Some((now, false)));
+            let how = "ended while no master was there".to_owned();
+            out.push(Out::Tell(News::Gone { grant, clean: false, how }));
+        }
+    }
+
+    /// YARN forgot them for a while (its ResourceManager was restarted): they live.
+    fn find(&mut self, found: Vec<Room>, out: &mut Vec<Out>) {
+        for room in found {
+            let grant = self.by_container.get(&room.container).copied();
+            match grant.and_then(|grant| self.held.get_mut(&grant)) {
+                Some(held) => held.over = None,
+                None => out.push(Out::Release(room.container)),
+            }
+        }
+    }
+
+    fn complete(&mut self, container: &str, verdict: Verdict, now: Instant, out: &mut Vec<Out>) {
+        let Some(&grant) = self.by_container.get(container) else { return };
+        let Some(held) = self.held.get_mut(&grant).filter(|held| held.over.is_none()) else { return };
+        (held.over, held.linked) = (Some((now, verdict.dead)), false);
+        if held.stand == Stand::Given {
+            held.stand = Stand::Unborn;
+        }
+        let (left, sweeper) = (held.left, held.sweeper);
+        self.end(grant, left || verdict.clean, sweeper, verdict, out);
+    }
+
+    fn own_ended(&mut self, grant: GrantId, clean: bool, how: String, now: Instant, out: &mut Vec<Out>) {
+        if let Some((_, inhabitant)) = &mut self.own
+            && *inhabitant == Some(grant)
+        {
+            *inhabitant = None;
+        }
+        let Some(held) = self.held.get_mut(&grant).filter(|held| held.over.is_none()) else { return };
+        (held.over, held.linked) = (Some((now, true)), false);
+        let (clean, sweeper) = (clean || held.left, held.sweeper);
+        self.end(grant, clean, sweeper, Verdict { clean, dead: true, cause: None, how }, out);
+    }
+
+    /// Its process is gone, or YARN says so.
+    fn end(&mut self, grant: GrantId, clean: bool, sweeper: bool, verdict: Verdict, out: &mut Vec<Out>) {
+        if sweeper {
+            self.held.remove(&grant);
+        } else if !self.sweeps.contains_key(&grant) {
+            let how = verdict.how;
+            out.push(Out::Tell(match verdict.cause {
+                _ if clean => News::Gone { grant, clean, how },
+                Some(cause) => News::Taken { grant, cause, how },
+                None => News::Gone { grant, clean, how },
+            }));
+        }
+        // Whoever was to sweep may be gone.
+        self.look_again(grant, out);
+    }
+
+    fn not_started(&mut self, grant: GrantId, how: String, sure: bool, out: &mut Vec<Out>) {
+        let Some(held) = self.held.get_mut(&grant) else { return };
+        out.push(Out::Release(held.room.container.clone()));
+        if held.over.is_none() && sure {
+            held.stand = Stand::Unborn;
+            let (place, sweeper) = (held.place, held.sweeper);
+            if let (Some((_, inhabitant)), Place::Own) = (&mut self.own, place) {
+                *inhabitant = None;
+            }
+            match sweeper {
+                true => drop(self.held.remove(&grant)),
+                false => out.push(Out::Tell(News::Gone { grant, clean: false, how })),
+            }
+        }
+    }
+
+    fn join(&mut self, grant: GrantId, out: &mut Vec<Out>) {
+        self.on(grant, |held| held.linked = true);
+        self.order_sweeps(grant, out);
+    }
+
+    fn tick(&mut self, now: Instant, out: &mut Vec<Out>) {
+        for held in self.held.values_mut().filter(|held| held.over.is_none()) {
+            if held.until.is_some_and(|until| until <= now) {
+                held.until = None;
+                if held.place == Place::Container {
+                    out.push(Out::Release(held.room.container.clone()));
+                }
+            }
+        }
+        self.give_up_sweeps(now, out);
+    }
+}
+
+impl Held {
+    pub(super) fn new(room: Room, stand: Stand) -> Self {
+        let (place, sweeper, linked, left) = (Place::Container, false, false, false);
+        Self { room, place, sweeper, stand, linked, left, until: None, over: None }
+    }
+
+    /// Whether its proxy can be given something to do.
+    pub(super) fn works(&self) -> bool {
+        self.linked && !self.left && self.over.is_none()
+    }
+}

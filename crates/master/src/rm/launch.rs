@@ -1,0 +1,76 @@
+//! What starts in a grant: the launch context of a proxy, as a value.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use dybox_model::GrantId;
+use dybox_store::bundle::{BUNDLE_VERSION, Binary, Bundle, GRANT_BUNDLE_ALIAS, GrantBundle};
+use dybox_yarn::{Credentials, Launch, LocalResource, Visibility};
+use tokio::sync::mpsc;
+
+use super::{FromRm, Room};
+use crate::rm::own::Child;
+
+/// One line for bash: signals arrive because of the `exec`.
+const COMMAND: &str = "exec ./dybox proxy --yarn 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr";
+
+/// All that is the same for every proxy of this master.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    pub(crate) bundle: Bundle,
+    /// Where this master listens.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Tokens that proxies need too.
+    pub(crate) credentials: Credentials,
+    /// This program's own file, and where the own grant's token file lies.
+    pub(crate) program: PathBuf,
+    pub(crate) work_dir: PathBuf,
+}
+
+impl Launcher {
+    /// For a container of its own.
+    pub(super) fn launch(&self, grant: GrantId, room: &Room) -> Launch {
+        Launch {
+            resources: BTreeMap::from([("dybox".to_owned(), resource(&self.bundle.binary))]),
+            env: BTreeMap::new(),
+            command: COMMAND.to_owned(),
+            credentials: self.credentials(grant, room),
+            ..Launch::default()
+        }
+    }
+
+    /// As a child of this process.
+    pub(super) fn own(&self, grant: GrantId, room: &Room, tell: mpsc::UnboundedSender<FromRm>) -> Child {
+        let token_file = self.work_dir.join(format!("{grant}.token"));
+        Child::start((grant, &self.program), token_file, self.credentials(grant, room).write(), tell)
+    }
+
+    fn credentials(&self, grant: GrantId, room: &Room) -> Credentials {
+        let Bundle { info, subdag, store, secret, tls, .. } = &self.bundle;
+        let of_grant = GrantBundle {
+            version: BUNDLE_VERSION,
+            run: info.run.clone(),
+            subdag: *subdag,
+            grant,
+            size: room.size,
+            store: store.clone(),
+            secret: secret.clone(),
+            tls: tls.proxy.clone(),
+            host: self.host.clone(),
+            port: self.port,
+            uid: info.uid,
+            gid: info.gid,
+            user: info.user.clone(),
+            extra: BTreeMap::new(),
+        };
+        let secrets = BTreeMap::from([(GRANT_BUNDLE_ALIAS.to_owned(), of_grant.encode())]);
+        Credentials { secrets, ..self.credentials.clone() }
+    }
+}
+
+/// The program, as a launch context names it.
+pub(crate) fn resource(binary: &Binary) -> LocalResource {
+    let visibility = if binary.public { Visibility::Public } else { Visibility::Private };
+    LocalResource { url: binary.url.clone(), size: binary.len, mtime_ms: binary.mtime_ms, visibility }
+}

@@ -1,0 +1,67 @@
+//! The embedded resource manager: its words are nearly ours.
+
+use std::collections::BTreeSet;
+
+use dybox_local::{self as local, Local};
+use dybox_model::{Cause, GrantId};
+
+use super::{News, Order};
+
+/// One machine's.
+#[derive(Debug)]
+pub(crate) struct OneMachine {
+    local: Local,
+}
+
+impl OneMachine {
+    pub(crate) fn new(local: Local) -> Self {
+        Self { local }
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        self.local.order(match order {
+            Order::Ask { wish, count } => local::Order::Ask { size: wish.size, count },
+            Order::Launch { grant } => local::Order::Launch { grant },
+            Order::Sweep { grant } => local::Order::Sweep { grant },
+            Order::Kill { grant } => local::Order::Kill { grant },
+            // One machine has no other one to go to.
+            Order::Blacklist { .. } | Order::Forgive { .. } => return,
+        });
+    }
+
+    /// Grants of earlier masters: who lives says Hello, whoever is dead is swept. A share that the journal does not
+    /// know was taken just before a crash.
+    pub(crate) fn look_after_the_past(&self, known: &BTreeSet<GrantId>, shares: &[GrantId]) -> Vec<News> {
+        for &grant in shares {
+            let order = match known.contains(&grant) {
+                true => local::Order::Adopt { grant },
+                false => local::Order::Sweep { grant },
+            };
+            self.local.order(order);
+        }
+        let tell = |&grant: &GrantId| match shares.contains(&grant) {
+            true => News::Expect { grant },
+            false => News::Gone { grant, clean: false, how: String::new() },
+        };
+        known.iter().map(tell).collect()
+    }
+
+    pub(crate) async fn close(self) {
+        self.local.close().await;
+    }
+}
+
+pub(super) fn news(event: local::Event) -> News {
+    match event {
+        local::Event::Granted { grant, size } => {
+            let (host, container) = (String::new(), String::new());
+            News::Granted { grant, size, host, container, wish: None }
+        }
+        local::Event::Gone { grant, clean, how } => News::Gone { grant, clean, how },
+        local::Event::Swept { grant, exits } => News::Swept { grant, exits },
+        local::Event::Refused { why, .. } => News::Refused { why },
+        local::Event::Waits { why } => News::Waits { why },
+        local::Event::OthersWait { any, first } => News::OthersWait { any, first },
+        local::Event::Trouble { text } => News::Trouble { text, cause: Some(Cause::StoreFailed) },
+    }
+}

@@ -1,0 +1,270 @@
+//! YARN as the resource manager: the desk's wishes become orders, events of the ApplicationMaster's line its facts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dybox_model::{GrantId, Node, Resources};
+use dybox_store::Store;
+use dybox_yarn::{Container, ContainerId, Kind, NodeManagers, YarnError, am};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::desk::{Desk, In, Out, Place};
+use super::exit::verdict;
+use super::launch::Launcher;
+use super::own::Child;
+use super::waits::Waits;
+use super::{FromRm, Heard, News, Order, Room, report};
+use crate::MasterError;
+
+/// For the ResourceManager to take the goodbye.
+const GOODBYE: Duration = Duration::from_secs(900);
+/// For a NodeManager to stop a proxy that does not answer.
+const STOP: Duration = Duration::from_secs(20);
+
+/// What the ports answered.
+#[derive(Debug)]
+pub(crate) enum Did {
+    /// A NodeManager took the order to start a proxy, or not.
+    Started { grant: GrantId, outcome: Result<(), YarnError> },
+    /// The child in the master's own container ended.
+    OwnEnded { grant: GrantId, clean: bool, how: String },
+}
+
+/// YARN's.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    desk: Desk,
+    am: am::Handle,
+    nodes: NodeManagers,
+    launcher: Launcher,
+    tell: mpsc::UnboundedSender<FromRm>,
+    /// By id, as long as they are not over.
+    containers: BTreeMap<String, Container>,
+    children: BTreeMap<GrantId, Child>,
+    waits: Waits,
+    progress: f32,
+}
+
+impl Cluster {
+    pub(crate) fn new(desk: Desk, am: am::Handle, launcher: Launcher, tell: mpsc::UnboundedSender<FromRm>) -> Self {
+        let nodes = am.node_managers();
+        let (containers, children, waits) = (BTreeMap::new(), BTreeMap::new(), Waits::default());
+        Self { desk, am, nodes, launcher, tell, containers, children, waits, progress: 0.0 }
+    }
+
+    pub(super) fn order(&mut self, order: Order) -> Vec<News> {
+        let event = match order {
+            Order::Ask { wish, count } => In::Asked { wish, count },
+            Order::Launch { grant } => In::Launch(grant),
+            Order::Sweep { grant } => In::Sweep(grant),
+            Order::Kill { grant } => In::Kill(grant),
+            Order::Blacklist { host } => {
+                self.am.order(am::Order::Blacklist { add: vec![host], remove: Vec::new() });
+                return Vec::new();
+            }
+            Order::Forgive { host } => {
+                self.am.order(am::Order::Blacklist { add: Vec::new(), remove: vec![host] });
+                return Vec::new();
+            }
+        };
+        self.handle(event)
+    }
+
+    pub(super) fn heard(&mut self, grant: GrantId, heard: Heard) -> Vec<News> {
+        self.handle(match heard {
+            Heard::Joined => In::Joined(grant),
+            Heard::Cut => In::Cut(grant),
+            Heard::Leaving => In::Leaving(grant),
+            Heard::Swept { grant: swept, exits } => In::Swept { by: grant, grant: swept, exits },
+        })
+    }
+
+    pub(super) fn did(&mut self, did: Did) -> Vec<News> {
+        match did {
+            Did::Started { outcome: Ok(()), .. } => Vec::new(),
+            Did::Started { grant, outcome: Err(error) } => {
+                // A call that got no answer may have been heard.
+                let sure = error.kind() != Kind::Unreachable;
+                let how = format!("could not be started: {error}");
+                self.handle(In::NotStarted { grant, how, sure })
+            }
+            Did::OwnEnded { grant, clean, how } => {
+                self.children.remove(&grant);
+                self.handle(In::OwnEnded { grant, clean, how })
+            }
+        }
+    }
+
+    pub(super) fn told(&mut self, event: am::Event) -> Vec<News> {
+        use am::Event as E;
+        let trouble = |text| vec![News::Trouble { text, cause: None }];
+        match event {
+            E::Registered { queue, previous, .. } => {
+                tracing::info!("registered in queue {queue}; {} grants of earlier masters live", previous.len());
+                self.waits.queue = queue;
+                let previous = self.take_containers(previous);
+                self.handle(In::Registered { previous })
+            }
+            E::Found(found) => {
+                let found = self.take_containers(found);
+                self.handle(In::Found { found })
+            }
+            E::Granted { container, wish } => {
+                let room = room(&container);
+                self.containers.insert(room.container.clone(), container);
+                self.handle(In::Granted { room, wish })
+            }
+            E::Completed { id, exit, diagnostics } => {
+                let container = id.to_string();
+                self.containers.remove(&container);
+                self.handle(In::Completed { container, verdict: verdict(exit, &diagnostics) })
+            }
+            E::Nodes(nodes) => self.take_nodes(nodes),
+            E::Headroom { free, .. } => {
+                self.waits.free = Some(free);
+                self.waits()
+            }
+            E::Preempts(ids) => self.handle(In::Preempts(ids.iter().map(ToString::to_string).collect())),
+            E::Refused { wish, .. } if self.desk.is_to_sweep(&wish) => Vec::new(),
+            E::Refused { why, .. } => vec![News::Refused { why }],
+            E::Updated(_) | E::UpdateFailed { .. } => Vec::new(),
+            E::Restarted => trouble(
+                "the ResourceManager came back without memory of this master; all is asked for again".to_owned(),
+            ),
+            E::Recovered => trouble("the ResourceManager answers again".to_owned()),
+            E::Trouble { text } => trouble(text),
+            E::Dead { why } => vec![News::Over { why }],
+            E::Finished => vec![News::Finished],
+        }
+    }
+
+    fn take_nodes(&mut self, nodes: Vec<Node>) -> Vec<News> {
+        self.waits.nodes.clone_from(&nodes);
+        let mut news = vec![News::Nodes(nodes)];
+        news.extend(self.waits());
+        news
+    }
+
+    fn take_containers(&mut self, containers: Vec<Container>) -> Vec<Room> {
+        let take = |container: Container| {
+            let room = room(&container);
+            self.containers.insert(room.container.clone(), container);
+            room
+        };
+        containers.into_iter().map(take).collect()
+    }
+
+    pub(super) fn tick(&mut self) -> Vec<News> {
+        let mut news = self.handle(In::Tick);
+        news.extend(self.waits());
+        news
+    }
+
+    pub(super) fn wake(&self) -> Option<Instant> {
+        [self.desk.wake(), self.waits.wake()].into_iter().flatten().min()
+    }
+
+    pub(super) fn is_sweeper(&self, grant: GrantId) -> bool {
+        self.desk.is_sweeper(grant)
+    }
+
+    pub(super) fn progress(&mut self, part: f32) {
+        if part - self.progress >= 0.005 || part >= 1.0 && self.progress < 1.0 {
+            self.progress = part;
+            self.am.order(am::Order::Progress(part));
+        }
+    }
+
+    fn waits(&mut self) -> Vec<News> {
+        self.waits.look(self.desk.waiting(), Instant::now()).map(|why| News::Waits { why }).into_iter().collect()
+    }
+
+    fn handle(&mut self, event: In) -> Vec<News> {
+        let mut out = Vec::new();
+        self.desk.handle(Instant::now(), event, &mut out);
+        let mut news = Vec::new();
+        for out in out {
+            match out {
+                Out::Tell(told) => news.push(told),
+                Out::Ask { wish, count } => self.am.order(am::Order::Ask { wish, count }),
+                Out::Release(container) => self.release(&container),
+                Out::Start { grant, place } => self.start(grant, place),
+                Out::Stop { grant, place: Place::Own } => drop(self.children.remove(&grant)),
+                Out::Stop { grant, place: Place::Container } => self.stop(grant),
+            }
+        }
+        news.extend(self.waits());
+        news
+    }
+
+    fn release(&self, container: &str) {
+        // The own container of an earlier master is not YARN's to take back, and one that is no id never was.
+        if let Ok(id) = container.parse::<ContainerId>() {
+            self.am.order(am::Order::Release(id));
+        }
+    }
+
+    fn start(&mut self, grant: GrantId, place: Place) {
+        let Some(room) = self.desk.room(grant) else { return };
+        let (tell, nodes) = (self.tell.clone(), self.nodes.clone());
+        if place == Place::Own {
+            let child = self.launcher.own(grant, room, tell);
+            self.children.insert(grant, child);
+            return;
+        }
+        let Some(container) = self.containers.get(&room.container).cloned() else { return };
+        let launch = self.launcher.launch(grant, room);
+        tokio::spawn(async move {
+            let outcome = nodes.start(&container, &launch).await;
+            let _ = tell.send(FromRm::Did(Did::Started { grant, outcome }));
+        });
+    }
+
+    /// Its end comes as that of its container.
+    fn stop(&self, grant: GrantId) {
+        let container = self.desk.room(grant).and_then(|room| self.containers.get(&room.container));
+        let Some(container) = container.cloned() else { return };
+        let nodes = self.nodes.clone();
+        tokio::spawn(async move {
+            match timeout(STOP, nodes.stop(&container.node, container.id)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("the proxy of {grant} could not be stopped: {error}"),
+                Err(_) => tracing::warn!("the NodeManager of {grant} does not answer"),
+            }
+        });
+    }
+
+    /// Says goodbye where the sub-DAG has ended, until the ResourceManager has understood it.
+    pub(super) async fn close(
+        mut self,
+        ended: Option<(Store, String)>,
+        mut told: mpsc::UnboundedReceiver<FromRm>,
+    ) -> Result<(), MasterError> {
+        self.children.clear();
+        let Some((store, journal)) = ended else { return Ok(()) };
+        let (status, diagnostics) = report::of(&store, &journal).await;
+        self.am.order(am::Order::Finish { status, diagnostics, url: String::new() });
+        let finished = async {
+            while let Some(event) = told.recv().await {
+                match event {
+                    FromRm::Am(am::Event::Finished) => return Ok(()),
+                    FromRm::Am(am::Event::Dead { why }) => return Err(MasterError::Over { why }),
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        let late = || MasterError::Over { why: "the ResourceManager did not answer to its goodbye".to_owned() };
+        timeout(GOODBYE, finished).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+fn room(container: &Container) -> Room {
+    Room { container: container.id.to_string(), host: container.node.host.clone(), size: container.size }
+}
+
+/// The largest free room of one machine, for people.
+pub(super) fn largest(nodes: &[Node]) -> Option<Resources> {
+    nodes.iter().filter(|node| node.usable).map(|node| node.capacity - node.used).max_by_key(|free| free.memory)
+}

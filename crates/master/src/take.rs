@@ -1,0 +1,232 @@
+//! What comes in, on its way to the machines.
+
+use dybox_logic::{driver, master};
+use dybox_model::{Cause, Exit, GrantId, Note};
+use dybox_wire::{Call, LinkId, MasterOrder, ProxyNews};
+use tokio::time::Instant;
+
+use crate::actor::{Actor, Batch};
+use crate::event::Event;
+use crate::inbox::Came;
+use crate::rm::{Heard, News, Order};
+use crate::watch::Watch;
+
+impl Actor {
+    pub(crate) fn take_in(&mut self, came: Came, batch: &mut Batch) {
+        match came {
+            Came::Call(call) => self.take_call(call, batch),
+            Came::Rm(event) => {
+                let news = self.ports.rm.take(event);
+                self.take_news_of_rm(news, batch);
+            }
+            Came::Hook(event) => {
+                if let driver::Event::HookEnded { hook, .. } = &event {
+                    self.ports.hooks.remove(hook);
+                }
+                batch.events.push(event.into());
+            }
+            Came::Time => {
+                for grant in self.awaited.late(Instant::now()) {
+                    self.give_up(grant, batch);
+                }
+                let news = self.ports.rm.tick();
+                self.take_news_of_rm(news, batch);
+                batch.events.push(master::Event::Tick.into());
+            }
+        }
+    }
+
+    /// A proxy that does not answer is ended, for nobody can tell what it would still do; its containers end by sweep.
+    fn give_up(&mut self, grant: GrantId, batch: &mut Batch) {
+        tracing::warn!("the proxy of {grant} does not answer: it is killed");
+        self.ports.links.forget(grant);
+        let news = self.ports.rm.order(Order::Kill { grant });
+        self.take_news_of_rm(news, batch);
+        let how = "did not answer and was killed".to_owned();
+        batch.events.push(master::Event::ProxyLost { grant, how }.into());
+    }
+
+    fn take_call(&mut self, call: Call, batch: &mut Batch) {
+        match call {
+            Call::Linked { link, orders, relay } => self.ports.links.open(link, orders, Some(relay)),
+            Call::News { link, news } => self.take_news(link, news, batch),
+            Call::Unlinked { link, .. } => self.unlinked(link, batch),
+            Call::Watch { from, notes, watcher } => {
+                let (store, journal) = self.mirror.clone();
+                let notes = notes.then(|| self.notes.subscribe());
+                let watch = Watch { store, journal, from, durable: self.book.durable(), notes, watcher };
+                tokio::spawn(watch.serve());
+                if !self.room.is_empty() {
+                    // It was not there when the reason was told.
+                    self.note_waiting();
+                }
+            }
+            Call::Stop { why, now, uid, done } => {
+                let asked = || uid.map_or_else(|| "asked to stop".to_owned(), |uid| format!("asked by uid {uid}"));
+                let why = if why.is_empty() { asked() } else { why };
+                batch.events.push(driver::Event::StopAsked { why, now }.into());
+                batch.written.push(done);
+            }
+            Call::Why { answer } => {
+                let mut waiting = self.mind.why();
+                for why in waiting.iter_mut().filter(|why| !self.room.is_empty() && why.why.starts_with("no room")) {
+                    why.why = format!("{} ({})", why.why, self.room);
+                }
+                let _ = answer.send(waiting);
+            }
+            Call::Grants { answer } => drop(answer.send(self.live.grants(&self.ports.links))),
+            Call::Relay { grant, ask } => match self.ports.links.relay(grant) {
+                Some(relay) => relay.pass(ask),
+                None => ask.refuse(&dybox_wire::no_line(grant)),
+            },
+        }
+    }
+
+    fn unlinked(&mut self, link: LinkId, batch: &mut Batch) {
+        let Some(grant) = self.ports.links.close(link) else { return };
+        if self.mind.master.size_of(grant).is_some() {
+            self.awaited.expect(grant, Instant::now(), self.ports.rm.patience());
+        }
+        let news = self.ports.rm.heard(grant, Heard::Cut);
+        self.take_news_of_rm(news, batch);
+    }
+
+    fn take_news(&mut self, link: LinkId, news: ProxyNews, batch: &mut Batch) {
+        if let ProxyNews::Hello { grant, attempts, .. } = news {
+            self.awaited.settle(grant);
+            self.ports.links.bind(link, grant);
+            self.ports.links.send(grant, MasterOrder::Welcome { epoch: self.epoch });
+            if !self.ports.rm.is_sweeper(grant) {
+                batch.events.push(master::Event::ProxyJoined { grant, attempts }.into());
+            }
+            let news = self.ports.rm.heard(grant, Heard::Joined);
+            return self.take_news_of_rm(news, batch);
+        }
+        // Who did not say who it is has nothing to say.
+        let Some(grant) = self.ports.links.grant(link) else { return };
+        match news {
+            ProxyNews::Hello { .. } => {}
+            ProxyNews::Runs { attempt, container, image, image_id } => {
+                if !image_id.is_empty() {
+                    batch.events.push(master::Event::ImagePinned { image, id: image_id }.into());
+                }
+                batch.events.push(master::Event::Runs { grant, attempt, container }.into());
+            }
+            ProxyNews::Exited { attempt, exit } => {
+                let exit = self.as_preempted(grant, exit);
+                batch.events.push(master::Event::Exited { grant, attempt, exit }.into());
+            }
+            ProxyNews::Noted(note) => self.note(note),
+            ProxyNews::Swept { grant: swept, exits } => {
+                let news = self.ports.rm.heard(grant, Heard::Swept { grant: swept, exits });
+                self.take_news_of_rm(news, batch);
+            }
+            ProxyNews::Leaving { .. } => {
+                if !self.ports.rm.is_sweeper(grant) {
+                    batch.events.push(master::Event::ProxyLeaving { grant }.into());
+                }
+                let news = self.ports.rm.heard(grant, Heard::Leaving);
+                self.take_news_of_rm(news, batch);
+            }
+        }
+    }
+
+    /// What was told to end because its grant goes was preempted, not stopped.
+    fn as_preempted(&self, grant: GrantId, exit: Exit) -> Exit {
+        match exit.cause {
+            Some(Cause::Stopped) if self.preempted.contains(&grant) => {
+                Exit { cause: Some(Cause::Preempted), text: "it was told to end before that".to_owned(), ..exit }
+            }
+            _ => exit,
+        }
+    }
+
+    pub(crate) fn take_news_of_rm(&mut self, news: Vec<News>, batch: &mut Batch) {
+        for news in news {
+            if let Some(event) = self.told_by_rm(news) {
+                batch.events.push(event);
+            }
+        }
+    }
+
+    fn told_by_rm(&mut self, news: News) -> Option<Event> {
+        let told: Event = match news {
+            News::Granted { grant, size, host, container, wish } => {
+                master::Event::Granted { grant, size, host, container, wish }.into()
+            }
+            News::Gone { grant, clean: true, .. } => {
+                self.awaited.settle(grant);
+                master::Event::GrantEnded { grant }.into()
+            }
+            News::Gone { grant, how, .. } => {
+                self.awaited.settle(grant);
+                tracing::warn!("the proxy of {grant} {how}");
+                master::Event::ProxyLost { grant, how }.into()
+            }
+            News::Taken { grant, cause, how } => {
+                self.awaited.settle(grant);
+                tracing::warn!("the proxy of {grant} {how}");
+                master::Event::GrantTaken { grant, cause, how }.into()
+            }
+            News::Swept { grant, exits } => master::Event::Swept { grant, exits }.into(),
+            News::Nodes(nodes) => master::Event::Nodes(nodes).into(),
+            News::OthersWait { any, first } => master::Event::OthersWait { any, first }.into(),
+            News::Preempts { grant } => return self.preempt(grant),
+            News::Refused { why } => {
+                let why = format!("a task can never run here: {why}");
+                driver::Event::StopAsked { why, now: false }.into()
+            }
+            other => {
+                self.do_for_rm(other);
+                return None;
+            }
+        };
+        Some(told)
+    }
+
+    /// What changes nothing for the machines.
+    fn do_for_rm(&mut self, news: News) {
+        match news {
+            News::Expect { grant } => self.awaited.expect(grant, Instant::now(), self.ports.rm.patience()),
+            News::OrderSweep { by, grant } => self.ports.links.send(by, MasterOrder::Sweep { grant }),
+            News::OrderLeave { grant } => self.ports.links.send(grant, MasterOrder::Leave),
+            News::Waits { why } => {
+                self.room = why;
+                self.note_waiting();
+            }
+            News::Trouble { text, cause } => {
+                tracing::warn!("{text}");
+                self.note(Note::Warns { text, cause });
+            }
+            News::Over { why } => self.over = Some(why),
+            // The rest was told to the machines, or concerns the end.
+            _ => {}
+        }
+    }
+
+    /// Uses the notice: its task ends with its grace, and nothing new is given to it.
+    fn preempt(&mut self, grant: GrantId) -> Option<Event> {
+        self.mind.master.size_of(grant)?;
+        if !self.preempted.insert(grant) {
+            return None;
+        }
+        tracing::info!("YARN will take {grant}: its task is told to end");
+        if let Some(attempt) = self.mind.master.attempt_at(grant) {
+            self.ports.links.send(grant, MasterOrder::Halt { attempt, now: false });
+        }
+        self.ports.links.send(grant, MasterOrder::Leave);
+        Some(master::Event::ProxyLeaving { grant }.into())
+    }
+
+    fn note(&self, note: Note) {
+        // Nobody may be watching.
+        let _ = self.notes.send(note);
+    }
+
+    fn note_waiting(&self) {
+        for waiting in self.mind.master.why() {
+            let why = if self.room.is_empty() { String::new() } else { waiting.why };
+            self.note(Note::Waits { stage: waiting.stage, why });
+        }
+    }
+}
