@@ -31,6 +31,6 @@ pub use hdfs::HdfsConf;
 pub use lock::Lock;
 pub use read::Reader;
 pub use run_info::{RUN_INFO_VERSION, RunInfo, StopMark};
-pub use runs::{FoundRun, Runs, find_run, runs};
+pub use runs::{FoundRun, Runs, find_run, newest_runs, runs};
 pub use store::{Entry, Stat, Store};
 pub use upload::{UploadConf, Uploader};

@@ -25,14 +25,22 @@ pub enum FoundRun {
     Ambiguous(Vec<RunInfo>),
 }
 
+/// Runs whose `run.json` is read at once: in HDFS each costs some round trips.
+const AT_ONCE: usize = 16;
+
 /// Every run, newest first. A directory without `run.json` is no run: its submission never finished.
 pub async fn runs(store: &Store) -> Result<Runs, StoreError> {
+    newest_runs(store, usize::MAX).await
+}
+
+/// The newest runs, at most `max` of them.
+pub async fn newest_runs(store: &Store, max: usize) -> Result<Runs, StoreError> {
     let mut found = Runs::default();
-    for run in ids(store).await? {
-        match read_info(store, &run).await {
-            Ok(Some(info)) => found.list.push(info),
-            Ok(None) => {}
-            Err(e) => found.damaged.push((run, e)),
+    for some in ids(store).await?.chunks(AT_ONCE) {
+        read_infos(store, some, &mut found).await;
+        if found.list.len() >= max {
+            found.list.truncate(max);
+            break;
         }
     }
     Ok(found)
@@ -46,14 +54,19 @@ pub async fn find_run(store: &Store, query: &str) -> Result<FoundRun, StoreError
     if let Ok(run) = lower.parse::<RunId>() {
         return Ok(read_info(store, &run).await?.map_or(FoundRun::None, found));
     }
-    let mut list = runs(store).await?.list;
-    if query == "@latest" {
-        return Ok(list.into_iter().next().map_or(FoundRun::None, found));
+    let ids = ids(store).await?;
+    let mut fits = Runs::default();
+    for some in ids.chunks(AT_ONCE) {
+        let mut here = Runs::default();
+        read_infos(store, some, &mut here).await;
+        let wanted = |info: &RunInfo| query == "@latest" || info.job == query;
+        if let Some(at) = here.list.iter().position(wanted) {
+            return Ok(found(here.list.swap_remove(at)));
+        }
+        let begins = |run: &RunId| !lower.is_empty() && (run.as_str().starts_with(&lower) || run.short() == lower);
+        fits.list.extend(here.list.into_iter().filter(|info| begins(&info.run)));
     }
-    if let Some(at) = list.iter().position(|info| info.job == query) {
-        return Ok(found(list.swap_remove(at)));
-    }
-    list.retain(|info| !lower.is_empty() && (info.run.as_str().starts_with(&lower) || info.run.short() == lower));
+    let mut list = fits.list;
     Ok(match list.len() {
         0 => FoundRun::None,
         1 => found(list.remove(0)),
@@ -66,6 +79,25 @@ async fn ids(store: &Store) -> Result<Vec<RunId>, StoreError> {
     // ULIDs sort by the time of submission.
     ids.sort_by(|a, b| b.cmp(a));
     Ok(ids)
+}
+
+/// Reads several at once, and adds them in their order.
+async fn read_infos(store: &Store, ids: &[RunId], to: &mut Runs) {
+    let reads: Vec<_> = ids
+        .iter()
+        .map(|run| {
+            let (store, run) = (store.clone(), run.clone());
+            tokio::spawn(async move { (read_info(&store, &run).await, run) })
+        })
+        .collect();
+    for read in reads {
+        match read.await {
+            Ok((Ok(Some(info)), _)) => to.list.push(info),
+            Ok((Ok(None), _)) => {}
+            Ok((Err(e), run)) => to.damaged.push((run, e)),
+            Err(join) => std::panic::resume_unwind(join.into_panic()),
+        }
+    }
 }
 
 async fn read_info(store: &Store, run: &RunId) -> Result<Option<RunInfo>, StoreError> {

@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::line::Line;
 use super::link::Hdfs;
@@ -29,6 +31,7 @@ enum Order {
     Truncate { len: u64, done: Done },
     Close { done: Done },
     Guard(Guard),
+    Rest(Duration),
 }
 
 impl Hdfs {
@@ -47,6 +50,10 @@ impl HdfsAppender {
     pub(crate) fn guard(&self, guard: Guard) {
         // A task that is gone answers the next call.
         let _ = self.orders.send(Order::Guard(guard));
+    }
+
+    pub(crate) fn rest_after(&self, idle: Duration) {
+        let _ = self.orders.send(Order::Rest(idle));
     }
 
     pub(crate) async fn write(&mut self, parts: Vec<Bytes>, sync: bool) -> Result<(), StoreError> {
@@ -78,16 +85,34 @@ impl HdfsAppender {
 }
 
 async fn serve(mut line: Line, mut inbox: mpsc::UnboundedReceiver<Order>, len: Arc<AtomicU64>) {
-    while let Some(order) = inbox.recv().await {
+    let (mut idle, mut rests) = (None, false);
+    loop {
+        let order = match idle {
+            Some(idle) if !rests => match timeout(idle, inbox.recv()).await {
+                Ok(order) => order,
+                Err(_) => {
+                    line.rest().await;
+                    rests = true;
+                    continue;
+                }
+            },
+            _ => inbox.recv().await,
+        };
         let (result, done) = match order {
-            Order::Guard(guard) => {
+            None => return,
+            Some(Order::Guard(guard)) => {
                 line.guard(guard);
                 continue;
             }
-            Order::Write { parts, sync, done } => (line.write(parts, sync).await, done),
-            Order::Truncate { len, done } => (line.truncate(len).await, done),
-            Order::Close { done } => (line.close().await, done),
+            Some(Order::Rest(after)) => {
+                idle = Some(after);
+                continue;
+            }
+            Some(Order::Write { parts, sync, done }) => (line.write(parts, sync).await, done),
+            Some(Order::Truncate { len, done }) => (line.truncate(len).await, done),
+            Some(Order::Close { done }) => (line.close().await, done),
         };
+        rests = false;
         len.store(line.len(), Ordering::Release);
         // Nobody waits any more where the caller was dropped.
         let _ = done.send(result);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hdfs_native::HdfsError;
 use hdfs_native::client::FileStatus;
+use hdfs_native::{Client, HdfsError};
 use tokio::time::{Instant, sleep};
 
 use super::link::Hdfs;
@@ -68,24 +68,16 @@ impl Hdfs {
     }
 
     pub(crate) async fn set_mode(&self, name: &str, mode: u32) -> Result<(), StoreError> {
-        let set = |client: hdfs_native::Client, path: String| async move { client.set_permission(&path, mode).await };
+        let set = |client: Client, path: String| async move { client.set_permission(&path, mode).await };
         self.call("set the permissions of", name, set).await
     }
 
     pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
         let root = self.root().to_owned();
         self.call("create the directory", RUNS, move |client, runs| {
-            let (root, bin) = (root.clone(), format!("{root}/{BIN}"));
-            async move {
-                for (dir, mode) in [(&root, 0o711), (&bin, 0o755), (&runs, 0o700)] {
-                    match client.get_file_info(dir).await {
-                        Ok(_) => {}
-                        Err(HdfsError::FileNotFound(_)) => client.mkdirs(dir, mode, true).await?,
-                        Err(error) => return Err(error),
-                    }
-                }
-                Ok(())
-            }
+            let bin = format!("{root}/{BIN}");
+            let dirs = [(root.clone(), 0o711), (bin, 0o755), (runs, 0o700)];
+            async move { make_missing(&client, &dirs).await }
         })
         .await
     }
@@ -109,6 +101,17 @@ impl Hdfs {
             pause = (pause * 2).min(LOOKS.1);
         }
     }
+}
+
+async fn make_missing(client: &Client, dirs: &[(String, u32)]) -> Result<(), HdfsError> {
+    for (dir, mode) in dirs {
+        match client.get_file_info(dir).await {
+            Ok(_) => {}
+            Err(HdfsError::FileNotFound(_)) => client.mkdirs(dir, *mode, true).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn entry(status: FileStatus) -> Option<Entry> {

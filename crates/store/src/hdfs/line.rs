@@ -8,13 +8,16 @@ use hdfs_native::HdfsError;
 use hdfs_native::file::FileWriter;
 use tokio::time::{Instant, sleep};
 
-use super::close::close;
+use super::close::{close, close_own};
 use super::link::Hdfs;
 use super::write::{options, publish, staged};
 use crate::error::Kind;
 use crate::store::FILE_MODE;
 use crate::{Guard, StoreError, Trouble};
 
+/// How long a write or sync may take before the file is taken back instead. Short, for hdfs-native waits for ever where a
+/// DataNode dies between two writes.
+const FIRST: Duration = Duration::from_secs(6);
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(15);
 /// First and longest pause between two tries during an outage.
@@ -213,6 +216,14 @@ impl Line {
         Ok(())
     }
 
+    /// Closes the file until the next write, which takes it back: who takes it over meanwhile needs not wait.
+    pub(super) async fn rest(&mut self) {
+        if self.dead.is_none() && self.pending.is_empty() {
+            // What fails here is found out by the next write.
+            let _ = self.close_writer().await;
+        }
+    }
+
     async fn close_writer(&mut self) -> Result<(), StoreError> {
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         let closing = async move { close(&mut writer, CLOSE).await };
@@ -249,7 +260,9 @@ impl Line {
         let Some(writer) = self.writer.take() else {
             return Err(StoreError::of(Kind::Unreachable, operation, self.url(), "it is not open"));
         };
-        let done = self.hdfs.bounded(operation, &self.name, self.hdfs.deadline(), work(writer)).await;
+        let deadline = self.hdfs.deadline();
+        let deadline = if self.outage.is_none() && self.guard.is_some() { FIRST.min(deadline) } else { deadline };
+        let done = self.hdfs.bounded(operation, &self.name, deadline, work(writer)).await;
         self.writer = Some(done?);
         Ok(())
     }
@@ -309,7 +322,7 @@ async fn cut(client: hdfs_native::Client, path: String, len: u64) -> Result<(), 
             at += piece.len();
             writer.write_bytes(piece).await?;
         }
-        close(&mut writer, CLOSE).await
+        close_own(&client, &staged, &mut writer).await
     };
     let written = written.await;
     publish(&client, &staged, &path, written, true).await

@@ -13,7 +13,7 @@ use hdfs_native::{Client, HdfsError, WriteOptions};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use super::close::close;
+use super::close::close_own;
 use super::link::Hdfs;
 use crate::StoreError;
 use crate::local::STAGED;
@@ -21,8 +21,6 @@ use crate::store::FILE_MODE;
 
 /// Bytes that are read and sent at once.
 const PIECE: usize = 256 << 10;
-/// How long a close may take.
-const CLOSE: Duration = Duration::from_secs(15);
 /// The slowest upload that is not given up, in bytes a second.
 const SLOWEST: u64 = 1 << 20;
 
@@ -42,20 +40,7 @@ impl Hdfs {
     pub(crate) async fn put_new(&self, name: &str, bytes: Bytes) -> Result<bool, StoreError> {
         self.call("create", name, move |client, path| {
             let bytes = bytes.clone();
-            async move {
-                if there(&client, &path).await? {
-                    return Ok(false);
-                }
-                let staged = staged(&path);
-                let written = write_whole(&client, &staged, bytes).await;
-                match publish(&client, &staged, &path, written, false).await {
-                    Ok(()) => Ok(true),
-                    Err(error) => {
-                        let lost = matches!(error, HdfsError::AlreadyExists(_)) || there(&client, &path).await?;
-                        if lost { Ok(false) } else { Err(error) }
-                    }
-                }
-            }
+            async move { create_whole(&client, &path, bytes).await }
         })
         .await
     }
@@ -90,6 +75,26 @@ impl Hdfs {
             }
         })
         .await
+    }
+}
+
+/// Whether it was us who created the file.
+async fn create_whole(client: &Client, path: &str, bytes: Bytes) -> Result<bool, HdfsError> {
+    if there(client, path).await? {
+        return Ok(false);
+    }
+    let staged = staged(path);
+    let written = write_whole(client, &staged, bytes).await;
+    match publish(client, &staged, path, written, false).await {
+        Ok(()) => Ok(true),
+        Err(HdfsError::AlreadyExists(_)) => Ok(false),
+        Err(error) => {
+            if there(client, path).await? {
+                Ok(false)
+            } else {
+                Err(error)
+            }
+        }
     }
 }
 
@@ -142,7 +147,7 @@ async fn there(client: &Client, path: &str) -> Result<bool, HdfsError> {
 async fn write_whole(client: &Client, path: &str, bytes: Bytes) -> Result<(), HdfsError> {
     let mut writer = client.create(path, options(FILE_MODE).overwrite(true)).await?;
     writer.write_bytes(bytes).await?;
-    close(&mut writer, CLOSE).await
+    close_own(client, path, &mut writer).await
 }
 
 async fn write_file(client: &Client, path: &str, local: &Path, mode: u32) -> Result<(), HdfsError> {
@@ -151,7 +156,7 @@ async fn write_file(client: &Client, path: &str, local: &Path, mode: u32) -> Res
     while let Some(piece) = next_piece(&mut file).await? {
         write(&mut writer, piece).await?;
     }
-    close(&mut writer, CLOSE).await
+    close_own(client, path, &mut writer).await
 }
 
 async fn write(writer: &mut FileWriter, piece: Bytes) -> Result<(), HdfsError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dybox_model::GrantId;
 use tokio::task::JoinSet;
 
-use super::live::{Grants, Live};
+use super::live::{Grants, Live, LiveGrant};
 use crate::layout::RunDir;
 use crate::{Entry, Store, StoreError};
 
@@ -29,11 +29,14 @@ pub(super) struct Finder {
     grants: Grants,
     /// Archives of dead writers that were looked after.
     settled: BTreeSet<String>,
+    /// What was last heard of the grants.
+    known: Vec<LiveGrant>,
+    heard: bool,
 }
 
 impl Finder {
     pub(super) const fn new(grants: Grants) -> Self {
-        Self { grants, settled: BTreeSet::new() }
+        Self { grants, settled: BTreeSet::new(), known: Vec::new(), heard: false }
     }
 
     /// What is there now, by name.
@@ -48,7 +51,14 @@ impl Finder {
             Grants::AllOver => self.settle(store, dir, stored.iter().map(|(name, len)| (name.clone(), *len))).await,
             Grants::Live(live) => {
                 let (live, mut over) = (Arc::clone(live), Vec::new());
-                for grant in live.grants().await? {
+                match live.grants().await {
+                    Ok(grants) => self.known = grants,
+                    // A master that is replaced comes back: what was known of its grants holds until then.
+                    Err(error) if error.passes() && self.heard => {}
+                    Err(error) => return Err(error),
+                }
+                self.heard = true;
+                for grant in &self.known {
                     let name = RunDir::archive_name(grant.grant);
                     if !grant.over {
                         stored.remove(&name);

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -12,6 +13,8 @@ use crate::{Appender, Store, StoreError};
 
 /// Bytes that are read, sent and compared at once: a proxy is to stay below 15 MB in all.
 const PIECE: usize = 256 << 10;
+/// A copy to which nothing came for so long is closed, so that it can be read also when we die.
+const REST: Duration = Duration::from_secs(10);
 /// Bytes that are sent before they are synced.
 const BATCH: u64 = 512 << 10;
 
@@ -79,7 +82,8 @@ impl Copy {
             to.truncate(same).await?;
         }
         self.durable = to.len();
-        Ok(to)
+        // Nobody but us writes it, and it never goes on by itself after a failure: the next open finds out what is there.
+        Ok(to.resting(REST))
     }
 
     /// How many first bytes both have in common, compared from the end: all before an equal piece are equal.
