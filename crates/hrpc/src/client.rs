@@ -102,7 +102,7 @@ impl Client {
             if matches!(next, Next::Other | Next::Later) {
                 self.order(Order::Leave { server });
             }
-            let pause = if next == Next::Later { options.pause } else { Duration::ZERO };
+            let pause = if matches!(next, Next::Later | Next::Wait) { options.pause } else { Duration::ZERO };
             if next == Next::Fail || began.elapsed() + pause >= limits.deadline {
                 return Err(error);
             }
@@ -110,8 +110,8 @@ impl Client {
         }
     }
 
-    /// One try. What is left of the deadline is shared among the servers, so that a silent one leaves time for the
-    /// next.
+    /// One try. A connection may take a server's share of what is left of the deadline, so that one that can't be
+    /// reached leaves time for the next.
     async fn attempt(&self, method: &str, request: Bytes, left: Duration) -> Result<Answered, Failure> {
         let Target { addresses, options, .. } = &self.shared.target;
         let (reply, answer) = oneshot::channel();

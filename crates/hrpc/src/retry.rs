@@ -13,6 +13,8 @@ pub(crate) enum Next {
     Now,
     /// Try the next server at once.
     Other,
+    /// Ask the same server again after the pause.
+    Wait,
     /// Everybody was asked: try the next server after the pause.
     Later,
 }
@@ -42,7 +44,7 @@ impl Tries {
         }
         match self.remedy(error) {
             Remedy::None => Next::Fail,
-            Remedy::SameServer if waited < self.patience => Next::Later,
+            Remedy::SameServer if waited < self.patience => Next::Wait,
             Remedy::SameServer => Next::Fail,
             Remedy::OtherServer => self.go_round(waited),
         }
@@ -119,7 +121,7 @@ mod tests {
     #[test]
     fn a_server_that_asks_for_patience_gets_it() {
         let busy = remote("org.apache.hadoop.ipc.RetriableException");
-        assert_eq!(Tries::new(1, Some(LONG), false).next(&busy, false, NOW), Next::Later);
+        assert_eq!(Tries::new(1, Some(LONG), false).next(&busy, false, NOW), Next::Wait);
         assert_eq!(Tries::new(1, None, false).next(&busy, false, NOW), Next::Fail);
     }
 
