@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use dybox_model::{HookId, Millis, Need, Network, Resources, StageId, SubDagId, Timeouts};
 
+use crate::cluster::Cluster;
 use crate::draft::{self, Job};
+use crate::grantable::{self, Spots};
 use crate::graph::Graph;
 use crate::lint::never_run;
 use crate::plan::{Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
 use crate::reader::Spot;
 use crate::report::{Report, listed};
-use crate::split::{Uncut, split};
+use crate::split::{Class, Uncut, split};
 use crate::text::Span;
 
 /// Most sub-DAGs of a run.
@@ -19,7 +21,7 @@ const MOST_SUBDAGS: usize = 1_000;
 type Needs = Vec<Vec<(u32, Need, Span)>>;
 
 /// Builds the plan; nothing when the DAG or something before it is wrong.
-pub(crate) fn build(report: &mut Report, job: Job) -> Option<Plan> {
+pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) -> Option<Plan> {
     let names: BTreeMap<&str, u32> =
         job.stages.iter().enumerate().map(|(at, stage)| (stage.name.value.as_str(), at as u32)).collect();
     let needs = resolve_needs(report, &job, &names);
@@ -38,10 +40,15 @@ pub(crate) fn build(report: &mut Report, job: Job) -> Option<Plan> {
         subdag.stages.iter().for_each(|stage| of[stage.0 as usize] = SubDagId(number as u32));
     }
     report_crossing(report, &job, &hooks, &of);
-    if report.failed() {
+    if subdags.is_empty() {
         return None;
     }
-    Some(assemble(job, &needs, hooks, (subdags, of)))
+    let spots = cluster.map(|_| Spots::of(&job));
+    let plan = assemble(job, &needs, hooks, (subdags, of));
+    if let Some((cluster, spots)) = cluster.zip(spots) {
+        grantable::check(report, &spots, &plan, cluster);
+    }
+    (!report.failed()).then_some(plan)
 }
 
 fn resolve_needs(report: &mut Report, job: &Job, names: &BTreeMap<&str, u32>) -> Needs {
@@ -184,11 +191,10 @@ fn report_waiting_hooks(report: &mut Report, job: &Job, graph: &Graph, hooks: &[
 }
 
 fn cut(report: &mut Report, job: &Job, graph: &Graph, afters: &[Vec<u32>]) -> Option<Vec<SubDag>> {
-    let named: Vec<Option<&str>> =
-        job.stages.iter().map(|stage| stage.subdag.as_ref().map(|name| name.value.as_str())).collect();
+    let class: Vec<Class> = job.stages.iter().map(|stage| class(job, stage)).collect();
     let tasks: Vec<u32> = job.stages.iter().map(|stage| stage.body.parallelism.unwrap_or(1)).collect();
     let together: Vec<Vec<u32>> = afters.iter().cloned().chain(networks(job)).collect();
-    let uncut = Uncut { graph, named: &named, tasks: &tasks, together: &together, split: job.split };
+    let uncut = Uncut { graph, class: &class, tasks: &tasks, together: &together, split: job.split };
     match split(&uncut) {
         Ok(subdags) if subdags.len() > MOST_SUBDAGS => {
             let message = format!("the job would be cut into {} sub-DAGs; at most {MOST_SUBDAGS}", subdags.len());
@@ -198,7 +204,7 @@ fn cut(report: &mut Report, job: &Job, graph: &Graph, afters: &[Vec<u32>]) -> Op
         Ok(subdags) => Some(subdags),
         Err(circle) => {
             let name = |id: u32| job.stages[id as usize].name.value.as_str();
-            let of = |id: u32| named[id as usize].map_or("the stages without subdag".to_owned(), |n| format!("{n:?}"));
+            let of = |id: u32| class_words(&class[id as usize], job);
             let span = circle.first().map_or(Span::NOWHERE, |&(stage, _)| job.stages[stage as usize].name.span);
             let words: Vec<String> = circle.iter().map(|&(stage, _)| of(stage)).collect();
             let notes = circle.iter().map(|&(stage, need)| {
@@ -214,6 +220,34 @@ fn cut(report: &mut Report, job: &Job, graph: &Graph, afters: &[Vec<u32>]) -> Op
             None
         }
     }
+}
+
+/// What keeps a stage apart from others.
+fn class<'a>(job: &'a Job, stage: &'a draft::Stage) -> Class<'a> {
+    let text = |own: &'a Option<Spot<String>>, all: &'a Option<Spot<String>>| {
+        own.as_ref().or(all.as_ref()).map(|text| text.value.as_str())
+    };
+    Class {
+        name: stage.subdag.as_ref().map(|name| name.value.as_str()),
+        queue: text(&stage.queue, &job.queue),
+        label: text(&stage.node_label, &job.node_label),
+    }
+}
+
+/// A class as people know it: by what it has and others have not.
+fn class_words(class: &Class, job: &Job) -> String {
+    let other = |own: Option<&str>, all: &Option<Spot<String>>| own != all.as_ref().map(|text| text.value.as_str());
+    let mut words = match class.name {
+        Some(name) => format!("{name:?}"),
+        None => "the stages without subdag".to_owned(),
+    };
+    if let Some(queue) = class.queue.filter(|_| other(class.queue, &job.queue)) {
+        words.push_str(&format!(" in queue {queue}"));
+    }
+    if let Some(label) = class.label.filter(|_| other(class.label, &job.node_label)) {
+        words.push_str(&format!(" with label {label}"));
+    }
+    words
 }
 
 /// The stages of each named network.
@@ -269,9 +303,9 @@ fn assemble(job: Job, needs: &Needs, hooks: Vec<(Vec<u32>, Vec<u32>)>, cut: (Vec
         name: job.name,
         tags: job.tags,
         params: job.params,
-        queue: job.queue,
+        queue: job.queue.map(|text| text.value),
         priority: job.priority,
-        node_label: job.node_label,
+        node_label: job.node_label.map(|text| text.value),
         fail_fast: job.fail_fast,
         stages,
         hooks,
@@ -310,7 +344,7 @@ fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], subdag: SubDagId) -> 
             backoff: body.retry.backoff.unwrap_or(Millis::from_secs(1)),
             on: body.retry.on.unwrap_or_default(),
         },
-        placement: Default::default(),
+        placement: body.placement.to_plan(),
         keep_failed: body.keep_failed.unwrap_or(false),
         attach: None,
     }

@@ -57,7 +57,7 @@ pub fn check(source: &Source, submit: &Submit, world: &dyn World) -> Outcome {
     report_hidden(&mut report, &root);
     let mut reader = Reader::new(report, world, source.dir);
     let job = crate::read::job(&mut reader, &root, source.name, submit);
-    let mut report = reader.report;
-    let plan = build(&mut report, job);
+    let (mut report, cluster) = (reader.report, reader.cluster);
+    let plan = build(&mut report, job, cluster.as_ref());
     Outcome { plan: plan.filter(|_| !report.failed()), diagnostics: report.into_sorted() }
 }

@@ -16,7 +16,7 @@ const fn c(code: &'static str, meaning: &'static str, next: &'static str) -> Cod
 }
 
 /// All of them, sorted. E01 file, E02 keys and values, E03 names and DAG, E04 images, E05 mounts, E06 environment,
-/// E07 parameters and templates, E08 refused by policy (exit 4), W09 what one machine has not. `W` is a warning.
+/// E07 parameters and templates, E08 refused by policy (exit 4), E09 what a cluster, or one machine, has not. `W` is a warning.
 pub const CODES: &[Code] = &[
     c("E0101", "The job file does not exist.", "Correct the path; the message names the nearest file."),
     c("E0102", "The job file is a directory or a device.", "Name the file itself."),
@@ -58,6 +58,8 @@ pub const CODES: &[Code] = &[
     c("E0223", "A script has carriage returns.", "Take them out; dos2unix does it."),
     c("E0224", "A network is not of this run.", "Write none, bridge or a name."),
     c("E0225", "An argument or a variable is longer than a program can be given.", "Put it into a script or a file."),
+    c("E0231", "A text can't name a host or a rack.", "Write it as YARN shows it."),
+    c("E0232", "A text can't be a queue or a node label.", "Write its name."),
     c("E0301", "A text can't be a name.", "Write lower-case letters, digits and -."),
     c("E0302", "Two names are equal but for case.", "Rename one of them."),
     c("E0310", "The job has no stages.", "Add one."),
@@ -94,11 +96,20 @@ pub const CODES: &[Code] = &[
     c("E0801", "A path is never given to a container.", "Mount the directory that the stage works on."),
     c("E0802", "A path is outside of what may be mounted.", "Move the data, or have /etc/dybox/policy.toml changed."),
     c("E0803", "A registry is not trusted.", "Use an image of a trusted one, or have /etc/dybox/policy.toml changed."),
+    c("E0804", "The queue does not take your jobs.", "Ask the administrator for the right, or use another queue."),
+    c("E0901", "The cluster has no such queue.", "Correct its name."),
+    c("E0902", "A queue takes no jobs.", "Name a leaf queue that is running."),
+    c("E0903", "The cluster has no such node label.", "Correct its name, or take it away."),
+    c("E0904", "A stage asks for more than any container can have.", "Ask for less."),
+    c("E0905", "No machine fits a stage's placement and size.", "Change the placement, or ask for less."),
+    c("E0906", "The cluster has no such machine or rack.", "Correct its name."),
     c("W0314", "A stage can never run.", "Ask for finished instead of failed or succeeded."),
     c("W0402", "An image has no tag, or latest.", "Name a version or a digest."),
     c("W0606", "A value looks like a secret.", "Mount a file that only you can read."),
     c("W0901", "A key counts on a cluster only.", "Nothing; one machine passes over it."),
-    c("W0902", "Each sub-DAG has a master process.", "Write split: auto."),
+    c("W0902", "Each sub-DAG has a master process, or a YARN application.", "Write split: auto."),
+    c("W0906", "The cluster has no such machine or rack.", "Correct its name, or take it away."),
+    c("W0907", "A stage has more tasks than machines or racks to spread over.", "Nothing; they run in turns."),
 ];
 
 /// The code by this name, in either case.

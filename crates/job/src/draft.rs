@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{Millis, Mount, Need, Network, PullPolicy, Tmpfs};
+use dybox_model::{Millis, Mount, Need, Network, Placement, PullPolicy, Spread, Tmpfs};
 
 use crate::RetryOn;
 use crate::reader::Spot;
@@ -13,9 +13,9 @@ pub(crate) struct Job {
     pub(crate) name: String,
     pub(crate) tags: Vec<String>,
     pub(crate) params: BTreeMap<String, String>,
-    pub(crate) queue: Option<String>,
+    pub(crate) queue: Option<Spot<String>>,
     pub(crate) priority: Option<i32>,
-    pub(crate) node_label: Option<String>,
+    pub(crate) node_label: Option<Spot<String>>,
     pub(crate) fail_fast: bool,
     pub(crate) split: Split,
     pub(crate) stages: Vec<Stage>,
@@ -42,6 +42,8 @@ pub(crate) struct Stage {
     pub(crate) name: Spot<String>,
     pub(crate) needs: Vec<(Spot<String>, Need)>,
     pub(crate) subdag: Option<Spot<String>>,
+    pub(crate) queue: Option<Spot<String>>,
+    pub(crate) node_label: Option<Spot<String>>,
     pub(crate) body: Body,
 }
 
@@ -70,6 +72,7 @@ pub(crate) struct Body {
     pub(crate) network: Option<Network>,
     pub(crate) user: Option<String>,
     pub(crate) pull: Option<PullPolicy>,
+    pub(crate) placement: PlacementDraft,
     pub(crate) keep_failed: Option<bool>,
 }
 
@@ -87,6 +90,31 @@ pub(crate) struct TimeoutDraft {
     pub(crate) run: Option<Millis>,
     pub(crate) pull: Option<Millis>,
     pub(crate) silence: Option<Millis>,
+}
+
+/// `placement`, as far as it is given.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PlacementDraft {
+    pub(crate) spread: Option<Spot<Spread>>,
+    pub(crate) avoid: Option<Vec<Spot<String>>>,
+    pub(crate) nodes: Option<Vec<Spot<String>>>,
+    pub(crate) racks: Option<Vec<Spot<String>>>,
+    pub(crate) hard: Option<bool>,
+}
+
+impl PlacementDraft {
+    pub(crate) fn to_plan(&self) -> Placement {
+        let values = |list: &Option<Vec<Spot<String>>>| list.iter().flatten().map(|spot| spot.value.clone()).collect();
+        let placement = Placement {
+            spread: self.spread.as_ref().map(|spot| spot.value),
+            avoid: values(&self.avoid),
+            nodes: values(&self.nodes),
+            racks: values(&self.racks),
+            hard: self.hard.unwrap_or(true),
+        };
+        // `hard` alone says nothing.
+        if placement.is_anywhere() { Placement::default() } else { placement }
+    }
 }
 
 /// A hook.
@@ -137,6 +165,13 @@ impl Body {
             network: self.network.or_else(|| defaults.network.clone()),
             user: self.user.or_else(|| defaults.user.clone()),
             pull: self.pull.or(defaults.pull),
+            placement: PlacementDraft {
+                spread: self.placement.spread.or_else(|| defaults.placement.spread.clone()),
+                avoid: self.placement.avoid.or_else(|| defaults.placement.avoid.clone()),
+                nodes: self.placement.nodes.or_else(|| defaults.placement.nodes.clone()),
+                racks: self.placement.racks.or_else(|| defaults.placement.racks.clone()),
+                hard: self.placement.hard.or(defaults.placement.hard),
+            },
             keep_failed: self.keep_failed.or(defaults.keep_failed),
         }
     }

@@ -13,6 +13,8 @@ pub enum Scope {
     Retry,
     /// `timeout` of a stage
     Timeout,
+    /// `placement` of a stage
+    Placement,
     /// One of `hooks`.
     Hook,
 }
@@ -27,6 +29,7 @@ impl Scope {
             Self::Param => "a parameter",
             Self::Retry => "retry",
             Self::Timeout => "timeout",
+            Self::Placement => "placement",
             Self::Hook => "a hook",
         }
     }
@@ -38,6 +41,7 @@ impl Scope {
             Self::Param => "params.NAME.",
             Self::Retry => "stages.NAME.retry.",
             Self::Timeout => "stages.NAME.timeout.",
+            Self::Placement => "stages.NAME.placement.",
             Self::Hook => "hooks.",
         }
     }
@@ -77,9 +81,10 @@ pub fn fields_named(text: &str) -> Vec<&'static Field> {
         let parent = match field.scope {
             Retry => "retry",
             Timeout => "timeout",
+            Placement => "placement",
             Hook => "hooks",
             Top => "",
-            Stage | Param => return field.name == name && !matches!(last, "retry" | "timeout" | "hooks"),
+            Stage | Param => return field.name == name && !matches!(last, "retry" | "timeout" | "placement" | "hooks"),
         };
         field.name == name && (last.is_empty() || last == parent)
     };
@@ -116,6 +121,12 @@ pub(crate) fn said_elsewhere(scope: Scope, name: &str) -> Option<&'static str> {
         (Stage, "privileged" | "cap_add" | "devices" | "security_opt" | "pid" | "ipc") => {
             "it is never given to containers"
         }
+        (Stage, "affinity" | "constraints" | "nodeSelector" | "node_selector" | "constraint") => {
+            "it is called placement here"
+        }
+        (Placement, "hosts" | "node" | "host" | "on") => "it is called nodes here",
+        (Placement, "rack") => "it is called racks here",
+        (Placement, "soft" | "required" | "preferred") => "write hard: false",
         (Retry, "limit" | "attempts" | "retries" | "count") => "it is called max here",
         (Retry, "delay" | "interval" | "pause") => "it is called backoff here",
         (Hook, "command" | "script") => "it is called run here",
@@ -138,7 +149,7 @@ const fn later(scope: Scope, name: &'static str, meaning: &'static str) -> Field
     Field { scope, name, takes: "", default: "", meaning, built: false }
 }
 
-use Scope::{Hook, Param, Retry, Stage, Timeout, Top};
+use Scope::{Hook, Param, Placement, Retry, Stage, Timeout, Top};
 
 /// All of them, in the order of the page.
 pub const FIELDS: &[Field] = &[
@@ -193,6 +204,9 @@ pub const FIELDS: &[Field] = &[
     now(Stage, "user", "uid, uid:gid or a name", "the submitter", "Who the container runs as."),
     now(Stage, "pull", "missing, always or never", "missing", "When the registry is asked for the image."),
     now(Stage, "subdag", "a name", "", "Stages with the same name go to one sub-DAG of their own."),
+    now(Stage, "queue", "a text", "the job's", "Another YARN queue; the stage goes to a sub-DAG of its own."),
+    now(Stage, "node_label", "a text", "the job's", "Another YARN node label; the stage goes to a sub-DAG of its own."),
+    now(Stage, "placement", "a mapping", "anywhere", "Where its tasks may run; one machine has no choice."),
     now(Stage, "keep_failed", "true or false", "false", "Keep the containers of failed attempts."),
     later(Stage, "gpus", "Graphics processors of each task."),
     later(Stage, "each", "One task for each item of a list."),
@@ -203,11 +217,8 @@ pub const FIELDS: &[Field] = &[
     later(Stage, "results", "A declared result."),
     later(Stage, "ports", "Ports of a service."),
     later(Stage, "registry_auth", "How to log in at the registry."),
-    later(Stage, "placement", "Where tasks may run."),
     later(Stage, "gang", "Start all tasks together or none."),
     later(Stage, "profile", "A named set of container settings."),
-    later(Stage, "queue", "Another YARN queue than the job's."),
-    later(Stage, "node_label", "Another YARN node label than the job's."),
     later(Stage, "service", "A stage that runs until it is stopped."),
     later(Stage, "idle", "When an idle service is taken away."),
     now(Param, "default", "a text", "", "Its value when none is given."),
@@ -222,6 +233,17 @@ pub const FIELDS: &[Field] = &[
     now(Timeout, "run", "a duration", "none", "From the start of the program to its end."),
     now(Timeout, "pull", "a duration", "1h", "For bringing the image to the machine."),
     now(Timeout, "silence", "a duration", "none", "Without a byte on stdout or stderr."),
+    now(
+        Placement,
+        "spread",
+        "host or rack",
+        "none",
+        "No two of the stage's tasks at a time on one machine, or in one rack.",
+    ),
+    now(Placement, "avoid", "a list of hosts", "none", "Not on these machines."),
+    now(Placement, "nodes", "a list of hosts", "any", "On these machines alone."),
+    now(Placement, "racks", "a list of racks", "any", "In these racks alone; with nodes, what either of them names."),
+    now(Placement, "hard", "true or false", "true", "Whether a task rather waits than runs elsewhere."),
     later(Timeout, "queue", "Most time of waiting for room."),
     now(
         Hook,

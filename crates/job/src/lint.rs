@@ -1,45 +1,75 @@
 //! What may not be meant, though it can be done.
 
+use std::collections::BTreeSet;
+
 use dybox_model::Need;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::graph::Graph;
 use crate::plan::Plan;
+use crate::report::listed;
 
-/// Sub-DAGs above which a machine has more masters than it needs.
+/// Sub-DAGs above which there are more masters than anybody needs.
 const MANY_SUBDAGS: usize = 16;
 
 /// Warnings about a plan that is to run on one machine. Those that have a place in the file come with
 /// [`crate::check`] already.
 #[must_use]
 pub fn lint(plan: &Plan) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    let mut warn = |code, message: String, help: &str| {
-        found.push(Diagnostic {
-            code,
-            severity: Severity::Warning,
-            message,
-            place: None,
-            label: String::new(),
-            notes: Vec::new(),
-            help: help.to_owned(),
-        });
-    };
     const CLUSTER: &str = "it counts on a cluster only";
-    if let Some(queue) = &plan.queue {
-        warn("W0901", format!("queue {queue}: one machine has none"), CLUSTER);
+    let mut found = Vec::new();
+    let mut only = |message: String| found.push(warning("W0901", message, CLUSTER));
+    let job = [("queue", plan.queue.as_deref()), ("node_label", plan.node_label.as_deref())];
+    for (key, value) in job {
+        if let Some(value) = value {
+            only(format!("{key} {value}: one machine has none"));
+        }
     }
     if let Some(priority) = plan.priority {
-        warn("W0901", format!("priority {priority}: one machine has none"), CLUSTER);
+        only(format!("priority {priority}: one machine has none"));
     }
-    if let Some(label) = &plan.node_label {
-        warn("W0901", format!("node_label {label}: one machine has none"), CLUSTER);
+    let mut seen = BTreeSet::new();
+    for subdag in &plan.subdags {
+        let own = |own: &Option<String>, all: &Option<String>| own.clone().filter(|_| own != all);
+        let pairs =
+            [("queue", own(&subdag.queue, &plan.queue)), ("node_label", own(&subdag.node_label, &plan.node_label))];
+        for (key, value) in pairs {
+            if let Some(value) = value.filter(|value| seen.insert((key, value.clone()))) {
+                only(format!("{key} {value}: one machine has none"));
+            }
+        }
     }
-    if plan.subdags.len() > MANY_SUBDAGS {
-        let message = format!("{} sub-DAGs: each has a master process of its own", plan.subdags.len());
-        warn("W0902", message, "write split: auto, or fewer names of subdag");
+    let placed: Vec<&str> =
+        plan.stages.iter().filter(|stage| !stage.placement.is_anywhere()).map(|stage| stage.name.as_str()).collect();
+    if !placed.is_empty() {
+        only(format!("placement of {}: one machine has no other to go to", listed(placed.into_iter())));
     }
+    found.extend(many(plan, "a master process"));
     found
+}
+
+/// Warnings about a plan that is to run on a cluster.
+#[must_use]
+pub fn lint_on_cluster(plan: &Plan) -> Vec<Diagnostic> {
+    many(plan, "a YARN application").into_iter().collect()
+}
+
+fn many(plan: &Plan, what: &str) -> Option<Diagnostic> {
+    let message = format!("{} sub-DAGs: each has {what} of its own", plan.subdags.len());
+    (plan.subdags.len() > MANY_SUBDAGS)
+        .then(|| warning("W0902", message, "write split: auto, or fewer names of subdag"))
+}
+
+fn warning(code: &'static str, message: String, help: &str) -> Diagnostic {
+    Diagnostic {
+        code,
+        severity: Severity::Warning,
+        message,
+        place: None,
+        label: String::new(),
+        notes: Vec::new(),
+        help: help.to_owned(),
+    }
 }
 
 /// A stage that can't run, because another one would have to fail and to succeed.

@@ -3,19 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use dybox_model::{Need, Network, StageId, SubDagId, format_bytes, format_cpus, format_duration};
+use dybox_model::{
+    Need, Network, Placement, Resources, Spread, StageId, SubDagId, format_bytes, format_cpus, format_duration,
+};
 use petgraph::unionfind::UnionFind;
 
+use crate::cluster::{Cluster, wish_of};
 use crate::graph::{critical_path, levels};
-use crate::lint::lint;
+use crate::lint::{lint, lint_on_cluster};
 use crate::plan::{Plan, RetryOn, Stage, SubDag};
 
 /// Names of a list that are shown.
 const MOST_NAMES: usize = 8;
 
-/// The plan as plain text: DAG, sub-DAGs, hooks, longest chain, warnings.
+/// The plan as plain text: DAG, sub-DAGs, hooks, longest chain, warnings; for one machine.
 #[must_use]
 pub fn print(plan: &Plan) -> String {
+    text(plan, None)
+}
+
+/// The same for a cluster: with what YARN is asked for and what it will give, queues and labels.
+#[must_use]
+pub fn print_on(plan: &Plan, cluster: &Cluster) -> String {
+    text(plan, Some(cluster))
+}
+
+fn text(plan: &Plan, cluster: Option<&Cluster>) -> String {
     let mut out = String::new();
     let tasks: u64 = plan.stages.iter().map(|stage| u64::from(stage.tasks)).sum();
     let counts = [
@@ -33,25 +46,28 @@ pub fn print(plan: &Plan) -> String {
     if plan.fail_fast {
         out.push_str("fail_fast: the first failed stage stops the run\n");
     }
-    dag(&mut out, plan);
+    if let Some(priority) = plan.priority.filter(|_| cluster.is_some()) {
+        let _ = writeln!(out, "priority: {priority}");
+    }
+    dag(&mut out, plan, cluster);
     hooks(&mut out, plan);
-    subdags(&mut out, plan);
+    subdags(&mut out, plan, cluster);
     let path = critical_path(plan);
     let _ = writeln!(out, "\nlongest chain: {}: {}", counted(path.len() as u64, "stage"), chain(plan, &path));
-    for warning in lint(plan) {
+    let warnings = if cluster.is_some() { lint_on_cluster(plan) } else { lint(plan) };
+    for warning in warnings {
         let _ = writeln!(out, "warning[{}]: {}", warning.code, warning.message);
     }
     out
 }
 
-fn dag(out: &mut String, plan: &Plan) {
+fn dag(out: &mut String, plan: &Plan, cluster: Option<&Cluster>) {
     let width = plan.stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0).min(32);
     for (number, level) in levels(plan).iter().enumerate() {
         let _ = writeln!(out, "\nlevel {number}");
         for id in level {
             let stage = &plan.stages[id.0 as usize];
-            let cpu = if stage.ask.cpu_milli == 1_000 { "cpu" } else { "cpus" };
-            let ask = format!("{} {cpu}, {}", format_cpus(stage.ask.cpu_milli), format_bytes(stage.ask.memory));
+            let ask = size(stage.ask, "cpu");
             let each = if stage.tasks > 1 { " each" } else { "" };
             let tasks = counted(u64::from(stage.tasks), "task");
             let _ = write!(out, "  {:width$}  {tasks}, {ask}{each}, {}", stage.name, stage.image);
@@ -62,8 +78,45 @@ fn dag(out: &mut String, plan: &Plan) {
             if !stage.needs.is_empty() {
                 let _ = writeln!(out, "  {:width$}  needs {}", "", needs(plan, stage));
             }
+            if let Some(cluster) = cluster {
+                let _ = writeln!(out, "  {:width$}  {}", "", granted(stage, cluster));
+            }
         }
     }
+}
+
+/// What YARN is asked for, and what it gives where that is more.
+fn granted(stage: &Stage, cluster: &Cluster) -> String {
+    let asked = wish_of(stage);
+    let given = cluster.given(asked);
+    let more = if given == asked { String::new() } else { format!(", rounded up to {}", size(given, "vcore")) };
+    format!("asks YARN for {}{more}", size(asked, "vcore"))
+}
+
+fn size(size: Resources, unit: &str) -> String {
+    let s = if size.cpu_milli == 1_000 { "" } else { "s" };
+    format!("{} {unit}{s}, {}", format_cpus(size.cpu_milli), format_bytes(size.memory))
+}
+
+/// A placement in words: `spread over hosts, not on n1`.
+fn placed(placement: &Placement) -> String {
+    let mut words = Vec::new();
+    match placement.spread {
+        Some(Spread::Host) => words.push("spread over hosts".to_owned()),
+        Some(Spread::Rack) => words.push("spread over racks".to_owned()),
+        None => {}
+    }
+    let pins: Vec<String> = placement.nodes.iter().chain(&placement.racks).cloned().collect();
+    if !pins.is_empty() {
+        words.push(format!("on {}", shortened(pins.len(), pins.into_iter())));
+    }
+    if !placement.avoid.is_empty() {
+        words.push(format!("not on {}", shortened(placement.avoid.len(), placement.avoid.iter().cloned())));
+    }
+    if !placement.hard {
+        words.push("where there is room".to_owned());
+    }
+    words.join(", ")
 }
 
 fn extras(stage: &Stage) -> Vec<String> {
@@ -87,6 +140,9 @@ fn extras(stage: &Stage) -> Vec<String> {
     for mount in &stage.volumes {
         let mode = if mount.read_only { ":ro" } else { "" };
         extras.push(format!("mounts {}:{}{mode}", mount.source.display(), mount.target));
+    }
+    if !stage.placement.is_anywhere() {
+        extras.push(placed(&stage.placement));
     }
     if let Some(user) = &stage.user {
         extras.push(format!("as {user}"));
@@ -131,7 +187,7 @@ fn hooks(out: &mut String, plan: &Plan) {
     }
 }
 
-fn subdags(out: &mut String, plan: &Plan) {
+fn subdags(out: &mut String, plan: &Plan, cluster: Option<&Cluster>) {
     out.push_str("\nsub-DAGs\n");
     let parts = parts(plan);
     for (number, (subdag, parts)) in plan.subdags.iter().zip(parts).enumerate() {
@@ -139,12 +195,38 @@ fn subdags(out: &mut String, plan: &Plan) {
         let sizes = format!("{}, {}", counted(subdag.stages.len() as u64, "stage"), counted(tasks, "task"));
         let _ = writeln!(out, "  {number}  {sizes}: {}", names(plan, &subdag.stages));
         let _ = writeln!(out, "     because {}; {}", reason(plan, subdag, parts), subdag_needs(&subdag.needs));
+        if let Some(cluster) = cluster {
+            let _ = writeln!(out, "     {}", queue(subdag, cluster));
+        }
     }
 }
 
+/// Where YARN gets a sub-DAG, with what is known of the queue.
+fn queue(subdag: &SubDag, cluster: &Cluster) -> String {
+    let name = subdag.queue.as_deref().or(cluster.default_queue.as_deref());
+    let facts = name.and_then(|name| cluster.queue(name)).map(|queue| {
+        let percent = |part: f32| (part * 100.0).round();
+        format!(
+            " (guaranteed {}% of the cluster, at most {}%, uses {}% of its own now)",
+            percent(queue.capacity),
+            percent(queue.max_capacity),
+            percent(queue.used)
+        )
+    });
+    let label = subdag.node_label.as_ref().map(|label| format!(", label {label}")).unwrap_or_default();
+    format!("queue {}{}{label}", name.unwrap_or("of the cluster's choice"), facts.unwrap_or_default())
+}
+
 fn reason(plan: &Plan, subdag: &SubDag, parts: usize) -> String {
+    let own = |own: &Option<String>, all: &Option<String>| own.clone().filter(|_| own != all);
+    let apart = [
+        own(&subdag.queue, &plan.queue).map(|queue| format!("queue {queue}")),
+        own(&subdag.node_label, &plan.node_label).map(|label| format!("node_label {label}")),
+    ];
+    let apart: Vec<String> = apart.into_iter().flatten().collect();
     match &subdag.name {
         Some(name) => format!("these name subdag {name}"),
+        None if !apart.is_empty() => format!("these name {}", apart.join(" and ")),
         None if plan.subdags.len() == 1 && parts == 1 => "everything hangs together".to_owned(),
         None if parts == 1 => "no other part shares an edge with it".to_owned(),
         None => format!("{parts} parts that share no edge are packed together"),

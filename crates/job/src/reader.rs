@@ -4,6 +4,7 @@ use std::path::Path;
 
 use dybox_model::{Millis, Resources};
 
+use crate::cluster::Cluster;
 use crate::fields::{self, FIELDS, Scope};
 use crate::names::bad_name;
 use crate::node::{Key, Kind, Node, Scalar, Value};
@@ -28,12 +29,20 @@ pub(crate) struct Reader<'a> {
     pub(crate) world: &'a dyn World,
     pub(crate) policy: Policy,
     pub(crate) largest: Option<Resources>,
+    pub(crate) cluster: Option<Cluster>,
     pub(crate) dir: &'a Path,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(report: Report<'a>, world: &'a dyn World, dir: &'a Path) -> Self {
-        Self { report, templates: None, world, policy: world.policy(), largest: world.largest(), dir }
+        let (mut policy, cluster) = (world.policy(), world.cluster());
+        if cluster.is_some() && !policy.exists {
+            // Nobody has said what of the cluster's machines may be given away.
+            policy.mount_roots.clear();
+        }
+        // A cluster's limits are looked at when the label of each stage is known.
+        let largest = world.largest().filter(|_| cluster.is_none());
+        Self { report, templates: None, world, policy, largest, cluster, dir }
     }
 
     /// "X takes Y, found Z".

@@ -78,10 +78,13 @@ pub fn shell_plan(job: &ShellJob, world: &dyn World) -> Outcome {
         name: Spot { value: "shell".to_owned(), span: Span::NOWHERE },
         needs: Vec::new(),
         subdag: None,
+        queue: None,
+        node_label: None,
         body,
     };
-    let mut report = reader.report;
-    let mut plan = build(&mut report, draft::Job { name, stages: vec![stage], ..draft::Job::default() });
+    let (mut report, cluster) = (reader.report, reader.cluster);
+    let job_of_one = draft::Job { name, stages: vec![stage], ..draft::Job::default() };
+    let mut plan = build(&mut report, job_of_one, cluster.as_ref());
     if let Some(stage) = plan.as_mut().and_then(|plan| plan.stages.first_mut()) {
         stage.attach = job.attach;
     }

@@ -2,7 +2,8 @@
 //!
 //! 1. Parts that share no edge can be apart; a hook's `after` counts as an edge, and so does a named network, in which
 //!    tasks must find each other. They are packed, largest first.
-//! 2. Stages of different `subdag` are apart, even along an edge; those without one are a class of their own.
+//! 2. Stages of different `subdag`, queue or node label are apart, even along an edge; those without a `subdag` are
+//!    classes of their own, one for each queue and label.
 //! 3. The graph of sub-DAGs has no circle.
 
 use std::cmp::Reverse;
@@ -21,12 +22,21 @@ const AUTO: usize = 4;
 /// What the cut depends on.
 pub(crate) struct Uncut<'a> {
     pub(crate) graph: &'a Graph,
-    /// The name of each stage's `subdag`.
-    pub(crate) named: &'a [Option<&'a str>],
+    /// The class of each stage: those of different classes are apart.
+    pub(crate) class: &'a [Class<'a>],
     pub(crate) tasks: &'a [u32],
     /// Stages that stay together without an edge: `after` of each hook, the stages of each network.
     pub(crate) together: &'a [Vec<u32>],
     pub(crate) split: Split,
+}
+
+/// What keeps stages apart, as each stage says it or the job for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Class<'a> {
+    /// `subdag`; all stages of one name are together.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) queue: Option<&'a str>,
+    pub(crate) label: Option<&'a str>,
 }
 
 /// The sub-DAGs that need each other: each edge is a stage and one in the next sub-DAG that it needs.
@@ -46,14 +56,14 @@ pub(crate) fn split(uncut: &Uncut) -> Result<Vec<SubDag>, Circle> {
     let units = units(uncut);
     let Some(order) = units.graph.order() else { return Err(circle(uncut, &units)) };
     let loose: Vec<u32> =
-        (0..units.stages.len() as u32).filter(|&unit| uncut.named[first(&units, unit)].is_none()).collect();
+        (0..units.stages.len() as u32).filter(|&unit| uncut.class[first(&units, unit)].name.is_none()).collect();
     let most = match uncut.split {
         Split::Auto => AUTO,
         Split::None => 1,
         Split::Most(most) => most.max(1) as usize,
         Split::Components => usize::MAX,
     };
-    let mut bins = pack(uncut, &units, &loose, most);
+    let mut bins = pack_by_class(uncut, &units, &loose, most);
     let mut cut = numbered(uncut, &units, &bins);
     if Graph::new(needs_of(&cut)).order().is_none() {
         bins = pack_by_depth(uncut, &units, &loose, most, &units.graph.depths(&order));
@@ -67,29 +77,26 @@ fn first(units: &Units, unit: u32) -> usize {
 }
 
 fn units(uncut: &Uncut) -> Units {
-    let count = uncut.named.len();
+    let count = uncut.class.len();
+    let loose = |stage: usize| uncut.class[stage].name.is_none();
     let mut joined: UnionFind<usize> = UnionFind::new(count);
     for (stage, needs) in uncut.graph.up.iter().enumerate() {
         for &need in needs {
-            if uncut.named[stage].is_none() && uncut.named[need as usize].is_none() {
+            if loose(stage) && uncut.class[stage] == uncut.class[need as usize] {
                 joined.union(stage, need as usize);
             }
         }
     }
     for group in uncut.together {
-        let mut loose = group.iter().map(|&stage| stage as usize).filter(|&stage| uncut.named[stage].is_none());
-        if let Some(one) = loose.next() {
-            for other in loose {
-                joined.union(one, other);
-            }
+        let mut ones: BTreeMap<Class, usize> = BTreeMap::new();
+        for stage in group.iter().map(|&stage| stage as usize).filter(|&stage| loose(stage)) {
+            joined.union(*ones.entry(uncut.class[stage]).or_insert(stage), stage);
         }
     }
-    let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
-    for (stage, name) in uncut.named.iter().enumerate() {
-        if let Some(name) = name {
-            let one = *by_name.entry(name).or_insert(stage);
-            joined.union(one, stage);
-        }
+    let mut by_name: BTreeMap<Class, usize> = BTreeMap::new();
+    for (stage, class) in uncut.class.iter().enumerate().filter(|(_, class)| class.name.is_some()) {
+        let one = *by_name.entry(*class).or_insert(stage);
+        joined.union(one, stage);
     }
     let mut number: BTreeMap<usize, u32> = BTreeMap::new();
     let mut stages: Vec<Vec<u32>> = Vec::new();
@@ -121,6 +128,22 @@ fn weight(uncut: &Uncut, units: &Units, unit: u32) -> u64 {
     units.stages[unit as usize].iter().map(|&stage| u64::from(uncut.tasks[stage as usize])).sum()
 }
 
+/// Packs the units of each class by themselves; every class has one bin at least.
+fn pack_by_class(uncut: &Uncut, units: &Units, loose: &[u32], most: usize) -> Vec<Vec<u32>> {
+    let mut by_class: BTreeMap<Class, Vec<u32>> = BTreeMap::new();
+    for &unit in loose {
+        by_class.entry(uncut.class[first(units, unit)]).or_default().push(unit);
+    }
+    let mut spare = most.saturating_sub(by_class.len());
+    let mut bins = Vec::new();
+    for group in by_class.values() {
+        let more = spare.min(group.len() - 1);
+        spare -= more;
+        bins.extend(pack(uncut, units, group, 1 + more));
+    }
+    bins
+}
+
 /// Largest first, each into the bin that has least.
 fn pack(uncut: &Uncut, units: &Units, loose: &[u32], most: usize) -> Vec<Vec<u32>> {
     let mut sorted: Vec<(Reverse<u64>, u32)> =
@@ -137,11 +160,11 @@ fn pack(uncut: &Uncut, units: &Units, loose: &[u32], most: usize) -> Vec<Vec<u32
     bins
 }
 
-/// Packs only units of one depth together, so that every edge between bins leads to a greater depth: no circle.
+/// Packs only units of one depth and class together, so that every edge between bins leads to a greater depth: no circle.
 fn pack_by_depth(uncut: &Uncut, units: &Units, loose: &[u32], most: usize, depths: &[u32]) -> Vec<Vec<u32>> {
-    let mut by_depth: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let mut by_depth: BTreeMap<(u32, Class), Vec<u32>> = BTreeMap::new();
     for &unit in loose {
-        by_depth.entry(depths[unit as usize]).or_default().push(unit);
+        by_depth.entry((depths[unit as usize], uncut.class[first(units, unit)])).or_default().push(unit);
     }
     let mut spare = most.saturating_sub(by_depth.len());
     let mut bins = Vec::new();
@@ -155,7 +178,7 @@ fn pack_by_depth(uncut: &Uncut, units: &Units, loose: &[u32], most: usize, depth
 
 /// Bins and named units as sub-DAGs, in the order of their first stages.
 fn numbered(uncut: &Uncut, units: &Units, bins: &[Vec<u32>]) -> Vec<SubDag> {
-    let named = (0..units.stages.len() as u32).filter(|&unit| uncut.named[first(units, unit)].is_some());
+    let named = (0..units.stages.len() as u32).filter(|&unit| uncut.class[first(units, unit)].name.is_some());
     let groups = bins.iter().cloned().chain(named.map(|unit| vec![unit]));
     let mut groups: Vec<Vec<u32>> = groups
         .map(|group| {
@@ -175,9 +198,9 @@ fn numbered(uncut: &Uncut, units: &Units, bins: &[Vec<u32>]) -> Vec<SubDag> {
     }
     let edges = edges(uncut.graph, &of, groups.len());
     let made = groups.into_iter().zip(edges).map(|(stages, needs)| SubDag {
-        name: uncut.named[stages[0] as usize].map(str::to_owned),
-        queue: None,
-        node_label: None,
+        name: uncut.class[stages[0] as usize].name.map(str::to_owned),
+        queue: uncut.class[stages[0] as usize].queue.map(str::to_owned),
+        node_label: uncut.class[stages[0] as usize].label.map(str::to_owned),
         stages: stages.into_iter().map(StageId).collect(),
         hooks: Vec::new(),
         needs: needs.into_iter().map(SubDagId).collect(),

@@ -6,14 +6,58 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dybox_job::{CODES, Found, Outcome, Policy, Source, Submit, World, check, print, render};
-use dybox_model::Resources;
+use dybox_job::{
+    CODES, Cluster, Found, Outcome, Policy, QueueFacts, Source, Submit, World, check, print, print_on, render,
+};
+use dybox_model::{Node, Resources};
 
 /// A machine with 8 cpus, 16 GiB and a few files below `/work/job`.
 #[derive(Default)]
 struct TestWorld {
     registries: Option<Vec<String>>,
     policy: bool,
+    cluster: bool,
+}
+
+/// Three machines in two racks, containers up to 8 GiB and 4 vcores, a few queues.
+fn cluster() -> Cluster {
+    let node = |host: &str, rack: &str, memory: u64, label: Option<&str>| Node {
+        host: host.to_owned(),
+        rack: rack.to_owned(),
+        labels: label.into_iter().map(str::to_owned).collect(),
+        capacity: Resources { cpu_milli: 4_000, memory },
+        used: Resources::default(),
+        usable: true,
+    };
+    let queue = |path: &str, state: &str, capacity: f32| QueueFacts {
+        name: path.rsplit('.').next().unwrap().to_owned(),
+        path: path.to_owned(),
+        state: state.to_owned(),
+        may_submit: Some(path != "root.board"),
+        parent: path == "root",
+        capacity,
+        max_capacity: 1.0,
+        used: 0.25,
+    };
+    Cluster {
+        max: Resources { cpu_milli: 4_000, memory: 8 << 30 },
+        minimum: Some(Resources { cpu_milli: 1_000, memory: 512 << 20 }),
+        increment: None,
+        nodes: vec![
+            node("n1.example", "/left", 8 << 30, None),
+            node("n2.example", "/left", 4 << 30, None),
+            node("n3.example", "/right", 2 << 30, Some("big")),
+        ],
+        queues: vec![
+            queue("root", "RUNNING", 1.0),
+            queue("root.default", "RUNNING", 0.5),
+            queue("root.etl", "RUNNING", 0.3),
+            queue("root.old", "STOPPED", 0.1),
+            queue("root.board", "RUNNING", 0.1),
+        ],
+        default_queue: Some("default".to_owned()),
+        labels: vec!["big".to_owned()],
+    }
 }
 
 impl World for TestWorld {
@@ -53,10 +97,20 @@ impl World for TestWorld {
             registries: self.registries.clone(),
         }
     }
+
+    fn cluster(&self) -> Option<Cluster> {
+        self.cluster.then(cluster)
+    }
 }
 
-/// Checks a file as its first line asks: `#! --param day=1 --name x policy registries=a,b`.
+/// Checks a file as its first line asks: `#! --param day=1 --name x policy cluster registries a,b`.
 fn check_file(path: &Path) -> Outcome {
+    let (submit, world, bytes) = asked_of(path);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    check(&Source { name, bytes: &bytes, dir: Path::new("/work/job") }, &submit, &world)
+}
+
+fn asked_of(path: &Path) -> (Submit, TestWorld, Vec<u8>) {
     let bytes = fs::read(path).unwrap();
     let first = String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned();
     let mut submit = Submit::default();
@@ -70,12 +124,25 @@ fn check_file(path: &Path) -> Outcome {
             }
             "--name" => submit.name = words.next().map(str::to_owned),
             "policy" => world.policy = true,
+            "cluster" => world.cluster = true,
             "registries" => world.registries = words.next().map(|list| list.split(',').map(str::to_owned).collect()),
             _ => {}
         }
     }
-    let name = path.file_name().unwrap().to_str().unwrap();
-    check(&Source { name, bytes: &bytes, dir: Path::new("/work/job") }, &submit, &world)
+    (submit, world, bytes)
+}
+
+#[test]
+fn a_plan_for_a_cluster_is_shown_with_what_yarn_gives() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster");
+    let mut wrong = Vec::new();
+    for path in files(&dir, is_yaml) {
+        let outcome = check_file(&path);
+        let plan = outcome.plan.as_ref().unwrap_or_else(|| panic!("{}", told(&outcome)));
+        let said: String = outcome.diagnostics.iter().map(render).collect::<Vec<_>>().join("\n");
+        wrong.extend(golden(&path.with_extension("txt"), &format!("{said}{}", print_on(plan, &cluster()))));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 fn told(outcome: &Outcome) -> String {

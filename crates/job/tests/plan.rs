@@ -84,6 +84,40 @@ fn one_machine_says_what_it_has_not() {
 }
 
 #[test]
+fn stages_of_other_queues_and_labels_are_apart_even_along_an_edge() {
+    let stage = |more: &str| format!("{{ image: 'a:1'{more} }}");
+    let text = format!(
+        "queue: etl\nstages:\n  a: {}\n  b: {}\n  c: {}\n  d: {}\n  e: {}\n",
+        stage(""),
+        stage(", needs: [a], queue: fast"),
+        stage(", needs: [b]"),
+        stage(", needs: [a], node_label: gpu"),
+        stage(", queue: etl"),
+    );
+    let plan = checked(&text).plan.unwrap();
+    let cut = |subdag: &dybox_job::SubDag| {
+        let stages: Vec<&str> = subdag.stages.iter().map(|id| plan.stages[id.0 as usize].name.as_str()).collect();
+        let needs: Vec<u32> = subdag.needs.iter().map(|need| need.0).collect();
+        (stages.join(" "), subdag.queue.clone().unwrap_or_default(), subdag.node_label.clone(), needs)
+    };
+    let cuts: Vec<_> = plan.subdags.iter().map(cut).collect();
+    let (etl, fast) = ("etl".to_owned(), "fast".to_owned());
+    assert_eq!(
+        cuts,
+        [
+            ("a e".to_owned(), etl.clone(), None, vec![]),
+            ("b".to_owned(), fast, None, vec![0]),
+            ("c".to_owned(), etl.clone(), None, vec![1]),
+            ("d".to_owned(), etl, Some("gpu".to_owned()), vec![0]),
+        ]
+    );
+    let shown = print(&plan);
+    assert!(shown.contains("because these name queue fast; needs sub-DAG 0"), "{shown}");
+    assert!(shown.contains("because these name node_label gpu"), "{shown}");
+    assert!(shown.contains("warning[W0901]: queue fast: one machine has none"), "{shown}");
+}
+
+#[test]
 fn too_large_and_too_many_are_refused() {
     let large = checked(&"#".repeat((1 << 20) + 1));
     assert_eq!(codes(&large.diagnostics), ["E0105"]);
@@ -165,6 +199,7 @@ fn every_field_of_the_registry_is_known_to_the_reader() {
             Scope::Param => format!("params: {{ a: {{ {own} }} }}\n"),
             Scope::Retry => format!("stages: {{ a: {{ retry: {{ {own} }} }} }}\n"),
             Scope::Timeout => format!("stages: {{ a: {{ timeout: {{ {own} }} }} }}\n"),
+            Scope::Placement => format!("stages: {{ a: {{ placement: {{ {own} }} }} }}\n"),
             Scope::Hook => format!("hooks: [{{ {own} }}]\n"),
         };
         let problems = checked(&text).diagnostics;

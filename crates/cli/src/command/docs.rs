@@ -131,6 +131,7 @@ fn fields() -> String {
         (Scope::Param, "A parameter"),
         (Scope::Retry, "`retry`"),
         (Scope::Timeout, "`timeout`"),
+        (Scope::Placement, "`placement`"),
         (Scope::Hook, "A hook"),
     ];
     for (scope, title) in scopes {

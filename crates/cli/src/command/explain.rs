@@ -220,6 +220,7 @@ pub(crate) fn path(field: &Field) -> String {
         Scope::Param => "params.*.",
         Scope::Retry => "retry.",
         Scope::Timeout => "timeout.",
+        Scope::Placement => "placement.",
         Scope::Hook => "hooks[].",
     };
     format!("{lead}{}", field.name)

@@ -6,6 +6,7 @@ mod image;
 mod limits;
 mod mounts;
 mod params;
+mod placement;
 mod stage;
 mod top;
 

@@ -89,7 +89,12 @@ fn never(reader: &mut Reader, span: Span, source: &str, real: Option<&Path>) {
 
 /// Asks the world what lies there, and the policy whether it may be mounted.
 fn allowed(reader: &mut Reader, span: Span, source: &str, path: &Path) -> bool {
-    let real = match reader.world.look(path) {
+    // What lies on the cluster's machines is theirs to tell: there the path counts as it is written.
+    let found = match reader.cluster {
+        Some(_) => Found::Directory(path.to_owned()),
+        None => reader.world.look(path),
+    };
+    let real = match found {
         Found::File(real) | Found::Directory(real) => real,
         Found::Missing => {
             let message = format!("the source {source} of a volume does not exist");
@@ -124,9 +129,13 @@ fn allowed(reader: &mut Reader, span: Span, source: &str, path: &Path) -> bool {
     let file = reader.policy.file.display();
     let note = match reader.policy.exists {
         true => format!("{file} decides; it allows {allowed}"),
+        false if reader.cluster.is_some() => format!("there is no {file}, so a cluster's machines give nothing away"),
         false => format!("there is no {file}, so only the job file's own directory is allowed: {allowed}"),
     };
-    let help = format!("move the data there, or have mount roots added to {file}");
+    let help = match roots.is_empty() {
+        true => format!("have mount roots added to {file}"),
+        false => format!("move the data there, or have mount roots added to {file}"),
+    };
     reader.report.error("E0802", span, message).note(note).help(help);
     false
 }

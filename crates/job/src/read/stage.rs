@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_model::{Need, Network, PullPolicy};
 
-use super::{env, image, limits, mounts};
+use super::{env, image, limits, mounts, placement};
 use crate::draft::{Body, Stage};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
@@ -35,18 +35,22 @@ pub(crate) fn all(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) 
 
 fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
     let name = Spot { value: key.text.clone(), span: key.span };
-    let mut stage = Stage { name, needs: Vec::new(), subdag: None, body: Body::default() };
+    let (subdag, queue, node_label) = Default::default();
+    let mut stage = Stage { name, needs: Vec::new(), subdag, queue, node_label, body: Body::default() };
     if let Value::Map(entries) = &node.value {
         for (key, node) in entries {
             match key.text.as_str() {
                 "needs" => stage.needs = needs(reader, node),
                 "subdag" => stage.subdag = reader.name(node, "a sub-DAG"),
+                "queue" => stage.queue = placement::word(reader, node, "queue"),
+                "node_label" => stage.node_label = placement::word(reader, node, "node_label"),
                 _ => {}
             }
         }
     }
     stage.body = body(reader, node, &format!("stage {:?}", key.text)).over(defaults);
     mounts::check_targets(reader, &stage.body);
+    placement::check(reader, &stage.body.placement);
     if stage.body.image.is_none() && !stage.body.bad_image && !matches!(node.value, Value::Bad) {
         let message = format!("stage {:?} has no image", key.text);
         reader.report.error("E0205", key.span, message).help("add image:, here or under defaults");
@@ -75,7 +79,7 @@ pub(crate) fn body(reader: &mut Reader, node: &Node, what: &str) -> Body {
 
 fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &str) {
     match key.text.as_str() {
-        "needs" | "subdag" if what != "defaults" => {}
+        "needs" | "subdag" | "queue" | "node_label" if what != "defaults" => {}
         "image" => {
             body.image = image::read(reader, node);
             body.bad_image = body.image.is_none();
@@ -102,6 +106,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
             const POLICIES: [PullPolicy; 3] = [PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never];
             body.pull = reader.choice(node, "pull", &["missing", "always", "never"]).map(|at| POLICIES[at]);
         }
+        "placement" => body.placement = placement::read(reader, node),
         "keep_failed" => body.keep_failed = reader.truth(node, "keep_failed"),
         _ => reader.unknown(Scope::Stage, key),
     }

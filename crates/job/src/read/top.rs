@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{hook, params, stage};
+use super::{hook, params, placement, stage};
 use crate::Submit;
 use crate::draft::{Job, Split};
 use crate::fields::Scope;
@@ -69,12 +69,13 @@ fn entry(reader: &mut Reader, job: &mut Job, key: &Key, node: &Node) {
         "hooks" => job.hooks = hook::all(reader, node),
         "split" => job.split = split(reader, node),
         "fail_fast" => job.fail_fast = reader.truth(node, "fail_fast").unwrap_or_default(),
-        "queue" => job.queue = reader.text(node, "queue", "a text").map(|text| text.value),
+        "queue" => job.queue = placement::word(reader, node, "queue"),
         "priority" => {
-            let range = (i64::from(i32::MIN), i64::from(i32::MAX));
+            // YARN takes any number and treats one below 0 as 0.
+            let range = (0, i64::from(i32::MAX));
             job.priority = reader.integer(node, "priority", range).map(|value| value as i32);
         }
-        "node_label" => job.node_label = reader.text(node, "node_label", "a text").map(|text| text.value),
+        "node_label" => job.node_label = placement::word(reader, node, "node_label"),
         _ => reader.unknown(Scope::Top, key),
     }
 }
