@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use dybox_tests::cluster::{Cluster, Daemon, Options, keep, node_host};
+use dybox_tests::cluster::{Cluster, Daemon, Options, distributed_shell, keep, node_host, tez};
 
 const USAGE: &str = "usage: cluster up     [--dir D] [--nodes N] [--heartbeat MS] [--version V] [--preemption] [--acls] [--set KEY=VALUE]
        cluster status [--dir D]
        cluster kill|start|restart DAEMON [--dir D]
+       cluster peer distributedshell COUNT COMMAND [--dir D]
+       cluster peer tez single|independent:N|diamonds:N|chain:N COMMAND [--dir D]
        cluster down   [--dir D]";
 
 fn main() -> ExitCode {
@@ -54,8 +56,26 @@ fn run(words: &[String]) -> Outcome {
             }
             Ok(())
         }
+        "peer" => peer(&Cluster::open(&dir)?, &free),
         _ => Err(USAGE.into()),
     }
+}
+
+/// Runs another client of the cluster and says how long it took, and until when each step.
+fn peer(cluster: &Cluster, words: &[String]) -> Outcome {
+    let [kind, shape, command] = words else { return Err(USAGE.into()) };
+    let run = match kind.as_str() {
+        "distributedshell" => distributed_shell(cluster, shape.parse()?, 64, command),
+        "tez" => tez(cluster, shape, command),
+        _ => return Err(USAGE.into()),
+    };
+    let mut phases: Vec<_> = run.phases.iter().collect();
+    phases.sort_by_key(|(_, at)| **at);
+    for (name, at) in phases {
+        say(&format!("{:>8.2} s  {name}", at.as_secs_f64()))?;
+    }
+    say(&format!("{:>8.2} s  the command returns; its master: {} MiB", run.took.as_secs_f64(), run.master_kib / 1024))?;
+    if run.worked { Ok(()) } else { Err(format!("it failed:\n{}", run.said).into()) }
 }
 
 /// Options, and words that are none. The directory is always set.
