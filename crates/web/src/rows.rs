@@ -109,7 +109,11 @@ impl AttemptRow {
             row.memory = if live.memory > 0 { format_bytes(live.memory) } else { String::new() };
         }
         if let Some(failure) = stage.failed.iter().rev().find(|failure| failure.attempt.task == id) {
-            row.tell(failure);
+            if failure.attempt.number == task.attempt {
+                row.tell(failure);
+            } else {
+                row.why = format!("try {}: {}", failure.attempt.number, failure.exit.words());
+            }
         }
         Some(row)
     }
@@ -119,6 +123,9 @@ impl AttemptRow {
         let mut row = Self::new(&stage.outline.name, failure.attempt);
         row.state = if failure.again { "tried again" } else { "failed" };
         row.put(run.places.get(&failure.grant), about);
+        let exit = &failure.exit;
+        row.took = exit.started.map(|at| format_duration(exit.ended.since(at))).unwrap_or_default();
+        row.memory = if exit.used.memory > 0 { format_bytes(exit.used.memory) } else { String::new() };
         row.tell(failure);
         row
     }

@@ -99,7 +99,7 @@ fn the_page_of_a_run_tells_where_everything_is_and_why_it_waits() {
         "ada · queue etl · application_1763700000000_0007",
         "1m15s",
         "0 of 303 succeeded, 2 running, 301 waiting",
-        "exit code 7",
+        "try 1: exit code 7",
         "tried again",
         "Read its last lines with",
         "<td data-is=\"on\">n2.example</td>",
@@ -138,9 +138,9 @@ fn a_large_stage_has_pages_of_its_own() {
     );
     view.apply(SubDagId(0), &Fact::StageStarted { stage: StageId(1), tasks: 300, at: NOW });
     let first = stage(&view, &about(), "load", 0).expect("the stage");
-    assert!(first.contains("Tasks 0 to 200 of 300") && first.contains("?stage=load&amp;from=200"), "{first}");
+    assert!(first.contains("Tasks 0 to 199 of 300") && first.contains("?stage=load&amp;from=200"), "{first}");
     let last = stage(&view, &about(), "load", 200).expect("the stage");
-    assert!(last.contains("Tasks 200 to 300 of 300") && last.contains("?stage=load&amp;from=0"), "{last}");
+    assert!(last.contains("Tasks 200 to 299 of 300") && last.contains("?stage=load&amp;from=0"), "{last}");
     assert!(stage(&view, &about(), "load", 5_000).is_some());
     assert_eq!(stage(&view, &about(), "nothing", 0), None);
 }
