@@ -113,11 +113,11 @@ impl NodeManagers {
         };
         let _permit = self.starts.acquire().await;
         let started = self
-            .until_done(&operation, &container.node, async |client| {
-                let answer: yarn::StartContainersResponseProto =
-                    call(client, &operation, "startContainers", &request).await?;
-                all_went_well(&operation, &answer.failed)
-            })
+            .until_done(
+                (&operation, &container.node),
+                ("startContainers", &request),
+                |answer: yarn::StartContainersResponseProto| all_went_well(&operation, &answer.failed),
+            )
             .await;
         match started {
             // An earlier try arrived, only its answer was lost.
@@ -130,34 +130,28 @@ impl NodeManagers {
     pub async fn stop(&self, node: &NodeId, id: ContainerId) -> Result<(), YarnError> {
         let operation = format!("stop {id} on {node}");
         let request = yarn::StopContainersRequestProto { container_id: vec![convert::container_to(id)] };
-        self.until_done(&operation, node, async |client| {
-            let answer: yarn::StopContainersResponseProto =
-                call(client, &operation, "stopContainers", &request).await?;
-            match all_went_well(&operation, &answer.failed) {
-                Err(YarnError::Refused { sentence, .. }) if sentence.contains("is not handled by this NodeManager") => {
-                    Ok(())
-                }
-                other => other,
+        let settle = |answer: yarn::StopContainersResponseProto| match all_went_well(&operation, &answer.failed) {
+            Err(YarnError::Refused { sentence, .. }) if sentence.contains("is not handled by this NodeManager") => {
+                Ok(())
             }
-        })
-        .await
+            other => other,
+        };
+        self.until_done((&operation, node), ("stopContainers", &request), settle).await
     }
 
     /// What the node says about a grant.
     pub async fn status(&self, node: &NodeId, id: ContainerId) -> Result<ContainerStatus, YarnError> {
         let operation = format!("ask {node} about {id}");
         let request = yarn::GetContainerStatusesRequestProto { container_id: vec![convert::container_to(id)] };
-        self.until_done(&operation, node, async |client| {
-            let answer: yarn::GetContainerStatusesResponseProto =
-                call(client, &operation, "getContainerStatuses", &request).await?;
+        let settle = |answer: yarn::GetContainerStatusesResponseProto| {
             all_went_well(&operation, &answer.failed)?;
             answer.status.first().and_then(convert::status).ok_or_else(|| YarnError::Refused {
                 operation: operation.clone(),
                 class: "ContainerNotFoundException".to_owned(),
                 sentence: "the NodeManager does not know it".to_owned(),
             })
-        })
-        .await
+        };
+        self.until_done((&operation, node), ("getContainerStatuses", &request), settle).await
     }
 
     /// Tells the node a grant's new size, after [`crate::am::Event::Updated`]. Only one that grew needs it.
@@ -165,25 +159,21 @@ impl NodeManagers {
         let operation = format!("resize {} on {}", container.id, container.node);
         let request =
             yarn::ContainerUpdateRequestProto { update_container_token: vec![convert::token_to(&container.token)] };
-        self.until_done(&operation, &container.node, async |client| {
-            let answer: yarn::ContainerUpdateResponseProto =
-                call(client, &operation, "updateContainer", &request).await?;
-            all_went_well(&operation, &answer.failed)
-        })
-        .await
+        let settle = |answer: yarn::ContainerUpdateResponseProto| all_went_well(&operation, &answer.failed);
+        self.until_done((&operation, &container.node), ("updateContainer", &request), settle).await
     }
 
     /// Tries until it works, is refused, or took too long: a node that restarts is not ready for some seconds.
-    async fn until_done<T>(
+    async fn until_done<Req: Message, Resp: Message + Default, T>(
         &self,
-        operation: &str,
-        node: &NodeId,
-        mut attempt: impl AsyncFnMut(&Client) -> Result<T, YarnError>,
+        (operation, node): (&str, &NodeId),
+        (method, request): (&str, &Req),
+        settle: impl Fn(Resp) -> Result<T, YarnError>,
     ) -> Result<T, YarnError> {
         let until = Instant::now() + self.patience;
         loop {
             let error = match self.line(operation, node).await {
-                Ok(client) => match attempt(&client).await {
+                Ok(client) => match call(&client, operation, method, request).await.and_then(&settle) {
                     Err(error) if matches!(error.kind(), Kind::Unreachable | Kind::NotReady) => error,
                     settled => return settled,
                 },

@@ -1,5 +1,7 @@
 //! The long-running parts: `dybox master` and `dybox proxy`, started by DYbox itself.
 
+mod on_yarn;
+
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -20,12 +22,15 @@ fn subdag(text: &str) -> Result<SubDagId, std::num::ParseIntError> {
 /// The master of one sub-DAG of a run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MasterArgs {
+    /// As a YARN application's master; what the client hands over is in the container's token file.
+    #[arg(long, conflicts_with_all = ["run_dir", "subdag", "reopen", "detach"])]
+    pub yarn: bool,
     /// Directory of the run.
-    #[arg(long)]
-    pub run_dir: PathBuf,
+    #[arg(long, required_unless_present = "yarn")]
+    pub run_dir: Option<PathBuf>,
     /// Which sub-DAG.
-    #[arg(long, value_parser = subdag)]
-    pub subdag: SubDagId,
+    #[arg(long, value_parser = subdag, required_unless_present = "yarn")]
+    pub subdag: Option<SubDagId>,
     /// The run had ended: what did not succeed runs again.
     #[arg(long)]
     pub reopen: bool,
@@ -72,11 +77,14 @@ pub(crate) fn master(args: MasterArgs) -> Outcome {
         let _ = nix::unistd::setsid();
     }
     log();
-    // Not its path: an upgrade may replace or remove that file, and a run goes on with what it began with.
-    let binary = PathBuf::from("/proc/self/exe");
-    let conf = dybox_master::Conf { run_dir: args.run_dir, subdag: args.subdag, reopen: args.reopen, binary };
     let runtime = runtime()?;
-    let done = runtime.block_on(dybox_master::run(conf));
+    let done = if let (Some(run_dir), Some(subdag)) = (args.run_dir, args.subdag) {
+        // Not its path: an upgrade may replace or remove that file, and a run goes on with what it began with.
+        let binary = PathBuf::from("/proc/self/exe");
+        runtime.block_on(dybox_master::run(dybox_master::Conf { run_dir, subdag, reopen: args.reopen, binary }))
+    } else {
+        runtime.block_on(dybox_master::run_on_yarn(on_yarn::conf()?))
+    };
     runtime.shutdown_background();
     done.map(|()| ExitCode::Ok as u8).map_err(|e| {
         let next = e.advice();
@@ -112,6 +120,8 @@ fn handed_over(on_stdin: bool) -> Result<GrantBundle, Failure> {
         Failure::new(ExitCode::Invalid, what).next("leave this to DYbox: `dybox run --yarn` starts proxies")
     };
     let bytes = if on_stdin {
+        // It lives in the master's own container and must not outlive the master, however that dies.
+        let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
         let mut bytes = Vec::new();
         let read = std::io::stdin().take(HANDED_MOST).read_to_end(&mut bytes);
         read.map_err(|e| failed("stdin can't be read").because(e))?;

@@ -77,7 +77,6 @@ pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
         port,
         credentials: conf.for_proxies(),
         program: conf.program.clone(),
-        work_dir: conf.work_dir.clone(),
     };
     let rm = Rm::Cluster(Box::new(rm::Cluster::new(desk, line, launcher, tell)));
     let there = There::new(&conf, client(&conf)?);

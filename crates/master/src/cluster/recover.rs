@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::{YarnConf, store};
 use crate::MasterError;
 use crate::book::Book;
+use crate::next::REOPEN;
 use crate::recover::{Past, Recovered, has_ended, read};
 use crate::rm::Room;
 
@@ -106,7 +107,7 @@ fn rooms(facts: &[Fact]) -> BTreeMap<GrantId, Room> {
 /// Whether `resume` made this application, and none of its masters has opened the journal again yet: a later attempt
 /// of the same application must not do it twice.
 async fn is_to_reopen(conf: &YarnConf, store: &Store, sub: &SubDir, facts: &[Fact]) -> Result<bool, MasterError> {
-    let asked = conf.bundle.extra.contains_key("reopen") && has_ended(facts);
+    let asked = conf.bundle.extra.contains_key(REOPEN) && has_ended(facts);
     Ok(asked && !store.exists(&reopened_by(conf, sub)).await?)
 }
 

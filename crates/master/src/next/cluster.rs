@@ -20,6 +20,10 @@ use crate::rm::resource;
 /// What a master needs: it is much less, but schedulers give it in steps.
 const SIZE: Resources = Resources { cpu_milli: 1000, memory: 128 << 20 };
 const COMMAND: &str = "exec ./dybox master --yarn 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr";
+/// In [`Bundle::extra`]: what had ended without success runs again.
+pub(crate) const REOPEN: &str = "reopen";
+/// In [`Bundle::extra`]: the queue that the user chose for what names none.
+const QUEUE: &str = "queue";
 /// Tries of a submission while the ResourceManager does not answer.
 const TRIES: u32 = 12;
 const AGAIN: Duration = Duration::from_secs(5);
@@ -92,7 +96,8 @@ impl There {
         let run = &self.bundle.info.run;
         let tags = vec![format!("dybox-run:{run}"), format!("dybox-sub:{}", subdag.0)];
         let mut submission = Submission::new(id, plan.name.clone(), self.launch(subdag), SIZE);
-        if let Some(queue) = cut.queue.as_ref().or(plan.queue.as_ref()) {
+        let chosen = self.bundle.extra.get(QUEUE);
+        if let Some(queue) = cut.queue.as_ref().or(plan.queue.as_ref()).or(chosen) {
             submission.queue.clone_from(queue);
         }
         let node_label = cut.node_label.clone().or_else(|| plan.node_label.clone());
@@ -103,7 +108,7 @@ impl There {
     /// What had ended before a `resume` of the run is opened again; that does nothing to others.
     fn launch(&self, subdag: SubDagId) -> Launch {
         let mut bundle = Bundle { subdag, own: None, ..self.bundle.clone() };
-        bundle.extra.insert("reopen".to_owned(), "true".to_owned());
+        bundle.extra.insert(REOPEN.to_owned(), true.to_string());
         let mut secret = bundle.encode();
         if secret.len() > MAX_PLAN_BYTES {
             // This master has put it into the run's directory.

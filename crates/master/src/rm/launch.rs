@@ -23,9 +23,8 @@ pub(crate) struct Launcher {
     pub(crate) port: u16,
     /// Tokens that proxies need too.
     pub(crate) credentials: Credentials,
-    /// This program's own file, and where the own grant's token file lies.
+    /// This program's own file.
     pub(crate) program: PathBuf,
-    pub(crate) work_dir: PathBuf,
 }
 
 impl Launcher {
@@ -42,13 +41,17 @@ impl Launcher {
 
     /// As a child of this process.
     pub(super) fn own(&self, grant: GrantId, room: &Room, tell: mpsc::UnboundedSender<FromRm>) -> Child {
-        let token_file = self.work_dir.join(format!("{grant}.token"));
-        Child::start((grant, &self.program), token_file, self.credentials(grant, room).write(), tell)
+        Child::start((grant, &self.program), self.bundle(grant, room).encode(), tell)
     }
 
     fn credentials(&self, grant: GrantId, room: &Room) -> Credentials {
+        let secrets = BTreeMap::from([(GRANT_BUNDLE_ALIAS.to_owned(), self.bundle(grant, room).encode())]);
+        Credentials { secrets, ..self.credentials.clone() }
+    }
+
+    fn bundle(&self, grant: GrantId, room: &Room) -> GrantBundle {
         let Bundle { info, subdag, store, secret, tls, .. } = &self.bundle;
-        let of_grant = GrantBundle {
+        GrantBundle {
             version: BUNDLE_VERSION,
             run: info.run.clone(),
             subdag: *subdag,
@@ -63,9 +66,7 @@ impl Launcher {
             gid: info.gid,
             user: info.user.clone(),
             extra: BTreeMap::new(),
-        };
-        let secrets = BTreeMap::from([(GRANT_BUNDLE_ALIAS.to_owned(), of_grant.encode())]);
-        Credentials { secrets, ..self.credentials.clone() }
+        }
     }
 }
 
