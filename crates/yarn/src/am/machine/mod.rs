@@ -96,7 +96,8 @@ pub struct Am {
     again: Option<Heartbeat>,
     /// When the next call may go.
     due: Millis,
-    began: Millis,
+    /// When the last heartbeat went, since the last registration.
+    began: Option<Millis>,
     last_change: Millis,
     last_grant: Option<Millis>,
     away: Option<Away>,
@@ -130,7 +131,7 @@ impl Am {
             call: None,
             again: None,
             due: Millis(0),
-            began: Millis(0),
+            began: None,
             last_change: Millis(0),
             last_grant: None,
             away: None,
@@ -187,18 +188,18 @@ impl Am {
     }
 
     fn next_at(&self) -> Millis {
-        if self.phase != Phase::Beating || self.away.is_some() {
+        let Some(began) = self.began.filter(|_| self.phase == Phase::Beating && self.away.is_none()) else {
             return self.due;
-        }
-        let pause = if self.is_hurried() { self.rules.quick_beat } else { self.rules.beat };
-        self.began.after(pause).max(self.due)
+        };
+        let pause = if self.is_hurried(began) { self.rules.quick_beat } else { self.rules.beat };
+        began.after(pause).max(self.due)
     }
 
     /// Something is pending that the next answers may bring. A wish that nothing fits is not worth a hurry for ever.
-    fn is_hurried(&self) -> bool {
+    fn is_hurried(&self, began: Millis) -> bool {
         let pending = self.asks.any() || self.grants.any_pending() || self.avoided != self.avoided_there;
-        let starts = self.last_grant.is_some_and(|last| self.began.since(last) < STARTS_TAKE);
-        starts || (pending && self.began.since(self.last_change) < HURRY)
+        let starts = self.last_grant.is_some_and(|last| began.since(last) < STARTS_TAKE);
+        starts || (pending && began.since(self.last_change) < HURRY)
     }
 
     fn obey(&mut self, now: Millis, order: Order, out: &mut Vec<Effect>) {
@@ -239,7 +240,7 @@ impl Am {
         if self.phase == Phase::Over || self.call.is_some() || now < self.next_at() {
             return;
         }
-        self.began = now;
+        self.began = (self.phase == Phase::Beating).then_some(now);
         let (call, effect) = match self.phase {
             Phase::Registering => (Call::Register, Effect::Register { tracking: self.tracking.clone() }),
             Phase::Beating | Phase::Over => {
@@ -292,7 +293,7 @@ impl Am {
         self.tracking_there.clone_from(&self.tracking);
         self.phase = if self.end.is_some() { Phase::Finishing } else { Phase::Beating };
         // The first heartbeat carries what was asked for meanwhile.
-        self.began = Millis(0);
+        self.began = None;
         self.last_change = now;
         self.due = if self.asks.any() { now } else { now.after(FIRST_ASK) };
         self.max = welcome.max.or(self.max);
