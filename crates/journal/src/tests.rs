@@ -98,6 +98,35 @@ fn a_life_adds_up() {
 }
 
 #[test]
+fn on_a_cluster_it_is_known_where_each_attempt_was() {
+    let other = GrantId::compose(SubDagId(0), 1, 2);
+    let got = |grant, host: &str| Fact::GrantGot {
+        grant,
+        size: Resources::default(),
+        at: Millis(2),
+        host: host.to_owned(),
+        container: format!("container_{grant}"),
+    };
+    let again = Fact::AttemptStarted { attempt: attempt(0, 0, 2), grant: other, at: Millis(6) };
+    let run = fold([
+        submitted(vec![outline(0, 1)]),
+        started(0, 1),
+        got(grant(), "n1"),
+        given(attempt(0, 0, 1)),
+        ended(attempt(0, 0, 1), bad(Cause::NodeLost, 5), true),
+        Fact::GrantEnded { grant: grant(), at: Millis(5) },
+        got(other, "n2"),
+        again,
+    ]);
+    assert_eq!(run.place_of(attempt(0, 0, 2).task).map(|place| place.host.as_str()), Some("n2"));
+    let failed = run.stages[0].failed[0].grant;
+    assert_eq!(run.places[&failed], Where { host: "n1".to_owned(), container: "container_g0-1-1".to_owned() });
+    assert_eq!(run.grants.len(), 1, "the lost one is over");
+    let alone = fold(life());
+    assert!(alone.places.is_empty(), "one machine has no names");
+}
+
+#[test]
 fn a_reopened_run_keeps_what_succeeded() {
     let mut run = fold(life());
     run.apply(&Fact::Reopened { at: Millis(100) });
