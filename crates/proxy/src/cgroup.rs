@@ -4,9 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dybox_engine::EngineInfo;
+use serde::{Deserialize, Serialize};
+
+use crate::conf::Places;
+use crate::files::write_whole;
 
 /// The grant's cgroup, if YARN made one.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct GrantCgroup {
     /// From the root of each hierarchy.
     path: Option<String>,
@@ -15,8 +19,26 @@ pub(crate) struct GrantCgroup {
 }
 
 impl GrantCgroup {
+    /// Of this process, written down for who may have to sweep after it.
+    pub(crate) fn of(places: &Places) -> Self {
+        let Some(far) = &places.far else { return Self::default() };
+        let found = Self::find(&far.container);
+        if !found.missing.is_empty() {
+            let text = serde_json::to_vec(&found).expect("paths of cgroups are texts");
+            if let Err(error) = write_whole(&file(places), &text, 0o600) {
+                tracing::warn!(%error, "can't write down where containers are made");
+            }
+        }
+        found
+    }
+
+    /// Of a dead proxy.
+    pub(crate) fn recall(places: &Places) -> Self {
+        fs::read(file(places)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
     /// Looks where this process is.
-    pub(crate) fn find(container: &str) -> Self {
+    fn find(container: &str) -> Self {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let Some(path) = path_of(&own, container) else { return Self::default() };
@@ -47,6 +69,10 @@ impl GrantCgroup {
             }
         }
     }
+}
+
+fn file(places: &Places) -> PathBuf {
+    places.path(&places.grant.root()).join("cgroup.json")
 }
 
 /// The path of the first hierarchy in which this process is in the cgroup of the YARN container.

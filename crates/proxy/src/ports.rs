@@ -46,7 +46,7 @@ impl Ports {
     pub(crate) fn open(places: Places, inbox: UnboundedSender<Arrived>) -> Result<Self, ProxyError> {
         let slots = Arc::new(Slots::of(&places.home));
         let leases = Leases::start().map_err(ProxyError::Runtime)?;
-        let cgroup = places.far.as_ref().map(|far| GrantCgroup::find(&far.container)).unwrap_or_default();
+        let cgroup = GrantCgroup::of(&places);
         Ok(Self {
             cgroup: Arc::new(cgroup),
             secret: read_secret(&places)?,

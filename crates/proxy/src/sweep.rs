@@ -14,6 +14,7 @@ use dybox_store::{Lock, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
+use crate::cgroup::GrantCgroup;
 use crate::clock::Clock;
 use crate::conf::Places;
 use crate::error::{ProxyError, file_error};
@@ -61,6 +62,7 @@ pub(crate) async fn sweep(places: Places) -> Result<SweepReport, ProxyError> {
         Files::of(&places, attempt).revoke();
     }
     end_containers(&places).await?;
+    GrantCgroup::recall(&places).clean();
     let exits = attempts.iter().map(|&attempt| found(&places, attempt, clock)).collect();
     let report = SweepReport { grant: places.grant_id.to_string(), exits };
     let undrained = drain(&places, &attempts, clock).await;

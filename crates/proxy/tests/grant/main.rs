@@ -1,5 +1,4 @@
 //! A proxy in a grant of a cluster, on a real engine, with a directory in the place of HDFS.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod stage;
 
@@ -46,15 +45,15 @@ async fn output_is_shown_copied_and_read_while_the_grant_lives() {
     let nothing = client.read(grant(1), 0, 100).await.unwrap();
     assert_eq!((nothing.total, nothing.closed), (0, false));
     assert_eq!(run(&stage, &mut master, 1, "echo one; echo bad >&2").await, None);
-    // When an end is told, its output is in the store already.
-    assert_eq!(stage.copied(grant(1), 1).await, b"one\n");
     assert_eq!(
         (stage.log(grant(1), "a-0-1.stdout"), stage.log(grant(1), "a-0-1.stderr")),
         ("one\n".into(), "bad\n".into())
     );
     let piece = client.read(grant(1), 3, 1 << 20).await.unwrap();
-    let copy = std::fs::read(stage.node().join("far").join(RunDir::new(&stage.run).archive(grant(1)))).unwrap();
-    assert_eq!((piece.total, &piece.bytes[..]), (copy.len() as u64, &copy[3..]));
+    let name = RunDir::new(&stage.run).archive(grant(1));
+    let here = std::fs::read(stage.node().join("user/dybox").join(&name)).unwrap();
+    assert_eq!((piece.total, &piece.bytes[..]), (here.len() as u64, &here[3..]));
+    assert_eq!(stage.far().len(&name).await.unwrap(), Some(here.len() as u64));
     assert!(matches!(client.read(grant(9), 0, 1).await, Err(WireError::Refused { .. })));
 
     assert_eq!(run(&stage, &mut master, 2, "exit 3").await, Some(Cause::ExitCode));
@@ -133,6 +132,64 @@ async fn a_grant_that_is_taken_back_says_so_where_there_is_time() {
     master.until(|(_, news)| matches!(news, ProxyNews::Leaving { .. })).await;
     assert!(stage.ended(grant(1)).await.success());
     assert_eq!(stage.copied(grant(1), 1).await, b"on\n");
+    stage.assert_clean();
+}
+
+/// A cgroup as YARN makes them, in one hierarchy of version 1; removed at the end.
+struct YarnCgroup(std::path::PathBuf);
+
+impl YarnCgroup {
+    fn make(name: &str) -> Option<Self> {
+        let dir = std::path::Path::new("/sys/fs/cgroup/cpu").join(name);
+        std::fs::create_dir_all(&dir).ok().map(|()| Self(dir))
+    }
+}
+
+impl Drop for YarnCgroup {
+    fn drop(&mut self) {
+        for dir in self.0.ancestors().take(2) {
+            let _ = std::fs::remove_dir(dir);
+        }
+    }
+}
+
+#[tokio::test]
+async fn containers_are_made_inside_the_grants_cgroup_and_leave_no_other() {
+    let top = format!("dybox-test-yarn-{}", std::process::id());
+    let name = format!("{top}/container_1_0001_01_{}", grant(1));
+    // Only root of a machine with cgroups of version 1 can play the NodeManager here.
+    let Some(cgroup) = YarnCgroup::make(&name) else { return };
+    let others = || {
+        let all = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+        all.filter(|dir| !dir.ends_with("cpu") && dir.join(&top).exists()).count()
+    };
+    let (mut stage, mut master) = Stage::open().await;
+    stage.cgroups = cgroup.0.display().to_string();
+    stage.proxy(&mut master, grant(1)).await;
+    master.order(grant(1), MasterOrder::Start(stage.spec(1, "sleep 1000")));
+    master.until(runs).await;
+    assert_eq!(std::fs::read_dir(&cgroup.0).unwrap().flatten().filter(|entry| entry.path().is_dir()).count(), 1);
+    assert!(others() > 0, "the engine makes it in all hierarchies");
+    master.order(grant(1), MasterOrder::Halt { attempt: attempt(1), now: true });
+    master.until(exited(1)).await;
+    master.order(grant(1), MasterOrder::Ack { attempt: attempt(1) });
+    stage.dismiss(&mut master, grant(1)).await;
+    assert_eq!(others(), 0);
+    stage.assert_clean();
+
+    // A dead proxy's are removed by who sweeps after it.
+    stage.proxy(&mut master, grant(1)).await;
+    master.order(grant(1), MasterOrder::Start(stage.spec(2, "sleep 1000")));
+    master.until(runs).await;
+    stage.signal(grant(1), Signal::SIGKILL);
+    stage.ended(grant(1)).await;
+    stage.cgroups.clear();
+    stage.proxy(&mut master, grant(2)).await;
+    master.until(swept(1)).await;
+    assert_eq!(others(), 0);
+    // The sweep of its archive and of its files goes on.
+    sleep(Duration::from_millis(500)).await;
+    stage.dismiss(&mut master, grant(2)).await;
     stage.assert_clean();
 }
 

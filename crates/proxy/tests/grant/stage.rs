@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Tells a process of this test program which node's proxy it is, and of which grant.
 const NODE: &str = "DYBOX_TEST_NODE";
 const GRANT: &str = "DYBOX_TEST_GRANT";
+/// `hdfs://host:port` of a real one, for whoever wants to try that.
+const HDFS: &str = "DYBOX_TEST_HDFS";
 
 pub(crate) fn attempt(number: u32) -> AttemptId {
     AttemptId { task: TaskId { stage: StageId(0), index: 0 }, number }
@@ -47,9 +49,21 @@ pub(crate) fn serve_if_told() {
         host: "n1".to_owned(),
         user_dir: node.join("user"),
         log_dir: node.join("logs").join(grant),
-        store: Store::open_dir(node.join("far")),
+        store: far(&node),
     };
     dybox_proxy::run_in_grant(conf).expect("a clean end");
+}
+
+/// The store that stands for HDFS, or a directory of the one at this address.
+fn far(node: &Path) -> Store {
+    match std::env::var(HDFS) {
+        Ok(url) => {
+            let dir = node.file_name().and_then(|name| name.to_str()).expect("the stage is set");
+            let url = format!("{url}/tmp/{dir}");
+            Store::hdfs(HdfsConf { url, settings: [].into(), user: None }).expect("the stage is set")
+        }
+        Err(_) => Store::open_dir(node.join("far")),
+    }
 }
 
 /// What a master hears.
@@ -154,6 +168,8 @@ pub(crate) struct Stage {
     pub(crate) run: RunId,
     tls: RunTls,
     children: Vec<(GrantId, Child)>,
+    /// Directories of cgroups for the proxies to be in.
+    pub(crate) cgroups: String,
 }
 
 impl Stage {
@@ -165,7 +181,7 @@ impl Stage {
         std::fs::create_dir(dir.path().join("user")).expect("the stage is set");
         let tls = RunTls::make(&run).expect("the stage is set");
         let master = Master::start(&tls).await;
-        (Self { dir, run, tls, children: Vec::new() }, master)
+        (Self { dir, run, tls, children: Vec::new(), cgroups: String::new() }, master)
     }
 
     pub(crate) async fn another_master(&self) -> Master {
@@ -177,7 +193,7 @@ impl Stage {
     }
 
     pub(crate) fn far(&self) -> Store {
-        Store::open_dir(self.node().join("far"))
+        far(self.node())
     }
 
     pub(crate) fn log(&self, grant: GrantId, name: &str) -> String {
@@ -215,8 +231,11 @@ impl Stage {
         };
         std::fs::write(self.node().join(format!("{grant}.bundle")), bundle.encode()).expect("the stage is set");
         std::fs::create_dir_all(self.node().join("logs").join(grant.to_string())).expect("the stage is set");
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", "a_proxy_as_a_process", "--nocapture"]);
+        let mut command = Command::new("sh");
+        // Into a cgroup of its own first, where there is one.
+        let within = "for dir in $CGROUPS; do echo $$ > $dir/cgroup.procs || exit 1; done; exec \"$0\" \"$@\"";
+        command.args(["-c", within]).arg(std::env::current_exe().expect("this program"));
+        command.env("CGROUPS", &self.cgroups).args(["--exact", "a_proxy_as_a_process", "--nocapture"]);
         command.env(NODE, self.node()).env(GRANT, grant.to_string());
         let log = std::fs::File::create(self.node().join(format!("{grant}.out"))).expect("the stage is set");
         command.stdout(log.try_clone().expect("the stage is set")).stderr(log);
@@ -329,7 +348,8 @@ impl Drop for Stage {
             let _ = child.kill();
             let _ = child.wait();
             let log = self.dir.path().join(format!("{grant}.out"));
-            eprintln!("{grant}: {}", std::fs::read_to_string(log).unwrap_or_default());
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{grant}: {text}").as_bytes());
         }
     }
 }
