@@ -45,7 +45,12 @@ impl Frames {
         }
         self.first = false;
         self.bytes.advance(4);
-        Ok(Some(self.bytes.split_to(length).freeze()))
+        let frame = self.bytes.split_to(length).freeze();
+        if self.bytes.is_empty() {
+            // Otherwise the room of the largest frame would stay for as long as the connection.
+            self.bytes = BytesMut::new();
+        }
+        Ok(Some(frame))
     }
 
     fn bad_length(&self, length: usize) -> BadFrame {
