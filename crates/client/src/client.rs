@@ -12,7 +12,7 @@ use dybox_store::logs::{Grants, RunLogs, Select};
 use dybox_store::{FoundRun, RunInfo, Runs, Store, find_run};
 use dybox_wire::{MasterClient, WireError};
 
-use crate::cluster::{Application, Cluster, ClusterConf};
+use crate::cluster::{Application, Cluster, ClusterConf, binary};
 use crate::machine::Machine;
 use crate::{ClientError, Submitted};
 
@@ -99,6 +99,17 @@ impl Client {
             Place::Machine(_) => Ok(BTreeMap::new()),
             Place::Cluster(cluster) => cluster.applications(run).await,
         }
+    }
+
+    /// The name in HDFS of this program, and, where it is there, whether everybody may read it.
+    ///
+    /// # Errors
+    /// The program can't be read, or the store's.
+    pub async fn program(&self) -> Result<(String, Option<bool>), ClientError> {
+        let Some(conf) = self.cluster() else { return Ok((String::new(), None)) };
+        let name = binary::name_of(conf.binary.clone(), conf.cache.clone()).await?;
+        let there = binary::look(&self.store, &name).await?;
+        Ok((name, there.map(|binary| binary.public)))
     }
 
     /// All runs, newest first.

@@ -102,7 +102,7 @@ fn load() -> Result<Option<Hadoop>, Failure> {
     }
     match Settings::from_env() {
         Ok(settings) => {
-            let site = settings.files().into_iter().find(|path| path.ends_with(YARN_SITE)).map(Path::to_owned);
+            let site = settings.files().find(|path| path.ends_with(YARN_SITE)).map(Path::to_owned);
             Ok(site.map(|site| Hadoop { settings, site: Some(site) }))
         }
         Err(ConfError::NotFound { .. }) => Ok(None),

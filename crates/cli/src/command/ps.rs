@@ -1,6 +1,6 @@
 //! `dybox ps`: the runs of this home, newest first.
 
-use dybox_client::{Client, Standing};
+use dybox_client::{Application, Client, Standing};
 use dybox_journal::StageState;
 use dybox_model::{ExitCode, Millis};
 use dybox_store::RunInfo;
@@ -121,17 +121,31 @@ pub(crate) fn run_json(info: &RunInfo, standing: &Standing) -> Value {
     json!({
         "run": info.run, "job": info.job, "tags": info.tags, "state": standing.word(), "resumable": standing.is_lost(),
         "why": standing.view.why(), "submitted": rfc3339(info.submitted), "ended": standing.view.ended().map(rfc3339),
-        "user": info.user, "uid": info.uid, "job_file": info.job_file,
+        "user": info.user, "uid": info.uid, "job_file": info.job_file, "unknown": standing.unknown,
+        "applications": standing.applications.values().map(application_json).collect::<Vec<_>>(),
+    })
+}
+
+fn application_json(application: &Application) -> Value {
+    json!({
+        "application": application.id, "subdag": application.subdag.0, "state": application.state,
+        "queue": application.queue, "host": application.master.as_ref().map(|(host, _)| host),
+        "port": application.master.as_ref().map(|(_, port)| port), "attempt": application.attempt,
+        "page": application.page, "diagnostics": application.diagnostics,
     })
 }
 
 fn answer(screen: &Screen, rows: &[Row], now: Millis) -> Answer {
-    let mut table = screen.table(&["RUN", "JOB", "STATE", "STAGES", "TASKS", "SUBMITTED", "TIME"]);
+    // Queues are of the cluster alone.
+    let far = rows.iter().any(|row| !row.standing.applications.is_empty());
+    let mut head = vec!["RUN", "JOB", "STATE", "STAGES", "TASKS", "SUBMITTED", "TIME"];
+    head.extend(far.then_some("QUEUE"));
+    let mut table = screen.table(&head);
     for row in rows {
         let word = row.standing.word();
-        let state = if row.standing.is_lost() { "lost (resume)" } else { word };
+        let state = if word == "lost" && row.standing.is_lost() { "lost (resume)" } else { word };
         let counts = row.standing.view.counts();
-        table.add_row([
+        let mut cells = vec![
             row.info.run.to_string(),
             row.info.job.clone(),
             screen.paint(state_paint(word), state),
@@ -139,7 +153,11 @@ fn answer(screen: &Screen, rows: &[Row], now: Millis) -> Answer {
             format!("{}/{}", counts.ended(), counts.total()),
             ago(now, row.info.submitted),
             span_or_dash(row.wall(now)),
-        ]);
+        ];
+        let mut queues: Vec<_> = row.standing.applications.values().map(|one| one.queue.as_str()).collect();
+        queues.dedup();
+        cells.extend(far.then(|| queues.join(", ")));
+        table.add_row(cells);
     }
     Answer {
         kind: "runs",

@@ -116,8 +116,24 @@ fn of_run(looked: &Looked) -> Reason {
     let (standing, run) = (&looked.standing, &looked.info.run);
     let word = standing.word();
     let mut said = Vec::new();
-    if standing.is_lost() {
-        said.push("it has not ended and nobody drives it: its master was killed or the machine restarted".to_owned());
+    match standing.said_by_yarn() {
+        Some(application) => {
+            let queue =
+                if application.phase.is_live() { format!(" in queue {}", application.queue) } else { String::new() };
+            said.push(format!(
+                "{} is {}{queue}: {}",
+                application.id,
+                application.state,
+                shown(&application.diagnostics)
+            ));
+        }
+        None if standing.is_killed() => said.push("its application was killed through YARN".to_owned()),
+        None if standing.is_lost() => {
+            said.push(
+                "it has not ended and nobody drives it: its master was killed or the machine restarted".to_owned(),
+            );
+        }
+        None => {}
     }
     said.extend(standing.view.subs.values().filter_map(|sub| sub.stop.as_ref()).map(|stop| stop.why.clone()).take(1));
     let why = standing.view.why();

@@ -12,6 +12,8 @@ use crate::ClientError;
 pub(crate) const KIND: &str = "DYBOX";
 const RUN_TAG: &str = "dybox-run:";
 const SUB_TAG: &str = "dybox-sub:";
+/// Most bytes of a sentence of YARN's.
+const LONGEST: usize = 400;
 
 /// Where an application is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,15 +120,55 @@ pub(crate) fn tags(run: &RunId, subdag: SubDagId) -> Vec<String> {
     vec![format!("{RUN_TAG}{run}"), format!("{SUB_TAG}{}", subdag.0)]
 }
 
-/// YARN's diagnostics on one line, without its time stamps and repeated blanks.
+/// The sentence of YARN's diagnostics that matters: where a master died, what it wrote last.
 fn plain(text: &str) -> String {
+    if let Some(died) = died(text) {
+        return died;
+    }
     let text = text.trim();
     // `[Sat Nov 21 11:00:00 +0000 2026] Application is ...`
     let text = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((stamp, rest)) if stamp.len() < 40 && stamp.contains(':') => rest,
         _ => text,
     };
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = text.split("For more detailed output").next().unwrap_or(text);
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.len() > LONGEST {
+        line.truncate(line.floor_char_boundary(LONGEST));
+        line.push('…');
+    }
+    line
+}
+
+/// "its master ended with exit code 2: error: ..." of YARN's page-long report about that.
+fn died(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("exitCode: ")?;
+    let code: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '-').collect();
+    let times = text.split_once("failed ").and_then(|(_, rest)| rest.split_once(" times")).map(|(times, _)| times);
+    let times = times.filter(|times| times.chars().all(|c| c.is_ascii_digit()) && *times != "1");
+    let head = match times {
+        Some(times) => format!("its master failed {times} times, last with exit code {code}"),
+        None => format!("its master ended with exit code {code}"),
+    };
+    let stderr = text.rsplit_once("bytes of stderr :").map(|(_, rest)| rest).unwrap_or_default();
+    let lines: Vec<_> = stderr
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("For more detailed output") && !line.starts_with("[20"))
+        .filter(|line| !line.is_empty())
+        .collect();
+    let said = lines.iter().find(|line| line.starts_with("error")).or(lines.last());
+    // What the ResourceManager did itself (a node that is lost, memory exceeded) stands before the next full stop.
+    let other = || {
+        let (_, rest) = text.split_once("Diagnostics: ")?;
+        let line = rest.lines().next()?.trim();
+        let line = line.split_once(']').map_or(line, |(_, rest)| rest).trim();
+        (!line.is_empty() && !line.starts_with("Exception from container-launch")).then(|| line.to_owned())
+    };
+    match said.map(|line| (*line).to_owned()).or_else(other) {
+        Some(said) => Some(format!("{head}: {said}")),
+        None => Some(head),
+    }
 }
 
 impl Cluster {
@@ -170,6 +212,21 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_master_that_died_is_told_by_its_last_words() {
+        let text = "Application application_1_0005 failed 4 times in previous 600000 milliseconds due to AM Container \
+                    for appattempt_1_0005_000004 exited with  exitCode: 2\nFailing this attempt.Diagnostics: \
+                    [2026-11-21 11:25:45.588]Exception from container-launch.\nContainer id: container_1_0005_04_000001\n\
+                    Exit code: 2\n\n[2026-11-21 11:25:45.590]Container exited with a non-zero exit code 2. Error file: \
+                    prelaunch.err.\nLast 4096 bytes of prelaunch.err :\nLast 4096 bytes of stderr :\nerror: no store\n\
+                      = next: make one\n\n\nFor more detailed output, check the application tracking page: x";
+        assert_eq!(plain(text), "its master failed 4 times, last with exit code 2: error: no store");
+        let text = "AM Container for appattempt_1_0005_000001 exited with  exitCode: -104\nDiagnostics: \
+                    [2026-11-21 11:25:45.588]Container is running beyond physical memory limits.";
+        let want = "its master ended with exit code -104: Container is running beyond physical memory limits.";
+        assert_eq!(plain(text), want);
+    }
 
     #[test]
     fn diagnostics_become_one_line_without_the_time() {

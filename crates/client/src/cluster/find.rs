@@ -7,7 +7,7 @@ use dybox_job::{PLAN_VERSION, Plan, SubDag};
 use dybox_model::{RunId, SubDagId};
 use dybox_store::{FoundRun, RUN_INFO_VERSION, RunInfo, Runs, Store, find_run, runs};
 
-use super::{Application, Cluster};
+use super::{Application, Cluster, Phase};
 use crate::ClientError;
 
 impl Cluster {
@@ -18,7 +18,9 @@ impl Cluster {
         // Where YARN does not answer the directory still knows every run that began.
         let mut fresh: BTreeMap<RunId, Application> = BTreeMap::new();
         for application in live.unwrap_or_default() {
-            if let Some(run) = application.run.clone() {
+            // One that was refused never began: nothing of it is a run.
+            let refused = application.phase == Phase::Failed && application.attempt == 0;
+            if let Some(run) = application.run.clone().filter(|_| !refused) {
                 fresh.entry(run).or_insert(application);
             }
         }

@@ -1,5 +1,6 @@
 //! `dybox doctor`: what is there, what is missing, and the fix for each.
 
+mod cluster;
 mod engine;
 mod machine;
 mod settings;
@@ -10,10 +11,10 @@ use serde_json::json;
 use super::{Context, Outcome};
 use crate::report::{Answer, Output, Paint, Screen};
 
-/// Looks at engine, home, configuration and permissions: each with a finding and a fix
+/// Looks at engine or cluster, home, configuration and permissions: each with a finding and a fix
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code 5 when the engine can't be used, else 0.\n\nExamples:\n  dybox doctor\n  dybox doctor -o json | jq '.findings[] | select(.level != \"ok\")'"
+    after_help = "Exit code 5 when the engine, or the cluster that is meant, can't be used, else 0.\n\nExamples:\n  dybox doctor\n  dybox doctor --yarn\n  dybox doctor -o json | jq '.findings[] | select(.level != \"ok\")'"
 )]
 pub(crate) struct Args {
     /// How to print.
@@ -45,7 +46,7 @@ impl Level {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// Which part: `engine`, `home`, `machine`, `setting`, `policy`.
+    /// Which part: `engine`, `cluster`, `home`, `machine`, `setting`, `policy`.
     pub part: &'static str,
     /// What was looked at.
     pub name: String,
@@ -76,7 +77,11 @@ impl Finding {
 
 /// Looks at everything and prints it.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
-    let mut findings = engine::look(context).await;
+    let far = context.is_cluster().unwrap_or(true);
+    let mut findings = if far { Vec::new() } else { engine::look(context).await };
+    if far || context.conf.yarn.value.is_some() {
+        findings.extend(cluster::look(context).await);
+    }
     findings.extend(machine::look(context));
     findings.extend(settings::look(context));
     let answer = Answer {
@@ -90,7 +95,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
         ..Answer::default()
     };
     context.screen.answer(args.output.format(&context.conf), &answer)?;
-    let unusable = findings.iter().any(|f| f.part == "engine" && f.level == Level::Fail);
+    let unusable = findings.iter().any(|f| matches!(f.part, "engine" | "cluster") && f.level == Level::Fail);
     Ok(if unusable { ExitCode::Unreachable } else { ExitCode::Ok } as u8)
 }
 

@@ -1,5 +1,6 @@
 //! `dybox logs`: what the payloads wrote; the same command live, after the end and after a crash.
 
+mod far;
 mod follow;
 mod print;
 mod system;

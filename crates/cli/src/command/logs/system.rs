@@ -7,14 +7,21 @@ use dybox_store::Store;
 use dybox_store::layout::RunDir;
 use regex::bytes::Regex;
 
-use super::Args;
+use super::{Args, far};
 use crate::command::look::Looked;
+use crate::command::place::Place;
 use crate::command::{Context, Outcome};
 use crate::report::Failure;
 use crate::report::safe::safe;
 
 /// Prints every log of the run's processes, masters first.
 pub(super) async fn run(context: &Context, args: &Args, looked: &Looked, pattern: Option<&Regex>) -> Outcome {
+    if let Place::Cluster(hadoop) = context.place()? {
+        for (name, bytes) in far::logs(context, looked, &hadoop.settings).await? {
+            context.screen.bytes(&shown(args, &name, &bytes, pattern))?;
+        }
+        return Ok(ExitCode::Ok as u8);
+    }
     let client = context.client()?;
     for (name, path) in files(client.store(), looked).await? {
         let Some(bytes) = client.store().get_opt(&path).await? else { continue };

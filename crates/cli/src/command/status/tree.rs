@@ -26,7 +26,11 @@ pub(super) fn text(screen: &Screen, looked: &Looked, now: Millis) -> String {
             }
         }
     }
-    format!("{}{}{}", head(screen, looked, now), table_text(table, &[2, 3, 4, 5, 6]), foot(screen, looked))
+    let table = match stages.is_empty() {
+        true => "its master has not written its plan down yet\n".to_owned(),
+        false => table_text(table, &[2, 3, 4, 5, 6]),
+    };
+    format!("{}{table}{}", head(screen, looked, now), foot(screen, looked))
 }
 
 fn head(screen: &Screen, looked: &Looked, now: Millis) -> String {
@@ -45,12 +49,34 @@ fn head(screen: &Screen, looked: &Looked, now: Millis) -> String {
     if !why.is_empty() {
         head.push_str(&format!("why: {why}\n"));
     }
+    head.push_str(&applications(screen, looked));
     head
+}
+
+/// On the cluster: the application of each sub-DAG, and why it waits or is over.
+fn applications(screen: &Screen, looked: &Looked) -> String {
+    let mut text = String::new();
+    let all = &looked.standing.applications;
+    for application in all.values() {
+        let of = if all.len() > 1 { format!("sub-DAG {}: ", application.subdag.0) } else { String::new() };
+        let at = application.master.as_ref().map(|(host, _)| format!(", master on {host}")).unwrap_or_default();
+        let state = application.state.to_ascii_lowercase();
+        text.push_str(&format!("{of}{} {state} in queue {}{at}\n", application.id, application.queue));
+        let live = application.phase.is_live();
+        if live && !application.page.is_empty() && application.page != "N/A" {
+            text.push_str(&format!("  {} {}\n", screen.paint(Paint::Dim, "page:"), application.page));
+        }
+    }
+    if let Some(application) = looked.standing.said_by_yarn() {
+        text.push_str(&format!("  {} {}\n", screen.paint(Paint::Dim, "YARN:"), shown(&application.diagnostics)));
+    }
+    text
 }
 
 fn foot(screen: &Screen, looked: &Looked) -> String {
     let run = &looked.info.run;
     let hint = match looked.standing.word() {
+        _ if looked.standing.is_killed() => format!("it was killed through YARN; go on with it: dybox resume {run}"),
         _ if looked.standing.is_lost() => format!("its master is gone; go on with it: dybox resume {run}"),
         "failed" => format!("what happened: dybox why {run}"),
         "lost" | "stopped" => format!("go on with it: dybox resume {run}"),
