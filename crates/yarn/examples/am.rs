@@ -1,6 +1,8 @@
 //! A master that runs N containers of `sleep`, resizes one, pins one, and says how long each step took. With `crash`
 //! its first attempt dies in the middle and its second goes on.
 
+#![expect(clippy::print_stdout, reason = "an example speaks to whoever runs it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::Instant;

@@ -2,6 +2,8 @@
 //!
 //! `submit AM_BINARY_URL SIZE MTIME_MS CONTAINERS [crash]`: the binary must lie where NodeManagers can fetch it.
 
+#![expect(clippy::print_stdout, reason = "an example speaks to whoever runs it")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::{Duration, Instant};
