@@ -56,6 +56,7 @@ async fn output_is_shown_copied_and_read_while_the_grant_lives() {
     assert_eq!(stage.far().len(&name).await.unwrap(), Some(here.len() as u64));
     assert!(matches!(client.read(grant(9), 0, 1).await, Err(WireError::Refused { .. })));
 
+    println!("{}", stage.memory(grant(1)));
     assert_eq!(run(&stage, &mut master, 2, "exit 3").await, Some(Cause::ExitCode));
     stage.dismiss(&mut master, grant(1)).await;
     assert_eq!(stage.copied(grant(1), 1).await, b"one\n");

@@ -245,6 +245,14 @@ impl Stage {
         self.children.push((grant, command.spawn().expect("this program starts")));
     }
 
+    /// What the kernel counts of a proxy's memory.
+    pub(crate) fn memory(&self, grant: GrantId) -> String {
+        let child = &self.children.iter().find(|(of, _)| *of == grant).expect("it was started").1;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it lives");
+        let wanted = |line: &&str| ["VmHWM", "RssAnon", "RssFile", "Threads"].iter().any(|word| line.starts_with(word));
+        status.lines().filter(wanted).map(|line| line.split_whitespace().collect::<String>() + " ").collect()
+    }
+
     pub(crate) fn signal(&self, grant: GrantId, signal: Signal) {
         let child = self.children.iter().find(|(of, _)| *of == grant);
         let pid = child.expect("it was started").1.id().cast_signed();
