@@ -75,3 +75,38 @@ impl FromStr for MasterAddr {
         Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| ())?, epoch: epoch.parse().map_err(|_| ())? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dybox_model::SubDagId;
+
+    use super::*;
+    use crate::layout::RunDir;
+    use crate::{EpochFence, Fence};
+
+    #[tokio::test]
+    async fn epochs_grow_and_the_newest_one_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_dir(dir.path());
+        let sub = RunDir::new(&"01jd0000000000000000000001".parse().unwrap()).sub(SubDagId(0));
+        assert_eq!(newest(&store, &sub).await.unwrap(), 0);
+        let first = claim(&store, &sub).await.unwrap();
+        let fence = EpochFence { store: store.clone(), sub: sub.clone(), epoch: first };
+        assert!(fence.still_mine().await.unwrap());
+        assert_eq!((first, claim(&store, &sub).await.unwrap()), (1, 2));
+        assert!(!fence.still_mine().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_address_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_dir(dir.path());
+        let sub = RunDir::new(&"01jd0000000000000000000001".parse().unwrap()).sub(SubDagId(0));
+        assert_eq!(MasterAddr::get(&store, &sub).await.unwrap(), None);
+        let addr = MasterAddr { host: "node-7.example".into(), port: 41234, epoch: 3 };
+        addr.put(&store, &sub).await.unwrap();
+        assert_eq!(MasterAddr::get(&store, &sub).await.unwrap(), Some(addr));
+        store.put(&sub.master_addr(), "node-7").await.unwrap();
+        assert!(MasterAddr::get(&store, &sub).await.is_err());
+    }
+}

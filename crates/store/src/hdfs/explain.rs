@@ -15,6 +15,11 @@ pub(super) fn explain(operation: &'static str, place: String, error: HdfsError) 
 
 fn kind_of(error: &HdfsError) -> (Kind, String) {
     match error {
+        HdfsError::RPCError(class, _) | HdfsError::FatalRPCError(class, _)
+            if class.ends_with("RpcNoSuchProtocolException") =>
+        {
+            (Kind::Unreachable, "what answers there is no NameNode, but another daemon of Hadoop".to_owned())
+        }
         HdfsError::RPCError(class, message) | HdfsError::FatalRPCError(class, message) => {
             (of_class(class, message), first_line(message))
         }
@@ -28,6 +33,9 @@ fn kind_of(error: &HdfsError) -> (Kind, String) {
         HdfsError::GSSAPIError(..) | HdfsError::NoSASLMechanism => (Kind::Denied, format!("login: {error}")),
         HdfsError::InvalidRPCResponse(_) => {
             (Kind::Unreachable, "what answers there is no NameNode: its answer makes no sense".to_owned())
+        }
+        HdfsError::InvalidArgument(message) if message.contains("No NameNode hosts") => {
+            (Kind::Unreachable, "no setting names its NameNodes, and the address has no port".to_owned())
         }
         other => (Kind::Other, first_line(&other.to_string())),
     }
@@ -78,4 +86,53 @@ fn io_text(error: &io::Error) -> String {
 fn first_line(message: &str) -> String {
     let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
     line.chars().take(400).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(class: &str, message: &str) -> Kind {
+        kind_of(&HdfsError::RPCError(class.to_owned(), message.to_owned())).0
+    }
+
+    #[test]
+    fn what_hdfs_says_is_sorted_by_what_to_do() {
+        let hdfs = "org.apache.hadoop.hdfs.";
+        assert_eq!(kind(&format!("{hdfs}server.namenode.SafeModeException"), "x"), Kind::SafeMode);
+        assert_eq!(
+            kind(
+                "org.apache.hadoop.ipc.RetriableException",
+                "org.apache.hadoop.hdfs.server.namenode.SafeModeException: x"
+            ),
+            Kind::SafeMode
+        );
+        assert_eq!(kind("org.apache.hadoop.ipc.StandbyException", "x"), Kind::Unreachable);
+        assert_eq!(kind("org.apache.hadoop.security.AccessControlException", "x"), Kind::Denied);
+        assert_eq!(kind(&format!("{hdfs}protocol.DSQuotaExceededException"), "x"), Kind::Full);
+        assert_eq!(kind(&format!("{hdfs}server.namenode.LeaseExpiredException"), "x"), Kind::Fenced);
+        assert_eq!(kind("org.apache.hadoop.security.token.SecretManager$InvalidToken", "x"), Kind::Denied);
+        let target = |rest: &str| format!("File /a could only be written to 0 of the 1 minReplication nodes. {rest}");
+        let none = target("There are 0 datanode(s) running and no node(s) are excluded in this operation.");
+        let full = target("There are 3 datanode(s) running and no node(s) are excluded in this operation.");
+        let away = target("There are 1 datanode(s) running and 1 node(s) are excluded in this operation.");
+        assert_eq!(kind("java.io.IOException", &none), Kind::Unreachable);
+        assert_eq!(kind("java.io.IOException", &full), Kind::Full);
+        assert_eq!(kind("java.io.IOException", &away), Kind::Unreachable);
+    }
+
+    #[test]
+    fn a_held_file_is_not_one_that_is_there() {
+        let held = "Failed to APPEND_FILE /j for DFSClient_1 on 127.0.0.1 because lease is currently owned by x";
+        assert_eq!(kind_of(&HdfsError::AlreadyExists(held.into())).0, Kind::Held);
+        assert_eq!(kind_of(&HdfsError::AlreadyExists("/j for client 127.0.0.1 already exists".into())).0, Kind::Other);
+    }
+
+    #[test]
+    fn the_servers_stack_is_left_out() {
+        let error = HdfsError::RPCError("a.AccessControlException".into(), "no\n\tat a.b(C.java:1)\n".into());
+        let error = explain("write", "hdfs://nn/x".to_owned(), error);
+        assert_eq!(error.text(), "can't write hdfs://nn/x: no");
+        assert!(error.advice().contains("HDFS"));
+    }
 }

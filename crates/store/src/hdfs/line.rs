@@ -347,3 +347,18 @@ impl fmt::Debug for Line {
         f.debug_struct("Line").field("name", &self.name).field("synced", &self.synced).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_already_is_not_written_again() {
+        let parts = [Bytes::from("abc"), Bytes::from("de")];
+        assert_eq!(behind(&parts, 0).unwrap(), parts);
+        assert_eq!(behind(&parts, 2).unwrap(), ["c", "de"]);
+        assert_eq!(behind(&parts, 3).unwrap(), ["de"]);
+        assert_eq!(behind(&parts, 5).unwrap(), Vec::<Bytes>::new());
+        assert_eq!(behind(&parts, 6), None, "somebody else wrote");
+    }
+}

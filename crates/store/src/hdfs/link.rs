@@ -182,6 +182,10 @@ impl Shared {
     /// A client that is not connected yet.
     fn connect(&self) -> Result<Client, HdfsError> {
         let mut settings = self.conf.settings.clone();
+        // hdfs-native takes a blank in this list for a part of a name, and loses that NameNode.
+        for (_, list) in settings.iter_mut().filter(|(key, _)| key.starts_with("dfs.ha.namenodes.")) {
+            list.retain(|c| !c.is_whitespace());
+        }
         // Trying again is decided here, where it can be said and bounded; only an HA pair is walked through once.
         let nameservice = self.authority.strip_prefix("hdfs://").unwrap_or_default();
         let namenodes = settings.get(&format!("dfs.ha.namenodes.{nameservice}"));
@@ -198,5 +202,24 @@ impl Shared {
             builder = builder.with_user(user);
         }
         builder.build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(url: &str) -> Result<Hdfs, StoreError> {
+        Hdfs::new(HdfsConf { url: url.to_owned(), settings: BTreeMap::new(), user: None })
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_directory() {
+        let hdfs = at("hdfs://nn:8020/user/ann/.dybox/").unwrap();
+        assert_eq!(hdfs.url("runs/x"), "hdfs://nn:8020/user/ann/.dybox/runs/x");
+        assert_eq!(hdfs.path("runs/x"), "/user/ann/.dybox/runs/x");
+        for url in ["", "/user/ann", "hdfs://nn", "hdfs://nn/", "hdfs:///user", "hdfs://nn/a/../b", "s3://b/c"] {
+            assert!(at(url).is_err(), "{url}");
+        }
     }
 }
