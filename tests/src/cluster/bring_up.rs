@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::classes::Classes;
 use super::conf::{Conf, whoami};
 use super::daemon::Starts;
 use super::layout::{Layout, Ports};
@@ -88,7 +89,9 @@ fn write(cluster: &Cluster, options: &Options, java: &Path) -> Result<(), Broken
     for number in 1..=options.nodes {
         std::fs::create_dir_all(layout.at(&format!("node-{number}"))).doing("making a node's directory")?;
     }
-    Starts { layout, options, jars, java: java.to_owned() }.write()?;
+    let classes = Classes::beside(jars, java);
+    classes.want(layout)?;
+    Starts { layout, options, jars, java: java.to_owned(), classes }.write()?;
     let about = json!({
         "version": options.version, "nodes": options.nodes, "engines": options.engines,
         "heartbeat_ms": options.heartbeat_ms, "jars": jars, "java": java,
@@ -99,15 +102,17 @@ fn write(cluster: &Cluster, options: &Options, java: &Path) -> Result<(), Broken
 fn start(cluster: &Cluster, options: &Options) -> Result<(), Broken> {
     let deadline = Instant::now() + PATIENCE;
     let run = |daemon: Daemon| keeper::say(&cluster.layout, &format!("start {daemon}"), Duration::from_secs(10));
-    let mut format = format_names(cluster)?;
+    let format = format_names(cluster)?;
     run(Daemon::ResourceManager)?;
     for number in (1..=options.nodes).filter(|_| options.engines) {
         run(Daemon::Engine(number))?;
     }
     let images = if options.engines { images(cluster)? } else { None };
-    let formatted = format.wait().doing("waiting for the NameNode's format")?;
-    if !formatted.success() {
-        return Err(Broken::new(format!("formatting failed: {}", tail(cluster, "format"))));
+    if let Some(mut format) = format {
+        if !format.wait().doing("waiting for the NameNode's format")?.success() {
+            return Err(Broken::new(format!("formatting failed: {}", tail(cluster, "format"))));
+        }
+        keep_formatted(cluster)?;
     }
     for daemon in [Daemon::NameNode, Daemon::DataNode] {
         run(daemon)?;
@@ -122,12 +127,37 @@ fn start(cluster: &Cluster, options: &Options) -> Result<(), Broken> {
     make_directories(cluster)
 }
 
-fn format_names(cluster: &Cluster) -> Result<Child, Broken> {
+/// An empty name directory: a copy of the one that was formatted first on this machine, for this release.
+fn format_names(cluster: &Cluster) -> Result<Option<Child>, Broken> {
+    let made = formatted(cluster);
+    if made.is_dir() {
+        return copy(&made, &cluster.layout.at("hdfs/name")).map(|()| None);
+    }
     let log = std::fs::File::create(cluster.layout.log("format")).doing("opening a log")?;
     let class = "org.apache.hadoop.hdfs.server.namenode.NameNode";
     let mut command = java_program(cluster, "namenode", &[class, "-format", "-force", "-nonInteractive"])?;
     let err = log.try_clone().doing("a log")?;
-    command.stdin(Stdio::null()).stdout(log).stderr(err).spawn().doing("starting java")
+    command.stdin(Stdio::null()).stdout(log).stderr(err).spawn().map(Some).doing("starting java")
+}
+
+fn formatted(cluster: &Cluster) -> PathBuf {
+    cluster.jars.with_file_name("formatted")
+}
+
+/// Keeps a fresh name directory for the next cluster. It appears whole, or not at all.
+fn keep_formatted(cluster: &Cluster) -> Result<(), Broken> {
+    let new = cluster.jars.with_file_name(format!("formatted.{}", std::process::id()));
+    copy(&cluster.layout.at("hdfs/name"), &new)?;
+    if std::fs::rename(&new, formatted(cluster)).is_err() {
+        // Another cluster was first.
+        let _ = std::fs::remove_dir_all(&new);
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Broken> {
+    let done = Command::new("cp").arg("-r").arg(from).arg(to).status().doing("copying a name directory")?;
+    if done.success() { Ok(()) } else { Err(Broken::new(format!("{} can't be copied", from.display()))) }
 }
 
 /// A Java program with a daemon's or client's configuration, in nobody else's environment.
@@ -136,7 +166,8 @@ fn java_program(cluster: &Cluster, conf: &str, words: &[&str]) -> Result<Command
     let about: serde_json::Value = serde_json::from_str(&text).doing("reading cluster.json")?;
     let java = PathBuf::from(about["java"].as_str().unwrap_or_default());
     let options = Options::default();
-    let starts = Starts { layout: &cluster.layout, options: &options, jars: cluster.jars(), java };
+    let classes = Classes::beside(cluster.jars(), &java);
+    let starts = Starts { layout: &cluster.layout, options: &options, jars: cluster.jars(), java, classes };
     let line = starts.java_line(conf, "256m", words);
     let mut command = Command::new(&line[0]);
     command.args(&line[1..]).env_clear().envs(starts.env(conf));

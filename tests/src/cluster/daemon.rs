@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 
+use super::classes::Classes;
 use super::layout::{Layout, node_host};
 use super::{Broken, Context, Options};
 
@@ -88,6 +89,7 @@ pub(super) struct Starts<'a> {
     pub(super) options: &'a Options,
     pub(super) jars: &'a Path,
     pub(super) java: PathBuf,
+    pub(super) classes: Classes,
 }
 
 impl Starts<'_> {
@@ -116,12 +118,9 @@ impl Starts<'_> {
                 "--add-opens",
                 "java.base/java.util=ALL-UNNAMED",
                 &format!("-Xmx{heap}"),
-                "-cp",
             ]
             .map(str::to_owned),
         );
-        let conf = self.layout.conf(conf);
-        line.push(format!("{}:{}:{}/*", conf.display(), self.layout.text("stub"), self.jars.display()));
         line.extend(words.iter().map(|&word| word.to_owned()));
         line
     }
@@ -134,6 +133,7 @@ impl Starts<'_> {
             ("DYBOX_CLUSTER", self.layout.root().display().to_string()),
             ("HADOOP_CONF_DIR", self.layout.conf(conf).display().to_string()),
             ("JAVA_HOME", home),
+            ("CLASSPATH", self.classpath(conf)),
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
             ("LANG", "C.UTF-8".to_owned()),
             ("TZ", "UTC".to_owned()),
@@ -145,6 +145,15 @@ impl Starts<'_> {
         .collect()
     }
 
+    /// Jars in a fixed order and before all else, so that archives of their classes fit every cluster.
+    fn classpath(&self, conf: &str) -> String {
+        let entries = std::fs::read_dir(self.jars).into_iter().flatten().flatten();
+        let mut all: Vec<_> = entries.map(|entry| entry.path().display().to_string()).collect();
+        all.sort_unstable();
+        all.extend([self.layout.conf(conf).display().to_string(), self.layout.text("stub")]);
+        all.join(":")
+    }
+
     fn start_of(&self, daemon: Daemon) -> Value {
         let name = daemon.to_string();
         let mut env = self.env(&name);
@@ -152,7 +161,9 @@ impl Starts<'_> {
             Daemon::Engine(number) => (self.engine_line(number), self.stale_pids(number)),
             _ => {
                 let (class, heap) = daemon.java().expect("all others are JVMs");
-                (self.java_line(&name, heap, &[class]), Vec::new())
+                let flag = self.classes.flag(self.layout, daemon);
+                let words: Vec<_> = flag.as_deref().into_iter().chain([class]).collect();
+                (self.java_line(&name, heap, &words), Vec::new())
             }
         };
         if let Daemon::NodeManager(number) = daemon {

@@ -27,12 +27,12 @@ impl Answer {
     }
 }
 
-/// Asks `host:port` for `path`, at most 5 s long.
+/// Asks `host:port` for `path`, at most 20 s long for each step: a busy machine is slow.
 ///
 /// # Errors
 /// When nobody answers.
 pub fn request(method: &str, address: &str, path: &str) -> Result<Answer, Broken> {
-    let limit = Duration::from_secs(5);
+    let limit = Duration::from_secs(20);
     let at: SocketAddr = address.parse().map_err(|_| Broken::new(format!("{address} is no address")))?;
     let mut stream = TcpStream::connect_timeout(&at, limit).doing("connecting to a page")?;
     stream.set_read_timeout(Some(limit)).and_then(|()| stream.set_write_timeout(Some(limit))).doing("a deadline")?;

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::layout::{Layout, Ports};
 use super::process::Process;
 use super::teardown::teardown;
-use super::{Broken, Context};
+use super::{Broken, Context, classes};
 
 /// Stands in a daemon's log before all that it says from each start on.
 pub(super) const MARK: &str = "== started by the keeper";
@@ -53,6 +53,7 @@ pub fn keep(dir: &Path) -> Result<(), Broken> {
         match serve(&layout, stream) {
             Some(Next::Alone) => owned = false,
             Some(Next::End(mut stream)) => {
+                classes::gather(&layout, reap);
                 let done = end(&layout);
                 let _ = writeln!(
                     stream,

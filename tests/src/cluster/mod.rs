@@ -6,6 +6,7 @@
 //! A `keeper` process is the parent of all daemons; it takes the cluster down when the test process goes away.
 
 mod bring_up;
+mod classes;
 mod conf;
 mod daemon;
 mod http;
@@ -156,7 +157,7 @@ impl Cluster {
         if !layout.lock().exists() {
             return Ok(false);
         }
-        let told = keeper::say(&layout, "end", Duration::from_secs(60));
+        let told = keeper::say(&layout, "end", Duration::from_secs(90));
         if told.is_err() && teardown::is_dead(dir) {
             teardown::teardown(&layout)?;
         } else {
@@ -167,7 +168,7 @@ impl Cluster {
 
     fn end(&mut self) -> Result<(), Broken> {
         let Some(mut keeper) = self.keeper.take() else { return Self::take_down(self.layout.root()).map(|_| ()) };
-        let told = keeper::say(&self.layout, "end", Duration::from_secs(60));
+        let told = keeper::say(&self.layout, "end", Duration::from_secs(90));
         if told.is_err() {
             let _ = keeper.kill();
         }
