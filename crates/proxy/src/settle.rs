@@ -46,9 +46,14 @@ pub(crate) async fn move_out(places: &Places) -> Result<(), ProxyError> {
     let archive = places.path(&places.run.archive(places.grant_id));
     absent_is_fine(fs::remove_file(&archive)).map_err(file_error("remove", archive))?;
     let grant = places.path(&places.grant.root());
-    absent_is_fine(fs::remove_dir_all(&grant)).map_err(file_error("remove", grant))?;
+    // A container that is kept for a look needs what is mounted into it.
+    if !has(&grant, |entry| Ok(entry.path().extension().is_some_and(|end| end == "kept")))
+        .map_err(file_error("list", &grant))?
+    {
+        absent_is_fine(fs::remove_dir_all(&grant)).map_err(file_error("remove", grant))?;
+    }
     let grants = places.path(&places.run.grants());
-    if !has_directories(&grants).map_err(file_error("list", grants))? {
+    if !has(&grants, |entry| Ok(entry.file_type()?.is_dir())).map_err(file_error("list", grants))? {
         let run = places.path(&places.run.root());
         absent_is_fine(fs::remove_dir_all(&run)).map_err(file_error("remove", run))?;
     }
@@ -72,11 +77,11 @@ async fn moving(places: &Places) -> Result<Option<Lock>, ProxyError> {
     Ok(Lock::acquire(&places.path(&Machine::pull(&format!("run {}", places.run_id))), MOVING).await?)
 }
 
-fn has_directories(dir: &Path) -> io::Result<bool> {
+fn has(dir: &Path, wanted: impl Fn(&fs::DirEntry) -> io::Result<bool>) -> io::Result<bool> {
     match fs::read_dir(dir) {
         Ok(entries) => {
             for entry in entries {
-                if entry?.file_type()?.is_dir() {
+                if wanted(&entry?)? {
                     return Ok(true);
                 }
             }
@@ -84,5 +89,60 @@ fn has_directories(dir: &Path) -> io::Result<bool> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dybox_model::{GrantId, SubDagId};
+    use dybox_store::layout::{Home, RunDir};
+
+    use super::*;
+
+    fn places(home: &Path, grant: u32) -> Places {
+        let run: RunId = "01jd0000000000000000000001".parse().unwrap();
+        let grant_id = GrantId::compose(SubDagId(0), 1, grant);
+        let names = RunDir::new(&run);
+        Places {
+            home: Home::new(home),
+            grant: names.grant(grant_id),
+            run: names,
+            run_id: run,
+            grant_id,
+            subdag: SubDagId(0),
+            owner: (0, 0),
+            far: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_of_a_run_leaves_nothing_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = HdfsConf { url: "hdfs://nn:1/x".to_owned(), settings: [].into(), user: None };
+        let (one, two) = (places(dir.path(), 1), places(dir.path(), 2));
+        let share = move_in(&one, "ab", &store).await.unwrap();
+        let _other = move_in(&two, "ab", &store).await.unwrap();
+        assert!(Lock::is_held(&one.share()).unwrap());
+        assert!(store_of(&one, &one.run_id).is_some_and(|store| store.is_remote()));
+        move_out(&one).await.unwrap();
+        drop(share);
+        assert!(!one.share().exists() && !one.path(&one.grant.root()).exists());
+        assert_eq!(fs::read_to_string(two.path(&two.run.secret())).unwrap(), "ab", "a neighbour needs it");
+        move_out(&two).await.unwrap();
+        assert!(!two.path(&two.run.root()).exists());
+        move_out(&two).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_kept_container_needs_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = HdfsConf { url: "hdfs://nn:1/x".to_owned(), settings: [].into(), user: None };
+        let places = places(dir.path(), 1);
+        let _share = move_in(&places, "ab", &store).await.unwrap();
+        let attempt = "s0-0-1".parse().unwrap();
+        fs::create_dir_all(places.path(&places.grant.input(attempt))).unwrap();
+        fs::write(places.path(&places.grant.kept(attempt)), "name").unwrap();
+        move_out(&places).await.unwrap();
+        assert!(places.path(&places.grant.input(attempt)).exists() && !places.share().exists());
     }
 }
