@@ -1,5 +1,5 @@
 //! A master that runs N containers of `sleep`, resizes one, pins one, and says how long each step took. With `crash`
-//! its first attempt dies in the middle and its second goes on.
+//! its first attempt dies in the middle and its second goes on; with `slow` there is time to kill daemons.
 
 #![expect(clippy::print_stdout, reason = "an example speaks to whoever runs it")]
 
@@ -20,6 +20,7 @@ struct Run {
     handle: am::Handle,
     began: Instant,
     crash: bool,
+    slow: bool,
     left: BTreeSet<ContainerId>,
     started: usize,
     updates: usize,
@@ -38,6 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let credentials = Credentials::read(&std::fs::read(variable("HADOOP_TOKEN_FILE_LOCATION")?)?)?;
     let token = credentials.token(kind::AM_RM).ok_or("no token")?.clone();
     let own: ContainerId = variable("CONTAINER_ID")?.parse()?;
+    let slow = arguments.get(1).is_some_and(|mode| mode == "slow");
     let crash = own.attempt.number == 1 && arguments.get(1).is_some_and(|mode| mode == "crash");
     println!("{:>7.3} s {own}, secret {:?}", began.elapsed().as_secs_f64(), credentials.secrets.keys());
     let mut conf = am::Conf::new(Settings::from_map(site), own, token);
@@ -48,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if own.attempt.number == 1 {
         handle.order(Order::Ask { wish: wish(), count });
     }
-    let mut run = Run { handle, began, crash, left: BTreeSet::new(), started: 0, updates: 0 };
+    let mut run = Run { handle, began, crash, slow, left: BTreeSet::new(), started: 0, updates: 0 };
     while let Some(event) = events.recv().await {
         if run.take(event).await? {
             break;
@@ -98,7 +100,13 @@ impl Run {
 
     async fn granted(&mut self, container: Container) -> Result<(), Box<dyn Error>> {
         self.say(&format!("granted {container:?}"));
-        let seconds = if self.crash { 4 } else { 1 };
+        let seconds = if self.slow {
+            20
+        } else if self.crash {
+            4
+        } else {
+            1
+        };
         let launch = Launch {
             command: format!("exec sleep {seconds} 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"),
             ..Launch::default()

@@ -91,12 +91,12 @@ impl Stream {
             return Err(self.damaged("it ends within an entry"));
         }
         loop {
-            if self.packed.is_empty() {
+            if self.packed.is_empty() && self.stored_left > 0 {
                 let length = WINDOW.min(usize::try_from(self.stored_left).unwrap_or(WINDOW));
-                if length == 0 {
-                    return Err(self.damaged("it ends too early"));
-                }
                 self.packed = file.read_at(self.at, length).await?;
+                if self.packed.len() != length {
+                    return Err(self.damaged("the file is shorter than it was"));
+                }
                 self.at += length as u64;
                 self.stored_left -= length as u64;
             }
@@ -106,6 +106,10 @@ impl Stream {
             self.raw_left = self.raw_left.checked_sub(made).ok_or(self.damaged("it is longer than it says"))?;
             if made > 0 {
                 return Ok(());
+            }
+            // Some bytes may still have been in the decompressor, but there are none.
+            if self.packed.is_empty() && self.stored_left == 0 {
+                return Err(self.damaged("it ends too early"));
             }
         }
     }
