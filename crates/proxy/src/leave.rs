@@ -9,7 +9,7 @@ use crate::error::ProxyError;
 use crate::files::absent_is_fine;
 use crate::perform::Performer;
 use crate::remove::{clear_directory, remove_all, remove_networks};
-use crate::settle::move_out;
+use crate::settle::{has_ends, move_out};
 use crate::ship::said;
 
 /// Removals that are under way get this long.
@@ -39,6 +39,8 @@ async fn leave_far(mut performer: Performer, why: String) -> Result<(), ProxyErr
     performer.say(ProxyNews::Leaving { why });
     sleep(GOODBYE).await;
     match closing.await {
+        // The next master asks for them, and somebody sweeps.
+        Ok(Ok(())) if has_ends(&performer.ports.places) => Ok(()),
         Ok(Ok(())) => move_out(&performer.ports.places).await,
         // The share stays: whoever sweeps it brings the rest.
         Ok(Err(error)) => Err(error.into()),

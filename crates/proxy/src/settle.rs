@@ -62,6 +62,12 @@ pub(crate) async fn move_out(places: &Places) -> Result<(), ProxyError> {
     absent_is_fine(fs::remove_file(&share)).map_err(file_error("remove the share", share))
 }
 
+/// Whether ends are left that no master has written down.
+pub(crate) fn has_ends(places: &Places) -> bool {
+    let grant = places.path(&places.grant.root());
+    has(&grant, |entry| Ok(entry.path().extension().is_some_and(|end| end == "exit"))).unwrap_or(true)
+}
+
 /// The store that another run's files go to, as one of its proxies has left word.
 pub(crate) fn store_of(home: &Places, run: &RunId) -> Option<Store> {
     let there = home.beside(run.clone(), home.grant_id, Store::open_dir(home.home.dir()));
@@ -131,6 +137,17 @@ mod tests {
         move_out(&two).await.unwrap();
         assert!(!two.path(&two.run.root()).exists());
         move_out(&two).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn ends_that_nobody_has_heard_are_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = places(dir.path(), 1);
+        assert!(!has_ends(&places));
+        let saved = places.saved("s0-0-1".parse().unwrap());
+        fs::create_dir_all(saved.parent().unwrap()).unwrap();
+        fs::write(&saved, "{}").unwrap();
+        assert!(has_ends(&places));
     }
 
     #[tokio::test]

@@ -281,6 +281,26 @@ fn without_a_master_all_is_over_in_twenty_seconds() {
 }
 
 #[test]
+fn on_a_cluster_it_waits_for_longer_and_ends_the_same() {
+    let mut story = Story::running(spec(1));
+    story.proxy = Proxy::patient(story.now, LOST_AFTER_FAR);
+    story.tell(Event::Dialed);
+    story.tell(Event::Welcomed);
+    story.tell(Event::Cut);
+    assert_eq!(story.pass(Millis(44_999)), []);
+    assert!(matches!(story.pass(Millis(1)).last(), Some(Effect::Leave { .. })));
+}
+
+#[test]
+fn without_an_engine_it_goes_once_its_hands_are_empty() {
+    let mut story = Story::running(spec(1));
+    assert_eq!(story.tell(Event::EngineLost { why: "no engine".to_owned() }), []);
+    story.ends(1, code(0));
+    let out = story.tell(Event::Acked(attempt(1)));
+    assert!(matches!(out.last(), Some(Effect::Leave { why }) if why == "no engine"), "{out:?}");
+}
+
+#[test]
 fn a_proxy_that_never_finds_its_master_leaves() {
     let mut story = Story::new();
     story.tell(Event::Dialed);
