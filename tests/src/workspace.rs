@@ -14,7 +14,8 @@ pub struct Workspace {
     dir: Option<tempfile::TempDir>,
     path: PathBuf,
     engine: Engine,
-    env: Vec<(String, String)>,
+    /// What runs `dybox`, where it is not run as it is.
+    through: Option<PathBuf>,
 }
 
 impl Workspace {
@@ -35,7 +36,7 @@ impl Workspace {
     pub fn on(engine: Engine) -> Self {
         let dir = tempfile::Builder::new().prefix("dybox-test-").tempdir().expect("a temporary directory");
         let path = dir.path().canonicalize().expect("it exists");
-        Self { dir: Some(dir), path, engine, env: Vec::new() }
+        Self { dir: Some(dir), path, engine, through: None }
     }
 
     /// An empty place of a client of `cluster`. What runs there is no business of this place: ask the cluster.
@@ -45,7 +46,7 @@ impl Workspace {
     #[must_use]
     pub fn of_cluster(cluster: &crate::cluster::Cluster) -> Self {
         let mut place = Self::new();
-        place.env = cluster.env();
+        place.through = Some(cluster.client());
         place
     }
 
@@ -99,10 +100,17 @@ impl Workspace {
     /// A `dybox` command in this place.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        command.args(args).current_dir(&self.path).env("DYBOX_HOME", self.home()).env("DYBOX_CONF", "/dev/null");
+        let mut command = match &self.through {
+            Some(program) => Command::new(program),
+            None => Command::new(binary()),
+        };
+        command
+            .args(self.through.iter().map(|_| binary()))
+            .args(args)
+            .current_dir(&self.path)
+            .env("DYBOX_HOME", self.home())
+            .env("DYBOX_CONF", "/dev/null");
         command.env_remove("HADOOP_CONF_DIR").stdin(std::process::Stdio::null());
-        command.envs(self.env.iter().map(|(key, value)| (key, value)));
         if let Some(host) = self.engine.host() {
             command.env("DOCKER_HOST", host);
         }

@@ -145,6 +145,10 @@ fn status(cluster: &Cluster) -> Outcome {
     say("")?;
     say(&format!("logs             {}/*.log", cluster.layout().at("log").display()))?;
     say(&format!("file system      {}", cluster.hdfs()))?;
+    say(&format!(
+        "with mounts      {} COMMAND: jobs may mount anything, which a cluster refuses without a policy",
+        cluster.client().display()
+    ))?;
     say("use it           as follows")?;
     for (key, value) in cluster.env() {
         say(&format!("  export {key}={value}"))?;

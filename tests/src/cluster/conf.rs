@@ -38,7 +38,24 @@ impl Conf<'_> {
         for page in ["hdfs", "datanode", "secondary", "jobhistory", "static"] {
             std::fs::create_dir_all(self.layout.at("stub/webapps").join(page)).doing("making the stub of the pages")?;
         }
-        Ok(())
+        self.write_client()
+    }
+
+    /// The program `client` runs a command that finds this cluster and its policy: `dybox` takes that from /etc alone,
+    /// and the machine's own /etc is not for tests to write.
+    fn write_client(&self) -> Result<(), Broken> {
+        use std::os::unix::fs::PermissionsExt;
+        let etc = self.layout.at("etc/dybox");
+        std::fs::create_dir_all(&etc).doing("making a directory")?;
+        std::fs::write(etc.join("policy.toml"), "mount_roots = [\"/\"]\n").doing("writing the policy")?;
+        let text = format!(
+            "#!/bin/sh\nexport HADOOP_CONF_DIR={conf}\nexec unshare --mount sh -c 'mount -t overlay overlay -o \"lowerdir=$0:/etc\" /etc && exec \"$@\"' {etc} \"$@\"\n",
+            conf = self.layout.conf("client").display(),
+            etc = self.layout.text("etc"),
+        );
+        let program = self.layout.at("client");
+        std::fs::write(&program, text).doing("writing the program `client`")?;
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).doing("making it executable")
     }
 
     fn write_one(&self, name: &str, yarn: Site) -> Result<(), Broken> {

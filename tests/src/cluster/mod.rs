@@ -218,6 +218,12 @@ impl Cluster {
         vec![("HADOOP_CONF_DIR".to_owned(), self.conf_dir().to_string_lossy().into_owned())]
     }
 
+    /// A program that runs its arguments as a command of a client whose administrator lets jobs mount anything.
+    #[must_use]
+    pub fn client(&self) -> PathBuf {
+        self.layout.at("client")
+    }
+
     /// URL of the file system.
     #[must_use]
     pub fn hdfs(&self) -> String {
