@@ -1,5 +1,6 @@
 //! A master that runs N containers of `sleep`, resizes one, pins one, and says how long each step took. With `crash`
-//! its first attempt dies in the middle and its second goes on; with `slow` there is time to kill daemons.
+//! its first attempt dies in the middle and its second goes on; with `slow` there is time to kill
+//! daemons; with `pin` it also asks for a node that there is not.
 
 #![expect(clippy::print_stdout, reason = "an example speaks to whoever runs it")]
 
@@ -47,6 +48,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     conf.host = variable("NM_HOST")?;
     conf.rpc_port = 4711;
     let (handle, mut events) = am::start(conf);
+    if arguments.get(1).is_some_and(|mode| mode == "pin") {
+        // Nothing answers to it, and nothing else waits for it.
+        handle.order(Order::Ask { wish: Wish { hosts: vec!["127.0.0.99".to_owned()], ..wish() }, count: 1 });
+    }
     if own.attempt.number == 1 {
         handle.order(Order::Ask { wish: wish(), count });
     }

@@ -218,6 +218,35 @@ pub struct Report {
     pub logs: LogGathering,
 }
 
+impl Report {
+    /// The sentence of the diagnostics that matters: why its master failed, without YARN's frame around it. Empty when
+    /// there is none.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        const FRAME: &str = "Failing this attempt.Diagnostics: ";
+        let inner = self.diagnostics.split_once(FRAME).map_or(self.diagnostics.as_str(), |(_, inner)| inner);
+        let first = inner.lines().map(without_time).find(|line| !line.is_empty()).unwrap_or_default();
+        // The end of what the master itself said.
+        let said = inner.split_once("bytes of stderr :").map(|(_, tail)| tail.lines().map(str::trim));
+        let last =
+            said.and_then(|lines| lines.take_while(|line| !is_hint(line)).filter(|line| !line.is_empty()).last());
+        last.map_or_else(|| first.to_owned(), |last| format!("{first} ({last})"))
+    }
+}
+
+/// YARN's own words after the master's.
+fn is_hint(line: &str) -> bool {
+    line.starts_with("For more detailed output") || line.starts_with(". Failing the application")
+}
+
+/// A line without the `[2026-11-21 11:49:01.607]` before it.
+fn without_time(line: &str) -> &str {
+    match line.trim().strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((time, rest)) if time.starts_with(|c: char| c.is_ascii_digit()) => rest.trim(),
+        _ => line.trim(),
+    }
+}
+
 /// Which applications to list. Empty lists mean any.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Query {
@@ -277,4 +306,29 @@ pub struct ContainerReport {
     pub started: Option<Millis>,
     /// When it ended.
     pub finished: Option<Millis>,
+}
+
+#[cfg(test)]
+mod tests {
+
+    fn reason(diagnostics: &str) -> String {
+        let report = crate::proto::yarn::ApplicationReportProto {
+            application_id: Some(crate::proto::yarn::ApplicationIdProto::default()),
+            diagnostics: Some(diagnostics.to_owned()),
+            ..Default::default()
+        };
+        crate::convert::report(&report).unwrap().reason()
+    }
+
+    #[test]
+    fn the_reason_comes_without_its_frame() {
+        let frame = "Application a failed 1 times due to AM Container exited with  exitCode: -1000\nFailing this \
+                     attempt.Diagnostics: [2026-11-21 11:49:01.607]";
+        assert_eq!(reason(&format!("{frame}Failed to download x\n\nmore")), "Failed to download x");
+        let said = "Exception from container-launch.\nContainer id: c\nLast 4096 bytes of stderr :\nerror: no\n\n\nFor \
+                    more detailed output, check the page\n";
+        assert_eq!(reason(&format!("{frame}{said}")), "Exception from container-launch. (error: no)");
+        assert_eq!(reason("user root to unknown queue: nope"), "user root to unknown queue: nope");
+        assert_eq!(reason(""), "");
+    }
 }

@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(250);
 /// How many starts are on their way at once.
 const STARTS: usize = 64;
+/// What it says of containers that it had or never had: the class of its exception does not tell.
+const ENDED: [&str; 2] = ["was recently stopped on node manager", "is not handled by this NodeManager"];
+const NOT_FOUND: &str = "ContainerNotFoundException";
 
 /// All NodeManagers, one line each, with the tokens that the ResourceManager gave. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -130,13 +133,11 @@ impl NodeManagers {
     pub async fn stop(&self, node: &NodeId, id: ContainerId) -> Result<(), YarnError> {
         let operation = format!("stop {id} on {node}");
         let request = yarn::StopContainersRequestProto { container_id: vec![convert::container_to(id)] };
-        let settle = |answer: yarn::StopContainersResponseProto| match all_went_well(&operation, &answer.failed) {
-            Err(YarnError::Refused { sentence, .. }) if sentence.contains("is not handled by this NodeManager") => {
-                Ok(())
-            }
+        let settle = |answer: yarn::StopContainersResponseProto| all_went_well(&operation, &answer.failed);
+        match self.until_done((&operation, node), ("stopContainers", &request), settle).await {
+            Err(error) if error.kind() == Kind::Gone => Ok(()),
             other => other,
-        };
-        self.until_done((&operation, node), ("stopContainers", &request), settle).await
+        }
     }
 
     /// What the node says about a grant.
@@ -147,7 +148,7 @@ impl NodeManagers {
             all_went_well(&operation, &answer.failed)?;
             answer.status.first().and_then(convert::status).ok_or_else(|| YarnError::Refused {
                 operation: operation.clone(),
-                class: "ContainerNotFoundException".to_owned(),
+                class: NOT_FOUND.to_owned(),
                 sentence: "the NodeManager does not know it".to_owned(),
             })
         };
@@ -214,7 +215,9 @@ fn all_went_well(operation: &str, failed: &[yarn::ContainerExceptionMapProto]) -
     let exception = first.exception.as_ref();
     let class = exception.map(|e| e.class_name()).filter(|class| !class.is_empty()).unwrap_or("YarnException");
     let message = exception.map(yarn::SerializedExceptionProto::message).unwrap_or_default();
-    Err(YarnError::Refused { operation: operation.to_owned(), class: class.to_owned(), sentence: sentence(message) })
+    let ended = ENDED.iter().any(|words| message.contains(words));
+    let class = if ended { NOT_FOUND } else { class }.to_owned();
+    Err(YarnError::Refused { operation: operation.to_owned(), class, sentence: sentence(message) })
 }
 
 #[cfg(test)]
@@ -232,6 +235,17 @@ mod tests {
         let error = all_went_well("start c", &[failed]).unwrap_err();
         assert_eq!(error.to_string(), "could not start c: This token is expired. current time is 2 found 1");
         assert!(all_went_well("start c", &[]).is_ok());
+    }
+
+    #[test]
+    fn a_container_that_has_ended_is_gone() {
+        let exception = yarn::SerializedExceptionProto {
+            message: Some("Container container_1 was recently stopped on node manager.".into()),
+            class_name: Some("org.apache.hadoop.yarn.exceptions.YarnException".into()),
+            cause: None,
+        };
+        let failed = yarn::ContainerExceptionMapProto { container_id: None, exception: Some(exception) };
+        assert_eq!(all_went_well("resize c", &[failed]).unwrap_err().kind(), Kind::Gone);
     }
 
     #[tokio::test]

@@ -24,6 +24,7 @@ impl ReadAt for Vec<u8> {
 }
 
 type Content = Vec<(Entry, Vec<u8>)>;
+type Files<'a> = Vec<(&'a str, Vec<u8>)>;
 
 fn read_all(bytes: &[u8]) -> Result<Content, LogError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -82,7 +83,7 @@ fn record(key: &str, value: &[u8], chunk: usize) -> Vec<u8> {
 }
 
 /// What a NodeManager would write: one block for each container.
-fn tfile(containers: &[(&str, Vec<(&str, Vec<u8>)>)], packing: &str, chunk: usize) -> Vec<u8> {
+fn tfile(containers: &[(&str, Files)], packing: &str, chunk: usize) -> Vec<u8> {
     const MAGIC: [u8; 16] = *b"\xd1\x11\xd3\x68\x91\xb5\xd7\xb6\x39\xdf\x41\x40\x92\xba\xe1\x50";
     let pack = |raw: Vec<u8>| (raw.len(), if packing == "gz" { zlib(&raw) } else { raw });
     let mut out = MAGIC.to_vec();
