@@ -310,7 +310,6 @@ pub struct ContainerReport {
 
 #[cfg(test)]
 mod tests {
-
     fn reason(diagnostics: &str) -> String {
         let report = crate::proto::yarn::ApplicationReportProto {
             application_id: Some(crate::proto::yarn::ApplicationIdProto::default()),
