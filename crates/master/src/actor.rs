@@ -1,10 +1,10 @@
 //! The loop: one mailbox; what came in is decided on as one batch, written and synced once, then performed.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dybox_logic::master;
-use dybox_model::{Fact, GrantId, Millis, Note};
+use dybox_model::{Cause, Fact, GrantId, Millis, Note};
 use dybox_store::{Store, StoreError};
 use dybox_wire::{Call, MasterOrder, ProxyNews, Server};
 use tokio::sync::{broadcast, oneshot};
@@ -60,8 +60,8 @@ pub(crate) struct Actor {
     pub(crate) mirror: (Store, String),
     pub(crate) notes: broadcast::Sender<Note>,
     pub(crate) awaited: Awaited,
-    /// Grants that the resource manager will take: what they work on was told to end.
-    pub(crate) preempted: BTreeSet<GrantId>,
+    /// Grants that the resource manager took or will take, and why: what they work on was told to end.
+    pub(crate) taken: BTreeMap<GrantId, Cause>,
     /// Why the machine has no room, as the resource manager says.
     pub(crate) room: String,
     pub(crate) epoch: u32,
@@ -87,7 +87,7 @@ impl Actor {
     pub(crate) fn new(Parts { mind, live, book, ports, mirror, epoch, settled }: Parts) -> Self {
         let own = &ports.plan.subdags[ports.rest.own.0 as usize];
         let tasks = own.stages.iter().map(|stage| ports.plan.stages[stage.0 as usize].tasks).sum();
-        let (awaited, preempted) = (Awaited::default(), BTreeSet::new());
+        let (awaited, taken) = (Awaited::default(), BTreeMap::new());
         let (notes, room) = (broadcast::Sender::new(256), String::new());
         let (over, ended, handing) = (None, None, None);
         Self {
@@ -98,7 +98,7 @@ impl Actor {
             mirror,
             notes,
             awaited,
-            preempted,
+            taken,
             room,
             epoch,
             over,
@@ -191,7 +191,7 @@ impl Actor {
             self.live.apply(fact);
             match fact {
                 Fact::StageEnded { stage, .. } => self.ports.forget(*stage),
-                Fact::GrantEnded { grant, .. } => drop(self.preempted.remove(grant)),
+                Fact::GrantEnded { grant, .. } => drop(self.taken.remove(grant)),
                 _ => {}
             }
         }

@@ -1,7 +1,7 @@
 //! What comes in, on its way to the machines.
 
 use dybox_logic::{driver, master};
-use dybox_model::{Cause, Exit, GrantId, Note};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, Note};
 use dybox_wire::{Call, LinkId, MasterOrder, ProxyNews};
 use tokio::time::Instant;
 
@@ -96,6 +96,10 @@ impl Actor {
             self.awaited.settle(grant);
             self.ports.links.bind(link, grant);
             self.ports.links.send(grant, MasterOrder::Welcome { epoch: self.epoch });
+            if self.ports.rm.is_over(grant) {
+                // What it has may be given out again, or is already.
+                return self.send_away(grant, &attempts);
+            }
             if !self.ports.rm.is_sweeper(grant) {
                 batch.events.push(master::Event::ProxyJoined { grant, attempts }.into());
             }
@@ -113,7 +117,7 @@ impl Actor {
                 batch.events.push(master::Event::Runs { grant, attempt, container }.into());
             }
             ProxyNews::Exited { attempt, exit } => {
-                let exit = self.as_preempted(grant, exit);
+                let exit = self.as_taken(grant, exit);
                 batch.events.push(master::Event::Exited { grant, attempt, exit }.into());
             }
             ProxyNews::Noted(note) => self.note(note),
@@ -131,11 +135,19 @@ impl Actor {
         }
     }
 
-    /// What was told to end because its grant goes was preempted, not stopped.
-    fn as_preempted(&self, grant: GrantId, exit: Exit) -> Exit {
-        match exit.cause {
-            Some(Cause::Stopped) if self.preempted.contains(&grant) => {
-                Exit { cause: Some(Cause::Preempted), text: "it was told to end before that".to_owned(), ..exit }
+    /// Ends what a proxy has at once, and the proxy.
+    fn send_away(&self, grant: GrantId, attempts: &[AttemptId]) {
+        for &attempt in attempts {
+            self.ports.links.send(grant, MasterOrder::Halt { attempt, now: true });
+        }
+        self.ports.links.send(grant, MasterOrder::Leave);
+    }
+
+    /// What was told to end because its grant goes was not stopped by anybody.
+    fn as_taken(&self, grant: GrantId, exit: Exit) -> Exit {
+        match (exit.cause, self.taken.get(&grant)) {
+            (Some(Cause::Stopped), Some(&cause)) => {
+                Exit { cause: Some(cause), text: "it was told to end because its grant goes".to_owned(), ..exit }
             }
             _ => exit,
         }
@@ -166,6 +178,10 @@ impl Actor {
             News::Taken { grant, cause, how } => {
                 self.awaited.settle(grant);
                 tracing::warn!("the proxy of {grant} {how}");
+                // It may live on a machine that YARN has lost.
+                self.taken.insert(grant, cause);
+                let attempts: Vec<_> = self.mind.master.attempt_at(grant).into_iter().collect();
+                self.send_away(grant, &attempts);
                 master::Event::GrantTaken { grant, cause, how }.into()
             }
             News::Swept { grant, exits } => master::Event::Swept { grant, exits }.into(),
@@ -207,7 +223,7 @@ impl Actor {
     /// Uses the notice: its task ends with its grace, and nothing new is given to it.
     fn preempt(&mut self, grant: GrantId) -> Option<Event> {
         self.mind.master.size_of(grant)?;
-        if !self.preempted.insert(grant) {
+        if self.taken.insert(grant, Cause::Preempted).is_some() {
             return None;
         }
         tracing::info!("YARN will take {grant}: its task is told to end");

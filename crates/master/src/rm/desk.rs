@@ -163,9 +163,7 @@ impl Desk {
             }
             In::Joined(grant) => self.join(grant, out),
             In::Cut(grant) => self.on(grant, |held| held.linked = false),
-            In::Leaving(grant) => self.on(grant, |held| {
-                (held.left, held.until) = (true, Some(now + GONE));
-            }),
+            In::Leaving(grant) => self.leaving(grant, now, out),
             In::Swept { by, grant, exits } => self.swept(by, grant, exits, out),
             In::Tick => self.tick(now, out),
         }
@@ -187,6 +185,11 @@ impl Desk {
         self.held.get(&grant).is_some_and(|held| held.sweeper)
     }
 
+    /// Whether YARN has it no more.
+    pub(crate) fn is_over(&self, grant: GrantId) -> bool {
+        self.held.get(&grant).is_none_or(|held| held.over.is_some())
+    }
+
     /// Asks of the machine that YARN has not answered.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (&Wish, u32)> {
         self.asked.iter().map(|(wish, count)| (wish, *count))
@@ -195,6 +198,14 @@ impl Desk {
     fn on(&mut self, grant: GrantId, change: impl FnOnce(&mut Held)) {
         if let Some(held) = self.held.get_mut(&grant) {
             change(held);
+        }
+    }
+
+    fn leaving(&mut self, grant: GrantId, now: Instant, out: &mut Vec<Out>) {
+        self.on(grant, |held| (held.left, held.until) = (true, Some(now + GONE)));
+        if self.sweeps.contains_key(&grant) {
+            // It was thought lost, and has cleaned up itself.
+            self.tell_swept(grant, Vec::new(), out);
         }
     }
 

@@ -175,6 +175,14 @@ impl Rm {
         }
     }
 
+    /// Whether the resource manager has it no more, although its proxy may live.
+    pub(crate) fn is_over(&self, grant: GrantId) -> bool {
+        match self {
+            Self::Machine(_) => false,
+            Self::Cluster(cluster) => cluster.is_over(grant),
+        }
+    }
+
     /// How much of the work is done, for those who look at the resource manager.
     pub(crate) fn progress(&mut self, part: f32) {
         match self {

@@ -133,7 +133,7 @@ impl Desk {
         }
     }
 
-    fn tell_swept(&mut self, grant: GrantId, exits: Exits, out: &mut Vec<Out>) {
+    pub(super) fn tell_swept(&mut self, grant: GrantId, exits: Exits, out: &mut Vec<Out>) {
         self.sweeps.remove(&grant);
         let held = self.held.remove(&grant);
         out.push(Out::Tell(News::Swept { grant, exits }));

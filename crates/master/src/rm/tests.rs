@@ -173,6 +173,17 @@ fn a_grant_is_not_swept_by_time_while_yarn_may_run_it() {
 }
 
 #[test]
+fn a_proxy_on_a_lost_machine_that_cleans_up_itself_needs_no_wait() {
+    let mut script = Script::new(&[], None);
+    script.with_proxy(1, "c1", "a");
+    script.completed("c1", -100, "lost");
+    assert!(script.desk.is_over(grant(1)));
+    script.tell(In::Sweep(grant(1)));
+    assert_eq!(script.news(In::Leaving(grant(1))), [News::Swept { grant: grant(1), exits: vec![] }]);
+    assert_eq!(script.desk.wake(), None);
+}
+
+#[test]
 fn what_never_ran_needs_no_sweep() {
     let mut script = Script::new(&[], None);
     script.tell(In::Asked { wish: Wish::anywhere(SIZE), count: 1 });

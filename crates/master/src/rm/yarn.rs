@@ -169,6 +169,10 @@ impl Cluster {
         self.desk.is_sweeper(grant)
     }
 
+    pub(super) fn is_over(&self, grant: GrantId) -> bool {
+        self.desk.is_over(grant)
+    }
+
     pub(super) fn progress(&mut self, part: f32) {
         if part - self.progress >= 0.005 || part >= 1.0 && self.progress < 1.0 {
             self.progress = part;
