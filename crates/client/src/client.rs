@@ -90,6 +90,14 @@ impl Client {
         }
     }
 
+    /// What a queue and the cluster have left, in sentences; none on one machine.
+    pub async fn room(&self, queue: &str) -> Vec<String> {
+        match &self.place {
+            Place::Machine(_) => Vec::new(),
+            Place::Cluster(cluster) => cluster.room(queue).await,
+        }
+    }
+
     /// The applications of a run, the newest of each sub-DAG; none on one machine.
     ///
     /// # Errors

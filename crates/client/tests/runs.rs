@@ -32,8 +32,16 @@ impl Place {
         self.dir.path().join(name)
     }
 
+    fn store_path(&self, name: &str) -> PathBuf {
+        self.path("home").join(name)
+    }
+
+    fn run_dir(&self, run: &RunId) -> PathBuf {
+        self.store_path(&RunDir::new(run).root())
+    }
+
     fn sub(&self, run: &RunId, n: u32) -> PathBuf {
-        self.client.run_dir(run).join("sub").join(n.to_string())
+        self.run_dir(run).join("sub").join(n.to_string())
     }
 }
 
@@ -86,7 +94,7 @@ async fn all(mut follow: Follow) -> (Vec<Update>, RunState, Vec<SubDagId>) {
 async fn a_submitted_run_is_whole_private_and_not_started() {
     let place = Place::with_master("exit 1");
     let submitted = place.client.submit(&plan(&[&[], &[0]]), &submission(None, "name: nightly")).await.unwrap();
-    let dir = place.client.run_dir(&submitted.info.run);
+    let dir = place.run_dir(&submitted.info.run);
     assert_eq!(std::fs::read_to_string(dir.join("job.yaml")).unwrap(), "name: nightly");
     let secret = std::fs::read_to_string(dir.join("secret")).unwrap();
     assert!(secret.len() == 64 && secret.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -101,7 +109,7 @@ async fn a_submitted_run_is_whole_private_and_not_started() {
 async fn what_was_not_written_to_its_end_is_no_run() {
     let place = Place::with_master("exit 1");
     let submitted = place.client.submit(&plan(&[&[]]), &submission(None, "a")).await.unwrap();
-    std::fs::remove_file(place.client.run_dir(&submitted.info.run).join("run.json")).unwrap();
+    std::fs::remove_file(place.run_dir(&submitted.info.run).join("run.json")).unwrap();
     assert!(matches!(place.client.find("@latest").await, Err(ClientError::NotFound { .. })));
 }
 
@@ -123,7 +131,7 @@ async fn a_submission_that_died_half_way_is_finished_under_its_id() {
     let place = Place::with_master("exit 1");
     let (plan, once) = (plan(&[&[]]), submission(Some("r1"), "a"));
     let first = place.client.submit(&plan, &once).await.unwrap().info.run;
-    std::fs::remove_file(place.client.run_dir(&first).join("run.json")).unwrap();
+    std::fs::remove_file(place.run_dir(&first).join("run.json")).unwrap();
     let second = place.client.submit(&plan, &once).await.unwrap();
     assert!(second.info.run == first && !second.existed);
 }
@@ -195,10 +203,10 @@ async fn resume_opens_again_what_failed_and_leaves_what_succeeded() {
     let run = place.client.submit(&plan, &submission(None, "a")).await.unwrap().info.run;
     journal(&place.sub(&run, 0).join("journal"), &[ended(StageEnd::Succeeded)]);
     journal(&place.sub(&run, 1).join("journal"), &[ended(StageEnd::Failed)]);
-    std::fs::write(place.client.run_dir(&run).join("stop"), "{}").unwrap();
+    std::fs::write(place.run_dir(&run).join("stop"), "{}").unwrap();
     let resumed = place.client.resume(&run, &plan).await.unwrap();
     assert_eq!((&resumed.reopened[..], &resumed.continued[..]), (&[SubDagId(1)][..], &[SubDagId(2)][..]));
-    assert!(!place.client.run_dir(&run).join("stop").exists());
+    assert!(!place.run_dir(&run).join("stop").exists());
     // The third one is the second one's master's to start; here nobody does, so the follower does it after a while.
     let (updates, state, _) = all(place.client.follow(&run, &plan, resumed.way)).await;
     assert_eq!(state, RunState::Succeeded, "{updates:?}");
@@ -256,7 +264,7 @@ async fn a_run_that_somebody_holds_is_not_resumed() {
     let place = Place::with_master("exit 1");
     let plan = plan(&[&[]]);
     let run = place.client.submit(&plan, &submission(None, "a")).await.unwrap().info.run;
-    let lock = Lock::try_take(&place.client.path(&RunDir::new(&run).sub(SubDagId(0)).lock())).unwrap().unwrap();
+    let lock = Lock::try_take(&place.store_path(&RunDir::new(&run).sub(SubDagId(0)).lock())).unwrap().unwrap();
     lock.write(b"pid 4711\n").unwrap();
     let held = place.client.resume(&run, &plan).await.unwrap_err();
     assert_eq!(held.to_string(), "the run is held by a live master (pid 4711)");
@@ -272,6 +280,6 @@ async fn a_stop_is_marked_where_no_master_hears_it() {
     let run = place.client.submit(&plan, &submission(None, "a")).await.unwrap().info.run;
     let stopped = place.client.stop(&run, "asked by a test", false, Millis(7)).await.unwrap();
     assert_eq!((stopped.told.len(), stopped.absent.len()), (0, 1));
-    let mark = std::fs::read_to_string(place.client.run_dir(&run).join("stop")).unwrap();
+    let mark = std::fs::read_to_string(place.run_dir(&run).join("stop")).unwrap();
     assert_eq!(mark, r#"{"why":"asked by a test","at":7}"#);
 }

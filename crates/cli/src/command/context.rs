@@ -17,6 +17,8 @@ use crate::report::{Failure, Screen, codes};
 
 /// What a master asks for when nobody says otherwise. YARN counts whole cpus.
 const MASTER: Resources = Resources { cpu_milli: 1000, memory: 128 << 20 };
+/// Settings of Hadoop that name servers.
+const ADDRESSES: &[&str] = &["yarn.resourcemanager.address", "fs.defaultFS"];
 /// Variables that masters and proxies get from here: what they log.
 const HANDED_ON: &[&str] = &["DYBOX_LOG"];
 
@@ -139,6 +141,20 @@ impl Context {
         };
         let dir = self.conf.store.value.clone().unwrap_or_else(|| format!("/user/{user}/.dybox"));
         Ok(format!("{default}{dir}"))
+    }
+
+    /// A failure with the line of Hadoop's configuration that names the server it is about.
+    pub(crate) fn located(&self, failure: Failure) -> Failure {
+        let Some(Chosen { place: Place::Cluster(hadoop), .. }) = self.chosen.get() else { return failure };
+        let Some(at) = failure.place.clone() else { return failure };
+        let named = ADDRESSES.iter().find_map(|&key| {
+            let value = hadoop.settings.value(key)?;
+            (value.text.trim_start_matches("hdfs://") == at).then_some((key, value))
+        });
+        match named {
+            Some((key, value)) => failure.place(format!("{at} ({key}, {})", origin(&value.source))),
+            None => failure,
+        }
     }
 
     /// Which engine to use.

@@ -55,6 +55,9 @@ impl Checked {
     }
 }
 
+/// The code of what one machine leaves aside.
+const ONE_MACHINE: &str = "W0901";
+
 /// Where a job is to run, as a plan must know it.
 #[derive(Debug, Clone)]
 pub(crate) enum Room {
@@ -114,7 +117,10 @@ pub(crate) fn check(context: &Context, args: &JobArgs, room: &Room) -> Result<Ch
     let outcome = dybox_job::check(&Source { name: &name, bytes: &text, dir: &dir }, &submit, &here);
     let mut problems = outcome.diagnostics;
     problems.extend(outcome.plan.iter().flat_map(|plan| refused(&context.conf.policy, plan)));
-    problems.extend(outcome.plan.iter().flat_map(dybox_job::lint));
+    // What counts on a cluster only does count there.
+    let far = !matches!(room, Room::Machine(_));
+    let linted = outcome.plan.iter().flat_map(dybox_job::lint);
+    problems.extend(linted.filter(|problem| !far || problem.code != ONE_MACHINE));
     let mut plan = outcome.plan.filter(|_| problems.iter().all(Diagnostic::is_warning));
     if let (Some(plan), Some(queue)) = (&mut plan, &args.queue) {
         to_queue(plan, queue);

@@ -64,7 +64,7 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 fn on_runtime(context: &Context, command: Command) -> Outcome {
     let runtime = runtime()?;
-    let outcome = runtime.block_on(dispatch(context, command));
+    let outcome = runtime.block_on(dispatch(context, command)).map_err(|failure| context.located(failure));
     // A read that hangs on a dead file system must not keep the process.
     runtime.shutdown_background();
     outcome

@@ -62,6 +62,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
         reasons.extend(of_hooks(&looked));
     }
     let waiting = waiting(context, &looked).await?;
+    if let Some(first) = reasons.first_mut().filter(|_| !looked.standing.held.is_empty() && looked.stage.is_none()) {
+        first.said.extend(room(context, &looked, !waiting.is_empty()).await);
+    }
     for id in interesting(&looked) {
         reasons.push(of_stage(context, &looked, id, &waiting).await?);
     }
@@ -92,6 +95,16 @@ async fn waiting(context: &Context, looked: &Looked) -> Result<Vec<(StageId, Str
         tasks => format!("{tasks} tasks wait: {why}"),
     };
     Ok(waiting.into_iter().map(|one| (one.stage, say(one.tasks, &one.why))).collect())
+}
+
+/// On the cluster, while something waits: the queue's headroom and the cluster's free room.
+async fn room(context: &Context, looked: &Looked, waiting: bool) -> Vec<String> {
+    let all = looked.standing.applications.values();
+    let mut live = all.filter(|application| application.phase.is_live() && (waiting || application.waits().is_some()));
+    match (live.next(), context.client()) {
+        (Some(application), Ok(client)) => client.room(&application.queue).await,
+        _ => Vec::new(),
+    }
 }
 
 /// The stage that was asked about; else those that failed, or, while nothing failed, those that are not over.

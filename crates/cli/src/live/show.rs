@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::draw::Canvas;
 use super::picture::Picture;
 use super::story::Story;
-use crate::report::time::rfc3339;
+use crate::report::time::{now, rfc3339};
 use crate::report::{ANSWER_VERSION, Failure, Screen};
 
 /// What is shown while a run goes on.
@@ -39,7 +39,7 @@ impl Show {
             let (run, plan) = (run.clone(), plan.clone());
             return Self::Tree(Box::new(Tree { canvas: Canvas::new(*screen), run, plan, news: true }));
         }
-        Self::Lines(Story::of(plan.subdags.len()))
+        Self::Lines(Story::of(plan.subdags.len(), now()))
     }
 
     /// Takes news in.

@@ -38,9 +38,9 @@ struct Told {
 }
 
 impl Story {
-    /// The story of a run of so many sub-DAGs.
-    pub(crate) fn of(subdags: usize) -> Self {
-        Self { subdags, ..Self::default() }
+    /// The story of a run of so many sub-DAGs, told from now on.
+    pub(crate) fn of(subdags: usize, now: Millis) -> Self {
+        Self { subdags, begin: Some(now), ..Self::default() }
     }
 
     /// The line for a fact; nothing for what is only bookkeeping.

@@ -43,16 +43,18 @@ impl From<StoreError> for Failure {
             _ if far => codes::HDFS,
             _ => codes::STORE_READ,
         };
-        let place = error.place().to_owned();
-        let failure = Self::coded(info, error.to_string()).next(next).because(error);
-        if far { failure.place(place) } else { failure }
+        Self::coded(info, error.to_string()).next(next).because(error)
     }
 }
 
 impl From<YarnError> for Failure {
     fn from(error: YarnError) -> Self {
         let info = yarn_code(&error);
-        let what = error.to_string();
+        let what = match info.code {
+            // Which call it was that nobody answered is of little interest.
+            code if code == codes::RM.code || code == codes::NOT_HADOOP.code => info.phrase.to_owned(),
+            _ => error.to_string(),
+        };
         let advice = sentence(error.advice());
         let next = match info.code {
             // Our own word for these says more than the general one.

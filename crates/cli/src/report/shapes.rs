@@ -22,7 +22,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "ps",
         list: "runs",
         beside: &[],
-        keys: "run job tags state resumable why submitted ended user uid job_file stages tasks seconds",
+        keys: "run job tags state resumable why submitted ended user uid job_file applications unknown stages tasks seconds",
         name: "its id",
     },
     Shape {
@@ -36,7 +36,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "status RUN/STAGE/N",
         list: "attempts",
         beside: &["run"],
-        keys: "attempt state grant given container started ended seconds code signal cause cause_name owner why text again cpu_seconds peak_memory result",
+        keys: "attempt state grant host yarn_container given container started ended seconds code signal cause cause_name owner why text again cpu_seconds peak_memory result",
         name: "RUN/STAGE/N#ATTEMPT",
     },
     Shape {
@@ -64,7 +64,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "plan",
         list: "plans",
         beside: &[],
-        keys: "version name tags params fail_fast stages hooks subdags images [queue] [priority] [node_label]",
+        keys: "version name tags params fail_fast stages hooks subdags [images] [asks] [cluster] [queue] [priority] [node_label]",
         name: "the names of its stages",
     },
     Shape {

@@ -98,7 +98,7 @@ impl Application {
             queue: report.queue,
             master: report.master.filter(|(host, port)| *port > 0 && !host.is_empty() && host != "N/A"),
             page: report.tracking_url,
-            diagnostics: plain(&report.diagnostics),
+            diagnostics: plain(&report.diagnostics.replace(&format!("Application {} ", report.id), "it ")),
             attempt: report.attempt.and_then(|attempt| u32::try_from(attempt.number).ok()).unwrap_or(0),
             submitted: report.submitted.unwrap_or_default(),
             ended: report.finished,
@@ -131,7 +131,9 @@ fn plain(text: &str) -> String {
         Some((stamp, rest)) if stamp.len() < 40 && stamp.contains(':') => rest,
         _ => text,
     };
+    // What follows is for the scheduler's administrators.
     let text = text.split("For more detailed output").next().unwrap_or(text);
+    let text = text.split("Details :").next().unwrap_or(text);
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.len() > LONGEST {
         line.truncate(line.floor_char_boundary(LONGEST));
@@ -165,7 +167,9 @@ fn died(text: &str) -> Option<String> {
         let line = line.split_once(']').map_or(line, |(_, rest)| rest).trim();
         (!line.is_empty() && !line.starts_with("Exception from container-launch")).then(|| line.to_owned())
     };
-    match said.map(|line| (*line).to_owned()).or_else(other) {
+    let why = lines.iter().find_map(|line| line.strip_prefix("= why: "));
+    let said = said.map(|line| why.map_or_else(|| (*line).to_owned(), |why| format!("{line}: {why}")));
+    match said.or_else(other) {
         Some(said) => Some(format!("{head}: {said}")),
         None => Some(head),
     }
@@ -220,8 +224,8 @@ mod tests {
                     [2026-11-21 11:25:45.588]Exception from container-launch.\nContainer id: container_1_0005_04_000001\n\
                     Exit code: 2\n\n[2026-11-21 11:25:45.590]Container exited with a non-zero exit code 2. Error file: \
                     prelaunch.err.\nLast 4096 bytes of prelaunch.err :\nLast 4096 bytes of stderr :\nerror: no store\n\
-                      = next: make one\n\n\nFor more detailed output, check the application tracking page: x";
-        assert_eq!(plain(text), "its master failed 4 times, last with exit code 2: error: no store");
+                      = why: it is gone\n  = next: make one\n\n\nFor more detailed output, check the application tracking page: x";
+        assert_eq!(plain(text), "its master failed 4 times, last with exit code 2: error: no store: it is gone");
         let text = "AM Container for appattempt_1_0005_000001 exited with  exitCode: -104\nDiagnostics: \
                     [2026-11-21 11:25:45.588]Container is running beyond physical memory limits.";
         let want = "its master ended with exit code -104: Container is running beyond physical memory limits.";
@@ -231,7 +235,7 @@ mod tests {
     #[test]
     fn diagnostics_become_one_line_without_the_time() {
         let text = "[Sat Nov 21 11:00:00 +0000 2026] Application is added to the scheduler.\n  Details : none ; ";
-        assert_eq!(plain(text), "Application is added to the scheduler. Details : none ;");
+        assert_eq!(plain(text), "Application is added to the scheduler.");
         assert_eq!(plain("[1] is a list"), "[1] is a list");
     }
 }

@@ -1,6 +1,7 @@
 //! What a plan must know of the cluster, asked of its ResourceManager.
 
 use dybox_job::{Cluster as Facts, QueueFacts};
+use dybox_model::{Node, Resources, format_bytes, format_cpus};
 use dybox_yarn::{Queue, QueueRights};
 
 use super::Cluster;
@@ -28,6 +29,46 @@ impl Cluster {
             labels: labels.into_iter().map(|label| label.name).collect(),
         })
     }
+}
+
+impl Cluster {
+    /// What a queue and the cluster have left, in sentences; nothing of what does not answer.
+    pub(crate) async fn room(&self, queue: &str) -> Vec<String> {
+        // `root.etl` in reports, `etl` in questions.
+        let name = queue.rsplit('.').next().unwrap_or(queue);
+        let (queue, nodes) = tokio::join!(self.conf.rm.queue(name), self.conf.rm.nodes());
+        let mut said = Vec::new();
+        if let Ok(Some(queue)) = queue {
+            let load = queue.load;
+            let (used, left) = (words(load.allocated), words(load.available));
+            let waiting =
+                if load.waiting > 0 { format!(", {} applications wait", load.waiting) } else { String::new() };
+            said.push(format!("queue {name}: {used} in use, {left} left, {} asked for{waiting}", words(load.pending)));
+        }
+        if let Ok(nodes) = nodes {
+            let usable: Vec<_> = nodes.iter().map(|report| &report.node).filter(|node| node.usable).collect();
+            let free = |node: &&Node| Resources {
+                cpu_milli: node.capacity.cpu_milli.saturating_sub(node.used.cpu_milli),
+                memory: node.capacity.memory.saturating_sub(node.used.memory),
+            };
+            let all = usable.iter().map(free).fold(Resources::default(), |sum, one| Resources {
+                cpu_milli: sum.cpu_milli.saturating_add(one.cpu_milli),
+                memory: sum.memory.saturating_add(one.memory),
+            });
+            let most = usable.iter().map(free).map(|free| free.memory).max().unwrap_or(0);
+            said.push(format!(
+                "the cluster: {} free on {} nodes, at most {} on one",
+                words(all),
+                usable.len(),
+                format_bytes(most)
+            ));
+        }
+        said
+    }
+}
+
+fn words(size: Resources) -> String {
+    format!("{} cpus and {}", format_cpus(size.cpu_milli), format_bytes(size.memory))
 }
 
 /// A queue and all inside it.

@@ -48,7 +48,9 @@ impl Cluster {
         };
         // Nobody may close the file of a master that lives; what is closed of it can be read.
         let bytes = store.get_opt(&RunDir::new(run).sub(subdag).journal()).await?.unwrap_or_default().to_vec();
-        Ok(Told { bytes, short: Some(format!("its master can't be reached: {why}")) })
+        // A master that has written its end down is about to go.
+        let short = (!has_ended(&bytes)).then(|| format!("its master can't be reached: {why}"));
+        Ok(Told { bytes, short })
     }
 }
 
@@ -57,13 +59,18 @@ pub(crate) async fn closed(store: &Store, run: &RunId, subdag: SubDagId) -> Resu
     let name = RunDir::new(run).sub(subdag).journal();
     let Some(stat) = store.stat(&name).await? else { return Ok(Vec::new()) };
     let bytes = store.get_opt(&name).await?.unwrap_or_default();
-    let last =
-        decode(&bytes).facts.into_iter().rfind(|fact| matches!(fact, Fact::Ended { .. } | Fact::Reopened { .. }));
-    if bytes.len() as u64 >= stat.len && (matches!(last, Some(Fact::Ended { .. })) || !bytes.is_empty()) {
+    if bytes.len() as u64 >= stat.len && !bytes.is_empty() {
         return Ok(bytes.to_vec());
     }
     store.close_dead(&name).await?;
     Ok(store.get_opt(&name).await?.unwrap_or_default().to_vec())
+}
+
+/// Whether a journal's last word is its end.
+fn has_ended(bytes: &[u8]) -> bool {
+    let mut ends = decode(bytes).facts.into_iter().rev();
+    let last = ends.find(|fact| matches!(fact, Fact::Ended { .. } | Fact::Reopened { .. }));
+    matches!(last, Some(Fact::Ended { .. }))
 }
 
 async fn from_master(master: &MasterClient) -> Result<Vec<u8>, WireError> {

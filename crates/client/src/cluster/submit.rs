@@ -35,6 +35,8 @@ pub(super) struct Parts<'a> {
     pub binary: Binary,
     /// The largest container that the cluster gives.
     pub max: Resources,
+    /// Whether the run was there before.
+    pub again: bool,
 }
 
 impl Cluster {
@@ -47,11 +49,11 @@ impl Cluster {
     ) -> Result<Submitted, ClientError> {
         let first: Vec<SubDagId> =
             client::subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(n, _)| n).collect();
-        let (binary, new) = tokio::join!(self.binary(store), self.new_applications(first.len()));
+        let mut info = info_of(new_run(), plan, submission, &self.conf.binary);
+        let (binary, new) = tokio::join!(self.room_for(store, &info.run), self.new_applications(first.len()));
         let (binary, new) = (binary?, new?);
         let max = new.first().map(|new| new.max).unwrap_or_default();
         let mut ids: BTreeMap<_, _> = first.into_iter().zip(new.into_iter().map(|new| new.id)).collect();
-        let mut info = info_of(new_run(), plan, submission, &self.conf.binary);
         info.user.clone_from(&self.conf.user);
         if let Some(request) = &submission.request {
             let mine = Claim {
@@ -60,6 +62,7 @@ impl Cluster {
                 applications: ids.iter().map(|(&subdag, id)| (subdag, id.to_string())).collect(),
             };
             if let Some(theirs) = claim(store, request, &mine).await? {
+                let _ = store.remove_tree(&RunDir::new(&mine.run).root()).await;
                 if theirs.job_sha256 != info.job_sha256 {
                     return Err(ClientError::RequestTaken { request: request.clone(), run: theirs.run });
                 }
@@ -78,6 +81,7 @@ impl Cluster {
             tls: run_tls(&info.run)?,
             binary,
             max,
+            again: false,
         };
         let own =
             self.order_all(store, &parts, &ids.into_iter().map(|(n, id)| (n, id, false)).collect::<Vec<_>>()).await?;
@@ -115,7 +119,8 @@ impl Cluster {
             // Nothing of a run that is refused stays behind; what had not come so far is refused anyway.
             let killed = orders.iter().map(|order| self.conf.rm.kill(order.id, "another part of its run was refused"));
             drop(join_all(killed).await);
-            if large {
+            // A run that goes on keeps its directory.
+            if !parts.again {
                 let _ = store.remove_tree(&RunDir::new(run).root()).await;
             }
             return Err(error.into());
@@ -150,12 +155,20 @@ impl Cluster {
             tls: run_tls(run)?,
             binary: binary?,
             max: new.first().map(|new| new.max).unwrap_or_default(),
+            again: true,
         };
         // The identity of clients comes first: the new masters' lines are closed to the old one.
         let client = serde_json::to_vec(&parts.tls.client).map_err(|error| damaged("the identity", &error))?;
         store.put(&dir.credentials(), client).await?;
         let all: Vec<_> = again.iter().zip(new).map(|(&(subdag, reopen), new)| (subdag, new.id, reopen)).collect();
         self.order_all(store, &parts, &all).await.map(drop)
+    }
+
+    /// This program in HDFS, and the run's directory: HDFS that can't be written is told before anything is submitted.
+    async fn room_for(&self, store: &Store, run: &RunId) -> Result<Binary, ClientError> {
+        let binary = self.binary(store).await?;
+        store.make_dir(&RunDir::new(run).root(), 0o700).await?;
+        Ok(binary)
     }
 
     /// This program in HDFS.

@@ -67,7 +67,7 @@ fn configuration(hadoop: &Hadoop) -> Vec<Finding> {
         }
     }
     let on = |key: &str| settings.get(key).is_some_and(|text| text.eq_ignore_ascii_case("true"));
-    let from = |key: &str| settings.value(key).map(|value| origin(&value.source)).unwrap_or_default();
+    let from = |key: &str| settings.value(key).map_or_else(|| "default".to_owned(), |value| origin(&value.source));
     let key = "yarn.log-aggregation-enable";
     found.push(match on(key) {
         true => Finding::ok(PART, "log aggregation", format!("on  [{}]", from(key))),

@@ -102,9 +102,12 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
 fn text(screen: &Screen, findings: &[Finding]) -> String {
     let mut text = String::new();
     let mut part = "";
+    let mut width = 0;
     for finding in findings {
         if finding.part != part {
             part = finding.part;
+            let own = findings.iter().filter(|other| other.part == part);
+            width = own.map(|other| other.name.len()).max().unwrap_or(0).max(14);
             text.push_str(&format!("{}\n", screen.paint(Paint::Bold, part)));
         }
         let paint = match finding.level {
@@ -113,9 +116,9 @@ fn text(screen: &Screen, findings: &[Finding]) -> String {
             Level::Fail => Paint::Bad,
         };
         let level = screen.paint(paint, &format!("{:<4}", finding.level.word()));
-        text.push_str(&format!("  {level} {:<14} {}\n", finding.name, finding.found));
+        text.push_str(&format!("  {level} {:<width$} {}\n", finding.name, finding.found));
         if !finding.fix.is_empty() {
-            text.push_str(&format!("       {:<14} {} {}\n", "", screen.paint(Paint::Bold, "fix:"), finding.fix));
+            text.push_str(&format!("       {:<width$} {} {}\n", "", screen.paint(Paint::Bold, "fix:"), finding.fix));
         }
     }
     text

@@ -38,7 +38,11 @@ fn misspelt(name: &str) -> Option<Finding> {
 fn policy(context: &Context) -> Finding {
     let policy = &context.conf.policy;
     let Some(path) = &policy.path else {
-        return Finding::ok("policy", "file", format!("no {POLICY_FILE}: mounts under the job file's directory only"));
+        let mounts = match context.is_cluster() {
+            Ok(true) => "no mounts on the cluster",
+            _ => "mounts under the job file's directory only",
+        };
+        return Finding::ok("policy", "file", format!("no {POLICY_FILE}: {mounts}"));
     };
     let mut rules = Vec::new();
     if let Some(roots) = &policy.mount_roots {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{Exit, Millis, TaskId, format_bytes, format_duration};
+use dybox_journal::Where;
+use dybox_model::{Exit, GrantId, Millis, TaskId, format_bytes, format_duration};
 use serde_json::{Value, json};
 
 use super::run_field;
@@ -18,20 +19,22 @@ use crate::report::{Answer, Failure, Screen, table_text};
 pub(super) async fn answer(context: &Context, looked: &Looked, task: TaskId) -> Result<Answer, Failure> {
     let tries = tries(context, looked, task).await?;
     let name = format!("{}/{}/{}", looked.info.run, looked.name(task.stage), task.index);
+    let places = looked.standing.view.stage(task.stage).map(|(run, _)| run.places.clone()).unwrap_or_default();
     Ok(Answer {
         kind: "attempts",
-        items: tries.iter().map(|(&number, one)| json(number, one)).collect(),
+        items: tries.iter().map(|(&number, one)| json(number, one, places.get(&one.grant))).collect(),
         names: tries.keys().map(|number| format!("{name}#{number}")).collect(),
-        text: format!("{name}\n{}", text(&context.screen, &tries)),
+        text: format!("{name}\n{}", text(&context.screen, &tries, &places)),
         extra: run_field(looked),
     })
 }
 
-fn json(number: u32, one: &Try) -> Value {
+fn json(number: u32, one: &Try, place: Option<&Where>) -> Value {
     let exit = one.exit.as_ref().map(|(exit, _)| exit);
     let cause = exit.and_then(|exit| exit.cause).map(dybox_model::Cause::info);
     json!({
-        "attempt": number, "state": one.word(), "grant": one.grant.to_string(), "given": rfc3339(one.given),
+        "attempt": number, "state": one.word(), "grant": one.grant.to_string(),
+        "host": place.map(|place| &place.host), "yarn_container": place.map(|place| &place.container), "given": rfc3339(one.given),
         "container": one.container, "started": exit.and_then(|exit| exit.started).or(one.runs).map(rfc3339),
         "ended": exit.map(|exit| rfc3339(exit.ended)), "seconds": one.wall().map(seconds),
         "code": exit.and_then(|exit| exit.code), "signal": exit.and_then(|exit| exit.signal),
@@ -43,7 +46,7 @@ fn json(number: u32, one: &Try) -> Value {
     })
 }
 
-fn text(screen: &Screen, tries: &BTreeMap<u32, Try>) -> String {
+fn text(screen: &Screen, tries: &BTreeMap<u32, Try>, places: &BTreeMap<GrantId, Where>) -> String {
     if tries.is_empty() {
         return "it was not tried yet\n".to_owned();
     }
@@ -61,7 +64,9 @@ fn text(screen: &Screen, tries: &BTreeMap<u32, Try>) -> String {
             one.wall().map(format_duration).unwrap_or_default(),
             exit.map(|exit| format_duration(Millis(exit.used.cpu_ms))).unwrap_or_default(),
             exit.map(|exit| format_bytes(exit.used.memory)).unwrap_or_default(),
-            one.grant.to_string(),
+            places
+                .get(&one.grant)
+                .map_or_else(|| one.grant.to_string(), |place| format!("{} on {}", one.grant, place.host)),
             cause.map(|info| owner_word(info.owner).to_owned()).unwrap_or_default(),
             cause.zip(exit).map(|(info, exit)| format!("{} {}", info.code, shown(&exit.words()))).unwrap_or_default(),
         ]);

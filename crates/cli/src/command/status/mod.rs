@@ -77,10 +77,12 @@ fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
     item["tasks"] =
         seen.map_or_else(|| json!({ "total": planned.map(|stage| stage.tasks) }), |stage| counts_json(&stage.counts));
     if looked.stage.is_some() {
+        let places = looked.standing.view.stage(id).map(|(run, _)| &run.places);
         item["list"] = seen.map_or(Value::Null, |stage| {
             let task = |(index, task): (usize, &dybox_journal::Task)| {
                 json!({ "task": index, "state": task_word(task.state), "attempt": task.attempt, "code": task.code,
-                        "grant": task.grant.map(|grant| grant.to_string()) })
+                        "grant": task.grant.map(|grant| grant.to_string()),
+                        "host": task.grant.and_then(|grant| places?.get(&grant)).map(|place| &place.host) })
             };
             stage.tasks.iter().enumerate().map(task).collect()
         });

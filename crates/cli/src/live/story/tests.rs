@@ -65,7 +65,7 @@ fn a_run_is_told_one_line_an_event() {
         stage_ended(1, StageEnd::Failed, "task 0 failed", 2810),
         Fact::Ended { end: StageEnd::Failed, why: "join failed".to_owned(), at: Millis(2820) },
     ];
-    let mut story = Story::of(1);
+    let mut story = Story::of(1, Millis(u64::MAX));
     let lines: Vec<_> = facts.iter().filter_map(|fact| story.fact(SUB, fact)).collect();
     insta::assert_snapshot!(lines.join("\n"), @"
        0.1s  extract starts: 2 tasks
@@ -82,7 +82,7 @@ fn a_run_is_told_one_line_an_event() {
 
 #[test]
 fn a_pull_is_told_at_its_start_and_its_end_alone() {
-    let mut story = Story::of(1);
+    let mut story = Story::of(1, Millis(u64::MAX));
     story.fact(SUB, &submitted());
     let pull = |have, total| Note::Pulling { image: "ubuntu:22.04".to_owned(), have, total };
     let notes = [pull(0, 0), pull(1 << 20, 40 << 20), Note::Pulled { image: "ubuntu:22.04".to_owned() }];
@@ -96,7 +96,7 @@ fn a_pull_is_told_at_its_start_and_its_end_alone() {
 
 #[test]
 fn a_reason_to_wait_is_told_once_and_only_when_it_lasts() {
-    let mut story = Story::of(1);
+    let mut story = Story::of(1, Millis(u64::MAX));
     story.fact(SUB, &submitted());
     let mut told = Vec::new();
     for (at, why) in [(1000, "no room: 3 want"), (2000, ""), (2500, "no room: 3 want"), (4000, "no room: 2 want")] {
@@ -112,7 +112,7 @@ fn a_reason_to_wait_is_told_once_and_only_when_it_lasts() {
 
 #[test]
 fn a_wide_stage_is_told_in_tenths_and_its_failures_one_by_one() {
-    let mut story = Story::of(1);
+    let mut story = Story::of(1, Millis(u64::MAX));
     story.fact(SUB, &submitted());
     story.fact(SUB, &Fact::StageStarted { stage: StageId(0), tasks: 100, at: Millis(1000) });
     let mut lines = Vec::new();
@@ -127,7 +127,7 @@ fn a_wide_stage_is_told_in_tenths_and_its_failures_one_by_one() {
 
 #[test]
 fn sub_dags_are_named_where_there_are_several() {
-    let mut story = Story::of(2);
+    let mut story = Story::of(2, Millis(u64::MAX));
     story.fact(SUB, &submitted());
     let end = |end| Fact::Ended { end, why: "no master".to_owned(), at: Millis(1500) };
     assert_eq!(story.fact(SubDagId(1), &end(StageEnd::Succeeded)), None);
