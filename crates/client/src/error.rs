@@ -105,6 +105,15 @@ impl ClientError {
         }
     }
 
+    /// The error and its cause in one line.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+
     /// One concrete next step.
     #[must_use]
     pub fn advice(&self) -> String {

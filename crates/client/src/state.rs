@@ -10,7 +10,7 @@ use dybox_wire::Waiting;
 use futures_util::future::join_all;
 
 use crate::client::Place;
-use crate::cluster::{Application, Cluster, Phase, Told};
+use crate::cluster::{Application, Cluster, Phase, Seen, Told};
 use crate::{Client, ClientError};
 
 /// A run as it stands now.
@@ -91,8 +91,12 @@ impl Client {
         if let Place::Cluster(cluster) = &self.place {
             standing.look_at_yarn(cluster, run).await;
         }
-        let all =
-            join_all((0..subdags).map(SubDagId).map(|subdag| self.look(run, subdag, &standing.applications))).await;
+        let all = join_all(
+            (0..subdags)
+                .map(SubDagId)
+                .map(|subdag| self.look(run, subdag, (&standing.applications, standing.unknown.is_empty()))),
+        )
+        .await;
         for (subdag, looked) in (0..subdags).map(SubDagId).zip(all) {
             let (held, folded) = looked?;
             if held {
@@ -111,14 +115,15 @@ impl Client {
         &self,
         run: &RunId,
         subdag: SubDagId,
-        applications: &BTreeMap<SubDagId, Application>,
+        (applications, asked): (&BTreeMap<SubDagId, Application>, bool),
     ) -> Result<(bool, Folded), ClientError> {
         match &self.place {
             // First the lock: a master that ends in between has written its end before it lets go.
             Place::Machine(machine) => Ok((machine.is_held(run, subdag)?, self.folded(run, subdag).await?)),
             Place::Cluster(cluster) => {
                 let application = applications.get(&subdag);
-                let told = cluster.journal(&self.store, run, (subdag, application)).await?;
+                let seen = if asked { Seen::of(application) } else { Seen::Unknown };
+                let told = cluster.journal(&self.store, run, (subdag, seen)).await?;
                 Ok((application.is_some_and(|application| application.phase.is_live()), Folded::of(told)))
             }
         }
@@ -145,7 +150,7 @@ impl Client {
             }
             Place::Cluster(cluster) => {
                 let application = cluster.application(run, subdag).await?;
-                Ok(cluster.journal(&self.store, run, (subdag, application.as_ref())).await?)
+                Ok(cluster.journal(&self.store, run, (subdag, Seen::of(application.as_ref()))).await?)
             }
         }
     }
@@ -166,7 +171,7 @@ impl Standing {
     async fn look_at_yarn(&mut self, cluster: &Cluster, run: &RunId) {
         match cluster.applications(run).await {
             Ok(applications) => self.applications = applications,
-            Err(error) => self.unknown.push(format!("the ResourceManager can't be asked: {error}")),
+            Err(error) => self.unknown.push(format!("the ResourceManager can't be asked: {}", error.text())),
         }
     }
 }

@@ -16,6 +16,24 @@ const SILENCE: Duration = Duration::from_millis(80);
 /// How long the first word may take.
 const FIRST: Duration = Duration::from_secs(3);
 
+/// What YARN says of the application of a sub-DAG.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Seen<'a> {
+    /// It can't be asked: the master may live.
+    Unknown,
+    /// There is none, or it is forgotten.
+    Nothing,
+    /// This.
+    Is(&'a Application),
+}
+
+impl<'a> Seen<'a> {
+    /// What a ResourceManager that answered said.
+    pub(crate) fn of(application: Option<&'a Application>) -> Self {
+        application.map_or(Self::Nothing, Self::Is)
+    }
+}
+
 /// What could be read of a journal.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
@@ -26,25 +44,30 @@ pub(crate) struct Told {
 }
 
 impl Cluster {
-    /// A sub-DAG's journal as far as it can be read now. `application`: as YARN reports it, where it does.
+    /// A sub-DAG's journal as far as it can be read now.
     pub(crate) async fn journal(
         &self,
         store: &Store,
         run: &RunId,
-        (subdag, application): (SubDagId, Option<&Application>),
+        (subdag, seen): (SubDagId, Seen<'_>),
     ) -> Result<Told, StoreError> {
-        let Some(application) = application.filter(|application| application.phase.is_live()) else {
-            return Ok(Told { bytes: closed(store, run, subdag).await?, short: None });
+        let dialled = match seen {
+            Seen::Unknown => self.dial_as_written(store, run, subdag).await,
+            Seen::Is(application) if application.phase == Phase::Runs => {
+                self.dial_application(store, run, application).await
+            }
+            // Its next master is being started, or its first one has written nothing.
+            Seen::Is(application) if application.phase.is_live() => return Ok(Told::default()),
+            Seen::Is(_) | Seen::Nothing => {
+                return Ok(Told { bytes: closed(store, run, subdag).await?, short: None });
+            }
         };
-        let why = match application.phase {
-            Phase::Runs => match self.dial_application(store, run, application).await {
-                Ok(master) => match from_master(&master).await {
-                    Ok(bytes) => return Ok(Told { bytes, short: None }),
-                    Err(error) => error.to_string(),
-                },
+        let why = match dialled {
+            Ok(master) => match from_master(&master).await {
+                Ok(bytes) => return Ok(Told { bytes, short: None }),
                 Err(error) => error.to_string(),
             },
-            _ => return Ok(Told::default()),
+            Err(error) => error.to_string(),
         };
         // Nobody may close the file of a master that lives; what is closed of it can be read.
         let bytes = store.get_opt(&RunDir::new(run).sub(subdag).journal()).await?.unwrap_or_default().to_vec();

@@ -20,7 +20,7 @@ use dybox_store::bundle::RunTls;
 use dybox_yarn::{ApplicationId, Launch, ResourceManager};
 
 pub use application::{Application, Phase};
-pub(crate) use journal::{Told, closed};
+pub(crate) use journal::{Seen, Told, closed};
 pub(crate) use live::subdag_of;
 
 /// What a client must know of a cluster.

@@ -58,6 +58,29 @@ impl Cluster {
                 _ => return Err(absent(&format!("{} does not say where its master listens", application.id))),
             },
         };
+        self.dial_at(store, run, (host, port)).await
+    }
+
+    /// A line to the master that wrote down where it listens: for when YARN can't be asked.
+    pub(crate) async fn dial_as_written(
+        &self,
+        store: &Store,
+        run: &RunId,
+        subdag: SubDagId,
+    ) -> Result<MasterClient, WireError> {
+        match MasterAddr::get(store, &RunDir::new(run).sub(subdag)).await {
+            Ok(Some(MasterAddr { host, port, .. })) => self.dial_at(store, run, (host, port)).await,
+            Ok(None) => Err(absent("no master has written down where it listens")),
+            Err(error) => Err(absent(&error.text())),
+        }
+    }
+
+    async fn dial_at(
+        &self,
+        store: &Store,
+        run: &RunId,
+        (host, port): (String, u16),
+    ) -> Result<MasterClient, WireError> {
         let identity = self.identity(store, run).await.map_err(|error| absent(&error.text()))?;
         let address = Address::Tcp { host, port, identity };
         match tokio::time::timeout(CONNECT, MasterClient::dial_at(&address, Duration::ZERO)).await {

@@ -40,7 +40,9 @@ impl There {
             let needs = &self.feed.needs;
             let ready = needs.iter().all(|need| heard.borrow_and_update().get(need.0 as usize) == Some(&true));
             let next = match self.cluster.application(&self.feed.run, self.feed.subdag).await {
-                Err(error) => self.wait(&mut told, calm, &format!("the ResourceManager can't be asked: {error}")).await,
+                Err(error) => {
+                    self.wait(&mut told, calm, &format!("the ResourceManager can't be asked: {}", error.text())).await
+                }
                 Ok(None) if ready && calm.elapsed() > APPEARS => self.gone("nobody submitted its application").await,
                 Ok(None) => {
                     if !ready {
