@@ -121,7 +121,7 @@ fn troubles(tell: mpsc::UnboundedSender<FromRm>) -> mpsc::UnboundedSender<Troubl
 fn forward(mut events: mpsc::UnboundedReceiver<am::Event>, tell: mpsc::UnboundedSender<FromRm>) {
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            if tell.send(FromRm::Am(event)).is_err() {
+            if tell.send(FromRm::Am(Box::new(event))).is_err() {
                 break;
             }
         }

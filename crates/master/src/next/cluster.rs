@@ -101,8 +101,7 @@ impl There {
             submission.queue.clone_from(queue);
         }
         let node_label = cut.node_label.clone().or_else(|| plan.node_label.clone());
-        let priority = plan.priority.and_then(|priority| i32::try_from(priority).ok());
-        Submission { tags, node_label, priority, ..submission }
+        Submission { tags, node_label, priority: plan.priority, ..submission }
     }
 
     /// What had ended before a `resume` of the run is opened again; that does nothing to others.

@@ -12,84 +12,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dybox_model::{AttemptId, Exit, GrantId, Resources, SubDagId, Wish};
+use dybox_model::{GrantId, SubDagId, Wish};
 use tokio::time::Instant;
 
 use super::News;
 use super::exit::Verdict;
 use super::sweep::Sweep;
+use super::words::{In, Out, Place, Room};
 
 /// A proxy that said that it leaves ends within this time, or its grant is taken from it.
 const GONE: Duration = Duration::from_secs(15);
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum In {
-    /// The machine asks: replaces the last ask of an equal wish.
-    Asked { wish: Wish, count: u32 },
-    /// The grant is written down: its proxy may start.
-    Launch(GrantId),
-    /// Its proxy does not answer.
-    Kill(GrantId),
-    /// End what a lost proxy left.
-    Sweep(GrantId),
-    /// The application is registered; these containers of earlier attempts live.
-    Registered { previous: Vec<Room> },
-    /// Containers of earlier attempts that were thought to be over.
-    Found { found: Vec<Room> },
-    /// YARN gave a container.
-    Granted { room: Room, wish: Wish },
-    /// YARN says that a container is over.
-    Completed { container: String, verdict: Verdict },
-    /// The proxy could not be started; `sure`: nothing of it runs.
-    NotStarted { grant: GrantId, how: String, sure: bool },
-    /// The process in the master's own grant ended.
-    OwnEnded { grant: GrantId, clean: bool, how: String },
-    /// YARN will take these containers.
-    Preempts(Vec<String>),
-    /// A proxy has a line.
-    Joined(GrantId),
-    /// Its line is cut.
-    Cut(GrantId),
-    /// It said that it leaves, and that its slot is clean.
-    Leaving(GrantId),
-    /// It has swept.
-    Swept { by: GrantId, grant: GrantId, exits: Vec<(AttemptId, Option<Exit>)> },
-    /// The time that [`Desk::wake`] named.
-    Tick,
-}
-
-/// What is to be done about it, in order.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Out {
-    /// Ask YARN for so many of this wish; replaces the last ask of it.
-    Ask { wish: Wish, count: u32 },
-    /// Give a container back; whatever runs in it ends.
-    Release(String),
-    /// Start the proxy in its container, or beside this process.
-    Start { grant: GrantId, place: Place },
-    /// End the proxy.
-    Stop { grant: GrantId, place: Place },
-    /// Tell the loop.
-    Tell(News),
-}
-
-/// Where a proxy runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In a container of its own.
-    Container,
-    /// As a child of this process, in the master's own container.
-    Own,
-}
-
-/// A container, as far as it matters here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Room {
-    pub(crate) container: String,
-    pub(crate) host: String,
-    pub(crate) size: Resources,
-}
 
 /// A grant.
 #[derive(Debug)]
@@ -156,7 +88,7 @@ impl Desk {
             In::Granted { room, wish } => self.take(room, wish, out),
             In::Completed { container, verdict } => self.complete(&container, verdict, now, out),
             In::NotStarted { grant, how, sure } => self.not_started(grant, how, sure, out),
-            In::OwnEnded { grant, clean, how } => self.own_ended(grant, clean, how, now, out),
+            In::OwnEnded { grant, clean, how } => self.own_ended(grant, (clean, how), now, out),
             In::Preempts(containers) => {
                 let grants = containers.iter().filter_map(|container| self.by_container.get(container));
                 out.extend(grants.map(|grant| Out::Tell(News::Preempts { grant: *grant })));
@@ -314,11 +246,11 @@ impl Desk {
         if held.stand == Stand::Given {
             held.stand = Stand::Unborn;
         }
-        let (left, sweeper) = (held.left, held.sweeper);
-        self.end(grant, left || verdict.clean, sweeper, verdict, out);
+        let clean = held.left || verdict.clean;
+        self.end(grant, Verdict { clean, ..verdict }, out);
     }
 
-    fn own_ended(&mut self, grant: GrantId, clean: bool, how: String, now: Instant, out: &mut Vec<Out>) {
+    fn own_ended(&mut self, grant: GrantId, (clean, how): (bool, String), now: Instant, out: &mut Vec<Out>) {
         if let Some((_, inhabitant)) = &mut self.own
             && *inhabitant == Some(grant)
         {
@@ -326,16 +258,16 @@ impl Desk {
         }
         let Some(held) = self.held.get_mut(&grant).filter(|held| held.over.is_none()) else { return };
         (held.over, held.linked) = (Some((now, true)), false);
-        let (clean, sweeper) = (clean || held.left, held.sweeper);
-        self.end(grant, clean, sweeper, Verdict { clean, dead: true, cause: None, how }, out);
+        let clean = clean || held.left;
+        self.end(grant, Verdict { clean, dead: true, cause: None, how }, out);
     }
 
     /// Its process is gone, or YARN says so.
-    fn end(&mut self, grant: GrantId, clean: bool, sweeper: bool, verdict: Verdict, out: &mut Vec<Out>) {
-        if sweeper {
+    fn end(&mut self, grant: GrantId, verdict: Verdict, out: &mut Vec<Out>) {
+        if self.is_sweeper(grant) {
             self.held.remove(&grant);
         } else if !self.sweeps.contains_key(&grant) {
-            let how = verdict.how;
+            let Verdict { clean, how, .. } = verdict;
             out.push(Out::Tell(match verdict.cause {
                 _ if clean => News::Gone { grant, clean, how },
                 Some(cause) => News::Taken { grant, cause, how },

@@ -13,6 +13,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod waits;
+mod words;
 mod yarn;
 
 use std::time::Duration;
@@ -26,9 +27,10 @@ use tokio::time::Instant;
 
 use crate::MasterError;
 
-pub(crate) use desk::{Desk, Room};
+pub(crate) use desk::Desk;
 pub(crate) use launch::{Launcher, resource};
 pub(crate) use machine::OneMachine;
+pub(crate) use words::Room;
 pub(crate) use yarn::Cluster;
 
 /// What the machine wants of it.
@@ -89,7 +91,7 @@ pub(crate) enum FromRm {
     /// The embedded one.
     Local(local::Event),
     /// The line to YARN's.
-    Am(am::Event),
+    Am(Box<am::Event>),
     /// What was done for it.
     Did(yarn::Did),
     /// The journal's file is in trouble, or out of it.
@@ -138,7 +140,7 @@ impl Rm {
             (_, FromRm::Store(Trouble { text, .. })) => {
                 vec![News::Trouble { text, cause: Some(Cause::StoreFailed) }]
             }
-            (Self::Cluster(cluster), FromRm::Am(event)) => cluster.told(event),
+            (Self::Cluster(cluster), FromRm::Am(event)) => cluster.told(*event),
             (Self::Cluster(cluster), FromRm::Did(did)) => cluster.did(did),
             (Self::Machine(_), FromRm::Am(_) | FromRm::Did(_)) => Vec::new(),
         }

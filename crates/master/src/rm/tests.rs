@@ -7,8 +7,9 @@ use dybox_model::{AttemptId, Cause, Exit, GrantId, Millis, Resources, StageId, S
 use tokio::time::Instant;
 
 use super::News;
-use super::desk::{Desk, In, Out, Place, Room};
+use super::desk::Desk;
 use super::exit::verdict;
+use super::words::{In, Out, Place, Room};
 
 const SIZE: Resources = Resources { cpu_milli: 1000, memory: 64 << 20 };
 

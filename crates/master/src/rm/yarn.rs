@@ -9,11 +9,12 @@ use dybox_yarn::{Container, ContainerId, Kind, NodeManagers, YarnError, am};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::desk::{Desk, In, Out, Place};
+use super::desk::Desk;
 use super::exit::verdict;
 use super::launch::Launcher;
 use super::own::Child;
 use super::waits::Waits;
+use super::words::{In, Out, Place};
 use super::{FromRm, Heard, News, Order, Room, report};
 use crate::MasterError;
 
@@ -251,9 +252,10 @@ impl Cluster {
         self.am.order(am::Order::Finish { status, diagnostics, url: String::new() });
         let finished = async {
             while let Some(event) = told.recv().await {
-                match event {
-                    FromRm::Am(am::Event::Finished) => return Ok(()),
-                    FromRm::Am(am::Event::Dead { why }) => return Err(MasterError::Over { why }),
+                let FromRm::Am(event) = event else { continue };
+                match *event {
+                    am::Event::Finished => return Ok(()),
+                    am::Event::Dead { why } => return Err(MasterError::Over { why }),
                     _ => {}
                 }
             }
