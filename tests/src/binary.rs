@@ -1,9 +1,10 @@
 //! The real `dybox`, as a user would start it.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -98,6 +99,48 @@ pub(crate) fn binary() -> PathBuf {
         }
     }
     panic!("no dybox beside the tests: run `cargo build -p dybox-cli` first");
+}
+
+/// The binary without its debug information: a cluster's clients upload what they run, and every node fetches it.
+///
+/// The copy lies beside the binary, in a directory that names its size and time; where there is no `strip`, the binary
+/// serves as it is.
+pub(crate) fn stripped() -> PathBuf {
+    static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
+    STRIPPED.get_or_init(|| without_debug(&binary()).unwrap_or_else(binary)).clone()
+}
+
+fn without_debug(whole: &Path) -> Option<PathBuf> {
+    let about = whole.metadata().ok()?;
+    let written = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
+    let all = whole.parent()?.join("stripped");
+    let name = format!("{}-{written}", about.len());
+    let copy = all.join(&name).join("dybox");
+    if copy.is_file() {
+        return Some(copy);
+    }
+    std::fs::create_dir_all(&all).ok()?;
+    // Test programs may do this side by side: each works in a place of its own, and one of them wins.
+    let place = tempfile::Builder::new().prefix(".making-").tempdir_in(&all).ok()?;
+    let made = Command::new("strip").arg("-o").arg(place.path().join("dybox")).arg(whole).status().ok()?;
+    if !made.success() {
+        return None;
+    }
+    if std::fs::rename(place.path(), all.join(&name)).is_ok() {
+        let _ = place.keep();
+        forget_old(&all, &name);
+    }
+    copy.is_file().then_some(copy)
+}
+
+/// Copies of binaries that have been built over since; a test that still runs one keeps it open.
+fn forget_old(all: &Path, but: &str) {
+    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name != but && !name.to_string_lossy().starts_with('.') {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// A command that runs while the test looks at other things. Killed when dropped.

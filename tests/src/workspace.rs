@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::binary::{Done, Follow, binary};
+use crate::binary::{Done, Follow, binary, stripped};
 use crate::engine::Engine;
 use crate::wait::eventually;
 
@@ -105,7 +105,7 @@ impl Workspace {
             None => Command::new(binary()),
         };
         command
-            .args(self.through.iter().map(|_| binary()))
+            .args(self.through.iter().map(|_| stripped()))
             .args(args)
             .current_dir(&self.path)
             .env("DYBOX_HOME", self.home())
