@@ -31,6 +31,8 @@ pub struct Submit {
     pub params: BTreeMap<String, String>,
     /// `--name`.
     pub name: Option<String>,
+    /// `--queue`: takes the place of the job's own queue. Stages that name one keep theirs.
+    pub queue: Option<String>,
 }
 
 /// A plan, where there is no error, and everything that is to be said.

@@ -33,6 +33,13 @@ pub struct QueueFacts {
     pub used: f32,
 }
 
+impl QueueFacts {
+    /// Whether it takes jobs at all, as far as is known.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.is_empty() || self.state == "RUNNING"
+    }
+}
+
 /// A live cluster.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Cluster {

@@ -57,10 +57,10 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// The exit code of a command that ends because of this: refused by policy, or invalid.
+    /// The exit code of a command that ends because of this: refused by policy or by a queue, or invalid.
     #[must_use]
     pub fn exit(&self) -> ExitCode {
-        if self.code.starts_with("E08") { ExitCode::Refused } else { ExitCode::Invalid }
+        if self.code.starts_with("E08") || self.code == "E0902" { ExitCode::Refused } else { ExitCode::Invalid }
     }
 
     /// Whether a plan can be made in spite of it.
@@ -120,6 +120,9 @@ pub fn render_painted(problem: &Diagnostic, paint: &dyn Fn(Part, &str) -> String
         snippet(&mut out, place, &problem.label, paint);
     }
     let bar = format!("{:margin$} {}", "", paint(Part::Frame, "="));
+    if problem.place.is_none() && !problem.label.is_empty() {
+        let _ = writeln!(out, "{bar} {} {}", paint(Part::Word, "note:"), visible(&problem.label));
+    }
     for note in &problem.notes {
         let _ = writeln!(out, "{bar} {} {}", paint(Part::Word, "note:"), visible(note));
     }

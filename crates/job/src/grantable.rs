@@ -82,7 +82,7 @@ fn queue(report: &mut Report, spot: &Spot<String>, cluster: &Cluster) {
     let leaves = || cluster.queues.iter().filter(|queue| !queue.parent).map(|queue| queue.name.as_str());
     match cluster.queue(name) {
         None => {
-            let message = format!("the cluster has no queue {name:?}");
+            let message = format!("the cluster has no queue {name:?}{}", whose(spot.span));
             let help = format!("the queues are {}", listed(leaves()));
             report.error("E0901", spot.span, message).nearest(name, leaves()).help(help);
         }
@@ -90,27 +90,43 @@ fn queue(report: &mut Report, spot: &Spot<String>, cluster: &Cluster) {
             let inside = format!("{}.", queue.path);
             let below = cluster.queues.iter().filter(|other| !other.parent && other.path.starts_with(&inside));
             let help = format!("name one of its queues: {}", listed(below.map(|queue| queue.name.as_str())));
-            let message = format!("the queue {name:?} holds other queues and takes no jobs itself");
+            let whose = whose(spot.span);
+            let message = format!("the queue {name:?} holds other queues and takes no jobs itself{whose}");
             report.error("E0902", spot.span, message).help(help);
         }
-        Some(queue) => takes_jobs(report, spot.span, queue),
+        Some(queue) => takes_jobs(report, spot.span, queue, cluster),
     }
 }
 
+/// Who named a queue that is not in the file.
+fn whose(span: Span) -> &'static str {
+    if span == Span::NOWHERE { " (--queue, or the setting `queue`)" } else { "" }
+}
+
+/// The queue of a job that names none. Hadoop's own word for it may be mapped to another one, or to one of the user's.
 fn default_queue(report: &mut Report, cluster: &Cluster) {
-    if let Some(queue) = cluster.default_queue.as_deref().and_then(|name| cluster.queue(name)) {
-        takes_jobs(report, Span::NOWHERE, queue);
+    let Some(name) = &cluster.default_queue else { return };
+    if name != "default" {
+        queue(report, &Spot { value: name.clone(), span: Span::NOWHERE }, cluster);
+    } else if let Some(queue) = cluster.queue(name) {
+        takes_jobs(report, Span::NOWHERE, queue, cluster);
     }
 }
 
-fn takes_jobs(report: &mut Report, span: Span, queue: &QueueFacts) {
-    let name = &queue.name;
-    if !queue.state.is_empty() && queue.state != "RUNNING" {
-        let message = format!("the queue {name:?} is {} and takes no jobs", queue.state.to_lowercase());
-        report.error("E0902", span, message).help("ask the administrator, or write another queue:");
+fn takes_jobs(report: &mut Report, span: Span, queue: &QueueFacts, cluster: &Cluster) {
+    let (name, whose) = (&queue.name, whose(span));
+    let open = |queue: &&QueueFacts| !queue.parent && queue.is_running() && queue.may_submit != Some(false);
+    let others: Vec<_> = cluster.queues.iter().filter(open).map(|queue| queue.name.as_str()).collect();
+    let other = match others.is_empty() {
+        true => "no other queue is open to you".to_owned(),
+        false => format!("or take a queue that is open to you: {}", listed(others.into_iter())),
+    };
+    if !queue.is_running() {
+        let message = format!("the queue {name:?} is {} and takes no jobs{whose}", queue.state.to_lowercase());
+        report.error("E0902", span, message).help(format!("ask the administrator, {other}"));
     } else if queue.may_submit == Some(false) {
-        let message = format!("you may not submit to the queue {name:?}");
-        report.error("E0804", span, message).help("ask the administrator for the right, or write another queue:");
+        let message = format!("you may not submit to the queue {name:?}{whose}");
+        report.error("E0804", span, message).help(format!("ask the administrator for the right, {other}"));
     }
 }
 

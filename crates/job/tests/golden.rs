@@ -246,7 +246,7 @@ fn check_example(path: &Path) -> Outcome {
     let bytes = fs::read(path).unwrap();
     let own = path.parent().unwrap().ends_with("tests/good");
     let dir = if own { Path::new("/work/job") } else { path.parent().unwrap() };
-    let submit = Submit { params: BTreeMap::new(), name: None };
+    let submit = Submit { params: BTreeMap::new(), ..Submit::default() };
     let name = path.file_name().unwrap().to_str().unwrap();
     check(&Source { name, bytes: &bytes, dir }, &submit, &Real(dir.to_owned()))
 }

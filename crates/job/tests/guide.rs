@@ -44,7 +44,7 @@ fn every_yaml_block_is_a_job_without_a_problem() {
             let needs_day = block.contains("required: true");
             let params = needs_day.then(|| ("day".to_owned(), "2026-11-21".to_owned())).into_iter().collect();
             let source = Source { name: page, bytes: block.as_bytes(), dir: Path::new("/guide") };
-            let outcome = check(&source, &Submit { params, name: None }, &Guide);
+            let outcome = check(&source, &Submit { params, ..Submit::default() }, &Guide);
             let said: String = outcome.diagnostics.iter().map(render).collect();
             assert!(outcome.plan.is_some() && said.is_empty(), "{page}:\n{block}\n{said}");
         }

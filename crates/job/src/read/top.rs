@@ -8,7 +8,7 @@ use crate::draft::{Job, Split};
 use crate::fields::Scope;
 use crate::names::make_name;
 use crate::node::{Key, Kind, Node, Value};
-use crate::reader::Reader;
+use crate::reader::{Reader, Spot};
 use crate::template::Templates;
 
 /// Most sub-DAGs of a run: each is a process here and an application there.
@@ -34,6 +34,9 @@ pub(crate) fn job(reader: &mut Reader, root: &Node, file: &str, submit: &Submit)
     reader.templates = Some(Templates::new(values, unset, &job.name));
     for (key, node) in entries {
         entry(reader, &mut job, key, node);
+    }
+    if let Some(queue) = &submit.queue {
+        job.queue = Some(Spot { value: queue.clone(), span: crate::text::Span::NOWHERE });
     }
     let defaults = get("defaults").map(|(_, node)| stage::body(reader, node, "defaults")).unwrap_or_default();
     match get("stages") {
