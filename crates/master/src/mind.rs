@@ -25,8 +25,10 @@ pub(crate) struct Turn {
 }
 
 impl Mind {
-    pub(crate) fn new(plan: &Plan, subdag: SubDagId) -> Self {
-        Self { driver: driver::Driver::new(plan, subdag), master: master::Master::new(plan, subdag) }
+    /// `far`: on a cluster, where asks are such as YARN grants and placements count.
+    pub(crate) fn new(plan: &Plan, subdag: SubDagId, far: bool) -> Self {
+        let master = if far { master::Master::on_cluster(plan, subdag) } else { master::Master::new(plan, subdag) };
+        Self { driver: driver::Driver::new(plan, subdag), master }
     }
 
     pub(crate) fn apply(&mut self, fact: &Fact) {

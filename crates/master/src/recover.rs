@@ -74,12 +74,12 @@ impl Past {
         let (news, epoch) = self.opening(now);
         let Self { store, dir, info, plan, subdag, facts, mut book, .. } = self;
         let Some(own) = plan.subdags.get(subdag.0 as usize) else { return Err(MasterError::NoSubDag(subdag.0)) };
-        let mut upstream = BTreeMap::new();
+        let (mut upstream, far) = (BTreeMap::new(), store.is_remote());
         for &needed in &own.needs {
             let facts = read_closed(&store, &dir.sub(needed).journal()).await?;
-            upstream.insert(needed, fold(&plan, needed, &facts));
+            upstream.insert(needed, fold((&plan, needed), far, &facts));
         }
-        let mut mind = fold(&plan, subdag, &facts);
+        let mut mind = fold((&plan, subdag), far, &facts);
         let mut live = Live::of(&facts);
         for fact in &news {
             mind.apply(fact);
@@ -168,8 +168,8 @@ async fn cut_torn(appender: &mut Appender, whole: u64) -> Result<(), MasterError
     Ok(())
 }
 
-pub(crate) fn fold(plan: &Plan, subdag: SubDagId, facts: &[Fact]) -> Mind {
-    let mut mind = Mind::new(plan, subdag);
+pub(crate) fn fold((plan, subdag): (&Plan, SubDagId), far: bool, facts: &[Fact]) -> Mind {
+    let mut mind = Mind::new(plan, subdag, far);
     facts.iter().for_each(|fact| mind.apply(fact));
     mind
 }
