@@ -127,7 +127,8 @@ impl Store {
         }
     }
 
-    /// Like [`Store::put`], with the content of a file of this machine and a mode.
+    /// Puts a file of this machine with a mode. For names that tell the content: in HDFS a file that is there stays, for
+    /// YARN refuses one whose time has changed since a submission named it.
     pub async fn put_file(&self, name: &str, local: &Path, mode: u32) -> Result<(), StoreError> {
         let local = local.to_owned();
         match self.spot("write", name)? {

@@ -56,7 +56,10 @@ impl Hdfs {
                 async move {
                     let staged = staged(&path);
                     let written = write_file(&client, &staged, &local, mode).await;
-                    publish(&client, &staged, &path, written, true).await
+                    match publish(&client, &staged, &path, written, false).await {
+                        Err(HdfsError::AlreadyExists(_)) => Ok(()),
+                        done => done,
+                    }
                 }
             })
             .await
