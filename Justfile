@@ -24,6 +24,10 @@ cluster-matrix:
 bench *ARGS:
     scripts/bench {{ARGS}}
 
+# figures on a real YARN cluster, beside other clients of it
+bench-yarn *ARGS:
+    scripts/bench yarn {{ARGS}}
+
 # formats the code
 fmt:
     cargo fmt --all
