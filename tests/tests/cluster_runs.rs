@@ -1,0 +1,526 @@
+//! What a user does on a cluster: real YARN, real HDFS, a Docker engine on each of two nodes, the real `dybox`.
+//!
+//! The tests run side by side as users do; one that fills the cluster has it for itself.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use dybox_tests::cluster::{Answer, Cluster, Daemon, Options, node_host, request};
+use dybox_tests::{Done, Follow, Workspace, eventually};
+use serde_json::Value;
+
+/// For what must have happened by now on a machine that is busy with other things, too.
+const LONG: Duration = Duration::from_secs(120);
+/// A payload's way to wait until the test says so; it gives up in the end, so that no failure hangs.
+const UNTIL_GO: &str = "for i in $(seq 600); do [ -e /said/go ] && break; sleep 0.2; done";
+
+static ROOM: RwLock<()> = RwLock::new(());
+
+fn cluster() -> &'static Cluster {
+    Cluster::shared_as(&Options { nodes: 2, ..Options::default() })
+}
+
+/// A user's directory, and the cluster as this user sees it.
+struct User {
+    place: Workspace,
+    _room: (Option<RwLockReadGuard<'static, ()>>, Option<RwLockWriteGuard<'static, ()>>),
+}
+
+impl User {
+    fn new() -> Self {
+        let room = ROOM.read().unwrap_or_else(PoisonError::into_inner);
+        Self { place: Workspace::of_cluster(cluster()), _room: (Some(room), None) }
+    }
+
+    /// While nobody else is there.
+    fn alone() -> Self {
+        let room = ROOM.write().unwrap_or_else(PoisonError::into_inner);
+        Self { place: Workspace::of_cluster(cluster()), _room: (None, Some(room)) }
+    }
+
+    /// One who has written `stages` into `job.yaml`.
+    fn with(stages: &str) -> Self {
+        let user = Self::new();
+        user.place.job(&stages.replace("UNTIL_GO", UNTIL_GO));
+        user
+    }
+
+    fn dybox(&self, args: &[&str]) -> Done {
+        self.place.start(args).end(LONG)
+    }
+
+    fn run(&self, more: &[&str]) -> Done {
+        self.dybox(&[&["run", "job.yaml"], more].concat())
+    }
+
+    fn detach(&self) -> String {
+        self.run(&["--detach"]).expect(0).run_id()
+    }
+
+    fn go(&self) {
+        self.place.write("said/go", "");
+    }
+
+    fn status(&self, of: &str) -> Value {
+        self.dybox(&["status", of, "-o", "json"]).expect(0).json()
+    }
+
+    fn until_state(&self, run: &str, state: &str) {
+        eventually(&format!("{run} is {state}"), LONG, || (self.status(run)["run"]["state"] == state).then_some(()));
+    }
+
+    fn until_said(&self, what: &str, stage: &str, count: usize) {
+        eventually(&format!("{count} of {stage} said {what}"), LONG, || {
+            (self.said(what, stage) >= count).then_some(())
+        });
+    }
+
+    fn said(&self, what: &str, stage: &str) -> usize {
+        self.place.said().iter().filter(|line| line.what == what && line.stage == stage).count()
+    }
+
+    /// The only attempt so far of a task.
+    fn attempt(&self, run: &str, task: &str) -> Value {
+        self.status(&format!("{run}/{task}"))["attempts"][0].clone()
+    }
+
+    fn hosts(&self, run: &str, stage: &str, tasks: usize) -> Vec<String> {
+        (0..tasks).map(|task| text(&self.attempt(run, &format!("{stage}/{task}"))["host"])).collect()
+    }
+
+    /// What is promised after every run: nothing of it is left on an engine or in YARN, and it can be read.
+    fn over(&self, run: &str) {
+        let left = || {
+            let containers = (1..=cluster().nodes()).flat_map(|node| {
+                let engine = cluster().engine(node);
+                [engine.containers_of(run), engine.networks_of(run)].concat()
+            });
+            let live =
+                apps(run).into_iter().filter(|app| app["finalStatus"] == "UNDEFINED").map(|app| text(&app["id"]));
+            containers.chain(live).collect::<Vec<_>>()
+        };
+        eventually(&format!("nothing of {run} is left"), Duration::from_secs(30), || left().is_empty().then_some(()));
+        self.dybox(&["status", run]).expect(0);
+        self.dybox(&["logs", run]).expect(0);
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Applications of a run as the ResourceManager tells of them, oldest first.
+fn apps(run: &str) -> Vec<Value> {
+    let answer = cluster().rest(&format!("/ws/v1/cluster/apps?applicationTags=dybox-run:{run}"));
+    let answer = answer.expect("the ResourceManager answers");
+    let mut apps = answer["apps"]["app"].as_array().cloned().unwrap_or_default();
+    apps.sort_by_key(|app| text(&app["id"]));
+    apps
+}
+
+fn app(run: &str) -> Value {
+    let [app] = &apps(run)[..] else { panic!("{run} has no application or several: {:?}", apps(run)) };
+    app.clone()
+}
+
+/// The application once YARN knows how it ended: a moment after the client does.
+fn ended_app(run: &str) -> Value {
+    eventually("YARN knows the end", LONG, || Some(app(run)).filter(|app| app["state"] == "FINISHED"))
+}
+
+/// How many YARN containers an application was ever given.
+fn grants_ever(app: &str) -> usize {
+    let prefix = format!("{}_", app.replace("application", "container"));
+    let log = cluster().log(Daemon::ResourceManager);
+    let ids = log.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with(&prefix));
+    ids.collect::<BTreeSet<_>>().len()
+}
+
+/// Entries of a directory in HDFS.
+fn hdfs_list(dir: &str) -> Vec<Value> {
+    let answer = cluster().get(Daemon::NameNode, &format!("/webhdfs/v1{dir}?op=LISTSTATUS&user.name=root"));
+    let answer = answer.expect("the NameNode answers").json().expect("JSON");
+    answer["FileStatuses"]["FileStatus"].as_array().cloned().unwrap_or_else(|| panic!("no {dir}: {answer}"))
+}
+
+/// Bytes that were ever written to the file system.
+fn hdfs_written() -> u64 {
+    let answer = cluster().get(Daemon::DataNode, "/jmx?qry=Hadoop:service=DataNode,name=DataNodeActivity*");
+    let answer = answer.expect("the DataNode answers").json().expect("JSON");
+    answer["beans"][0]["BytesWritten"].as_u64().unwrap_or_else(|| panic!("{answer}"))
+}
+
+/// The page of a run through the ResourceManager's proxy.
+fn tracked(app: &str, query: &str) -> Answer {
+    cluster().get(Daemon::ResourceManager, &format!("/proxy/{app}/{query}")).expect("the proxy answers")
+}
+
+#[test]
+fn wordcount_has_the_same_result_as_on_one_machine() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let prepare = |place: &Workspace| {
+        for name in ["job.yaml", "decide.sh"] {
+            place.write(name, &std::fs::read_to_string(root.join("jobs/wordcount").join(name)).expect("a job"));
+        }
+        for entry in std::fs::read_dir(root.join("docs")).expect("docs").flatten() {
+            if entry.path().extension().is_some_and(|ending| ending == "md") {
+                let page = std::fs::read_to_string(entry.path()).expect("a page");
+                place.write(&format!("corpus/{}", entry.file_name().to_string_lossy()), &page);
+            }
+        }
+        place.write("work/.keep", "");
+    };
+    let (user, local) = (User::new(), Workspace::new());
+    prepare(&user.place);
+    prepare(&local);
+    let run = user.run(&[]).expect(0).run_id();
+    local.start(&["run", "job.yaml", "--local"]).end(LONG).expect(0);
+    for name in ["work/result", "work/report.txt"] {
+        let read = |place: &Workspace| std::fs::read_to_string(place.path().join(name)).expect("a result");
+        assert!(read(&user.place) == read(&local) && read(&local).lines().count() > 5, "{name}");
+    }
+    // The hook between the stages decided how many tasks count.
+    let status = user.status(&run);
+    let tasks = |at: usize| status["stages"][at]["tasks"]["succeeded"].as_u64();
+    assert!(tasks(1) > Some(1) && tasks(1) == tasks(2), "{status}");
+    user.dybox(&["logs", "--no-prefix", &run, "report"]).expect(0).says("most frequent words");
+    user.over(&run);
+    local.assert_nothing_left();
+}
+
+#[test]
+fn a_dag_uses_all_nodes_within_what_yarn_granted_and_its_results_travel() {
+    let user = User::with(concat!(
+        "stages:\n  a: { script: \"echo '{\\\"n\\\": 7}' > $DYBOX_RESULT\" }\n",
+        "  b: { needs: [a], parallelism: 4, cpus: 0.5, memory: 100MiB, placement: { spread: host }, script: \". /said/fns; say start; UNTIL_GO; echo $DYBOX_TASK_INDEX > $DYBOX_RESULT\" }\n",
+        "  c: { needs: [a, b], script: \"cat $DYBOX_NEEDS\" }\n",
+    )
+    .replace("parallelism: 4", "parallelism: 2")
+    .as_str());
+    let run = user.detach();
+    user.until_said("start", "b", 2);
+    let app = text(&app(&run)["id"]);
+    for node in 1..=2 {
+        let engine = cluster().engine(node);
+        let limits: Vec<(u64, u64)> = (engine.containers_of(&run).iter())
+            .map(|name| {
+                engine.inspect(name, "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.CpuQuota}}")
+            })
+            .map(|words| {
+                let mut numbers = words.split(' ').map(|word| word.parse::<u64>().expect("a number"));
+                let (memory, nano, quota) = (numbers.next(), numbers.next(), numbers.next());
+                (memory.expect("memory"), (nano.expect("cpus") / 1_000_000).max(quota.expect("a quota") / 100))
+            })
+            .collect();
+        assert!(!limits.is_empty(), "nothing runs on node {node}");
+        assert!(limits.iter().all(|&(memory, milli)| memory > 0 && milli > 0), "{limits:?}");
+        let granted = granted_on(node, &app);
+        let sum = limits.iter().fold((0, 0), |sum, limit| (sum.0 + limit.0, sum.1 + limit.1));
+        assert!(sum.0 <= granted.0 && sum.1 <= granted.1, "node {node}: limits {sum:?}, granted {granted:?}");
+    }
+    user.go();
+    user.until_state(&run, "succeeded");
+    user.dybox(&["logs", &run, "c"]).expect(0).says("\"n\":7").says("[0,1]");
+    assert_eq!(user.hosts(&run, "b", 2).into_iter().collect::<BTreeSet<_>>().len(), 2);
+    user.over(&run);
+}
+
+/// Memory in bytes and thousandths of cores that an application's grants have on a node.
+fn granted_on(node: usize, app: &str) -> (u64, u64) {
+    let answer = cluster().get(Daemon::NodeManager(node), "/ws/v1/node/containers").expect("the node answers");
+    let answer = answer.json().expect("JSON");
+    let prefix = app.replace("application", "container");
+    let of = |container: &&Value| text(&container["id"]).starts_with(&prefix);
+    let all = answer["containers"]["container"].as_array().cloned().unwrap_or_default();
+    let sum = |key: &str| all.iter().filter(of).filter_map(|container| container[key].as_u64()).sum::<u64>();
+    (sum("totalMemoryNeededMB") << 20, sum("totalVCoresNeeded") * 1000)
+}
+
+#[test]
+fn later_sub_dags_are_submitted_when_the_client_has_left() {
+    let user = User::with(concat!(
+        "stages:\n  a: { subdag: one, script: \". /said/fns; say start; UNTIL_GO; echo '{\\\"n\\\": 7}' > $DYBOX_RESULT\" }\n",
+        "  b: { subdag: two, script: \"UNTIL_GO\" }\n",
+        "  c: { subdag: three, needs: [a, b], script: \"cat $DYBOX_NEEDS\" }\n",
+    ));
+    let run = user.detach();
+    user.until_said("start", "a", 1);
+    assert_eq!(apps(&run).len(), 2, "the last one waits for both");
+    user.dybox(&["ps", "-o", "json"]).expect(0).says(&run).says("running");
+    user.go();
+    user.until_state(&run, "succeeded");
+    let tags: BTreeSet<_> = apps(&run).iter().map(|app| text(&app["applicationTags"])).collect();
+    let of = |tag: String| tags.iter().any(|tags| tags.split(',').any(|seen| seen == tag));
+    assert!(tags.len() == 3 && (0..3).all(|n| of(format!("dybox-sub:{n}"))), "{tags:?}");
+    assert_eq!(user.status(&run)["run"]["applications"].as_array().map(Vec::len), Some(3));
+    user.dybox(&["logs", &run, "c"]).expect(0).says("\"n\":7");
+    user.over(&run);
+    assert!(apps(&run).iter().all(|app| app["finalStatus"] == "SUCCEEDED"), "{:?}", apps(&run));
+}
+
+#[test]
+fn a_shell_is_one_container_in_the_masters_own_grant() {
+    let user = User::new();
+    let shell = ["shell", "--image", "dybox-test/busybox:1", "--memory", "64MiB"];
+    let done = user.dybox(&[&shell[..], &["--", "sh", "-c", "echo out; echo err >&2; exit 5"]].concat()).expect(5);
+    assert_eq!(done.out, "out\n");
+    assert!(done.err.lines().any(|line| line == "err") && !done.err.contains("out\n"), "{}", done.err);
+    let runs = user.dybox(&["ps", "--name", "shell", "-o", "json"]).expect(0).json();
+    let run = text(&runs["runs"][0]["run"]);
+    assert_eq!(ended_app(&run)["finalStatus"], "FAILED");
+    assert_eq!(grants_ever(&text(&app(&run)["id"])), 1);
+    let fed = user.place.dybox_fed(&[&shell[..], &["-i", "--", "sort"]].concat(), b"b\nc\na\n").expect(0);
+    assert_eq!(fed.out, "a\nb\nc\n");
+    user.over(&run);
+}
+
+#[test]
+fn a_job_of_one_task_needs_no_second_grant() {
+    let user =
+        User::with("stages:\n  a: { script: \". /said/fns; say start; UNTIL_GO; exit 3\", retry: { max: 0 } }\n");
+    let run = user.detach();
+    user.until_said("start", "a", 1);
+    assert_eq!(app(&run)["runningContainers"].as_u64(), Some(1));
+    user.go();
+    user.until_state(&run, "failed");
+    let app = ended_app(&run);
+    assert_eq!(grants_ever(&text(&app["id"])), 1);
+    assert!(text(&app["diagnostics"]).contains("stage a failed: exit code 3"), "{app}");
+    user.over(&run);
+}
+
+#[test]
+fn logs_can_be_read_while_a_task_runs_and_are_whole_afterwards() {
+    let user = User::with(concat!(
+        "stages:\n  a: { parallelism: 2, script: \"echo begun; echo oops >&2; UNTIL_GO; for i in $(seq 2000); do echo line $i; done\" }\n",
+    ));
+    let run = user.detach();
+    eventually("both run", LONG, || {
+        let status = user.status(&run);
+        (status["stages"][0]["tasks"]["running"].as_u64() == Some(2)).then_some(())
+    });
+    let follow = user.place.start(&["logs", "-f", &run, "a/1"]);
+    follow.until("begun", LONG);
+
+    let attempt = user.attempt(&run, "a/1");
+    let (host, container) = (text(&attempt["host"]), text(&attempt["yarn_container"]));
+    let node = (1..=2).find(|node| node_host(*node) == host).expect("a node");
+    let page = |path: String| cluster().get(Daemon::NodeManager(node), &path).expect("the node's page").body;
+    let listed = page(format!("/ws/v1/node/containers/{container}/logs"));
+    assert!(listed.contains("a-1-1.stdout") && listed.contains("a-1-1.stderr"), "{listed}");
+    let shown = page(format!("/node/containerlogs/{container}/root/a-1-1.stdout/?start=0"));
+    assert!(shown.contains("begun"), "{shown}");
+
+    user.go();
+    let followed = follow.end(LONG).expect(0);
+    assert!(followed.out.ends_with("line 2000\n") && followed.out.contains("oops"), "{:.2000}", followed.out);
+    user.until_state(&run, "succeeded");
+    let whole: String =
+        std::iter::once("begun\n".to_owned()).chain((1..=2000).map(|i| format!("line {i}\n"))).collect();
+    for task in ["a/0", "a/1"] {
+        let logs = user.dybox(&["logs", "--raw", "--no-prefix", "--stdout", &run, task]).expect(0);
+        assert!(logs.out == whole, "{task}: {} bytes of {}", logs.out.len(), whole.len());
+    }
+
+    // What DYbox itself wrote comes from the files that YARN gathers.
+    eventually("YARN has gathered the logs", LONG, || (app(&run)["logAggregationStatus"] == "SUCCEEDED").then_some(()));
+    user.dybox(&["logs", "--system", &run]).expect(0).says("in control").says("serving").says("proxy g0-1-");
+    user.over(&run);
+}
+
+#[test]
+fn what_waits_says_why_and_a_stopped_run_is_stopped() {
+    let user = User::alone();
+    // The master takes a little of one node: two tasks of a whole node never run at once.
+    user.place.job(&format!(
+        "stages:\n  a: {{ parallelism: 2, memory: 8GiB, stop_grace: 1s, script: \". /said/fns; say start; {UNTIL_GO}\" }}\n"
+    ));
+    let follow = user.place.start(&["run", "job.yaml", "-o", "jsonl"]);
+    user.until_said("start", "a", 1);
+    let run = text(&user.dybox(&["ps", "--state", "running", "-o", "json"]).expect(0).json()["runs"][0]["run"]);
+    let why = eventually("the reason is known", LONG, || {
+        let why = user.dybox(&["why", &run]).expect(0).out;
+        (why.contains("YARN has not granted it yet")).then_some(why)
+    });
+    assert!(why.contains("1 task wants 1 cpu, 8GiB") && why.contains("queue root.default has"), "{why}");
+    assert!(why.contains("the cluster: ") && why.contains("free on 2 nodes"), "{why}");
+    assert_eq!(user.status(&run)["stages"][0]["tasks"]["waiting"].as_u64(), Some(1));
+
+    user.dybox(&["stop", &run, "--yes"]).expect(0);
+    follow.end(LONG).expect(6);
+    let status = user.status(&run);
+    assert_eq!((&status["run"]["state"], &status["run"]["resumable"]), (&"stopped".into(), &true.into()));
+    let app = ended_app(&run);
+    assert_eq!(app["finalStatus"], "KILLED", "{app}");
+    user.dybox(&["ps", "--state", "stopped", "-o", "name"]).expect(0).says(&run);
+    user.over(&run);
+    cluster().assert_idle();
+}
+
+#[test]
+fn a_failed_run_says_why_and_resume_runs_only_what_failed() {
+    let user = User::with(concat!(
+        "stages:\n  good: { parallelism: 2, script: \". /said/fns; say start\" }\n",
+        "  bad: { needs: [good], script: \". /said/fns; say start; [ -e /said/go ] || { echo no such luck >&2; exit 3; }\" }\n",
+        "  after: { needs: [bad], script: \". /said/fns; say start\" }\n",
+    ));
+    let run = user.run(&[]).expect(1).says("no such luck").says("exit code 3").run_id();
+    let first = ended_app(&run);
+    assert_eq!(first["finalStatus"], "FAILED");
+    assert!(text(&first["diagnostics"]).contains("stage bad failed: exit code 3"), "{first}");
+    user.dybox(&["why", &run]).expect(0).says("bad").says("no such luck");
+    user.dybox(&["status", &run]).expect(0).says("skipped").says("resume");
+
+    user.go();
+    user.dybox(&["resume", &run]).expect(0);
+    assert_eq!((user.said("start", "good"), user.said("start", "bad"), user.said("start", "after")), (2, 2, 1));
+    let both = eventually("YARN knows the end", LONG, || {
+        Some(apps(&run)).filter(|apps| apps.len() == 2 && apps[1]["state"] == "FINISHED")
+    });
+    assert_eq!(both[1]["finalStatus"], "SUCCEEDED");
+    assert_eq!(user.status(&run)["run"]["state"], "succeeded");
+    user.over(&run);
+}
+
+#[test]
+fn a_retry_uses_the_rules_of_its_stage() {
+    let user = User::with(concat!(
+        "stages:\n  a: { retry: { max: 2, backoff: 100ms, on: [\"exit:75\"] }, script: \". /said/fns; say start; [ $DYBOX_ATTEMPT = 3 ] || exit 75\" }\n",
+        "  b: { needs: { a: finished }, retry: { max: 2, backoff: 100ms, on: [\"exit:75\"] }, script: \". /said/fns; say start; exit 4\" }\n",
+    ));
+    let run = user.run(&[]).expect(1).run_id();
+    assert_eq!((user.said("start", "a"), user.said("start", "b")), (3, 1));
+    user.over(&run);
+}
+
+#[test]
+fn tasks_go_where_their_placement_says() {
+    let user = User::with(&format!(
+        concat!(
+            "split: none\nstages:\n",
+            "  spread: {{ parallelism: 2, placement: {{ spread: host }}, script: \". /said/fns; say start; UNTIL_GO\" }}\n",
+            "  pinned: {{ parallelism: 2, placement: {{ nodes: [\"{second}\"] }}, command: [\"true\"] }}\n",
+            "  away: {{ parallelism: 2, placement: {{ avoid: [\"{second}\"] }}, command: [\"true\"] }}\n",
+        ),
+        second = node_host(2)
+    ));
+    let run = user.detach();
+    user.until_said("start", "spread", 2);
+    user.go();
+    user.until_state(&run, "succeeded");
+    let hosts = |stage| user.hosts(&run, stage, 2).into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(hosts("spread"), BTreeSet::from([node_host(1), node_host(2)]));
+    assert_eq!(hosts("pinned"), BTreeSet::from([node_host(2)]));
+    assert_eq!(hosts("away"), BTreeSet::from([node_host(1)]));
+    user.over(&run);
+}
+
+#[test]
+fn a_plan_shows_what_the_cluster_gives_and_what_it_never_could() {
+    let user = User::with(concat!(
+        "stages:\n  a: { parallelism: 3, memory: 70MiB, command: [\"true\"] }\n",
+        "  b: { needs: [a], cpus: 1.5, command: [\"true\"] }\n",
+    ));
+    let plan = user.dybox(&["plan", "job.yaml"]).expect(0);
+    for words in
+        ["1 cpu, 70MiB", "1 cpu, 80MiB", "2 cpus, 64MiB", "queue default: 50 %", "largest grant: 16 cpus, 8GiB"]
+    {
+        assert!(plan.out.contains(words), "no {words} in\n{}", plan.out);
+    }
+    let json = user.dybox(&["plan", "job.yaml", "-o", "json"]).expect(0).json();
+    assert!(json["plans"][0]["asks"].is_array() || json["asks"].is_array(), "{json}");
+
+    let before = cluster().applications("").expect("applications").len();
+    user.place.job("stages:\n  a: { memory: 9GiB, command: [\"true\"] }\n");
+    user.dybox(&["plan", "job.yaml"]).expect(3).says("9GiB").says("8GiB");
+    user.run(&[]).expect(3).says("9GiB").says("8GiB").says("job.yaml:");
+    user.place.job("stages:\n  a: { placement: { nodes: [\"127.0.0.99\"] }, command: [\"true\"] }\n");
+    user.run(&[]).expect(3).says("127.0.0.99").says("job.yaml:");
+    user.place.job("stages:\n  a: { command: [\"true\"] }\n");
+    let refused = user.run(&["--queue", "nope"]).says("nope").says("etl");
+    assert!([3, 4].contains(&refused.code), "{refused:?}");
+    assert!(cluster().applications("").expect("applications").len() >= before);
+    let runs = user.dybox(&["ps", "--all", "-o", "json"]).expect(0).json();
+    let ours = |run: &&Value| text(&run["job_file"]).starts_with(&*user.place.path().to_string_lossy());
+    assert_eq!(runs["runs"].as_array().map(|runs| runs.iter().filter(ours).count()), Some(0), "nothing was submitted");
+}
+
+#[test]
+fn the_same_request_id_twice_is_one_run() {
+    let user = User::with("stages:\n  a: { script: \". /said/fns; say start\" }\n");
+    let request = format!("r-{}", std::process::id());
+    let first = user.run(&["--request-id", &request]).expect(0).run_id();
+    let second = user.run(&["--request-id", &request]).expect(0).run_id();
+    assert_eq!((first.as_str(), user.said("start", "a"), apps(&first).len()), (second.as_str(), 1, 1));
+    user.over(&first);
+}
+
+#[test]
+fn the_tracking_url_shows_the_run_and_afterwards_the_application() {
+    let user = User::with("stages:\n  a: { parallelism: 2, script: \". /said/fns; say start; UNTIL_GO\" }\n");
+    let run = user.detach();
+    user.until_said("start", "a", 2);
+    let app = text(&app(&run)["id"]);
+    let page = tracked(&app, "");
+    assert!(page.status == 200 && page.body.contains(&run) && page.body.contains("running"), "{page:?}");
+    let stage = tracked(&app, "?stage=a");
+    assert!(stage.status == 200 && stage.body.contains("dybox-test/busybox:1"), "{stage:?}");
+    let json = tracked(&app, "?format=json").json().expect("JSON");
+    assert!(json.to_string().contains(&run), "{json}");
+    let denied = request("POST", &cluster().page(Daemon::ResourceManager).expect("a page"), &format!("/proxy/{app}/"));
+    assert_ne!(denied.expect("an answer").status, 200);
+    user.go();
+    user.until_state(&run, "succeeded");
+    let after = eventually("the master is gone", LONG, || Some(tracked(&app, "")).filter(|page| page.status != 200));
+    assert!(after.status == 302 && after.head.contains(&format!("/cluster/app/{app}")), "{after:?}");
+    user.over(&run);
+}
+
+#[test]
+fn a_second_submission_sends_the_plan_and_its_directory_is_for_its_owner_only() {
+    let user = User::with("stages:\n  a: { script: \"echo hello\" }\n");
+    user.run(&[]).expect(0);
+    let programs = hdfs_list("/user/root/.dybox/bin");
+    let written = hdfs_written();
+    let run = user.run(&[]).expect(0).run_id();
+    assert_eq!(hdfs_list("/user/root/.dybox/bin"), programs, "the program is not touched");
+    // Others write here at the same time, but nobody writes a program.
+    let size = programs[0]["length"].as_u64().expect("a length");
+    assert!(hdfs_written() - written < size / 10, "{} of {size} bytes", hdfs_written() - written);
+
+    let dir = format!("/user/root/.dybox/runs/{run}");
+    let mut seen = BTreeSet::new();
+    let mut todo = vec![dir.clone()];
+    while let Some(dir) = todo.pop() {
+        for entry in hdfs_list(&dir) {
+            let path = format!("{dir}/{}", text(&entry["pathSuffix"]));
+            let allowed = if entry["type"] == "DIRECTORY" { "700" } else { "600" };
+            assert_eq!((text(&entry["permission"]), text(&entry["owner"])), (allowed.into(), "root".into()), "{path}");
+            match allowed {
+                "700" => todo.push(path),
+                _ => drop(seen.insert(path)),
+            }
+        }
+    }
+    for name in ["run.json", "plan.json", "job.yaml", "secret", "credentials", "sub/0/journal", "logs/g0-1-1.log"] {
+        assert!(seen.contains(&format!("{dir}/{name}")), "no {name} in {seen:?}");
+    }
+    let runs = hdfs_list("/user/root/.dybox").into_iter().find(|entry| entry["pathSuffix"] == "runs");
+    assert_eq!(runs.map(|entry| text(&entry["permission"])), Some("700".to_owned()));
+    user.over(&run);
+}
+
+#[test]
+fn a_follower_that_leaves_does_not_end_the_run() {
+    let user = User::with("stages:\n  a: { script: \". /said/fns; say start; UNTIL_GO\" }\n");
+    let follow: Follow = user.place.start(&["run", "job.yaml"]);
+    user.until_said("start", "a", 1);
+    follow.signal(nix::sys::signal::Signal::SIGINT);
+    let run = follow.end(LONG).expect(130).run_id();
+    assert_eq!(user.status(&run)["run"]["state"], "running");
+    user.go();
+    user.until_state(&run, "succeeded");
+    user.over(&run);
+}
