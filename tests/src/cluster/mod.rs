@@ -103,10 +103,18 @@ impl Cluster {
     /// # Panics
     /// When it does not come up.
     pub fn shared() -> &'static Self {
+        Self::shared_as(&Options::default())
+    }
+
+    /// The same with these options; the first caller's are taken.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn shared_as(options: &Options) -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(|| match std::env::var_os("DYBOX_CLUSTER_DIR") {
             Some(dir) => Self::open(Path::new(&dir)).unwrap_or_else(|error| panic!("no cluster: {error}")),
-            None => Self::start(&Options::default()),
+            None => Self::start(options),
         })
     }
 
