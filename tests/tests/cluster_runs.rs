@@ -164,7 +164,8 @@ fn wordcount_has_the_same_result_as_on_one_machine() {
         for name in ["job.yaml", "decide.sh"] {
             place.write(name, &std::fs::read_to_string(root.join("jobs/wordcount").join(name)).expect("a job"));
         }
-        for entry in std::fs::read_dir(root.join("docs")).expect("docs").flatten() {
+        let pages = ["docs", "docs/reference"].map(|dir| std::fs::read_dir(root.join(dir)).expect("docs"));
+        for entry in pages.into_iter().flatten().flatten() {
             if entry.path().extension().is_some_and(|ending| ending == "md") {
                 let page = std::fs::read_to_string(entry.path()).expect("a page");
                 place.write(&format!("corpus/{}", entry.file_name().to_string_lossy()), &page);
@@ -371,7 +372,8 @@ fn a_failed_run_says_why_and_resume_runs_only_what_failed() {
     assert_eq!(first["finalStatus"], "FAILED");
     assert!(text(&first["diagnostics"]).contains("stage bad failed: exit code 3"), "{first}");
     user.dybox(&["why", &run]).expect(0).says("bad").says("no such luck");
-    user.dybox(&["status", &run]).expect(0).says("skipped").says("resume");
+    user.dybox(&["status", &run]).expect(0).says("skipped").says(&format!("dybox why {run}"));
+    assert_eq!(user.status(&run)["run"]["resumable"], true);
 
     user.go();
     user.dybox(&["resume", &run]).expect(0);

@@ -118,8 +118,10 @@ impl Row {
 
 /// What is said about a run in every JSON answer.
 pub(crate) fn run_json(info: &RunInfo, standing: &Standing) -> Value {
+    let word = standing.word();
+    let resumable = standing.is_lost() || matches!(word, "failed" | "stopped");
     json!({
-        "run": info.run, "job": info.job, "tags": info.tags, "state": standing.word(), "resumable": standing.is_lost(),
+        "run": info.run, "job": info.job, "tags": info.tags, "state": word, "resumable": resumable,
         "why": standing.view.why(), "submitted": rfc3339(info.submitted), "ended": standing.view.ended().map(rfc3339),
         "user": info.user, "uid": info.uid, "job_file": info.job_file, "unknown": standing.unknown,
         "applications": standing.applications.values().map(application_json).collect::<Vec<_>>(),
