@@ -48,7 +48,7 @@ pub enum RpcError {
         what: String,
     },
     /// No answer in time. The server may have run the call.
-    #[error("{at} did not answer {method} within {} s", waited.as_secs_f32())]
+    #[error("{at} did not answer {method} within {:.1} s", waited.as_secs_f32())]
     Late {
         /// The server, `host:port`.
         at: String,

@@ -157,7 +157,7 @@ impl StoreError {
             Kind::Held => "Somebody else writes this file; wait for its end, or stop that run.",
             Kind::Fenced => "A newer attempt has taken over; this one must end.",
             Kind::Unreachable => {
-                "Check that HDFS runs and that fs.defaultFS names its NameNode; `dybox doctor` looks at both."
+                "Check that HDFS runs and that fs.defaultFS names its NameNode's RPC port, not its page; `dybox doctor` looks at both."
             }
             Kind::SafeMode => {
                 "Wait until the NameNode leaves safe mode (`hdfs dfsadmin -safemode get`), then try again."

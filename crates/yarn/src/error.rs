@@ -51,6 +51,14 @@ pub enum YarnError {
         /// What to do about it.
         advice: &'static str,
     },
+    /// The configuration names no ResourceManager, or has a value that makes no sense.
+    #[error("{what}")]
+    Conf {
+        /// What is wrong, with the place where it is written.
+        what: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
     /// YARN accepted the order, but what follows it did not come in time.
     #[error("could not {operation}: {what}")]
     Late {
@@ -93,6 +101,8 @@ impl YarnError {
     pub(crate) fn rpc(operation: impl Into<String>, error: RpcError) -> Self {
         let operation = operation.into();
         match error {
+            // Not YARN's word but that of another service, which listens where YARN should.
+            other if other.is("RpcNoSuchProtocolException") => Self::Rpc { operation, source: Box::new(other) },
             RpcError::Remote { class, message, .. } => Self::Refused { operation, sentence: sentence(&message), class },
             other => Self::Rpc { operation, source: Box::new(other) },
         }
@@ -121,7 +131,7 @@ impl YarnError {
                     () => Kind::Refused,
                 }
             }
-            Self::Invalid { .. } => Kind::Invalid,
+            Self::Invalid { .. } | Self::Conf { .. } => Kind::Invalid,
             Self::Late { .. } => Kind::Unreachable,
         }
     }
@@ -132,7 +142,7 @@ impl YarnError {
         match self {
             Self::Rpc { source, .. } => source.class().map(simple_name),
             Self::Refused { class, .. } => Some(simple_name(class)),
-            Self::Invalid { .. } | Self::Late { .. } => None,
+            Self::Invalid { .. } | Self::Conf { .. } | Self::Late { .. } => None,
         }
     }
 
@@ -141,7 +151,7 @@ impl YarnError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Rpc { source, .. } => source.advice(),
-            Self::Invalid { advice, .. } => advice,
+            Self::Invalid { advice, .. } | Self::Conf { advice, .. } => advice,
             Self::Late { .. } => "look at the ResourceManager's page and log, or try again",
             Self::Refused { class, sentence, .. } => refused_advice(simple_name(class), sentence),
         }

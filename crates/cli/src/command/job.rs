@@ -112,13 +112,17 @@ pub(crate) fn check(context: &Context, args: &JobArgs, room: &Room) -> Result<Ch
         .map_err(|e| Failure::new(ExitCode::Invalid, "the path of the job file can't be found").source(e))?;
     let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
     let name = args.file.display().to_string();
-    let submit = Submit { params: args.params.iter().cloned().collect::<BTreeMap<_, _>>(), name: args.name.clone() };
+    let far = !matches!(room, Room::Machine(_));
+    let submit = Submit {
+        params: args.params.iter().cloned().collect::<BTreeMap<_, _>>(),
+        name: args.name.clone(),
+        queue: args.queue.clone().filter(|_| far),
+    };
     let here = room.world(context, &dir);
     let outcome = dybox_job::check(&Source { name: &name, bytes: &text, dir: &dir }, &submit, &here);
     let mut problems = outcome.diagnostics;
     problems.extend(outcome.plan.iter().flat_map(|plan| refused(&context.conf.policy, plan)));
     // What counts on a cluster only does count there.
-    let far = !matches!(room, Room::Machine(_));
     let linted = outcome.plan.iter().flat_map(dybox_job::lint);
     problems.extend(linted.filter(|problem| !far || problem.code != ONE_MACHINE));
     let mut plan = outcome.plan.filter(|_| problems.iter().all(Diagnostic::is_warning));

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use dybox_model::{ExitCode, GrantId, SubDagId};
-use dybox_store::bundle::{GRANT_BUNDLE_ALIAS, GrantBundle};
+use dybox_store::bundle::GrantBundle;
 use tracing_subscriber::EnvFilter;
 
 use super::{Outcome, runtime};
@@ -116,24 +116,16 @@ pub(crate) fn proxy(args: ProxyArgs) -> Outcome {
 
 /// What the master has put into the grant's launch context, or says on stdin to a proxy in its own grant.
 fn handed_over(on_stdin: bool) -> Result<GrantBundle, Failure> {
-    let failed = |what: &str| {
-        Failure::new(ExitCode::Invalid, what).next("leave this to DYbox: `dybox run --yarn` starts proxies")
-    };
     let bytes = if on_stdin {
         // It lives in the master's own container and must not outlive the master, however that dies.
         let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
         let mut bytes = Vec::new();
         let read = std::io::stdin().take(HANDED_MOST).read_to_end(&mut bytes);
-        read.map_err(|e| failed("stdin can't be read").because(e))?;
+        read.map_err(|e| on_yarn::failed("stdin can't be read").because(e))?;
         bytes
     } else {
-        let path = std::env::var_os("HADOOP_TOKEN_FILE_LOCATION")
-            .ok_or_else(|| failed("this is no YARN container: HADOOP_TOKEN_FILE_LOCATION is not set"))?;
-        let text = std::fs::read(path).map_err(|e| failed("the token file can't be read").because(e))?;
-        let mut secrets = dybox_hrpc::Credentials::read(&text)
-            .map_err(|e| failed("the token file can't be understood").because(e))?
-            .secrets;
-        secrets.remove(GRANT_BUNDLE_ALIAS).ok_or_else(|| failed("the token file is not of a proxy's container"))?
+        on_yarn::handed_over()?
     };
-    GrantBundle::decode(&bytes).map_err(|e| failed("what the master handed over can't be understood").because(e))
+    GrantBundle::decode(&bytes)
+        .map_err(|e| on_yarn::failed("what the master handed over can't be understood").because(e))
 }

@@ -9,6 +9,8 @@ use crate::report::{Failure, codes};
 
 /// The file whose presence makes a directory a YARN configuration.
 const YARN_SITE: &str = "yarn-site.xml";
+/// Where Hadoop's clients, ApplicationMasters and containers find their tokens.
+const TOKEN_FILE: &str = "HADOOP_TOKEN_FILE_LOCATION";
 /// Variables that lead to Hadoop's configuration, the strongest first, as Hadoop's own scripts take them.
 const LEADS: [(&str, &str); 4] =
     [("HADOOP_CONF_DIR", ""), ("YARN_CONF_DIR", ""), ("HADOOP_YARN_HOME", "etc/hadoop"), ("HADOOP_HOME", "etc/hadoop")];
@@ -108,10 +110,17 @@ fn load() -> Result<Option<Hadoop>, Failure> {
         Err(ConfError::NotFound { .. }) => Ok(None),
         Err(error) => {
             let next = error.advice().to_owned();
-            Err(Failure::coded(codes::HADOOP_CONF, "the Hadoop configuration can't be used")
-                .why(error.to_string())
-                .next(next)
-                .source(error))
+            let failure = Failure::coded(codes::HADOOP_CONF, "the Hadoop configuration can't be used").next(next);
+            let failure = match &error {
+                ConfError::Broken { path, line, column, what } => {
+                    failure.place(format!("{}:{line}:{column}", path.display())).why(what.as_str())
+                }
+                ConfError::Unreadable { path, source } => {
+                    failure.place(path.display().to_string()).why(source.to_string())
+                }
+                _ => failure.why(error.to_string()),
+            };
+            Err(failure.source(error))
         }
     }
 }
@@ -135,14 +144,16 @@ fn missing(said: &str) -> Failure {
 /// # Errors
 /// The file can't be read, or is no credentials file.
 pub(crate) fn tokens() -> Result<Option<Credentials>, Failure> {
-    let Some(path) = std::env::var_os("HADOOP_TOKEN_FILE_LOCATION").filter(|path| !path.is_empty()) else {
+    let Some(path) = std::env::var_os(TOKEN_FILE).filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
-    let path = PathBuf::from(path);
-    let broken = |why: String| {
-        let place = format!("{} ($HADOOP_TOKEN_FILE_LOCATION)", path.display());
-        Failure::coded(codes::TOKENS, "the file of Hadoop tokens can't be used").place(place).why(why)
-    };
-    let bytes = std::fs::read(&path).map_err(|error| broken(error.to_string()))?;
-    Credentials::read(&bytes).map(Some).map_err(|error| broken(error.to_string()))
+    let bytes = std::fs::read(path).map_err(|error| bad_tokens(error.to_string()))?;
+    Credentials::read(&bytes).map(Some).map_err(|error| bad_tokens(error.to_string()))
+}
+
+/// The file of tokens can't be used, or what it must have is not in it.
+pub(crate) fn bad_tokens(why: impl Into<String>) -> Failure {
+    let path = PathBuf::from(std::env::var_os(TOKEN_FILE).unwrap_or_default());
+    let place = format!("{} (${TOKEN_FILE})", path.display());
+    Failure::coded(codes::TOKENS, codes::TOKENS.phrase).place(place).why(why)
 }

@@ -86,8 +86,8 @@ errors! {
     RM "E2304" Unreachable "the ResourceManager can't be used"
         "It does not run, is in standby, can't be reached from here, or its address in yarn-site.xml is wrong."
         "see `dybox doctor --yarn`; `dybox run --local` uses this machine";
-    NOT_HADOOP "E2305" Unreachable "what answers is no Hadoop RPC server"
-        "The address in the configuration is that of a web page or of another program."
+    NOT_HADOOP "E2305" Unreachable "what answers is not the service that is meant"
+        "The address in the configuration is that of a web page, of another Hadoop service or of another program."
         "correct the port in the file that is named: RPC of a ResourceManager is 8032, its page is 8088";
     DENIED "E2306" Unreachable "the cluster does not accept who we are"
         "The cluster wants Kerberos or a token that is missing, expired or of another cluster."

@@ -43,7 +43,13 @@ impl From<StoreError> for Failure {
             _ if far => codes::HDFS,
             _ => codes::STORE_READ,
         };
-        Self::coded(info, error.to_string()).next(next).because(error)
+        let mut failure = Self::coded(info, error.to_string()).next(next);
+        // Who is meant stands in the configuration; a missing right or a damaged file is no matter of the address.
+        if far && (info.code == codes::HDFS.code || info.code == codes::SAFE_MODE.code) {
+            let server = error.place().trim_start_matches("hdfs://").split('/').next().unwrap_or_default();
+            failure = failure.place(server);
+        }
+        failure.because(error)
     }
 }
 
@@ -52,7 +58,9 @@ impl From<YarnError> for Failure {
         let info = yarn_code(&error);
         let what = match info.code {
             // Which call it was that nobody answered is of little interest.
-            code if code == codes::RM.code || code == codes::NOT_HADOOP.code => info.phrase.to_owned(),
+            code if code == codes::RM.code || code == codes::NOT_HADOOP.code || code == codes::HADOOP_CONF.code => {
+                info.phrase.to_owned()
+            }
             _ => error.to_string(),
         };
         let advice = sentence(error.advice());
@@ -66,8 +74,10 @@ impl From<YarnError> for Failure {
             _ => None,
         };
         let mut failure = Self::coded(info, what).next(next);
-        if let YarnError::Rpc { source, .. } = &error {
-            failure = failure.why(chain(source.as_ref()));
+        match &error {
+            YarnError::Rpc { source, .. } => failure = failure.why(chain(source.as_ref())),
+            YarnError::Conf { what, .. } => failure = failure.why(what.as_str()),
+            _ => {}
         }
         if let Some(at) = at {
             failure = failure.place(at);
@@ -79,9 +89,13 @@ impl From<YarnError> for Failure {
 /// Which of our errors it is.
 fn yarn_code(error: &YarnError) -> &'static ErrorInfo {
     if let YarnError::Rpc { source, .. } = error
-        && matches!(source.as_ref(), RpcError::NotHadoop { .. } | RpcError::Garbled { .. })
+        && (matches!(source.as_ref(), RpcError::NotHadoop { .. } | RpcError::Garbled { .. })
+            || source.is("RpcNoSuchProtocolException"))
     {
         return codes::NOT_HADOOP;
+    }
+    if matches!(error, YarnError::Conf { .. }) {
+        return codes::HADOOP_CONF;
     }
     let said = error.to_string().to_ascii_lowercase();
     let says = |part: &str| said.contains(part);

@@ -13,6 +13,6 @@ pub(crate) mod summary;
 pub(crate) mod time;
 
 pub(crate) use answer::{ANSWER_VERSION, Answer, Output, table_text};
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Failure, chain};
 pub(crate) use near::nearest;
 pub(crate) use screen::{Paint, Screen};

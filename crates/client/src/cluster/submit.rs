@@ -51,7 +51,14 @@ impl Cluster {
             client::subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(n, _)| n).collect();
         let mut info = info_of(new_run(), plan, submission, &self.conf.binary);
         let (binary, new) = tokio::join!(self.room_for(store, &info.run), self.new_applications(first.len()));
-        let (binary, new) = (binary?, new?);
+        let (binary, new) = match (binary, new) {
+            (Ok(binary), Ok(new)) => (binary, new),
+            (Ok(_), Err(error)) => {
+                let _ = store.remove_tree(&RunDir::new(&info.run).root()).await;
+                return Err(error);
+            }
+            (Err(error), _) => return Err(error),
+        };
         let max = new.first().map(|new| new.max).unwrap_or_default();
         let mut ids: BTreeMap<_, _> = first.into_iter().zip(new.into_iter().map(|new| new.id)).collect();
         info.user.clone_from(&self.conf.user);

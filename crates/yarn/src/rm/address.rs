@@ -17,26 +17,34 @@ pub(crate) const CLIENTS: Service = Service { key: "address", port: 8032 };
 /// For ApplicationMasters.
 pub(crate) const SCHEDULER: Service = Service { key: "scheduler.address", port: 8030 };
 
-const OPERATION: &str = "find the ResourceManager";
-
 fn wrong(what: String) -> YarnError {
-    YarnError::invalid(OPERATION, what, "check yarn-site.xml in HADOOP_CONF_DIR")
+    YarnError::Conf { what, advice: "correct yarn-site.xml in HADOOP_CONF_DIR" }
 }
 
-fn read(key: &str, text: &str, port: u16) -> Result<Address, YarnError> {
-    Address::read(text, port).ok_or_else(|| wrong(format!("{key} is {text:?}, which is no host and port")))
+/// Reads the value of `key`.
+fn read(settings: &Settings, key: &str, port: u16) -> Result<Address, YarnError> {
+    let value = settings.value(key);
+    let text = value.map_or("", |value| &value.text);
+    let text = text.strip_suffix(':').unwrap_or(text);
+    Address::read(text, port).ok_or_else(|| {
+        let place = value.map_or_else(String::new, |value| format!("{}: ", value.source));
+        wrong(format!("{place}{key} is {text:?}, which is no host and port"))
+    })
 }
 
 /// `address.<id>`, else `hostname.<id>` with the default port.
 fn of_id(settings: &Settings, service: Service, id: &str) -> Result<Address, YarnError> {
     let key = format!("yarn.resourcemanager.{}.{id}", service.key);
-    if let Some(text) = settings.get(&key).filter(|text| !text.is_empty()) {
-        return Ok(read(&key, text, service.port)?.named(id));
+    let set = |key: &str| settings.get(key).is_some_and(|text| !text.is_empty());
+    if set(&key) {
+        return Ok(read(settings, &key, service.port)?.named(id));
     }
     let host = format!("yarn.resourcemanager.hostname.{id}");
-    match settings.get(&host).filter(|text| !text.is_empty()) {
-        Some(text) => Ok(read(&host, text, service.port)?.named(id)),
-        None => Err(wrong(format!("yarn.resourcemanager.ha.rm-ids names {id:?}, but neither {key} nor {host} is set"))),
+    match set(&host) {
+        true => Ok(read(settings, &host, service.port)?.named(id)),
+        false => {
+            Err(wrong(format!("yarn.resourcemanager.ha.rm-ids names {id:?}, but neither {key} nor {host} is set")))
+        }
     }
 }
 
@@ -55,9 +63,8 @@ pub(crate) fn addresses(settings: &Settings, service: Service) -> Result<Vec<Add
     let host = "yarn.resourcemanager.hostname";
     for key in [key.as_str(), host] {
         // Hadoop's own default is 0.0.0.0, which finds nobody but on a machine that is the whole cluster.
-        if let Some(text) = settings.get(key).filter(|text| !text.is_empty() && !text.starts_with("0.0.0.0")) {
-            let text = text.strip_suffix(':').unwrap_or(text);
-            return Ok(vec![read(key, text, service.port)?]);
+        if settings.get(key).is_some_and(|text| !text.is_empty() && !text.starts_with("0.0.0.0")) {
+            return Ok(vec![read(settings, key, service.port)?]);
         }
     }
     let named = settings.site().contains_key(&key) || settings.site().contains_key(host);

@@ -34,7 +34,7 @@ pub(crate) fn target(
     auth: Auth,
 ) -> Result<Target, YarnError> {
     let options = Options::from_settings(settings)
-        .map_err(|error| YarnError::invalid("use the Hadoop configuration", error.to_string(), error.advice()))?;
+        .map_err(|error| YarnError::Conf { what: error.to_string(), advice: error.advice() })?;
     Ok(Target { addresses: address::addresses(settings, service)?, protocol, auth, options })
 }
 

@@ -1,4 +1,4 @@
-//! What YARN hands to an ApplicationMaster: its environment and its token file.
+//! What YARN hands to an ApplicationMaster and to a proxy: their environment and their token files.
 
 use std::env::{self, VarError};
 use std::path::PathBuf;
@@ -6,41 +6,50 @@ use std::path::PathBuf;
 use dybox_hrpc::{Credentials, kind};
 use dybox_master::YarnConf;
 use dybox_model::ExitCode;
-use dybox_store::bundle::{BUNDLE_ALIAS, Bundle};
+use dybox_store::bundle::{BUNDLE_ALIAS, Bundle, GRANT_BUNDLE_ALIAS};
 
-use crate::report::Failure;
+use crate::command::place::{bad_tokens, tokens};
+use crate::report::{Failure, chain};
 
-/// Reads and understands it.
+/// Who these are started by; a person has no use for them.
+const NEXT: &str = "leave this to DYbox: `dybox run --yarn` starts masters and proxies";
+
+/// What a master is told; reads and understands it.
 pub(super) fn conf() -> Result<YarnConf, Failure> {
-    let path = PathBuf::from(variable("HADOOP_TOKEN_FILE_LOCATION")?);
+    let mut credentials = credentials()?;
     let container =
         variable("CONTAINER_ID")?.parse().map_err(|e| failed("CONTAINER_ID is no container id").because(e))?;
     let host = variable("NM_HOST")?;
-    let text = std::fs::read(&path)
-        .map_err(|e| failed(&format!("the token file {} can't be read", path.display())).because(e))?;
-    let mut credentials = Credentials::read(&text).map_err(|e| {
-        let next = e.advice();
-        failed("the token file can't be understood").next(next).because(e)
-    })?;
     let token = credentials.token(kind::AM_RM).cloned();
-    let token = token.ok_or_else(|| failed("the token file holds no token for the ResourceManager"))?;
+    let token = token.ok_or_else(|| bad_tokens("it holds no token for the ResourceManager").next(NEXT))?;
     let handed = credentials.secrets.remove(BUNDLE_ALIAS);
-    let handed = handed.ok_or_else(|| failed("the token file is not of a master's container"))?;
-    let bundle =
-        Bundle::decode(&handed).map_err(|e| failed("what the client handed over can't be understood").because(e))?;
+    let handed = handed.ok_or_else(|| bad_tokens("it is not of a master's container").next(NEXT))?;
+    let bundle = Bundle::decode(&handed)
+        .map_err(|e| bad_tokens(format!("what the client put into it makes no sense: {}", chain(&e))).next(NEXT))?;
     let work_dir = env::current_dir().map_err(|e| failed("there is no working directory").because(e))?;
     // Not its path: what YARN brought here is a link that may be cleaned up.
     let program = PathBuf::from("/proc/self/exe");
     Ok(YarnConf { bundle, credentials, token, container, host, work_dir, program })
 }
 
+/// What a master has put into the launch context of a proxy's grant.
+pub(super) fn handed_over() -> Result<Vec<u8>, Failure> {
+    let handed = credentials()?.secrets.remove(GRANT_BUNDLE_ALIAS);
+    handed.ok_or_else(|| bad_tokens("it is not of a proxy's container").next(NEXT))
+}
+
+fn credentials() -> Result<Credentials, Failure> {
+    let found = tokens().map_err(|failure| failure.next(NEXT))?;
+    found.ok_or_else(|| failed("this is no YARN container: HADOOP_TOKEN_FILE_LOCATION is not set"))
+}
+
 fn variable(name: &str) -> Result<String, Failure> {
     env::var(name).map_err(|error| match error {
-        VarError::NotPresent => failed(&format!("this is no ApplicationMaster: {name} is not set")),
+        VarError::NotPresent => failed(&format!("this is no YARN container: {name} is not set")),
         VarError::NotUnicode(_) => failed(&format!("{name} is no text")),
     })
 }
 
-fn failed(what: &str) -> Failure {
-    Failure::new(ExitCode::Invalid, what).next("leave this to DYbox: `dybox run --yarn` starts masters")
+pub(super) fn failed(what: &str) -> Failure {
+    Failure::new(ExitCode::Invalid, what).next(NEXT)
 }
