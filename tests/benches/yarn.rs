@@ -30,8 +30,11 @@ mod tasks;
 use client::Client;
 use dybox_tests::cluster::{Cluster, Options};
 
+/// Measures one thing.
+type Part = fn(&Bench);
+
 /// What there is to measure.
-const PARTS: [(&str, fn(&Bench)); 6] = [
+const PARTS: [(&str, Part); 6] = [
     ("one", tasks::one),
     ("many", tasks::many),
     ("dags", dags::run),
