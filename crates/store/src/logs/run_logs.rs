@@ -2,14 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dybox_model::Millis;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Select;
 use super::cursor::{Cursor, Place};
-use super::find::Finder;
+use super::find::{Finder, Found};
 use super::live::Grants;
 use super::rest::{RestReader, orphans};
 use crate::archive::{ArchiveReader, FrameRef, LogItem, Source, Summary};
@@ -18,6 +20,8 @@ use crate::{Store, StoreError};
 
 /// Archives that are kept open at once: a run may have more than a process may open files.
 const OPEN_AT_ONCE: usize = 32;
+/// How many of them are opened together.
+const OPENED_AT_ONCE: usize = 16;
 
 /// Between two looks for more, while following.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -143,12 +147,14 @@ impl RunLogs {
 
     async fn refresh_archives(&mut self) -> Result<bool, StoreError> {
         let mut more = false;
-        for found in self.finder.archives(&self.store, &self.dir).await? {
+        let all = self.finder.archives(&self.store, &self.dir).await?;
+        let mut opened = VecDeque::new();
+        for (at, found) in all.iter().enumerate() {
             let archive = match self.names.get(&found.name) {
                 Some(&archive) => {
                     let place = &mut self.archives[archive].place;
-                    if let Some((live, grant)) = found.live {
-                        place.read_by(live, grant);
+                    if let Some((live, grant)) = &found.live {
+                        place.read_by(Arc::clone(live), *grant);
                     }
                     if found.len.is_some_and(|len| place.end() >= len) {
                         continue;
@@ -160,11 +166,14 @@ impl RunLogs {
                     archive
                 }
                 None => {
-                    let name = format!("{}/{}", self.dir, found.name);
-                    let reader = ArchiveReader::open_from(&self.store, &name, found.live).await?;
+                    if opened.is_empty() {
+                        let new = all[at..].iter().filter(|found| !self.names.contains_key(&found.name));
+                        opened = self.open_all(new.take(OPENED_AT_ONCE)).await?;
+                    }
+                    let reader = opened.pop_front().expect("every new archive was opened, in this order");
                     self.archives.push(Cursor { place: Place::Archive(Box::new(reader)), next: 0 });
                     let archive = self.archives.len() - 1;
-                    self.names.insert(found.name, archive);
+                    self.names.insert(found.name.clone(), archive);
                     self.use_file(archive);
                     archive
                 }
@@ -172,6 +181,24 @@ impl RunLogs {
             more |= self.queue_new(archive);
         }
         Ok(more)
+    }
+
+    /// Opens archives together: each costs a cluster's store some round trips.
+    async fn open_all<'a>(
+        &self,
+        found: impl Iterator<Item = &'a Found>,
+    ) -> Result<VecDeque<ArchiveReader>, StoreError> {
+        let mut opening = JoinSet::new();
+        for (at, found) in found.enumerate() {
+            let (store, name, live) = (self.store.clone(), format!("{}/{}", self.dir, found.name), found.live.clone());
+            opening.spawn(async move { (at, ArchiveReader::open_from(&store, &name, live).await) });
+        }
+        let mut opened = BTreeMap::new();
+        while let Some(joined) = opening.join_next().await {
+            let (at, reader) = joined.expect("opening an archive does not panic");
+            opened.insert(at, reader?);
+        }
+        Ok(opened.into_values().collect())
     }
 
     /// Looks for more in orphaned files, and now and then for more such files.
