@@ -220,7 +220,7 @@ fn wide(stages: usize) -> String {
     text
 }
 
-/// The budget is 50 ms in a release build; a debug build on a busy machine gets twenty times that.
+/// A guard against something quadratic, not a measure: `scripts/bench small` has the budget of 50 ms.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test of speed reads the clock")]
 fn a_thousand_stages_are_checked_quickly() {
@@ -230,7 +230,7 @@ fn a_thousand_stages_are_checked_quickly() {
     let took = begin.elapsed();
     println!("1,000 stages: {took:?}");
     assert_eq!(outcome.plan.unwrap().stages.len(), 1_000);
-    assert!(took < Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 50 }), "{took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
 #[test]
