@@ -346,6 +346,7 @@ fn what_waits_says_why_and_a_stopped_run_is_stopped() {
         (why.contains("YARN has not granted it yet")).then_some(why)
     });
     assert!(why.contains("1 task wants 1 cpu, 8GiB") && why.contains("queue root.default has"), "{why}");
+    assert!(why.contains("queue default: ") && why.contains("1 cpu and 8GiB asked for"), "{why}");
     assert!(why.contains("the cluster: ") && why.contains("free on 2 nodes"), "{why}");
     assert_eq!(user.status(&run)["stages"][0]["tasks"]["waiting"].as_u64(), Some(1));
 

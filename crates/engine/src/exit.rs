@@ -72,6 +72,12 @@ fn by_verdict(end: &End<'_>, verdict: &Verdict) -> Exit {
         result: None,
     };
     if let Some((failure, text)) = &verdict.error {
+        // Whoever ends an attempt before it began takes its spec away: its init complains of that.
+        if let (StartFailure::Internal, Some(asked)) = (failure, end.asked) {
+            exit.by = asked.by;
+            blame(&mut exit, asked.cause, &asked.text);
+            return exit;
+        }
         let cause = match failure {
             StartFailure::NotFound => Cause::CommandNotFound,
             StartFailure::NotExecutable => Cause::NotExecutable,

@@ -40,10 +40,15 @@ impl Cluster {
         let mut said = Vec::new();
         if let Ok(Some(queue)) = queue {
             let load = queue.load;
-            let (used, left) = (words(load.allocated), words(load.available));
+            // What it says to have left is of its own share, which it may exceed.
+            let room = queue.max.map_or_else(
+                || format!("{} of its share left", words(load.available)),
+                |max| format!("at most {}", words(max)),
+            );
             let waiting =
                 if load.waiting > 0 { format!(", {} applications wait", load.waiting) } else { String::new() };
-            said.push(format!("queue {name}: {used} in use, {left} left, {} asked for{waiting}", words(load.pending)));
+            let (used, pending) = (words(load.allocated), words(load.pending));
+            said.push(format!("queue {name}: {used} in use, {room}, {pending} asked for{waiting}"));
         }
         if let Ok(nodes) = nodes {
             let usable: Vec<_> = nodes.iter().map(|report| &report.node).filter(|node| node.usable).collect();
@@ -68,7 +73,8 @@ impl Cluster {
 }
 
 fn words(size: Resources) -> String {
-    format!("{} cpus and {}", format_cpus(size.cpu_milli), format_bytes(size.memory))
+    let one = if size.cpu_milli == 1000 { "cpu" } else { "cpus" };
+    format!("{} {one} and {}", format_cpus(size.cpu_milli), format_bytes(size.memory))
 }
 
 /// A queue and all inside it.

@@ -35,6 +35,7 @@ fn what_init_saw_makes_the_cause() {
         ("error 13 not-executable x", None, Some(Cause::NotExecutable), B::NotStarted, None, None),
         ("error 2 bad-interpreter x", stop(), Some(Cause::BadInterpreter), B::NotStarted, None, None),
         ("error 0 internal x", None, Some(Cause::Internal), B::NotStarted, None, None),
+        ("error 0 internal x", asked(B::Stop, Cause::GrantLost), Some(Cause::GrantLost), B::Stop, None, None),
     ];
     for (lines, asked, cause, by, code, signal) in table {
         let lines = if lines.starts_with("error") { format!("{lines}\nby not-started") } else { lines.to_owned() };
