@@ -148,8 +148,12 @@ async fn json<T: DeserializeOwned>(store: &Store, name: &str) -> Result<T, Maste
 
 /// The facts of a journal and how many of its bytes are whole records.
 pub(crate) async fn read(store: &Store, journal: &str) -> Result<(Vec<Fact>, u64), MasterError> {
-    let bytes = store.get_opt(journal).await?.unwrap_or_default();
-    let decoded = decode(&bytes);
+    facts_of(journal, &store.get_opt(journal).await?.unwrap_or_default())
+}
+
+/// The same of a journal's bytes.
+pub(crate) fn facts_of(journal: &str, bytes: &[u8]) -> Result<(Vec<Fact>, u64), MasterError> {
+    let decoded = decode(bytes);
     let journal = journal.to_owned();
     match decoded.state {
         State::Clean | State::Torn { .. } => Ok((decoded.facts, decoded.consumed as u64)),

@@ -14,13 +14,18 @@ use super::{YarnConf, store};
 use crate::MasterError;
 use crate::book::Book;
 use crate::next::REOPEN;
-use crate::recover::{Past, Recovered, has_ended, read};
+use crate::recover::{Past, Recovered, facts_of, has_ended};
 use crate::rm::Room;
 
 /// How long HDFS may be away when nothing has begun yet; the client waits.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the journal waits for HDFS while tasks run.
 const OUTAGE: Duration = Duration::from_secs(300);
+/// Idle for so long, the journal is closed until the next fact: the next attempt then need not wait until the DataNode
+/// has heard that nobody writes it any more (up to 3 s). Opening it again costs some 25 ms, so not between quick tasks.
+const REST: Duration = Duration::from_secs(1);
+/// Times that an older attempt, which passed its fence just before, may write behind what was read.
+const HANDS: u32 = 10;
 /// The mirror of the journal, in the working directory.
 const MIRROR: &str = "journal";
 
@@ -46,7 +51,7 @@ pub(super) async fn recover(
     let (epoch, plan) = (epoch?, Arc::new(plan?));
     let (facts, bytes, appender) = take_over(&store, &sub, epoch).await?;
     let fence = Arc::new(EpochFence { store: store.clone(), sub: sub.clone(), epoch });
-    let appender = appender.guarded(Guard { fence, patience: OUTAGE, trouble: troubles });
+    let appender = appender.guarded(Guard { fence, patience: OUTAGE, trouble: troubles }).resting(REST);
     let here = Store::open_dir(&conf.work_dir);
     let mut mirror = here.append(MIRROR).await?;
     mirror.truncate(0).await?;
@@ -77,16 +82,29 @@ async fn take_over(store: &Store, sub: &SubDir, epoch: u32) -> Result<(Vec<Fact>
         let appender = store.take_over(&journal).await?;
         return Ok((Vec::new(), Vec::new(), appender));
     }
-    let (facts, whole) = read(store, &journal).await?;
-    let mut bytes = store.get(&journal).await?.to_vec();
-    let mut appender = store.take_over(&journal).await?;
-    let whole_bytes = usize::try_from(whole).unwrap_or(usize::MAX);
+    let (mut bytes, mut appender) = open(store, &journal).await?;
+    let (facts, whole) = facts_of(&journal, &bytes)?;
     if appender.len() > whole {
         tracing::warn!("the journal's last record was cut by a crash; it is dropped");
         appender.truncate(whole).await?;
     }
-    bytes.truncate(whole_bytes);
+    bytes.truncate(usize::try_from(whole).unwrap_or(usize::MAX));
     Ok((facts, bytes, appender))
+}
+
+/// All that is in a closed journal, and its end. An older attempt may have opened it again between our look and our
+/// opening: what it wrote there counts, so it is read, too.
+async fn open(store: &Store, journal: &str) -> Result<(Vec<u8>, Appender), MasterError> {
+    let mut hands = 0;
+    loop {
+        let bytes = store.get(journal).await?.to_vec();
+        let appender = store.take_over(journal).await?;
+        hands += 1;
+        if appender.len() == bytes.len() as u64 || hands == HANDS {
+            return Ok((bytes, appender));
+        }
+        appender.close().await?;
+    }
 }
 
 /// Grants that were got and are not known to be over.
