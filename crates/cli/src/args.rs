@@ -67,8 +67,31 @@ pub(crate) enum Command {
     Explain(command::explain::Args),
     #[command(hide = true)]
     Docs(command::docs::Args),
+    #[command(flatten)]
+    Part(Part),
+}
+
+/// What DYbox itself starts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Part {
     #[command(hide = true)]
     Master(command::part::MasterArgs),
     #[command(hide = true)]
     Proxy(command::part::ProxyArgs),
+}
+
+/// A command line that starts with a part's name.
+#[derive(Debug, Parser)]
+#[command(name = "dybox")]
+struct PartLine {
+    #[command(subcommand)]
+    part: Part,
+}
+
+impl Part {
+    /// The part that this process is started as. Nothing where the command line is wrong, too: [`Args`] then says why.
+    pub(crate) fn given() -> Option<Self> {
+        let is_part = std::env::args_os().nth(1).is_some_and(|word| word == "master" || word == "proxy");
+        if is_part { PartLine::try_parse().ok().map(|line| line.part) } else { None }
+    }
 }

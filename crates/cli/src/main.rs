@@ -14,6 +14,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    ExitCode::from(command::run(args))
+    // A node may run hundreds of parts: they start without the memory and the time that all commands' options take.
+    if let Some(part) = args::Part::given() {
+        return ExitCode::from(command::run_part(part, false));
+    }
+    ExitCode::from(command::run(args::Args::parse()))
 }

@@ -28,7 +28,7 @@ pub(crate) use context::Context;
 
 use dybox_model::ExitCode;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Part};
 use crate::report::{Failure, Screen};
 
 /// How a command ended: its exit code (mostly of [`ExitCode`]; `shell` returns the container's own), or what went wrong.
@@ -38,13 +38,21 @@ pub(crate) type Outcome = Result<u8, Failure>;
 pub(crate) fn run(args: Args) -> u8 {
     let debug = args.global.debug;
     match args.command {
-        Command::Master(part) => finish(&Screen::plain(debug), part::master(part)),
-        Command::Proxy(part) => finish(&Screen::plain(debug), part::proxy(part)),
+        Command::Part(part) => run_part(part, debug),
         command => match Context::open(&args.global) {
             Ok(context) => finish(&context.screen, on_runtime(&context, command)),
             Err(failure) => finish(&Screen::detect(None, debug), Err(failure)),
         },
     }
+}
+
+/// Does what a part is for.
+pub(crate) fn run_part(part: Part, debug: bool) -> u8 {
+    let outcome = match part {
+        Part::Master(args) => part::master(args),
+        Part::Proxy(args) => part::proxy(args),
+    };
+    finish(&Screen::plain(debug), outcome)
 }
 
 fn finish(screen: &Screen, outcome: Outcome) -> u8 {
@@ -86,6 +94,6 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Docs(args) => docs::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args),
-        Command::Master(_) | Command::Proxy(_) => Ok(ExitCode::Internal as u8),
+        Command::Part(_) => Ok(ExitCode::Internal as u8),
     }
 }
