@@ -60,7 +60,8 @@ impl Diagnostic {
     /// The exit code of a command that ends because of this: refused by policy or by a queue, or invalid.
     #[must_use]
     pub fn exit(&self) -> ExitCode {
-        if self.code.starts_with("E08") || self.code == "E0902" { ExitCode::Refused } else { ExitCode::Invalid }
+        let queue = matches!(self.code, "E0901" | "E0902");
+        if queue || self.code.starts_with("E08") { ExitCode::Refused } else { ExitCode::Invalid }
     }
 
     /// Whether a plan can be made in spite of it.
