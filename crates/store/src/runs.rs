@@ -12,6 +12,8 @@ pub struct Runs {
     pub list: Vec<RunInfo>,
     /// Runs whose `run.json` can't be read, with what is wrong.
     pub damaged: Vec<(RunId, StoreError)>,
+    /// Why there may be more, in a sentence.
+    pub short: Option<String>,
 }
 
 /// What a query meant.

@@ -38,7 +38,7 @@ pub(crate) struct Hadoop {
 pub(crate) struct Chosen {
     /// The place.
     pub place: Place,
-    /// A line for people; nothing where there was no choice.
+    /// A line for people who may not expect it; nothing where they chose themselves, or had no choice.
     pub hint: Option<String>,
 }
 
@@ -50,16 +50,8 @@ impl Chosen {
     pub(crate) fn of(conf: &Conf) -> Result<Self, Failure> {
         let said = conf.yarn.from.as_str();
         match (conf.yarn.value, load()) {
-            (Some(false), _) if said == "--local" => Ok(Self { place: Place::Machine, hint: None }),
-            (Some(false), found) => {
-                let hint = matches!(&found, Ok(Some(_)))
-                    .then(|| format!("on this machine, as {said} says; --yarn uses the cluster"));
-                Ok(Self { place: Place::Machine, hint })
-            }
-            (Some(true), Ok(Some(hadoop))) => {
-                let hint = (said != "--yarn").then(|| format!("on the cluster of {}, as {said} says", hadoop.words()));
-                Ok(Self { place: Place::Cluster(Box::new(hadoop)), hint })
-            }
+            (Some(false), _) => Ok(Self { place: Place::Machine, hint: None }),
+            (Some(true), Ok(Some(hadoop))) => Ok(Self { place: Place::Cluster(Box::new(hadoop)), hint: None }),
             (Some(true), Ok(None)) => Err(missing(said)),
             (None, Ok(Some(hadoop))) => {
                 let hint = format!("on the cluster of {}; --local uses this machine", hadoop.words());

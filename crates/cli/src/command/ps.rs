@@ -52,7 +52,6 @@ struct Row {
 /// Lists and prints.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let client = context.client()?;
-    context.say_place()?;
     let runs = client.runs().await?;
     for (run, error) in &runs.damaged {
         context.screen.warn(&format!("run {run} can't be shown: {error}"));
@@ -70,6 +69,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
             Ok(_) => {}
             Err(failure) => context.screen.warn(&format!("run {} can't be shown: {}", info.run, failure.what)),
         }
+    }
+    if let Some(unknown) = &runs.short {
+        context.screen.warn(&format!("{unknown}; a run that was just submitted may be missing"));
     }
     let format = args.output.format(&context.conf);
     context.screen.answer(format, &answer(&context.screen, &rows, now()))?;
@@ -116,6 +118,11 @@ impl Row {
     }
 }
 
+/// `n/m`; nothing while its master has not written the plan down.
+fn share(ended: usize, total: usize) -> String {
+    if total == 0 { "-".to_owned() } else { format!("{ended}/{total}") }
+}
+
 /// What is said about a run in every JSON answer.
 pub(crate) fn run_json(info: &RunInfo, standing: &Standing) -> Value {
     let word = standing.word();
@@ -151,8 +158,8 @@ fn answer(screen: &Screen, rows: &[Row], now: Millis) -> Answer {
             row.info.run.to_string(),
             row.info.job.clone(),
             screen.paint(state_paint(word), state),
-            format!("{}/{}", row.ended_stages(), row.stages),
-            format!("{}/{}", counts.ended(), counts.total()),
+            share(row.ended_stages(), row.stages as usize),
+            share(counts.ended() as usize, counts.total() as usize),
             ago(now, row.info.submitted),
             span_or_dash(row.wall(now)),
         ];

@@ -17,7 +17,7 @@ use crate::report::time::now;
 /// Runs a job and follows it to its end.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "On this machine Ctrl-C stops the run, a second one at once. On the cluster it ends the following only; the run goes\non, as it does with --detach or when the terminal closes.\n\nExit codes: 0 it succeeded, 1 it failed, 3 the job file is invalid, 5 the engine can't be used, 6 it was stopped,\n9 lost to the platform. `dybox explain 9` tells more.\n\nExamples:\n  dybox run job.yaml\n  dybox run job.yaml -p day=2026-01-31 --detach\n  dybox run job.yaml -o json | jq .state"
+    after_help = "On this machine Ctrl-C stops the run, a second one at once. On the cluster it ends the following only; the run goes\non, as it does with --detach or when the terminal closes.\n\nExit codes: 0 it succeeded, 1 it failed, 3 the job file is invalid, 4 a policy or queue refuses it, 5 engine or cluster can't be used, 6 it was stopped,\n9 lost to the platform. `dybox explain 9` tells more.\n\nExamples:\n  dybox run job.yaml\n  dybox run job.yaml -p day=2026-01-31 --detach\n  dybox run job.yaml -o json | jq .state"
 )]
 pub(crate) struct Args {
     /// The job.

@@ -35,9 +35,6 @@ pub(crate) struct Args {
 
 /// Stops a run.
 pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
-    if !args.quiet {
-        context.say_place()?;
-    }
     let client = context.client()?;
     let info = find(context, &args.run).await?;
     let (screen, run) = (&context.screen, &info.run);

@@ -54,7 +54,6 @@ struct Reason {
 
 /// Finds reasons and prints them.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
-    context.say_place()?;
     let looked = look(context, &args.target).await?;
     let mut reasons = Vec::new();
     if looked.stage.is_none() {

@@ -107,10 +107,10 @@ errors! {
     QUEUE_DENIED "E2311" Refused "no right to submit to the queue"
         "The queue's list of submitters does not have this user."
         "name another queue with --queue, or ask the administrator";
-    NO_LABEL "E2312" Refused "there is no such node label"
+    NO_LABEL "E2312" Invalid "there is no such node label"
         "The cluster has no nodes with that label, or the queue may not use them."
         "correct `node_label`";
-    TOO_LARGE "E2313" Refused "an ask is larger than the cluster grants"
+    TOO_LARGE "E2313" Invalid "an ask is larger than the cluster grants"
         "The scheduler has a largest container, and no node has more."
         "ask for less; `dybox plan` shows the limits";
     BAD_NAME "E2314" Invalid "a name or tag that YARN does not take"

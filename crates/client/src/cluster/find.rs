@@ -17,7 +17,11 @@ impl Cluster {
         let mut found = stored?;
         // Where YARN does not answer the directory still knows every run that began.
         let mut fresh: BTreeMap<RunId, Application> = BTreeMap::new();
-        for application in live.unwrap_or_default() {
+        let live = live.unwrap_or_else(|error| {
+            found.short = Some(format!("the ResourceManager can't be asked: {}", error.text()));
+            Vec::new()
+        });
+        for application in live {
             // One that was refused never began: nothing of it is a run.
             let refused = application.phase == Phase::Failed && application.attempt == 0;
             if let Some(run) = application.run.clone().filter(|_| !refused) {

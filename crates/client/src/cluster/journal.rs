@@ -7,7 +7,7 @@ use dybox_model::{Fact, RunId, SubDagId};
 use dybox_store::layout::RunDir;
 use dybox_store::{Store, StoreError};
 use dybox_wire::{MasterClient, Watched, WireError};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Application, Cluster, Phase};
 
@@ -15,6 +15,9 @@ use super::{Application, Cluster, Phase};
 const SILENCE: Duration = Duration::from_millis(80);
 /// How long the first word may take.
 const FIRST: Duration = Duration::from_secs(3);
+/// How long a master that answers nobody any more may take to close its journal.
+const GOING: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What YARN says of the application of a sub-DAG.
 #[derive(Debug, Clone, Copy)]
@@ -51,29 +54,45 @@ impl Cluster {
         run: &RunId,
         (subdag, seen): (SubDagId, Seen<'_>),
     ) -> Result<Told, StoreError> {
-        let dialled = match seen {
-            Seen::Unknown => self.dial_as_written(store, run, subdag).await,
-            Seen::Is(application) if application.phase == Phase::Runs => {
-                self.dial_application(store, run, application).await
-            }
+        match seen {
+            Seen::Unknown => {}
+            Seen::Is(application) if application.phase == Phase::Runs => {}
             // Its next master is being started, or its first one has written nothing.
             Seen::Is(application) if application.phase.is_live() => return Ok(Told::default()),
             Seen::Is(_) | Seen::Nothing => {
                 return Ok(Told { bytes: closed(store, run, subdag).await?, short: None });
             }
-        };
-        let why = match dialled {
-            Ok(master) => match from_master(&master).await {
+        }
+        let until = Instant::now() + GOING;
+        loop {
+            let why = match self.of_living(store, run, (subdag, seen)).await {
                 Ok(bytes) => return Ok(Told { bytes, short: None }),
                 Err(error) => error.to_string(),
-            },
-            Err(error) => error.to_string(),
+            };
+            // Nobody may close the file of a master that lives; what is closed of it can be read.
+            let bytes = store.get_opt(&RunDir::new(run).sub(subdag).journal()).await?.unwrap_or_default().to_vec();
+            // A master that has written its end down is about to go.
+            if has_ended(&bytes) {
+                return Ok(Told { bytes, short: None });
+            }
+            if Instant::now() >= until {
+                return Ok(Told { bytes, short: Some(format!("its master can't be reached: {why}")) });
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn of_living(
+        &self,
+        store: &Store,
+        run: &RunId,
+        (subdag, seen): (SubDagId, Seen<'_>),
+    ) -> Result<Vec<u8>, WireError> {
+        let master = match seen {
+            Seen::Is(application) => self.dial_application(store, run, application).await?,
+            Seen::Unknown | Seen::Nothing => self.dial_as_written(store, run, subdag).await?,
         };
-        // Nobody may close the file of a master that lives; what is closed of it can be read.
-        let bytes = store.get_opt(&RunDir::new(run).sub(subdag).journal()).await?.unwrap_or_default().to_vec();
-        // A master that has written its end down is about to go.
-        let short = (!has_ended(&bytes)).then(|| format!("its master can't be reached: {why}"));
-        Ok(Told { bytes, short })
+        from_master(&master).await
     }
 }
 
@@ -105,9 +124,14 @@ async fn from_master(master: &MasterClient) -> Result<Vec<u8>, WireError> {
         match next? {
             Some(Watched::Frames(frames)) => bytes.extend_from_slice(&frames),
             Some(Watched::Note(_)) => {}
-            None => break,
+            // One that has ended says no more than that; its file tells the rest.
+            None if has_ended(&bytes) => break,
+            None => return Err(WireError::Ended { what: "watch", why: "the master is about to go".to_owned() }),
         }
         patience = SILENCE;
+    }
+    if bytes.is_empty() {
+        return Err(WireError::Late { what: "watch" });
     }
     Ok(bytes)
 }

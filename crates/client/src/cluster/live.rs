@@ -32,10 +32,9 @@ impl Cluster {
     /// What a reader of logs must know of the grants of a run.
     pub(crate) async fn grants(&self, store: &Store, run: &RunId) -> Grants {
         match self.applications(run).await {
-            // Nobody may close a file of somebody who may live.
-            Err(_) => Grants::Unknown,
             Ok(all) if all.values().all(|application| !application.phase.is_live()) => Grants::AllOver,
-            Ok(_) => Grants::Live(Arc::new(Masters {
+            // Masters that can be reached go on without the ResourceManager.
+            Ok(_) | Err(_) => Grants::Live(Arc::new(Masters {
                 cluster: self.clone(),
                 store: store.clone(),
                 run: run.clone(),
@@ -46,14 +45,24 @@ impl Cluster {
 }
 
 impl Masters {
-    async fn line(&self, application: &Application) -> Result<MasterClient, WireError> {
+    /// The master of a sub-DAG: as YARN reports it, or where it wrote that it listens while YARN can't be asked.
+    async fn line(&self, subdag: SubDagId, reported: Option<&Application>) -> Result<MasterClient, WireError> {
         let mut lines = self.lines.lock().await;
-        if let Some(line) = lines.get(&application.subdag) {
+        if let Some(line) = lines.get(&subdag) {
             return Ok(line.clone());
         }
-        let line = self.cluster.dial_application(&self.store, &self.run, application).await?;
-        lines.insert(application.subdag, line.clone());
+        let line = match reported {
+            Some(application) => self.cluster.dial_application(&self.store, &self.run, application).await?,
+            None => self.cluster.dial_as_written(&self.store, &self.run, subdag).await?,
+        };
+        lines.insert(subdag, line.clone());
         Ok(line)
+    }
+
+    /// The sub-DAGs that ever had a master.
+    async fn begun(&self) -> Result<Vec<SubDagId>, StoreError> {
+        let dirs = self.store.list(&format!("{}/sub", RunDir::new(&self.run).root())).await?;
+        Ok(dirs.iter().filter_map(|entry| entry.name.parse().ok().map(SubDagId)).collect())
     }
 
     async fn forget(&self, subdag: SubDagId) {
@@ -61,25 +70,30 @@ impl Masters {
     }
 
     async fn list(&self) -> Result<Vec<LiveGrant>, StoreError> {
-        let asked = self.cluster.applications(&self.run).await;
-        let applications = asked.map_err(|error| self.silent("list the grants", &error.to_string()))?;
+        // Nothing while YARN can't be asked: then every master may live.
+        let reported = self.cluster.applications(&self.run).await.ok();
+        let asked: Vec<SubDagId> = match &reported {
+            Some(all) => all.values().filter(|one| one.phase == Phase::Runs).map(|one| one.subdag).collect(),
+            None => self.begun().await?,
+        };
         let mut known = Vec::new();
         let mut told: BTreeMap<SubDagId, BTreeSet<GrantId>> = BTreeMap::new();
-        for application in applications.values().filter(|application| application.phase == Phase::Runs) {
-            let Ok(line) = self.line(application).await else { continue };
+        for subdag in asked {
+            let reported = reported.as_ref().and_then(|all| all.get(&subdag));
+            let Ok(line) = self.line(subdag, reported).await else { continue };
             match line.grants().await {
                 Ok(grants) => {
                     let ids: BTreeSet<_> = grants.into_iter().map(|live| live.grant).collect();
                     known.extend(ids.iter().map(|&grant| LiveGrant { grant, over: false, size: None }));
-                    told.insert(application.subdag, ids);
+                    told.insert(subdag, ids);
                 }
-                Err(_) => self.forget(application.subdag).await,
+                Err(_) => self.forget(subdag).await,
             }
         }
         for entry in self.store.list(&RunDir::new(&self.run).logs()).await? {
             let Some(grant) = RunDir::grant_of_archive(&entry.name) else { continue };
             let subdag = subdag_of(grant);
-            let live = applications.get(&subdag).is_some_and(|application| application.phase.is_live());
+            let live = reported.as_ref().is_none_or(|all| all.get(&subdag).is_some_and(|one| one.phase.is_live()));
             // A live master that answered knows every grant that is not over; of one that did not, nothing is known.
             let over = told.get(&subdag).map_or(!live, |ids| !ids.contains(&grant));
             if over {
@@ -94,19 +108,23 @@ impl Masters {
         let max = u32::try_from(max).unwrap_or(u32::MAX);
         let until = Instant::now() + AWAY;
         loop {
-            let asked = self.cluster.application(&self.run, subdag).await;
-            let why = match asked {
-                Ok(Some(application)) if application.phase == Phase::Runs => match self.line(&application).await {
-                    Ok(line) => match line.read(grant, offset, max).await {
-                        Ok(piece) => return Ok(Some(LivePiece { bytes: piece.bytes, size: piece.total })),
-                        Err(WireError::Refused { .. }) => return Ok(None),
-                        Err(error) => error.to_string(),
-                    },
+            let line = match self.cluster.application(&self.run, subdag).await {
+                Ok(Some(application)) if application.phase == Phase::Runs => {
+                    self.line(subdag, Some(&application)).await.map_err(|error| error.to_string())
+                }
+                Ok(Some(application)) if application.phase == Phase::Waits => {
+                    Err("its master is being started".to_owned())
+                }
+                Ok(_) => return Ok(None),
+                Err(error) => self.line(subdag, None).await.map_err(|_| error.to_string()),
+            };
+            let why = match line {
+                Ok(line) => match line.read(grant, offset, max).await {
+                    Ok(piece) => return Ok(Some(LivePiece { bytes: piece.bytes, size: piece.total })),
+                    Err(WireError::Refused { .. }) => return Ok(None),
                     Err(error) => error.to_string(),
                 },
-                Ok(Some(application)) if application.phase == Phase::Waits => "its master is being started".to_owned(),
-                Ok(_) => return Ok(None),
-                Err(error) => error.to_string(),
+                Err(why) => why,
             };
             self.forget(subdag).await;
             if Instant::now() >= until {

@@ -24,6 +24,8 @@ const PROGRAM: &str = "dybox";
 const COMMAND: &str = "exec ./dybox master --yarn 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr";
 /// In [`Bundle::extra`]: what had ended without success runs again.
 const REOPEN: &str = "reopen";
+/// In [`Bundle::extra`]: the queue that the user chose for what names none.
+const QUEUE: &str = "queue";
 
 /// All that the applications of a run have in common.
 pub(super) struct Parts<'a> {
@@ -197,7 +199,9 @@ impl Cluster {
     }
 
     fn bundle(&self, parts: &Parts<'_>, subdag: SubDagId, reopen: bool) -> Bundle {
-        let extra = reopen.then(|| (REOPEN.to_owned(), true.to_string()));
+        let reopen = reopen.then(|| (REOPEN.to_owned(), true.to_string()));
+        // Sub-DAGs that its masters submit go where this one goes.
+        let queue = self.conf.queue.as_ref().map(|queue| (QUEUE.to_owned(), queue.clone()));
         Bundle {
             version: BUNDLE_VERSION,
             store: self.conf.hdfs.clone(),
@@ -209,7 +213,7 @@ impl Cluster {
             subdag,
             binary: parts.binary.clone(),
             own: own_grant(parts.plan).filter(|own| self.with_task(*own).fits(parts.max)),
-            extra: extra.into_iter().collect(),
+            extra: reopen.into_iter().chain(queue).collect(),
         }
     }
 

@@ -5,16 +5,9 @@ use std::sync::Arc;
 
 use dybox_model::{AttemptId, Cause, Exit, Millis, Note, TaskSpec, format_duration};
 
-pub use super::work::LEASE_DEAD;
-use super::work::{Phase, Step, Work};
+pub use super::work::{LEASE_DEAD, LOST_AFTER, LOST_AFTER_FAR};
+use super::work::{LOST_GRACE, Phase, Step, Work};
 use super::{Effect, Ending, Event, Signal};
-
-/// Without a master for this long, a proxy ends its containers and goes.
-pub const LOST_AFTER: Millis = Millis::from_secs(8);
-/// On a cluster, where YARN needs its time to start the next master.
-pub const LOST_AFTER_FAR: Millis = Millis::from_secs(45);
-/// What is left of the 20 s after that for the payload's own grace.
-const LOST_GRACE: Millis = Millis::from_secs(6);
 
 /// The line to the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,12 @@ use super::Ending;
 
 /// From the last write of a lease to the certain death of its container: time to live, grace, margin.
 pub const LEASE_DEAD: Millis = Millis::from_secs(15 + 4 + 3);
+/// Without a master for this long, a proxy ends its containers and goes.
+pub const LOST_AFTER: Millis = Millis::from_secs(8);
+/// On a cluster, where YARN needs its time to start the next master.
+pub const LOST_AFTER_FAR: Millis = Millis::from_secs(45);
+/// What is left of the 20 s after that for the payload's own grace.
+pub(super) const LOST_GRACE: Millis = Millis::from_secs(6);
 /// A pull without a limit of its own ends after this.
 const PULL_MOST: Millis = Millis::from_secs(3600);
 /// Create and start have deadlines of their own; this one is for a part that lost its answer.

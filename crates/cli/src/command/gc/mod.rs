@@ -17,7 +17,7 @@ use found::{Fate, Found, Known};
 /// Removes what runs that are over left on the engine
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Only what is proven to be of a run of this home is removed; the rest is shown.\n\nExamples:\n  dybox gc --dry-run\n  dybox gc --kept       also containers that `keep_failed` kept for a look"
+    after_help = "It looks at the engine of this machine alone. On a YARN cluster nothing is to be done: what a dead proxy\nleft on a node is removed by the next proxy of that user there.\n\nOnly what is proven to be of a run of this home is removed; the rest is shown.\n\nExamples:\n  dybox gc --dry-run\n  dybox gc --kept       also containers that `keep_failed` kept for a look"
 )]
 pub(crate) struct Args {
     /// Show what would be removed
@@ -50,6 +50,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
         }
     }
     print(context, args, &found)?;
+    if context.is_cluster().unwrap_or(false) && !args.output.quiet {
+        context.screen.hint("this was the engine of this machine; on the cluster's nodes proxies remove what is left");
+    }
     Ok(if failed > 0 { ExitCode::Unreachable } else { ExitCode::Ok } as u8)
 }
 

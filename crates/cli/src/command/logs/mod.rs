@@ -75,9 +75,6 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let target = args.target.clone().with(args.stage.as_deref())?;
     let pattern = args.grep.as_deref().map(pattern).transpose()?;
-    if !args.output.quiet {
-        context.say_place()?;
-    }
     let looked = look(context, &target).await?;
     if args.system {
         return system::run(context, args, &looked, pattern.as_ref()).await;

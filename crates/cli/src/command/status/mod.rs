@@ -30,7 +30,6 @@ pub(crate) struct Args {
 
 /// Looks and prints.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
-    context.say_place()?;
     let looked = look(context, &args.target).await?;
     let now = now();
     let answer = match (looked.stage, looked.task) {

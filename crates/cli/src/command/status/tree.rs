@@ -37,7 +37,11 @@ fn head(screen: &Screen, looked: &Looked, now: Millis) -> String {
     let (info, standing) = (&looked.info, &looked.standing);
     let word = standing.word();
     let wall = standing.view.ended().unwrap_or(now).since(info.submitted);
-    let time = if standing.is_lost() { String::new() } else { format!(" in {}", format_duration(wall)) };
+    let time = match standing.view.ended() {
+        _ if standing.is_lost() => String::new(),
+        Some(_) => format!(" in {}", format_duration(wall)),
+        None => format!(" for {}", format_duration(wall)),
+    };
     let mut head = format!(
         "{} {}  {}{time}\n",
         screen.paint(Paint::Bold, &info.job),
