@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dybox_engine::EngineError;
+use dybox_engine::{Engine, EngineError, Kind};
 use dybox_logic::proxy::Event;
 use dybox_model::Note;
 use tokio::time::{Instant, sleep, timeout};
@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// One that hangs is waited for a little longer.
 const HANGS: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_millis(500);
+/// Between two signs of life that are asked for.
+const PULSE: Duration = Duration::from_secs(5);
 
 /// Gives the grant up where the engine stays out of reach. On one machine there is nowhere else to go.
 pub(crate) async fn give_up_without(ports: Ports, used: bool) {
@@ -48,4 +50,18 @@ async fn reached(ports: &Ports, used: bool) -> Result<(), EngineError> {
         known.engine.list(Some(ports.places.run_id.as_str())).await?;
     }
     Ok(())
+}
+
+/// Returns when the engine gives no sign of life twice in a row: a busy one may need a minute for a container, but it
+/// answers to a ping.
+pub(crate) async fn until_it_hangs(engine: &Engine) -> EngineError {
+    let mut silent = 0;
+    loop {
+        sleep(PULSE).await;
+        match engine.ping().await {
+            Err(error) if error.kind == Kind::Timeout && silent > 0 => return error,
+            Err(error) if error.kind == Kind::Timeout => silent += 1,
+            _ => silent = 0,
+        }
+    }
 }

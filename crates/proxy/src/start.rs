@@ -12,6 +12,7 @@ use dybox_store::StoreError;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::engine_watch::until_it_hangs;
 use crate::files::Files;
 use crate::names;
 use crate::ports::{Known, Ports};
@@ -97,7 +98,10 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
     };
     let mut eyes = Eyes::open(job.spec.attempt, &identity.name, files.clone(), Arc::clone(&job.kick));
     ports.leases.keep(&identity.name, &files.lease())?;
-    let started = create_and_start(&known, &identity, options.clone(), &ports.secret).await;
+    let started = tokio::select! {
+        started = create_and_start(&known, &identity, options.clone(), &ports.secret) => started,
+        error = until_it_hangs(&known.engine) => Err(error),
+    };
     let started = match (started, &job.spec.network) {
         // A proxy that left took the network along after we had seen it. Once more, with the network held.
         (Err(error), Network::Named(name)) if error.kind == Kind::NetworkNotFound => {
