@@ -3,7 +3,7 @@
 //! noisy.
 //!
 //! ```text
-//! scripts/bench yarn [one] [many] [dags] [logs] [memory] [bytes] [--heartbeat MS] [--rounds N]     nothing = all
+//! scripts/bench yarn [one] [many] [dags] [logs] [memory] [bytes] [recovery] [--heartbeat MS] [--rounds N]     nothing = all
 //! ```
 //! `DYBOX_BENCH`: another binary than the one beside this benchmark. `DYBOX_CLUSTER_DIR`: a cluster that is up.
 #![expect(
@@ -22,6 +22,8 @@ mod dags;
 mod logs;
 #[path = "yarn/memory.rs"]
 mod memory;
+#[path = "yarn/recovery.rs"]
+mod recovery;
 #[path = "yarn/report.rs"]
 mod report;
 #[path = "yarn/tasks.rs"]
@@ -34,13 +36,14 @@ use dybox_tests::cluster::{Cluster, Options};
 type Part = fn(&Bench);
 
 /// What there is to measure.
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("one", tasks::one),
     ("many", tasks::many),
     ("dags", dags::run),
     ("logs", logs::run),
     ("memory", memory::run),
     ("bytes", bytes::run),
+    ("recovery", recovery::run),
 ];
 
 /// What all parts share.
