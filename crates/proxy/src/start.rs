@@ -100,7 +100,13 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
     ports.leases.keep(&identity.name, &files.lease())?;
     let started = tokio::select! {
         started = create_and_start(&known, &identity, options.clone(), &ports.secret) => started,
-        error = until_it_hangs(&known.engine) => Err(error),
+        error = until_it_hangs(&known.engine) => {
+            if ports.places.far.is_some() {
+                // Before the next try of this task is given to this proxy.
+                ports.tell(Event::EngineLost { why: error.to_string() });
+            }
+            Err(error)
+        }
     };
     let started = match (started, &job.spec.network) {
         // A proxy that left took the network along after we had seen it. Once more, with the network held.
