@@ -294,9 +294,9 @@ fn a_job_of_one_task_needs_no_second_grant() {
 
 #[test]
 fn logs_can_be_read_while_a_task_runs_and_are_whole_afterwards() {
-    let user = User::with(concat!(
+    let user = User::with(
         "stages:\n  a: { parallelism: 2, script: \"echo begun; echo oops >&2; UNTIL_GO; for i in $(seq 2000); do echo line $i; done\" }\n",
-    ));
+    );
     let run = user.detach();
     eventually("both run", LONG, || {
         let status = user.status(&run);
