@@ -30,26 +30,17 @@ impl Between {
         let (server, count, spoilt) =
             (server.to_owned(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let told = Arc::clone(&spoilt);
+        let spoil = move || {
+            let now = count.fetch_add(1, Ordering::SeqCst);
+            let spoil = if on { now >= nth } else { now == nth };
+            told.fetch_or(spoil, Ordering::SeqCst);
+            spoil.then_some(wrong)
+        };
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(&server) else { continue };
-                let (mut up, mut to) = (client.try_clone().expect("a clone"), server.try_clone().expect("a clone"));
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut up, &mut to);
-                    let _ = to.shutdown(Shutdown::Both);
-                });
-                let (count, told) = (Arc::clone(&count), Arc::clone(&told));
-                std::thread::spawn(move || {
-                    let spoil = || {
-                        let now = count.fetch_add(1, Ordering::SeqCst);
-                        let spoil = if on { now >= nth } else { now == nth };
-                        told.fetch_or(spoil, Ordering::SeqCst);
-                        spoil.then_some(wrong)
-                    };
-                    let _ = answers(&server, &client, spoil);
-                    let _ = client.shutdown(Shutdown::Both);
-                    let _ = server.shutdown(Shutdown::Both);
-                });
+                if let Ok(server) = TcpStream::connect(&server) {
+                    pass_on(client, server, spoil.clone());
+                }
             }
         });
         Self { at, spoilt }
@@ -62,6 +53,20 @@ impl Between {
     pub(crate) fn has_spoilt(&self) -> bool {
         self.spoilt.load(Ordering::SeqCst)
     }
+}
+
+/// One connection, both ways.
+fn pass_on(client: TcpStream, server: TcpStream, spoil: impl FnMut() -> Option<Wrong> + Send + 'static) {
+    let (mut up, mut to) = (client.try_clone().expect("a clone"), server.try_clone().expect("a clone"));
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut up, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+    std::thread::spawn(move || {
+        let _ = answers(&server, &client, spoil);
+        let _ = client.shutdown(Shutdown::Both);
+        let _ = server.shutdown(Shutdown::Both);
+    });
 }
 
 /// Passes frames on, until one is spoilt so that nothing can follow.
