@@ -117,7 +117,7 @@ fn a_hook_that_fails_or_babbles_fails_the_run_and_is_shown() {
         ("echo not json", "not json"),
         ("echo '{\"skip\": [\"lst\"]}'", "lst"),
         ("echo '{\"parallelism\": {\"last\": 0}}'", "parallelism"),
-        ("sleep 30", "1s"),
+        ("sleep 30", "time limit of 1.0s"),
     ] {
         let place = Workspace::new();
         place.write("hook.sh", hook);
