@@ -20,6 +20,10 @@ use crate::{HdfsConf, RunInfo, StoreError};
 pub const BUNDLE_ALIAS: &str = "dybox.bundle";
 /// Alias of the proxy's secret in the launch context.
 pub const GRANT_BUNDLE_ALIAS: &str = "dybox.grant";
+/// In [`Bundle::extra`]: what had ended without success runs again.
+pub const REOPEN: &str = "reopen";
+/// In [`Bundle::extra`]: the queue that the user chose for what names none.
+pub const QUEUE: &str = "queue";
 /// Version of both encodings.
 pub const BUNDLE_VERSION: u32 = 1;
 /// Compressed bytes of a bundle beyond which its plan must go into HDFS instead: a ResourceManager keeps the whole

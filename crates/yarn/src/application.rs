@@ -48,7 +48,7 @@ impl Submission {
         Self {
             id,
             name: name.into(),
-            kind: "DYBOX".to_owned(),
+            kind: crate::KIND.to_owned(),
             queue: "default".to_owned(),
             priority: None,
             tags: Vec::new(),

@@ -28,6 +28,15 @@ pub struct LocalResource {
     pub visibility: Visibility,
 }
 
+impl LocalResource {
+    /// A file that everybody may read (`public`), so that nodes share it between users, or this user alone.
+    #[must_use]
+    pub const fn kept(url: String, size: u64, mtime_ms: u64, public: bool) -> Self {
+        let visibility = if public { Visibility::Public } else { Visibility::Private };
+        Self { url, size, mtime_ms, visibility }
+    }
+}
+
 /// The environment, files, secrets and command of one YARN container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Launch {
@@ -43,4 +52,34 @@ pub struct Launch {
     pub view_acl: Option<String>,
     /// Who may stop it besides its user.
     pub modify_acl: Option<String>,
+}
+
+impl Launch {
+    /// The name of the program in a YARN container's directory.
+    const PROGRAM: &str = "dybox";
+
+    /// Starts a part of DYbox (`master`, `proxy`) from its program. Its words go where YARN shows and gathers them.
+    #[must_use]
+    pub fn starting(mut self, program: LocalResource, part: &str) -> Self {
+        let name = Self::PROGRAM;
+        self.resources.insert(name.to_owned(), program);
+        // Signals arrive because of the `exec`.
+        self.command = format!("exec ./{name} {part} --yarn 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr");
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_starts_from_the_program_beside_what_was_there() {
+        let program = LocalResource::kept("hdfs://n/p".to_owned(), 1, 2, true);
+        let env = BTreeMap::from([("A".to_owned(), "b".to_owned())]);
+        let launch = Launch { env: env.clone(), ..Launch::default() }.starting(program.clone(), "proxy");
+        assert_eq!(launch.command, "exec ./dybox proxy --yarn 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr");
+        assert_eq!((&launch.resources["dybox"], launch.env), (&program, env));
+        assert_eq!(program.visibility, Visibility::Public);
+    }
 }

@@ -16,6 +16,7 @@ pub mod logs;
 mod nm;
 mod proto;
 mod rm;
+mod tags;
 
 /// What masters and clients hand through without knowing the protocol.
 pub use dybox_hrpc::{Credentials, CredentialsError, Settings, Token, kind};
@@ -31,3 +32,4 @@ pub use ids::{ApplicationId, AttemptId, BadId, ContainerId, NodeId};
 pub use launch::{Launch, LocalResource, Visibility};
 pub use nm::NodeManagers;
 pub use rm::ResourceManager;
+pub use tags::{KIND, run_tag, tagged, tags};

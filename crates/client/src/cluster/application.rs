@@ -3,15 +3,11 @@
 use std::collections::BTreeMap;
 
 use dybox_model::{Millis, RunId, SubDagId};
-use dybox_yarn::{AppState, ApplicationId, FinalStatus, Kind, Query, Report, YarnError};
+use dybox_yarn::{AppState, ApplicationId, FinalStatus, KIND, Kind, Query, Report, YarnError, run_tag, tagged};
 
 use super::Cluster;
 use crate::ClientError;
 
-/// The type of DYbox's applications.
-pub(crate) const KIND: &str = "DYBOX";
-const RUN_TAG: &str = "dybox-run:";
-const SUB_TAG: &str = "dybox-sub:";
 /// Most bytes of a sentence of YARN's.
 const LONGEST: usize = 400;
 
@@ -85,12 +81,10 @@ impl Phase {
 
 impl Application {
     fn of(report: Report) -> Self {
-        let tagged = |lead: &str| report.tags.iter().find_map(|tag| tag.strip_prefix(lead));
-        let run = tagged(RUN_TAG).and_then(|run| run.parse().ok());
-        let subdag = tagged(SUB_TAG).and_then(|n| n.parse().ok()).unwrap_or(0);
+        let (run, subdag) = tagged(&report.tags);
         Self {
             id: report.id.to_string(),
-            subdag: SubDagId(subdag),
+            subdag,
             phase: Phase::of(report.state),
             state: report.state.word(),
             name: report.name,
@@ -113,11 +107,6 @@ impl Application {
     pub fn waits(&self) -> Option<&str> {
         (self.phase == Phase::Waits && !self.diagnostics.is_empty()).then_some(self.diagnostics.as_str())
     }
-}
-
-/// The tags of the application of a sub-DAG.
-pub(crate) fn tags(run: &RunId, subdag: SubDagId) -> Vec<String> {
-    vec![format!("{RUN_TAG}{run}"), format!("{SUB_TAG}{}", subdag.0)]
 }
 
 /// The sentence of YARN's diagnostics that matters: where a master died, what it wrote last.
@@ -179,7 +168,7 @@ impl Cluster {
     /// The applications of a run, the newest of each sub-DAG.
     pub(crate) async fn applications(&self, run: &RunId) -> Result<BTreeMap<SubDagId, Application>, ClientError> {
         let mut newest: BTreeMap<SubDagId, Application> = BTreeMap::new();
-        let tags = vec![format!("{RUN_TAG}{run}")];
+        let tags = vec![run_tag(run)];
         for application in self.query(Query { tags, ..Query::default() }).await? {
             let known = newest.get(&application.subdag).is_some_and(|known| known.yarn > application.yarn);
             if !known {

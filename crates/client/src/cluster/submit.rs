@@ -6,26 +6,17 @@ use std::sync::Arc;
 
 use dybox_job::{Plan, wish_of};
 use dybox_model::{Resources, RunId, SubDagId};
-use dybox_store::bundle::{BUNDLE_ALIAS, BUNDLE_VERSION, Binary, Bundle, MAX_PLAN_BYTES, RunTls, Tls};
+use dybox_store::bundle::{BUNDLE_ALIAS, BUNDLE_VERSION, Binary, Bundle, MAX_PLAN_BYTES, QUEUE, REOPEN, RunTls, Tls};
 use dybox_store::layout::RunDir;
 use dybox_store::{RunInfo, Store};
 use dybox_wire::TlsIdentity;
-use dybox_yarn::{ApplicationId, LocalResource, NewApplication, Submission as Order, Visibility};
+use dybox_yarn::{ApplicationId, LocalResource, NewApplication, Submission as Order, tags};
 use futures_util::future::{join_all, try_join_all};
 
 use super::request::{Claim, claim};
-use super::{Cluster, Own, application, binary};
+use super::{Cluster, Own, binary};
 use crate::submit::{Submission, Submitted, damaged, info_of, new_run, secret};
 use crate::{ClientError, client};
-
-/// The name of the program in a YARN container's directory.
-const PROGRAM: &str = "dybox";
-/// How YARN starts a master.
-const COMMAND: &str = "exec ./dybox master --yarn 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr";
-/// In [`Bundle::extra`]: what had ended without success runs again.
-const REOPEN: &str = "reopen";
-/// In [`Bundle::extra`]: the queue that the user chose for what names none.
-const QUEUE: &str = "queue";
 
 /// All that the applications of a run have in common.
 pub(super) struct Parts<'a> {
@@ -230,15 +221,9 @@ impl Cluster {
         secret: Vec<u8>,
         own: Option<Resources>,
     ) -> Order {
-        let mut launch = self.conf.launch.clone();
-        let program = LocalResource {
-            url: parts.binary.url.clone(),
-            size: parts.binary.len,
-            mtime_ms: parts.binary.mtime_ms,
-            visibility: if parts.binary.public { Visibility::Public } else { Visibility::Private },
-        };
-        launch.resources.insert(PROGRAM.to_owned(), program);
-        COMMAND.clone_into(&mut launch.command);
+        let Binary { url, len, mtime_ms, public } = parts.binary.clone();
+        let program = LocalResource::kept(url, len, mtime_ms, public);
+        let mut launch = self.conf.launch.clone().starting(program, "master");
         launch.credentials.secrets.insert(BUNDLE_ALIAS.to_owned(), secret);
         let size = own.map_or(self.conf.master, |own| self.with_task(own));
         let sub = parts.plan.subdags.get(subdag.0 as usize);
@@ -246,7 +231,7 @@ impl Cluster {
         Order {
             queue: queue.or_else(|| self.conf.queue.clone()).unwrap_or_else(|| "default".to_owned()),
             priority: parts.plan.priority,
-            tags: application::tags(&parts.info.run, subdag),
+            tags: tags(&parts.info.run, subdag),
             node_label: sub.and_then(|sub| sub.node_label.clone()).or_else(|| parts.plan.node_label.clone()),
             ..Order::new(id, parts.plan.name.clone(), launch, size)
         }

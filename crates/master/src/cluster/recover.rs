@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dybox_job::Plan;
 use dybox_model::{Fact, GrantId, Millis};
+use dybox_store::bundle::REOPEN;
 use dybox_store::layout::{RunDir, SubDir};
 use dybox_store::{Appender, EpochFence, Guard, Store, Trouble, epochs};
 use tokio::sync::mpsc;
@@ -13,7 +14,6 @@ use tokio::sync::mpsc;
 use super::{YarnConf, store};
 use crate::MasterError;
 use crate::book::Book;
-use crate::next::REOPEN;
 use crate::recover::{Past, Recovered, facts_of, has_ended};
 use crate::rm::Room;
 

@@ -5,25 +5,20 @@ use std::time::Duration;
 
 use dybox_job::Plan;
 use dybox_model::{Millis, Resources, SubDagId};
-use dybox_store::bundle::{BUNDLE_ALIAS, Bundle, MAX_PLAN_BYTES};
+use dybox_store::bundle::{BUNDLE_ALIAS, Bundle, MAX_PLAN_BYTES, QUEUE, REOPEN};
 use dybox_store::epochs::MasterAddr;
 use dybox_wire::{Address, MasterClient};
-use dybox_yarn::{ApplicationId, Credentials, Launch, ResourceManager, Submission};
+use dybox_yarn::{ApplicationId, Credentials, Launch, ResourceManager, Submission, tags};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::Rest;
 use crate::MasterError;
 use crate::cluster::{YarnConf, identity};
-use crate::rm::resource;
+use crate::rm::program;
 
 /// What a master needs: it is much less, but schedulers give it in steps.
 const SIZE: Resources = Resources { cpu_milli: 1000, memory: 128 << 20 };
-const COMMAND: &str = "exec ./dybox master --yarn 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr";
-/// In [`Bundle::extra`]: what had ended without success runs again.
-pub(crate) const REOPEN: &str = "reopen";
-/// In [`Bundle::extra`]: the queue that the user chose for what names none.
-const QUEUE: &str = "queue";
 /// Tries of a submission while the ResourceManager does not answer.
 const TRIES: u32 = 12;
 const AGAIN: Duration = Duration::from_secs(5);
@@ -93,8 +88,7 @@ impl There {
 
     fn submission(&self, plan: &Plan, subdag: SubDagId, id: ApplicationId) -> Submission {
         let cut = &plan.subdags[subdag.0 as usize];
-        let run = &self.bundle.info.run;
-        let tags = vec![format!("dybox-run:{run}"), format!("dybox-sub:{}", subdag.0)];
+        let tags = tags(&self.bundle.info.run, subdag);
         let mut submission = Submission::new(id, plan.name.clone(), self.launch(subdag), SIZE);
         let chosen = self.bundle.extra.get(QUEUE);
         if let Some(queue) = cut.queue.as_ref().or(plan.queue.as_ref()).or(chosen) {
@@ -115,13 +109,8 @@ impl There {
             secret = bundle.encode();
         }
         let secrets = BTreeMap::from([(BUNDLE_ALIAS.to_owned(), secret)]);
-        Launch {
-            resources: BTreeMap::from([("dybox".to_owned(), resource(&self.bundle.binary))]),
-            env: BTreeMap::new(),
-            command: COMMAND.to_owned(),
-            credentials: Credentials { secrets, ..self.credentials.clone() },
-            ..Launch::default()
-        }
+        let credentials = Credentials { secrets, ..self.credentials.clone() };
+        Launch { credentials, ..Launch::default() }.starting(program(&self.bundle.binary), "master")
     }
 
     /// The master of a sub-DAG, where one lives.

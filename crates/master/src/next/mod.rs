@@ -13,7 +13,7 @@ use dybox_store::{StopMark, Store};
 
 use crate::{MasterError, recover};
 
-pub(crate) use cluster::{REOPEN, There};
+pub(crate) use cluster::There;
 pub(crate) use machine::Here;
 
 /// The run, as seen from one of its sub-DAGs. A value of its own, so that it can go on beside the loop.

@@ -5,14 +5,11 @@ use std::path::PathBuf;
 
 use dybox_model::GrantId;
 use dybox_store::bundle::{BUNDLE_VERSION, Binary, Bundle, GRANT_BUNDLE_ALIAS, GrantBundle};
-use dybox_yarn::{Credentials, Launch, LocalResource, Visibility};
+use dybox_yarn::{Credentials, Launch, LocalResource};
 use tokio::sync::mpsc;
 
 use super::{FromRm, Room};
 use crate::rm::own::Child;
-
-/// One line for bash: signals arrive because of the `exec`.
-const COMMAND: &str = "exec ./dybox proxy --yarn 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr";
 
 /// All that is the same for every proxy of this master.
 #[derive(Debug)]
@@ -30,13 +27,8 @@ pub(crate) struct Launcher {
 impl Launcher {
     /// For a container of its own.
     pub(super) fn launch(&self, grant: GrantId, room: &Room) -> Launch {
-        Launch {
-            resources: BTreeMap::from([("dybox".to_owned(), resource(&self.bundle.binary))]),
-            env: BTreeMap::new(),
-            command: COMMAND.to_owned(),
-            credentials: self.credentials(grant, room),
-            ..Launch::default()
-        }
+        let credentials = self.credentials(grant, room);
+        Launch { credentials, ..Launch::default() }.starting(program(&self.bundle.binary), "proxy")
     }
 
     /// As a child of this process.
@@ -71,7 +63,6 @@ impl Launcher {
 }
 
 /// The program, as a launch context names it.
-pub(crate) fn resource(binary: &Binary) -> LocalResource {
-    let visibility = if binary.public { Visibility::Public } else { Visibility::Private };
-    LocalResource { url: binary.url.clone(), size: binary.len, mtime_ms: binary.mtime_ms, visibility }
+pub(crate) fn program(binary: &Binary) -> LocalResource {
+    LocalResource::kept(binary.url.clone(), binary.len, binary.mtime_ms, binary.public)
 }

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use crate::MasterError;
 
 pub(crate) use desk::Desk;
-pub(crate) use launch::{Launcher, resource};
+pub(crate) use launch::{Launcher, program};
 pub(crate) use machine::OneMachine;
 pub(crate) use words::Room;
 pub(crate) use yarn::Cluster;
