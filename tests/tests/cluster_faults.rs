@@ -109,6 +109,13 @@ impl Case {
         eventually("a master runs", LONG, || self.processes(run, "dybox master").pop())
     }
 
+    /// The one that YARN starts after `first`.
+    fn next_master(&self, run: &str, first: &InGrant) -> InGrant {
+        eventually("a second master runs", LONG, || {
+            self.processes(run, "dybox master").into_iter().find(|found| found.container != first.container)
+        })
+    }
+
     /// The run of this place, which another client may have submitted.
     fn run(&self) -> String {
         let file = self.place.path().join("job.yaml").display().to_string();
@@ -238,9 +245,7 @@ fn masters_that_die_too_often_end_the_run_and_resume_finishes_it() {
     let run = case.run();
     let first = case.master(&run);
     first.process.signal(Signal::SIGKILL);
-    let second = eventually("a second master runs", LONG, || {
-        case.processes(&run, "dybox master").into_iter().find(|found| found.container != first.container)
-    });
+    let second = case.next_master(&run, &first);
     // It may die before or after it is in control.
     second.process.signal(Signal::SIGKILL);
     end(follow).expect(9).says("dybox resume");
@@ -373,9 +378,7 @@ fn an_old_master_that_wakes_up_is_fenced() {
     let run = case.run();
     let first = case.master(&run);
     first.process.signal(Signal::SIGSTOP);
-    let second = eventually("a second master runs", LONG, || {
-        case.processes(&run, "dybox master").into_iter().find(|found| found.container != first.container)
-    });
+    let second = case.next_master(&run, &first);
     first.process.signal(Signal::SIGCONT);
     eventually("the first has left", LONG, || (!first.process.lives()).then_some(()));
     assert!(second.process.lives());
