@@ -15,7 +15,6 @@ use tokio::net::UnixStream;
 
 use crate::Client;
 use crate::client::Place;
-use crate::cluster::subdag_of;
 
 /// Longest frame that is believed; init sends at most 64 KiB.
 const MAX_FRAME: u32 = 1 << 20;
@@ -88,7 +87,7 @@ impl Client {
                 attach(&machine.home.path(&RunDir::new(run).grant(grant).output(attempt)), patience).await
             }
             Place::Cluster(cluster) => {
-                let subdag = subdag_of(grant);
+                let subdag = grant.subdag();
                 let until = tokio::time::Instant::now() + patience;
                 loop {
                     let failed = match cluster.dial(&self.store, run, subdag, Duration::ZERO).await {

@@ -73,12 +73,18 @@ impl GrantId {
     pub const fn compose(subdag: SubDagId, epoch: u32, counter: u32) -> Self {
         Self(((subdag.0 as u64 & 0xffff) << 48) | ((epoch as u64 & 0xffff) << 32) | counter as u64)
     }
+
+    /// The sub-DAG whose master got it.
+    #[must_use]
+    pub const fn subdag(self) -> SubDagId {
+        SubDagId((self.0 >> 48) as u32)
+    }
 }
 
 impl fmt::Display for GrantId {
     /// `g0-1-12`: sub-DAG 0, epoch 1, twelfth grant. Also the name of its directory and archive.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "g{}-{}-{}", self.0 >> 48, self.0 >> 32 & 0xffff, self.0 & 0xffff_ffff)
+        write!(f, "g{}-{}-{}", self.subdag().0, self.0 >> 32 & 0xffff, self.0 & 0xffff_ffff)
     }
 }
 
@@ -152,7 +158,7 @@ mod tests {
         let attempt = AttemptId { task: TaskId { stage: StageId(3), index: 14 }, number: 2 };
         assert_eq!(attempt.to_string().parse(), Ok(attempt));
         let grant = GrantId::compose(SubDagId(2), 7, 99);
-        assert_eq!(grant.to_string(), "g2-7-99");
+        assert_eq!((grant.to_string().as_str(), grant.subdag()), ("g2-7-99", SubDagId(2)));
         assert_eq!(grant.to_string().parse(), Ok(grant));
     }
 

@@ -43,7 +43,7 @@ pub(crate) async fn sweep_dead(ports: Ports) {
         // The lock also keeps others from sweeping it at the same time.
         let Ok(Some(share)) = Lock::try_take(&places.share()) else { continue };
         tracing::info!(run = %places.run_id, %grant, "its proxy is dead: sweeping");
-        let of_master = own && subdag_of(grant) == subdag_of(ports.places.grant_id);
+        let of_master = own && grant.subdag() == ports.places.subdag;
         if let Err(error) = clear(&ports, &places, of_master).await {
             tracing::warn!(%grant, error = said(&error), "can't sweep");
         }
@@ -105,12 +105,10 @@ fn share_of(name: &str) -> Option<(RunId, GrantId)> {
     Some((run.parse().ok()?, grant.parse().ok()?))
 }
 
-const fn subdag_of(grant: GrantId) -> u64 {
-    grant.0 >> 48
-}
-
 #[cfg(test)]
 mod tests {
+    use dybox_model::SubDagId;
+
     use super::*;
 
     #[test]
@@ -120,6 +118,6 @@ mod tests {
         let name = Machine::share(&run, grant);
         let name = name.rsplit('/').next().unwrap();
         assert_eq!(share_of(name), Some((run, grant)));
-        assert_eq!((share_of("budget.lock"), subdag_of(grant)), (None, 1));
+        assert_eq!((share_of("budget.lock"), grant.subdag()), (None, SubDagId(1)));
     }
 }

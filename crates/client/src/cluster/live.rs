@@ -92,7 +92,7 @@ impl Masters {
         }
         for entry in self.store.list(&RunDir::new(&self.run).logs()).await? {
             let Some(grant) = RunDir::grant_of_archive(&entry.name) else { continue };
-            let subdag = subdag_of(grant);
+            let subdag = grant.subdag();
             let live = reported.as_ref().is_none_or(|all| all.get(&subdag).is_some_and(|one| one.phase.is_live()));
             // A live master that answered knows every grant that is not over; of one that did not, nothing is known.
             let over = told.get(&subdag).map_or(!live, |ids| !ids.contains(&grant));
@@ -104,19 +104,24 @@ impl Masters {
     }
 
     async fn piece(&self, grant: GrantId, offset: u64, max: usize) -> Result<Option<LivePiece>, StoreError> {
-        let subdag = subdag_of(grant);
+        let subdag = grant.subdag();
         let max = u32::try_from(max).unwrap_or(u32::MAX);
         let until = Instant::now() + AWAY;
         loop {
-            let line = match self.cluster.application(&self.run, subdag).await {
-                Ok(Some(application)) if application.phase == Phase::Runs => {
-                    self.line(subdag, Some(&application)).await.map_err(|error| error.to_string())
-                }
-                Ok(Some(application)) if application.phase == Phase::Waits => {
-                    Err("its master is being started".to_owned())
-                }
-                Ok(_) => return Ok(None),
-                Err(error) => self.line(subdag, None).await.map_err(|_| error.to_string()),
+            // An open line answers or breaks: YARN need not be asked for every piece.
+            let open = self.lines.lock().await.get(&subdag).cloned();
+            let line = match open {
+                Some(line) => Ok(line),
+                None => match self.cluster.application(&self.run, subdag).await {
+                    Ok(Some(application)) if application.phase == Phase::Runs => {
+                        self.line(subdag, Some(&application)).await.map_err(|error| error.to_string())
+                    }
+                    Ok(Some(application)) if application.phase == Phase::Waits => {
+                        Err("its master is being started".to_owned())
+                    }
+                    Ok(_) => return Ok(None),
+                    Err(error) => self.line(subdag, None).await.map_err(|_| error.to_string()),
+                },
             };
             let why = match line {
                 Ok(line) => match line.read(grant, offset, max).await {
@@ -146,20 +151,5 @@ impl Live for Masters {
 
     fn read(&self, grant: GrantId, offset: u64, max: usize) -> Answer<'_, Result<Option<LivePiece>, StoreError>> {
         Box::pin(self.piece(grant, offset, max))
-    }
-}
-
-/// The sub-DAG that a grant is of.
-pub(crate) fn subdag_of(grant: GrantId) -> SubDagId {
-    SubDagId(u32::try_from(grant.0 >> 48).unwrap_or(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grant_names_its_subdag() {
-        assert_eq!(subdag_of(GrantId::compose(SubDagId(7), 3, 9)), SubDagId(7));
     }
 }

@@ -21,7 +21,6 @@ use dybox_yarn::{ApplicationId, Launch, ResourceManager};
 
 pub use application::{Application, Phase};
 pub(crate) use journal::{Seen, Told, closed};
-pub(crate) use live::subdag_of;
 
 /// What a client must know of a cluster.
 #[derive(Debug, Clone)]
