@@ -4,8 +4,11 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = "../../proto";
-    println!("cargo:rerun-if-changed={root}/dybox/v1/master.proto");
-    let files = protox::compile(["dybox/v1/master.proto"], [root])?;
+    let protos = ["dybox/v1/master.proto", "dybox/v1/session.proto"];
+    for proto in protos {
+        println!("cargo:rerun-if-changed={root}/{proto}");
+    }
+    let files = protox::compile(protos, [root])?;
     tonic_prost_build::configure().bytes(".").compile_fds(files)?;
     Ok(())
 }

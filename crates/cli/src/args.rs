@@ -56,6 +56,7 @@ pub(crate) enum Command {
     Shell(Box<command::shell::Args>),
     Stop(command::stop::Args),
     Resume(command::resume::Args),
+    Session(command::session::Args),
     Check(command::check::Args),
     Plan(command::plan::Args),
     Ps(command::ps::Args),

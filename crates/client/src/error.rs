@@ -71,6 +71,31 @@ pub enum ClientError {
         /// Why.
         source: WireError,
     },
+    /// No session of this name lives.
+    #[error("there is no session {name:?}")]
+    NoSession {
+        /// The name.
+        name: String,
+    },
+    /// A session of this name lives.
+    #[error("session {name:?} is there already ({application})")]
+    SessionTaken {
+        /// The name.
+        name: String,
+        /// Its application.
+        application: String,
+    },
+    /// A session does not answer, or does not take the run.
+    #[error("session {name:?} did not take the run")]
+    NotTaken {
+        /// The name.
+        name: String,
+        /// Why.
+        source: WireError,
+    },
+    /// One machine has no sessions.
+    #[error("sessions are on a YARN cluster alone")]
+    NoSessions,
     /// Another submission of the same request id takes too long.
     #[error("another submission with the request id {request:?} is under way")]
     Busy {
@@ -92,15 +117,18 @@ impl ClientError {
     #[must_use]
     pub fn exit(&self) -> ExitCode {
         match self {
-            Self::NotFound { .. } | Self::Ambiguous { .. } => ExitCode::NotFound,
-            Self::Held { .. } | Self::RequestTaken { .. } | Self::Busy { .. } => ExitCode::Conflict,
+            Self::NotFound { .. } | Self::Ambiguous { .. } | Self::NoSession { .. } => ExitCode::NotFound,
+            Self::Held { .. } | Self::RequestTaken { .. } | Self::Busy { .. } | Self::SessionTaken { .. } => {
+                ExitCode::Conflict
+            }
+            Self::NoSessions => ExitCode::Usage,
             Self::Yarn(error) => match error.kind() {
                 Kind::Unreachable | Kind::NotReady => ExitCode::Unreachable,
                 Kind::Denied | Kind::Refused => ExitCode::Refused,
                 Kind::Invalid => ExitCode::Invalid,
                 Kind::Gone => ExitCode::NotFound,
             },
-            Self::Store(_) | Self::Damaged { .. } | Self::Unheard { .. } => ExitCode::Unreachable,
+            Self::Store(_) | Self::Damaged { .. } | Self::Unheard { .. } | Self::NotTaken { .. } => ExitCode::Unreachable,
             Self::Spawn { .. } | Self::System { .. } => ExitCode::Internal,
         }
     }
@@ -132,6 +160,12 @@ impl ClientError {
             Self::Damaged { .. } => "restore the run's directory from a backup, or submit the job again".to_owned(),
             Self::Spawn { .. } => "check that this program still exists and may be run".to_owned(),
             Self::Unheard { source, .. } => source.advice().to_owned(),
+            Self::NoSession { name } => format!("list them with `dybox session ls`, or `dybox session start {name}`"),
+            Self::SessionTaken { name, .. } => format!("use it with `dybox run --session {name}`, or stop it first"),
+            Self::NotTaken { name, .. } => {
+                format!("look at it with `dybox session ls`; without `--session {name}` the run has its own application")
+            }
+            Self::NoSessions => "use --yarn, or leave --session away: one machine needs no session".to_owned(),
             Self::Busy { .. } => "wait for it, then submit again: the answer will be its run".to_owned(),
             Self::System { .. } => "look at the system's log; `dybox doctor` checks the rest".to_owned(),
         }

@@ -19,7 +19,7 @@ mod world;
 
 pub use attach::{Ear, Heard, Mouth, Say};
 pub use client::Client;
-pub use cluster::{Application, ClusterConf, Phase};
+pub use cluster::{Application, ClusterConf, Phase, Session};
 pub use error::ClientError;
 pub use feed::Update;
 pub use follow::{Follow, Way};

@@ -94,6 +94,10 @@ impl Client {
         {
             return Ok(true);
         }
+        if application.session {
+            // Its other runs go on. The mark is read by the master that comes next.
+            return Ok(true);
+        }
         cluster.conf.rm.kill(application.yarn, why).await?;
         Ok(false)
     }

@@ -31,6 +31,8 @@ pub struct Submission {
     pub budget_cpu_milli: Option<u32>,
     /// Memory that this run may use, in bytes; nothing = as configured.
     pub budget_memory: Option<u64>,
+    /// `--session`: the session of the cluster that gets the run done.
+    pub session: Option<String>,
     /// Now.
     pub at: Millis,
 }
@@ -49,10 +51,11 @@ pub struct Submitted {
 }
 
 impl Submitted {
-    /// The ids of the applications that were submitted now; none on one machine.
+    /// The ids of the applications that were submitted now; none on one machine, or in a session.
     #[must_use]
     pub fn applications(&self) -> Vec<String> {
-        self.own.iter().flat_map(|own| own.applications.values()).map(ToString::to_string).collect()
+        let own = self.own.iter().filter(|own| own.listens.is_empty());
+        own.flat_map(|own| own.applications.values()).map(ToString::to_string).collect()
     }
 
     pub(crate) const fn of(info: RunInfo, existed: bool) -> Self {

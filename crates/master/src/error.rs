@@ -118,6 +118,15 @@ impl MasterError {
         )
     }
 
+    /// Whether another master has the sub-DAG.
+    pub(crate) fn is_replaced(&self) -> bool {
+        match self {
+            Self::Over { .. } => true,
+            Self::Unrecorded(error) | Self::Store(error) => error.is_fenced(),
+            _ => false,
+        }
+    }
+
     /// What the process returns.
     #[must_use]
     pub const fn exit_code(&self) -> ExitCode {

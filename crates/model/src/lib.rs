@@ -11,6 +11,7 @@ mod ids;
 mod image;
 mod placement;
 mod resources;
+mod session;
 mod spec;
 mod states;
 mod time;
@@ -23,6 +24,7 @@ pub use ids::{AttemptId, BadId, GrantId, HookId, RunId, StageId, SubDagId, TaskI
 pub use image::{BadImage, ImageRef};
 pub use placement::{Node, Placement, Spread, Wish};
 pub use resources::{Resources, format_bytes, format_cpus};
+pub use session::{GrantState, SessionGrant, SessionRun, SessionSpec, SessionView};
 pub use spec::{Attach, Mount, Network, PullPolicy, TaskSpec, Timeouts, Tmpfs};
 pub use states::{Need, StageEnd, TaskState};
 pub use time::{Millis, format_duration};

@@ -21,11 +21,9 @@ pub struct Conf {
     pub grant: GrantId,
 }
 
-/// What a proxy in a YARN container (a grant of the cluster) is told.
+/// What YARN tells every process in a container of its (a grant of the cluster).
 #[derive(Debug, Clone)]
-pub struct ClusterConf {
-    /// What its master handed over.
-    pub bundle: GrantBundle,
+pub struct Spot {
     /// YARN's id of the grant.
     pub container: String,
     /// This machine, as YARN calls it.
@@ -34,16 +32,14 @@ pub struct ClusterConf {
     pub user_dir: PathBuf,
     /// The grant's log directory, which the NodeManager's page shows.
     pub log_dir: PathBuf,
-    /// Where the run's files are kept.
-    pub store: Store,
 }
 
-impl ClusterConf {
-    /// With what the NodeManager put into the environment.
+impl Spot {
+    /// What the NodeManager put into the environment.
     ///
     /// # Errors
-    /// [`ProxyError::NotAGrant`] outside a YARN container; [`ProxyError::Store`] where the store's address is no good.
-    pub fn from_env(bundle: GrantBundle) -> Result<Self, ProxyError> {
+    /// [`ProxyError::NotAGrant`] outside a YARN container.
+    pub fn from_env() -> Result<Self, ProxyError> {
         let var = |name: &'static str| {
             let value = std::env::var(name).ok().filter(|value| !value.is_empty());
             value.ok_or(ProxyError::NotAGrant { variable: name })
@@ -53,15 +49,36 @@ impl ClusterConf {
             let dir = var(name)?.split(',').next().map(|dir| dir.trim().to_owned());
             dir.filter(|dir| dir.starts_with('/')).map(PathBuf::from).ok_or(ProxyError::NotAGrant { variable: name })
         };
-        let store = Store::hdfs(bundle.store.clone())?;
         Ok(Self {
             container: var("CONTAINER_ID")?,
             host: var("NM_HOST")?,
             user_dir: first("LOCAL_USER_DIRS")?,
             log_dir: first("LOG_DIRS")?,
-            store,
-            bundle,
         })
+    }
+}
+
+/// What a proxy in a YARN container is told.
+#[derive(Debug, Clone)]
+pub struct ClusterConf {
+    /// What its master handed over.
+    pub bundle: GrantBundle,
+    /// Where it is.
+    pub spot: Spot,
+    /// Before the names of output in the log directory, which runs of a session share.
+    pub shown_as: String,
+    /// Where the run's files are kept.
+    pub store: Store,
+}
+
+impl ClusterConf {
+    /// For a proxy that has this spot for itself.
+    ///
+    /// # Errors
+    /// [`ProxyError::Store`] where the store's address is no good.
+    pub fn new(bundle: GrantBundle, spot: Spot) -> Result<Self, ProxyError> {
+        let store = Store::hdfs(bundle.store.clone())?;
+        Ok(Self { bundle, spot, shown_as: String::new(), store })
     }
 }
 
@@ -71,8 +88,8 @@ pub(crate) struct Far {
     /// YARN's id of the grant.
     pub(crate) container: String,
     pub(crate) host: String,
-    /// For the payloads' output; nothing for a grant that is swept.
-    pub(crate) log_dir: Option<PathBuf>,
+    /// For the payloads' output, and how names there begin; nothing for a grant that is swept.
+    pub(crate) shown: Option<(PathBuf, String)>,
     /// Where archives go.
     pub(crate) store: Store,
 }
@@ -106,13 +123,13 @@ impl Places {
         let bundle = &conf.bundle;
         let run = RunDir::new(&bundle.run);
         let far = Far {
-            container: conf.container.clone(),
-            host: conf.host.clone(),
-            log_dir: Some(conf.log_dir.clone()),
+            container: conf.spot.container.clone(),
+            host: conf.spot.host.clone(),
+            shown: Some((conf.spot.log_dir.clone(), conf.shown_as.clone())),
             store: conf.store.clone(),
         };
         Self {
-            home: Home::new(conf.user_dir.join("dybox")),
+            home: Home::new(conf.spot.user_dir.join("dybox")),
             grant: run.grant(bundle.grant),
             run,
             run_id: bundle.run.clone(),
@@ -127,7 +144,7 @@ impl Places {
     pub(crate) fn beside(&self, run_id: RunId, grant_id: GrantId, store: Store) -> Self {
         let run = RunDir::new(&run_id);
         let host = self.far.as_ref().map(|far| far.host.clone()).unwrap_or_default();
-        let far = Far { container: String::new(), host, log_dir: None, store };
+        let far = Far { container: String::new(), host, shown: None, store };
         Self {
             home: self.home.clone(),
             grant: run.grant(grant_id),
@@ -158,8 +175,8 @@ impl Places {
     /// Where the output of an attempt lies for the NodeManager to show it, without the stream's name at its end.
     pub(crate) fn shown(&self, spec: &TaskSpec) -> Option<PathBuf> {
         let AttemptId { task, number } = spec.attempt;
-        let dir = self.far.as_ref()?.log_dir.as_ref()?;
-        Some(dir.join(format!("{}-{}-{number}", spec.stage, task.index)))
+        let (dir, begin) = self.far.as_ref()?.shown.as_ref()?;
+        Some(dir.join(format!("{begin}{}-{}-{number}", spec.stage, task.index)))
     }
 }
 

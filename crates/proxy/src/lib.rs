@@ -4,9 +4,11 @@
 //! containers, leases, the archive of the grant's output, ends. Never: two attempts at once, a container that outlives
 //! its lease, an end before the output is shipped, a grant's room given back while anything of it lives.
 //!
-//! [`run`] serves one grant of this machine to its end, [`run_in_grant`] one of a cluster. [`sweep`] clears up after a proxy that died.
+//! [`run`] serves one grant of this machine to its end, [`run_in_grant`] one of a cluster,
+//! [`run_agent`] one after another in a grant that a session keeps. [`sweep`] clears up after a proxy that died.
 
 mod actor;
+mod agent;
 mod cgroup;
 mod clock;
 mod conf;
@@ -35,7 +37,8 @@ mod start;
 mod sweep;
 mod watch;
 
-pub use conf::{ClusterConf, Conf};
+pub use agent::run_agent;
+pub use conf::{ClusterConf, Conf, Spot};
 pub use error::ProxyError;
 pub use init_binary::{init_binary, init_digest};
 pub use serve::{run, run_in_grant, sweep};

@@ -84,7 +84,7 @@ pub fn sweep(conf: Conf) -> Result<SweepReport, ProxyError> {
     swept
 }
 
-fn runtime() -> Result<Runtime, ProxyError> {
+pub(crate) fn runtime() -> Result<Runtime, ProxyError> {
     let mut builder = Builder::new_current_thread();
     builder.enable_all().max_blocking_threads(BLOCKING).thread_stack_size(STACK);
     builder.build().map_err(ProxyError::Runtime)
@@ -118,7 +118,7 @@ async fn serve(places: Places, masters: Masters) -> Result<(), ProxyError> {
     left
 }
 
-fn log_to_stderr() {
+pub(crate) fn log_to_stderr() {
     let format = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_target(false);
     // A log that can't be written (a full disk) must not end what it tells of: the report would panic.
     let format = format.log_internal_errors(false);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Write};
 
-use dybox_model::{GrantId, Resources, RunId, SubDagId};
+use dybox_model::{GrantId, Resources, RunId, SessionSpec, SubDagId};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
@@ -20,6 +20,10 @@ use crate::{HdfsConf, RunInfo, StoreError};
 pub const BUNDLE_ALIAS: &str = "dybox.bundle";
 /// Alias of the proxy's secret in the launch context.
 pub const GRANT_BUNDLE_ALIAS: &str = "dybox.grant";
+/// Alias of a session's secret in its master's launch context.
+pub const SESSION_ALIAS: &str = "dybox.session";
+/// Alias of the agent's secret in the launch context of a session's grant.
+pub const AGENT_ALIAS: &str = "dybox.agent";
 /// In [`Bundle::extra`]: what had ended without success runs again.
 pub const REOPEN: &str = "reopen";
 /// In [`Bundle::extra`]: the queue that the user chose for what names none.
@@ -130,6 +134,78 @@ pub struct GrantBundle {
     /// For additions that this version does not know yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, String>,
+}
+
+/// All that the master of a session needs to start.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionBundle {
+    /// [`BUNDLE_VERSION`] of who wrote it.
+    pub version: u32,
+    /// What it is to be.
+    pub spec: SessionSpec,
+    /// Where files are kept.
+    pub store: HdfsConf,
+    /// The session's identities.
+    pub tls: RunTls,
+    /// The binary for the agents.
+    pub binary: Binary,
+    /// Whose it is.
+    pub user: String,
+}
+
+/// All that the agent in a grant of a session needs to start.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentBundle {
+    /// [`BUNDLE_VERSION`] of who wrote it.
+    pub version: u32,
+    /// The session's application.
+    pub application: String,
+    /// Where files are kept.
+    pub store: HdfsConf,
+    /// The agent's identity.
+    pub tls: Tls,
+    /// Where the session's master listens: its host.
+    pub host: String,
+    /// And its port.
+    pub port: u16,
+}
+
+impl SessionBundle {
+    /// Bytes for the launch context.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads what [`SessionBundle::encode`] made.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        decode(bytes, SESSION_ALIAS, |bundle: &Self| bundle.version)
+    }
+}
+
+impl AgentBundle {
+    /// Bytes for the launch context.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads what [`AgentBundle::encode`] made.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        decode(bytes, AGENT_ALIAS, |bundle: &Self| bundle.version)
+    }
+}
+
+impl fmt::Debug for SessionBundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionBundle").field("spec", &self.spec).field("store", &self.store.url).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AgentBundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentBundle").field("application", &self.application).finish_non_exhaustive()
+    }
 }
 
 impl Bundle {

@@ -7,6 +7,8 @@
 //! runs/<run>/grants/<grant>/{proxy.log, owner.lock, <attempt>/{in,out}/, <attempt>.stdout, <attempt>.stderr}
 //! runs/<run>/grants/<grant>.swept
 //! runs/<run>/logs/<grant>.log
+//! runs/<run>/sessions/<n>.<application>
+//! sessions/<application>/{journal, epoch/<k>, master.addr, credentials}
 //! bin/dybox-<digest>
 //! machine/{budget.lock, shares/, waiting/, starts/, pulls/, init/, requests/}
 //! ```
@@ -27,6 +29,15 @@ pub(crate) const BIN: &str = "bin";
 #[must_use]
 pub fn binary(sha256: &str) -> String {
     format!("{BIN}/dybox-{}", sha256.get(..16).unwrap_or(sha256))
+}
+
+/// The directory of all sessions.
+pub const SESSIONS: &str = "sessions";
+
+/// On HDFS: the identity with which clients dial a session, [`Tls`](crate::bundle::Tls) as JSON.
+#[must_use]
+pub fn session_credentials(application: &str) -> String {
+    format!("{SESSIONS}/{application}/credentials")
 }
 
 /// The socket's name in [`SubDir::root`]: bound and dialled through the directory's descriptor.
@@ -123,6 +134,25 @@ impl RunDir {
         format!("{}/stop", self.0)
     }
 
+    /// The directory of the marks of sessions.
+    #[must_use]
+    pub fn sessions(&self) -> String {
+        format!("{}/sessions", self.0)
+    }
+
+    /// The mark that a session, an application of YARN, has this sub-DAG in hand: an empty file.
+    #[must_use]
+    pub fn session(&self, subdag: SubDagId, application: &str) -> String {
+        format!("{}/{}.{application}", self.sessions(), subdag.0)
+    }
+
+    /// What the name of such a mark says.
+    #[must_use]
+    pub fn of_session(name: &str) -> Option<(SubDagId, &str)> {
+        let (subdag, application) = name.split_once('.')?;
+        Some((SubDagId(subdag.parse().ok()?), application))
+    }
+
     /// Names of one sub-DAG.
     #[must_use]
     pub fn sub(&self, subdag: SubDagId) -> SubDir {
@@ -171,6 +201,12 @@ impl RunDir {
 pub struct SubDir(String);
 
 impl SubDir {
+    /// A session has names as a sub-DAG does; its journal holds what it was given.
+    #[must_use]
+    pub fn of_session(application: &str) -> Self {
+        Self(format!("{SESSIONS}/{application}"))
+    }
+
     /// Its directory; [`MASTER_SOCKET`] is in it.
     #[must_use]
     pub fn root(&self) -> String {
@@ -375,6 +411,9 @@ mod tests {
 
     #[test]
     fn texts_of_users_never_become_paths() {
+        let run: RunId = RUN.parse().unwrap();
+        let mark = RunDir::new(&run).session(SubDagId(3), "application_1_0007");
+        assert_eq!(RunDir::of_session(mark.rsplit('/').next().unwrap()), Some((SubDagId(3), "application_1_0007")));
         assert!(!Machine::request("../../etc/passwd").contains(".."));
         assert_eq!(Machine::pull("a/b:1").matches('/').count(), 2);
     }

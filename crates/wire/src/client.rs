@@ -30,7 +30,7 @@ use crate::{attached, convert, socket, tcp};
 
 /// Most bytes of one message; a spec with its needs is at most 4 MiB.
 pub(crate) const MESSAGE_MAX: usize = 32 << 20;
-const CALL: Duration = Duration::from_secs(10);
+pub(crate) const CALL: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(20);
 /// What a peer may send before it is read: enough for a fast network, little where many lines are open.
 pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
@@ -92,19 +92,8 @@ impl MasterClient {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        // The one connection; there is no silent second one: whoever called sees the end and dials again.
-        let once = Mutex::new(Some(stream));
-        let connector = tower::service_fn(move |_| {
-            let stream = once.lock().ok().and_then(|mut stream| stream.take());
-            async move { stream.map(TokioIo::new).ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
-        });
-        let endpoint = endpoint.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(WINDOW);
-        let channel = timeout(CALL, endpoint.connect_with_connector(connector))
-            .await
-            .map_err(|_| WireError::Late { what: "dial" })?
-            .map_err(|error| WireError::Ended { what: "dial", why: error.to_string() })?;
-        let stub = Stub::new(channel).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
-        Ok(Self { stub })
+        let stub = Stub::new(channel_over(stream, endpoint).await?);
+        Ok(Self { stub: stub.max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX) })
     }
 
     /// Opens a proxy's line. The first thing to send is [`ProxyNews::Hello`].
@@ -238,6 +227,24 @@ impl Watching {
     }
 }
 
+/// A connection that is already made, as a channel.
+pub(crate) async fn channel_over<S>(stream: S, endpoint: Endpoint) -> Result<Channel, WireError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    // The one connection; there is no silent second one: whoever called sees the end and dials again.
+    let once = Mutex::new(Some(stream));
+    let connector = tower::service_fn(move |_| {
+        let stream = once.lock().ok().and_then(|mut stream| stream.take());
+        async move { stream.map(TokioIo::new).ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
+    });
+    let endpoint = endpoint.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(WINDOW);
+    timeout(CALL, endpoint.connect_with_connector(connector))
+        .await
+        .map_err(|_| WireError::Late { what: "dial" })?
+        .map_err(|error| WireError::Ended { what: "dial", why: error.to_string() })
+}
+
 /// Tries until somebody is there, or `patience` is over.
 async fn patient<T, F>(patience: Duration, mut connect: impl FnMut() -> F) -> Result<T, WireError>
 where
@@ -255,7 +262,7 @@ where
     }
 }
 
-fn answered<T>(
+pub(crate) fn answered<T>(
     what: &'static str,
     answer: Result<Result<tonic::Response<T>, Status>, tokio::time::error::Elapsed>,
 ) -> Result<T, WireError> {

@@ -39,12 +39,12 @@ pub(crate) struct Desk {
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-fn closing<T>(_: T) -> Status {
+pub(crate) fn closing<T>(_: T) -> Status {
     Status::unavailable("the master is about to end")
 }
 
 /// Whether whoever calls may. Who came over the unix socket is the user, or root, and may all.
-fn allow<T>(request: &Request<T>, role: Role) -> Result<(), Status> {
+pub(crate) fn allow<T>(request: &Request<T>, role: Role) -> Result<(), Status> {
     match request.extensions().get::<Peer>() {
         Some(peer) if peer.role != role => {
             Err(Status::permission_denied(format!("the peer is a {}, not a {}", peer.role.name(), role.name())))

@@ -3,7 +3,8 @@
 //!
 //! Enters and leaves: values of `model` alone ([`ProxyNews`], [`MasterOrder`], [`Watched`], [`Waiting`], [`Piece`],
 //! [`LiveGrant`]). A server
-//! puts every call into one mailbox ([`Call`]); a client is a [`MasterClient`]. Never: a prost or tonic type outside,
+//! puts every call into one mailbox ([`Call`]); a client is a [`MasterClient`]. A session has a service of its own
+//! ([`SessionCall`], [`SessionClient`]). Never: a prost or tonic type outside,
 //! a decision, a journal, a connection from another user (but root) or another run.
 
 mod address;
@@ -16,6 +17,7 @@ mod message;
 mod proto;
 mod relay;
 mod server;
+mod session;
 mod socket;
 mod tcp;
 pub mod tls;
@@ -26,4 +28,5 @@ pub use error::WireError;
 pub use message::{LiveGrant, MasterOrder, Piece, ProxyNews, Waiting, Watched};
 pub use relay::{Ask, READ_MAX, Relay, no_line};
 pub use server::{Call, LinkId, Server, serve, serve_tcp};
+pub use session::{AgentEnd, AgentLink, AgentNews, AgentOrder, SessionCall, SessionClient, serve_session};
 pub use tls::{Role, RunTls, TlsIdentity};

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tokio_stream::{Stream, StreamExt};
+use tonic::service::Routes;
 use tonic::transport::server::Connected;
 
 use crate::client::{MESSAGE_MAX, STREAM_WINDOW, WINDOW};
@@ -146,10 +147,22 @@ where
     S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let (mailbox, calls) = mpsc::channel(1024);
-    let (quit, quitting) = oneshot::channel::<()>();
     let desk = MasterServer::new(Desk::new(mailbox))
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX);
+    (serve_routes(peers, path, Routes::new(desk)), calls)
+}
+
+/// One service, as long as it is wanted.
+pub(crate) fn serve_routes<S>(
+    peers: impl Stream<Item = io::Result<S>> + Send + 'static,
+    path: Option<PathBuf>,
+    routes: Routes,
+) -> Server
+where
+    S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let (quit, quitting) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let quitting = async move {
             let _ = quitting.await;
@@ -158,9 +171,9 @@ where
         let builder = tonic::transport::Server::builder().max_concurrent_streams(STREAMS);
         let builder = builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(WINDOW);
         let mut builder = builder.http2_keepalive_interval(Some(PING)).http2_keepalive_timeout(Some(PONG));
-        let _ = builder.add_service(desk).serve_with_incoming_shutdown(peers, quitting).await;
+        let _ = builder.add_routes(routes).serve_with_incoming_shutdown(peers, quitting).await;
     });
-    (Server { path, quit, task }, calls)
+    Server { path, quit, task }
 }
 
 fn admitted(stream: &UnixStream) -> bool {

@@ -32,4 +32,4 @@ pub use ids::{ApplicationId, AttemptId, BadId, ContainerId, NodeId};
 pub use launch::{Launch, LocalResource, Visibility};
 pub use nm::NodeManagers;
 pub use rm::ResourceManager;
-pub use tags::{KIND, run_tag, tagged, tags};
+pub use tags::{KIND, run_tag, session_named, session_tag, tagged, tags};

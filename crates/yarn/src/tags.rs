@@ -6,6 +6,19 @@ use dybox_model::{RunId, SubDagId};
 pub const KIND: &str = "DYBOX";
 const RUN: &str = "dybox-run:";
 const SUBDAG: &str = "dybox-sub:";
+const SESSION: &str = "dybox-session:";
+
+/// The tag of a session.
+#[must_use]
+pub fn session_tag(name: &str) -> String {
+    format!("{SESSION}{name}")
+}
+
+/// The session's name, where tags say that an application is one.
+#[must_use]
+pub fn session_named(tags: &[String]) -> Option<&str> {
+    tags.iter().find_map(|tag| tag.strip_prefix(SESSION))
+}
 
 /// The tags of the application of one sub-DAG.
 #[must_use]

@@ -74,6 +74,13 @@ fn commands() -> String {
         let help = command.render_long_help().to_string();
         let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
         let _ = writeln!(text, "## dybox {}\n\n```text\n{}\n```\n", command.get_name(), lines.join("\n"));
+        let name = command.get_name().to_owned();
+        for below in command.get_subcommands_mut().filter(|below| !below.is_hide_set()) {
+            let help = below.render_long_help().to_string();
+            let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
+            let lines = lines.join("\n");
+            let _ = writeln!(text, "## dybox {name} {}\n\n```text\n{lines}\n```\n", below.get_name());
+        }
     }
     ended(text)
 }

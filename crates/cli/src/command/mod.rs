@@ -17,6 +17,7 @@ pub(crate) mod preflight;
 pub(crate) mod ps;
 pub(crate) mod resume;
 pub(crate) mod run;
+pub(crate) mod session;
 pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod stop;
@@ -84,6 +85,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Shell(args) => shell::run(context, *args).await,
         Command::Stop(args) => stop::run(context, args).await,
         Command::Resume(args) => resume::run(context, args).await,
+        Command::Session(args) => session::run(context, &args).await,
         Command::Check(args) => check::run(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Ps(args) => ps::run(context, &args).await,

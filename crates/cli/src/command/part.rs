@@ -6,9 +6,10 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use dybox_model::{ExitCode, GrantId, SubDagId};
-use dybox_store::bundle::GrantBundle;
+use dybox_store::bundle::{AgentBundle, GrantBundle};
 use tracing_subscriber::EnvFilter;
 
+use self::on_yarn::Handed;
 use super::{Outcome, runtime};
 use crate::report::{Failure, Screen};
 
@@ -83,7 +84,10 @@ pub(crate) fn master(args: MasterArgs) -> Outcome {
         let binary = PathBuf::from("/proc/self/exe");
         runtime.block_on(dybox_master::run(dybox_master::Conf { run_dir, subdag, reopen: args.reopen, binary }))
     } else {
-        runtime.block_on(dybox_master::run_on_yarn(on_yarn::conf()?))
+        match on_yarn::conf()? {
+            Handed::Run(conf) => runtime.block_on(dybox_master::run_on_yarn(*conf)),
+            Handed::Session(conf) => runtime.block_on(dybox_master::run_session(*conf)),
+        }
     };
     runtime.shutdown_background();
     done.map(|()| ExitCode::Ok as u8).map_err(|e| {
@@ -100,8 +104,14 @@ pub(crate) fn proxy(args: ProxyArgs) -> Outcome {
         Failure::new(ExitCode::Unreachable, e.to_string()).next(next).because(e)
     };
     let (Some(run_dir), Some(subdag), Some(grant)) = (args.run_dir, args.subdag, args.grant) else {
-        let conf = dybox_proxy::ClusterConf::from_env(handed_over(args.stdin)?).map_err(failed)?;
-        dybox_proxy::run_in_grant(conf).map_err(failed)?;
+        let spot = dybox_proxy::Spot::from_env().map_err(failed)?;
+        match handed_over(args.stdin)? {
+            InGrant::Grant(bundle) => {
+                let conf = dybox_proxy::ClusterConf::new(*bundle, spot).map_err(failed)?;
+                dybox_proxy::run_in_grant(conf).map_err(failed)?;
+            }
+            InGrant::Agent(bundle) => dybox_proxy::run_agent(*bundle, spot).map_err(failed)?,
+        }
         return Ok(ExitCode::Ok as u8);
     };
     let conf = dybox_proxy::Conf { run_dir, subdag, grant };
@@ -114,18 +124,29 @@ pub(crate) fn proxy(args: ProxyArgs) -> Outcome {
     Ok(ExitCode::Ok as u8)
 }
 
+/// What a process in a grant is to be.
+enum InGrant {
+    /// The proxy of a run's grant.
+    Grant(Box<GrantBundle>),
+    /// The agent of a session.
+    Agent(Box<AgentBundle>),
+}
+
 /// What the master has put into the grant's launch context, or says on stdin to a proxy in its own grant.
-fn handed_over(on_stdin: bool) -> Result<GrantBundle, Failure> {
-    let bytes = if on_stdin {
+fn handed_over(on_stdin: bool) -> Result<InGrant, Failure> {
+    let not_understood = |e| on_yarn::failed("what the master handed over can't be understood").because(e);
+    let (bytes, agent) = if on_stdin {
         // It lives in the master's own container and must not outlive the master, however that dies.
         let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
         let mut bytes = Vec::new();
         let read = std::io::stdin().take(HANDED_MOST).read_to_end(&mut bytes);
         read.map_err(|e| on_yarn::failed("stdin can't be read").because(e))?;
-        bytes
+        (bytes, false)
     } else {
         on_yarn::handed_over()?
     };
-    GrantBundle::decode(&bytes)
-        .map_err(|e| on_yarn::failed("what the master handed over can't be understood").because(e))
+    Ok(match agent {
+        true => InGrant::Agent(Box::new(AgentBundle::decode(&bytes).map_err(not_understood)?)),
+        false => InGrant::Grant(Box::new(GrantBundle::decode(&bytes).map_err(not_understood)?)),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dybox_client::{Client, Submission, Submitted, Way};
+use dybox_client::{Client, ClientError, Submission, Submitted, Way};
 use dybox_job::Plan;
 use dybox_model::{ExitCode, Resources};
 
@@ -17,7 +17,7 @@ use crate::report::time::now;
 /// Runs a job and follows it to its end.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "On this machine Ctrl-C stops the run, a second one at once. On the cluster it ends the following only; the run goes\non, as it does with --detach or when the terminal closes.\n\nExit codes: 0 it succeeded, 1 it failed, 3 the job file is invalid, 4 a policy or queue refuses it, 5 engine or cluster can't be used, 6 it was stopped,\n9 lost to the platform. `dybox explain 9` tells more.\n\nExamples:\n  dybox run job.yaml\n  dybox run job.yaml -p day=2026-01-31 --detach\n  dybox run job.yaml -o json | jq .state"
+    after_help = "On this machine Ctrl-C stops the run, a second one at once. On the cluster it ends the following only; the run goes\non, as it does with --detach or when the terminal closes.\n\nExit codes: 0 it succeeded, 1 it failed, 3 the job file is invalid, 4 a policy or queue refuses it, 5 engine or cluster can't be used, 6 it was stopped,\n9 lost to the platform. `dybox explain 9` tells more.\n\nExamples:\n  dybox run job.yaml\n  dybox run job.yaml -p day=2026-01-31 --detach\n  dybox run job.yaml -o json | jq .state\n  dybox run --session etl job.yaml"
 )]
 pub(crate) struct Args {
     /// The job.
@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Submitting twice with the same id makes one run
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
+    /// Hand it to this session of yours on the cluster, which has grants ready (`dybox session`)
+    #[arg(long, value_name = "NAME", conflicts_with = "request_id")]
+    pub session: Option<String>,
     /// Most cpus that all runs may use together on this machine
     #[arg(long, value_parser = cpus)]
     pub cpus: Option<u32>,
@@ -54,6 +57,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     }
     if args.job.queue.is_some() && !cluster {
         context.screen.hint("note: one machine has no queues; --queue does nothing here");
+    }
+    if args.session.is_some() && !cluster {
+        return Err(ClientError::NoSessions.into());
     }
     let preflight = Preflight::start(context)?;
     let room = room(context, &args).await?;
@@ -108,6 +114,7 @@ fn submission(context: &Context, args: &Args, checked: Checked) -> Submission {
         text: checked.text,
         cwd: std::env::current_dir().unwrap_or_default(),
         request: args.request_id.clone(),
+        session: args.session.clone(),
         budget_cpu_milli: args.cpus.or(context.conf.cpus.value),
         budget_memory: args.memory.or(context.conf.memory.value),
         at: now(),
@@ -141,6 +148,9 @@ fn tell_id(context: &Context, args: &Args, submitted: &Submitted) -> Result<(), 
     }
     if submitted.existed {
         context.screen.hint("it was submitted before, with the same request id");
+    }
+    if let Some(session) = args.session.as_ref().filter(|_| !args.quiet) {
+        context.screen.hint(&format!("in session {session}"));
     }
     for application in submitted.applications().iter().filter(|_| !args.quiet) {
         context.screen.hint(&format!("page: {}", page(context, application)));

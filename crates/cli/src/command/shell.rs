@@ -78,6 +78,9 @@ pub(crate) struct Args {
     /// YARN queue; one machine has none
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<String>,
+    /// Hand it to this session of yours on the cluster, which has grants ready (`dybox session`)
+    #[arg(long, value_name = "NAME")]
+    pub session: Option<String>,
     /// Most time that it may run, like 10m
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
@@ -111,6 +114,9 @@ async fn session(context: &Context, args: &Args) -> Outcome {
     if context.screen.err_is_terminal {
         context.say_place()?;
     }
+    if args.session.is_some() && !context.is_cluster()? {
+        return Err(dybox_client::ClientError::NoSessions.into());
+    }
     let preflight = Preflight::start(context)?;
     let room = Room::now(context, args.queue.as_deref()).await?;
     let Some(plan) = plan(context, args, &room)? else { return Ok(OWN_FAILURE) };
@@ -120,6 +126,7 @@ async fn session(context: &Context, args: &Args) -> Outcome {
         text: Vec::new(),
         cwd: std::env::current_dir().unwrap_or_default(),
         request: None,
+        session: args.session.clone(),
         budget_cpu_milli: context.conf.cpus.value,
         budget_memory: context.conf.memory.value,
         at: now(),

@@ -26,6 +26,13 @@ pub(crate) const SHAPES: &[Shape] = &[
         name: "its id",
     },
     Shape {
+        command: "session ls",
+        list: "sessions",
+        beside: &[],
+        keys: "session application state queue submitted spec silent since grants runs asked stops",
+        name: "its name",
+    },
+    Shape {
         command: "status RUN, RUN/STAGE",
         list: "stages",
         beside: &["run"],

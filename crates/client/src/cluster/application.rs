@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use dybox_model::{Millis, RunId, SubDagId};
-use dybox_yarn::{AppState, ApplicationId, FinalStatus, KIND, Kind, Query, Report, YarnError, run_tag, tagged};
+use dybox_store::layout::RunDir;
+use dybox_yarn::{
+    AppState, ApplicationId, FinalStatus, KIND, Kind, Query, Report, YarnError, run_tag, session_named, tagged,
+};
 
 use super::Cluster;
 use crate::ClientError;
@@ -57,6 +60,8 @@ pub struct Application {
     pub ended: Option<Millis>,
     /// Whether its master said that all went well.
     pub succeeded: bool,
+    /// Whether it is a session, which runs share.
+    pub session: bool,
     pub(crate) yarn: ApplicationId,
     pub(crate) run: Option<RunId>,
 }
@@ -80,7 +85,7 @@ impl Phase {
 }
 
 impl Application {
-    fn of(report: Report) -> Self {
+    pub(super) fn of(report: Report) -> Self {
         let (run, subdag) = tagged(&report.tags);
         Self {
             id: report.id.to_string(),
@@ -97,6 +102,7 @@ impl Application {
             submitted: report.submitted.unwrap_or_default(),
             ended: report.finished,
             succeeded: report.final_status == FinalStatus::Succeeded,
+            session: session_named(&report.tags).is_some(),
             yarn: report.id,
             run,
         }
@@ -175,17 +181,49 @@ impl Cluster {
                 newest.insert(application.subdag, application);
             }
         }
-        Ok(newest)
+        match newest.is_empty() {
+            true => self.in_sessions(run).await,
+            false => Ok(newest),
+        }
+    }
+
+    /// The sub-DAGs of a run that sessions have in hand, as their marks in its directory say: each with the session's
+    /// application.
+    async fn in_sessions(&self, run: &RunId) -> Result<BTreeMap<SubDagId, Application>, ClientError> {
+        let mut all = BTreeMap::new();
+        for entry in self.store.list(&RunDir::new(run).sessions()).await? {
+            let Some((subdag, application)) = RunDir::of_session(&entry.name) else { continue };
+            let Ok(id) = application.parse() else { continue };
+            if let Some(application) = self.reported(run, subdag, id).await? {
+                all.insert(subdag, application);
+            }
+        }
+        Ok(all)
+    }
+
+    /// An application by its id; a session's does not say where the masters of its runs listen.
+    async fn reported(
+        &self,
+        run: &RunId,
+        subdag: SubDagId,
+        id: ApplicationId,
+    ) -> Result<Option<Application>, ClientError> {
+        match self.conf.rm.report(id).await {
+            Ok(report) => {
+                let application = Application { subdag, run: Some(run.clone()), ..Application::of(report) };
+                let master = application.master.clone().filter(|_| !application.session);
+                Ok(Some(Application { master, ..application }))
+            }
+            Err(error) if error.kind() == Kind::Gone => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The application of a sub-DAG; nothing while there is none.
     pub(crate) async fn application(&self, run: &RunId, subdag: SubDagId) -> Result<Option<Application>, ClientError> {
-        if let Some(&id) = self.own(run).and_then(|own| own.applications.get(&subdag)) {
-            return match self.conf.rm.report(id).await {
-                Ok(report) => Ok(Some(Application { subdag, ..Application::of(report) })),
-                Err(error) if error.kind() == Kind::Gone => Ok(None),
-                Err(error) => Err(error.into()),
-            };
+        let own = self.own(run).filter(|own| own.listens.is_empty());
+        if let Some(&id) = own.and_then(|own| own.applications.get(&subdag)) {
+            return self.reported(run, subdag, id).await;
         }
         Ok(self.applications(run).await?.remove(&subdag))
     }
@@ -196,7 +234,7 @@ impl Cluster {
         self.query(query).await
     }
 
-    async fn query(&self, query: Query) -> Result<Vec<Application>, ClientError> {
+    pub(super) async fn query(&self, query: Query) -> Result<Vec<Application>, ClientError> {
         let found: Result<Vec<Report>, YarnError> = self.conf.rm.applications(&query).await;
         Ok(found?.into_iter().map(Application::of).collect())
     }

@@ -8,6 +8,7 @@ mod journal;
 mod live;
 mod reach;
 mod request;
+mod session;
 mod submit;
 
 use std::collections::BTreeMap;
@@ -15,11 +16,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dybox_model::{Resources, RunId, SubDagId};
-use dybox_store::HdfsConf;
+use dybox_store::{HdfsConf, Store};
 use dybox_store::bundle::RunTls;
 use dybox_yarn::{ApplicationId, Launch, ResourceManager};
 
 pub use application::{Application, Phase};
+pub use session::Session;
 pub(crate) use journal::{Seen, Told, closed};
 
 /// What a client must know of a cluster.
@@ -51,6 +53,8 @@ pub struct ClusterConf {
 #[derive(Debug, Clone)]
 pub(crate) struct Cluster {
     pub conf: Arc<ClusterConf>,
+    /// The directory in HDFS.
+    pub store: Store,
     /// The run that this process submitted: it knows more of it than has reached HDFS yet.
     pub own: Option<Arc<Own>>,
 }
@@ -61,6 +65,8 @@ pub(crate) struct Own {
     pub run: RunId,
     pub tls: RunTls,
     pub applications: BTreeMap<SubDagId, ApplicationId>,
+    /// In a session: where their masters listened when it took them.
+    pub listens: BTreeMap<SubDagId, (String, u16)>,
 }
 
 impl Cluster {

@@ -51,6 +51,12 @@ impl Cluster {
             return Err(absent(&format!("{} is {}", application.id, application.state)));
         }
         let sub = RunDir::new(run).sub(application.subdag);
+        let told = self.own(run).and_then(|own| own.listens.get(&application.subdag)).cloned();
+        if let Some(told) = told
+            && let Ok(master) = self.dial_at(store, run, told).await
+        {
+            return Ok(master);
+        }
         let (host, port) = match &application.master {
             Some(master) => master.clone(),
             None => match MasterAddr::get(store, &sub).await {

@@ -40,6 +40,9 @@ impl Cluster {
         plan: &Plan,
         submission: &Submission,
     ) -> Result<Submitted, ClientError> {
+        if let Some(name) = &submission.session {
+            return self.submit_to_session(store, name, (plan, submission)).await;
+        }
         let first: Vec<SubDagId> =
             client::subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(n, _)| n).collect();
         let mut info = info_of(new_run(), plan, submission, &self.conf.binary);
@@ -126,7 +129,7 @@ impl Cluster {
             return Err(error.into());
         }
         let applications = all.iter().map(|&(subdag, id, _)| (subdag, id)).collect();
-        Ok(Own { run: run.clone(), tls: parts.tls.clone(), applications })
+        Ok(Own { run: run.clone(), tls: parts.tls.clone(), applications, listens: BTreeMap::new() })
     }
 
     /// Submits the applications of sub-DAGs again, each with whether it had ended, with what the run's directory holds.
@@ -189,7 +192,7 @@ impl Cluster {
         self.run(run).await
     }
 
-    fn bundle(&self, parts: &Parts<'_>, subdag: SubDagId, reopen: bool) -> Bundle {
+    pub(super) fn bundle(&self, parts: &Parts<'_>, subdag: SubDagId, reopen: bool) -> Bundle {
         let reopen = reopen.then(|| (REOPEN.to_owned(), true.to_string()));
         // Sub-DAGs that its masters submit go where this one goes.
         let queue = self.conf.queue.as_ref().map(|queue| (QUEUE.to_owned(), queue.clone()));

@@ -27,9 +27,7 @@ pub struct YarnConf {
 impl YarnConf {
     /// Tokens that a proxy needs too: none of those that speak for this master.
     pub(crate) fn for_proxies(&self) -> Credentials {
-        let theirs = |token: &&Token| token.kind == kind::HDFS;
-        let tokens = self.credentials.tokens.iter().filter(theirs).cloned().collect();
-        Credentials { tokens, ..Credentials::default() }
+        for_proxies(&self.credentials)
     }
 
     /// Tokens that the next sub-DAGs' masters need: not what YARN gives each master itself.
@@ -39,4 +37,11 @@ impl YarnConf {
         let tokens = self.credentials.tokens.iter().filter(theirs).cloned().collect();
         Credentials { tokens, ..Credentials::default() }
     }
+}
+
+/// Tokens of a master's that its proxies need too.
+pub(crate) fn for_proxies(credentials: &Credentials) -> Credentials {
+    let theirs = |token: &&Token| token.kind == kind::HDFS;
+    let tokens = credentials.tokens.iter().filter(theirs).cloned().collect();
+    Credentials { tokens, ..Credentials::default() }
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use dybox_store::bundle::Tls;
 use dybox_store::{Store, Trouble};
-use dybox_wire::{TlsIdentity, serve_tcp};
+use dybox_wire::{Call, Server, TlsIdentity, serve_tcp};
 use dybox_yarn::{FinalStatus, ResourceManager, Settings, am};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -26,16 +26,19 @@ use crate::links::Links;
 use crate::next::{Others, Rest, There};
 use crate::perform::Ports;
 use crate::recover::Recovered;
-use crate::rm::{self, Desk, FromRm, Launcher, Rm, Room};
+use crate::rm::{self, Desk, FromRm, Launcher, Line, Rm, Room};
+use crate::session::Hand;
 
 pub use conf::YarnConf;
+pub(crate) use conf::for_proxies;
+pub(crate) use recover::PATIENCE;
 
 /// Any port of any interface.
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// For the ResourceManager to hear why nothing can be done.
 const GOODBYE: Duration = Duration::from_secs(60);
 /// Between two heartbeats: grants that are told a beat later cost every stage of a run that much.
-const BEATS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(100));
+pub(crate) const BEATS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(100));
 
 /// Gets one sub-DAG done as an ApplicationMaster: returns when it has ended and YARN knows, or when this attempt can't
 /// go on; then YARN starts the next one. Made for a current-thread runtime.
@@ -64,30 +67,70 @@ pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
         Err(error) => return Err(refuse(error, &line, events).await),
     };
     forward(events, tell.clone());
-    let recover::OnCluster { recovered, rooms, mirror } = past;
-    let Recovered { store, dir, info, plan, mind, live, book, upstream, first, epoch } = recovered;
-    tracing::info!(run = %info.run, epoch, port, page_port, "in control");
-    let settled = settle::start(&conf, &store, (port, epoch), &plan);
-    let page = page::Page::new(&conf, mirror.clone(), book.durable());
+    let page = page::Page::new(&conf, past.mirror.clone(), past.recovered.book.durable());
     tokio::spawn(page.serve(listener));
-    let desk = Desk::new((conf.bundle.subdag, epoch), rooms, own_room(&conf));
-    let launcher = Launcher {
-        bundle: conf.bundle.clone(),
-        host: conf.host.clone(),
-        port,
-        credentials: conf.for_proxies(),
-        program: conf.program.clone(),
-    };
-    let rm = Rm::Cluster(Box::new(rm::Cluster::new(desk, line, launcher, tell)));
-    let there = There::new(&conf, client(&conf)?);
-    let (own, others) = (conf.bundle.subdag, Others::There(Arc::new(there)));
-    let rest = Rest { store, dir, own, plan: plan.clone(), others };
-    let (hook_events, from_hooks) = mpsc::unbounded_channel();
-    let (links, hooks, needs) = (Links::default(), BTreeMap::new(), BTreeMap::new());
-    let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
-    let ports = Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, needs, telling, sub_dir };
-    let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, settled: Some(settled) });
-    actor.serve(Inbox { calls, from_rm, from_hooks }, server, first, Vec::new()).await
+    Begun { server, calls, port, line: Line::yarn(line), tell, from_rm, session: None }.go_on(conf, past).await
+}
+
+/// The same in a session, whose pool of grants is this sub-DAG's YARN. `listens`: hears the port.
+///
+/// # Errors
+/// [`MasterError`].
+pub(crate) async fn run_in_session(
+    conf: YarnConf,
+    hand: Hand,
+    (tell, from_rm): (mpsc::UnboundedSender<FromRm>, mpsc::UnboundedReceiver<FromRm>),
+    listens: oneshot::Sender<u16>,
+) -> Result<(), MasterError> {
+    let (server, calls, port) = serve_tcp(ANY, &identity(&conf.bundle.tls.master)).await?;
+    // Whoever submitted may be gone.
+    let _ = listens.send(port);
+    let past = recover::recover(&conf, troubles(tell.clone()), now()).await?;
+    let known = past.rooms.iter().map(|(grant, room)| (*grant, room.container.clone())).collect();
+    hand.began(known);
+    let session = Some(hand.clone());
+    Begun { server, calls, port, line: Line::session(hand), tell, from_rm, session }.go_on(conf, past).await
+}
+
+/// A master that listens and knows who gives it grants.
+struct Begun {
+    server: Server,
+    calls: mpsc::Receiver<Call>,
+    port: u16,
+    line: Line,
+    tell: mpsc::UnboundedSender<FromRm>,
+    from_rm: mpsc::UnboundedReceiver<FromRm>,
+    session: Option<Hand>,
+}
+
+impl Begun {
+    /// To the end of the sub-DAG.
+    async fn go_on(self, conf: YarnConf, past: recover::OnCluster) -> Result<(), MasterError> {
+        let Self { server, calls, port, line, tell, from_rm, session } = self;
+        let recover::OnCluster { recovered, rooms, mirror } = past;
+        let Recovered { store, dir, info, plan, mind, live, book, upstream, first, epoch } = recovered;
+        tracing::info!(run = %info.run, epoch, port, "in control");
+        let settled = settle::start(&conf, &store, (port, epoch), &plan);
+        let own_room = own_room(&conf).filter(|_| session.is_none());
+        let desk = Desk::new((conf.bundle.subdag, epoch), rooms, own_room);
+        let launcher = Launcher {
+            bundle: conf.bundle.clone(),
+            host: conf.host.clone(),
+            port,
+            credentials: conf.for_proxies(),
+            program: conf.program.clone(),
+        };
+        let rm = Rm::Cluster(Box::new(rm::Cluster::new(desk, line, launcher, tell)));
+        let there = There::new(&conf, client(&conf)?, session);
+        let (own, others) = (conf.bundle.subdag, Others::There(Arc::new(there)));
+        let rest = Rest { store, dir, own, plan: plan.clone(), others };
+        let (hook_events, from_hooks) = mpsc::unbounded_channel();
+        let (links, hooks, needs) = (Links::default(), BTreeMap::new(), BTreeMap::new());
+        let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
+        let ports = Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, needs, telling, sub_dir };
+        let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, settled: Some(settled) });
+        actor.serve(Inbox { calls, from_rm, from_hooks }, server, first, Vec::new()).await
+    }
 }
 
 /// Room for tasks in this process's own container.
@@ -143,5 +186,5 @@ async fn refuse(error: MasterError, line: &am::Handle, mut events: mpsc::Unbound
 
 /// The store as masters use it: a call may wait for a NameNode that restarts.
 pub(crate) fn store(conf: &YarnConf) -> Result<Store, MasterError> {
-    Ok(Store::hdfs(conf.bundle.store.clone())?.with_patience(recover::PATIENCE))
+    Ok(Store::hdfs(conf.bundle.store.clone())?.with_patience(PATIENCE))
 }

@@ -18,7 +18,7 @@ use crate::recover::{Past, Recovered, facts_of, has_ended};
 use crate::rm::Room;
 
 /// How long HDFS may be away when nothing has begun yet; the client waits.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the journal waits for HDFS while tasks run.
 const OUTAGE: Duration = Duration::from_secs(300);
 /// Idle for so long, the journal is closed until the next fact: the next attempt then need not wait until the DataNode

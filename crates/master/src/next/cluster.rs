@@ -16,6 +16,7 @@ use super::Rest;
 use crate::MasterError;
 use crate::cluster::{YarnConf, identity};
 use crate::rm::program;
+use crate::session::Hand;
 
 /// What a master needs: it is much less, but schedulers give it in steps.
 const SIZE: Resources = Resources { cpu_milli: 1000, memory: 128 << 20 };
@@ -29,6 +30,8 @@ pub(crate) struct There {
     rm: ResourceManager,
     bundle: Bundle,
     credentials: Credentials,
+    /// The session that this sub-DAG is in; it takes the next ones too.
+    session: Option<Hand>,
 }
 
 /// Who starts a sub-DAG's master, and under which id: whoever finishes it, submits the same application.
@@ -40,8 +43,8 @@ struct Claim {
 }
 
 impl There {
-    pub(crate) fn new(conf: &YarnConf, rm: ResourceManager) -> Self {
-        Self { rm, bundle: conf.bundle.clone(), credentials: conf.for_masters() }
+    pub(crate) fn new(conf: &YarnConf, rm: ResourceManager, session: Option<Hand>) -> Self {
+        Self { rm, bundle: conf.bundle.clone(), credentials: conf.for_masters(), session }
     }
 
     /// Claims a sub-DAG and submits its application; `false` where another master has claimed it. A claim of ours, left
@@ -58,7 +61,10 @@ impl There {
                 claim.application.parse().map_err(dybox_yarn_id)?
             }
             None => {
-                let id = self.rm.new_application().await?.id;
+                let id = match &self.session {
+                    Some(session) => session.application(),
+                    None => self.rm.new_application().await?.id,
+                };
                 let claim = Claim { by: rest.own, application: id.to_string(), at: now };
                 let text = serde_json::to_vec(&claim).expect("texts and numbers are JSON");
                 if !rest.store.put_new(&name, text).await? {
@@ -67,7 +73,10 @@ impl There {
                 id
             }
         };
-        self.submit(&self.submission(&rest.plan, subdag, id)).await?;
+        match &self.session {
+            Some(session) => session.next(self.bundle_of(subdag).encode()).await?,
+            None => self.submit(&self.submission(&rest.plan, subdag, id)).await?,
+        }
         Ok(true)
     }
 
@@ -99,9 +108,14 @@ impl There {
     }
 
     /// What had ended before a `resume` of the run is opened again; that does nothing to others.
-    fn launch(&self, subdag: SubDagId) -> Launch {
+    fn bundle_of(&self, subdag: SubDagId) -> Bundle {
         let mut bundle = Bundle { subdag, own: None, ..self.bundle.clone() };
         bundle.extra.insert(REOPEN.to_owned(), true.to_string());
+        bundle
+    }
+
+    fn launch(&self, subdag: SubDagId) -> Launch {
+        let mut bundle = self.bundle_of(subdag);
         let mut secret = bundle.encode();
         if secret.len() > MAX_PLAN_BYTES {
             // This master has put it into the run's directory.

@@ -177,7 +177,9 @@ impl Desk {
     }
 
     fn take(&mut self, room: Room, wish: Wish, out: &mut Vec<Out>) {
-        if self.by_container.contains_key(&room.container) {
+        // A session gives the same container again, once the last grant of it is over.
+        let known = self.by_container.get(&room.container).and_then(|grant| self.held.get(grant));
+        if known.is_some_and(|held| held.over.is_none()) {
             return;
         }
         if self.is_to_sweep(&wish) {

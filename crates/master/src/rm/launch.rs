@@ -25,20 +25,14 @@ pub(crate) struct Launcher {
 }
 
 impl Launcher {
-    /// For a container of its own.
-    pub(super) fn launch(&self, grant: GrantId, room: &Room) -> Launch {
-        let credentials = self.credentials(grant, room);
-        Launch { credentials, ..Launch::default() }.starting(program(&self.bundle.binary), "proxy")
+    /// What a proxy is told.
+    pub(super) fn of(&self, grant: GrantId, room: &Room) -> Start<'_> {
+        Start { launcher: self, bundle: self.bundle(grant, room).encode() }
     }
 
     /// As a child of this process.
     pub(super) fn own(&self, grant: GrantId, room: &Room, tell: mpsc::UnboundedSender<FromRm>) -> Child {
         Child::start((grant, &self.program), self.bundle(grant, room).encode(), tell)
-    }
-
-    fn credentials(&self, grant: GrantId, room: &Room) -> Credentials {
-        let secrets = BTreeMap::from([(GRANT_BUNDLE_ALIAS.to_owned(), self.bundle(grant, room).encode())]);
-        Credentials { secrets, ..self.credentials.clone() }
     }
 
     fn bundle(&self, grant: GrantId, room: &Room) -> GrantBundle {
@@ -59,6 +53,22 @@ impl Launcher {
             user: info.user.clone(),
             extra: BTreeMap::new(),
         }
+    }
+}
+
+/// A proxy that is to start.
+pub(super) struct Start<'a> {
+    launcher: &'a Launcher,
+    /// What it is told; it holds secrets.
+    pub(super) bundle: Vec<u8>,
+}
+
+impl Start<'_> {
+    /// For a container of its own.
+    pub(super) fn launch(&self) -> Launch {
+        let secrets = BTreeMap::from([(GRANT_BUNDLE_ALIAS.to_owned(), self.bundle.clone())]);
+        let credentials = Credentials { secrets, ..self.launcher.credentials.clone() };
+        Launch { credentials, ..Launch::default() }.starting(program(&self.launcher.bundle.binary), "proxy")
     }
 }
 

@@ -6,6 +6,7 @@
 mod desk;
 mod exit;
 mod launch;
+mod line;
 mod machine;
 mod own;
 mod report;
@@ -29,6 +30,7 @@ use crate::MasterError;
 
 pub(crate) use desk::Desk;
 pub(crate) use launch::{Launcher, program};
+pub(crate) use line::Line;
 pub(crate) use machine::OneMachine;
 pub(crate) use words::Room;
 pub(crate) use yarn::Cluster;
@@ -94,6 +96,8 @@ pub(crate) enum FromRm {
     Am(Box<am::Event>),
     /// What was done for it.
     Did(yarn::Did),
+    /// Why asks wait, as the session says that gives the grants.
+    Waits(String),
     /// The journal's file is in trouble, or out of it.
     Store(Trouble),
 }
@@ -142,7 +146,8 @@ impl Rm {
             }
             (Self::Cluster(cluster), FromRm::Am(event)) => cluster.told(*event),
             (Self::Cluster(cluster), FromRm::Did(did)) => cluster.did(did),
-            (Self::Machine(_), FromRm::Am(_) | FromRm::Did(_)) => Vec::new(),
+            (Self::Cluster(cluster), FromRm::Waits(why)) => cluster.waits_for_session(why),
+            (Self::Machine(_), FromRm::Am(_) | FromRm::Did(_) | FromRm::Waits(_)) => Vec::new(),
         }
     }
 

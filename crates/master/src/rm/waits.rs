@@ -19,6 +19,8 @@ pub(super) struct Waits {
     /// What the queue would still give.
     pub(super) free: Option<Resources>,
     pub(super) nodes: Vec<Node>,
+    /// What the session says, where it is not YARN that gives.
+    pub(super) session: Option<String>,
     said: String,
     /// When it is looked at next; nothing while no ask waits.
     next: Option<Instant>,
@@ -54,6 +56,9 @@ impl Waits {
         let lost = asks.find(|(wish, _)| !self.nodes.is_empty() && nowhere(wish) && !wish.hosts.iter().any(known));
         if let Some((wish, _)) = lost {
             return format!("no machine of the cluster that takes work is called {}", wish.hosts.join(" or "));
+        }
+        if let Some(session) = self.session.as_ref().filter(|text| !text.is_empty()) {
+            return session.clone();
         }
         let mut text = format!("YARN has not granted it yet: queue {}", self.queue);
         match self.free {

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use dybox_model::{GrantId, Node, Resources};
 use dybox_store::Store;
-use dybox_yarn::{Container, ContainerId, Kind, NodeManagers, YarnError, am};
+use dybox_yarn::{Container, ContainerId, Kind, YarnError, am};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::desk::Desk;
 use super::exit::verdict;
 use super::launch::Launcher;
+use super::line::Line;
 use super::own::Child;
 use super::waits::Waits;
 use super::words::{In, Out, Place};
@@ -20,8 +21,6 @@ use crate::MasterError;
 
 /// For the ResourceManager to take the goodbye.
 const GOODBYE: Duration = Duration::from_secs(900);
-/// For a NodeManager to stop a proxy that does not answer.
-const STOP: Duration = Duration::from_secs(20);
 
 /// What the ports answered.
 #[derive(Debug)]
@@ -36,8 +35,7 @@ pub(crate) enum Did {
 #[derive(Debug)]
 pub(crate) struct Cluster {
     desk: Desk,
-    am: am::Handle,
-    nodes: NodeManagers,
+    line: Line,
     launcher: Launcher,
     tell: mpsc::UnboundedSender<FromRm>,
     /// By id, as long as they are not over.
@@ -48,10 +46,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(desk: Desk, am: am::Handle, launcher: Launcher, tell: mpsc::UnboundedSender<FromRm>) -> Self {
-        let nodes = am.node_managers();
+    pub(crate) fn new(desk: Desk, line: Line, launcher: Launcher, tell: mpsc::UnboundedSender<FromRm>) -> Self {
         let (containers, children, waits) = (BTreeMap::new(), BTreeMap::new(), Waits::default());
-        Self { desk, am, nodes, launcher, tell, containers, children, waits, progress: 0.0 }
+        Self { desk, line, launcher, tell, containers, children, waits, progress: 0.0 }
     }
 
     pub(super) fn order(&mut self, order: Order) -> Vec<News> {
@@ -61,11 +58,11 @@ impl Cluster {
             Order::Sweep { grant } => In::Sweep(grant),
             Order::Kill { grant } => In::Kill(grant),
             Order::Blacklist { host } => {
-                self.am.order(am::Order::Blacklist { add: vec![host], remove: Vec::new() });
+                self.line.order(am::Order::Blacklist { add: vec![host], remove: Vec::new() });
                 return Vec::new();
             }
             Order::Forgive { host } => {
-                self.am.order(am::Order::Blacklist { add: Vec::new(), remove: vec![host] });
+                self.line.order(am::Order::Blacklist { add: Vec::new(), remove: vec![host] });
                 return Vec::new();
             }
         };
@@ -177,7 +174,7 @@ impl Cluster {
     pub(super) fn progress(&mut self, part: f32) {
         if part - self.progress >= 0.005 || part >= 1.0 && self.progress < 1.0 {
             self.progress = part;
-            self.am.order(am::Order::Progress(part));
+            self.line.order(am::Order::Progress(part));
         }
     }
 
@@ -192,7 +189,7 @@ impl Cluster {
         for out in out {
             match out {
                 Out::Tell(told) => news.push(told),
-                Out::Ask { wish, count } => self.am.order(am::Order::Ask { wish, count }),
+                Out::Ask { wish, count } => self.line.order(am::Order::Ask { wish, count }),
                 Out::Release(container) => self.release(&container),
                 Out::Start { grant, place } => self.start(grant, place),
                 Out::Stop { grant, place: Place::Own } => drop(self.children.remove(&grant)),
@@ -206,38 +203,34 @@ impl Cluster {
     fn release(&self, container: &str) {
         // The own container of an earlier master is not YARN's to take back, and one that is no id never was.
         if let Ok(id) = container.parse::<ContainerId>() {
-            self.am.order(am::Order::Release(id));
+            self.line.order(am::Order::Release(id));
         }
     }
 
     fn start(&mut self, grant: GrantId, place: Place) {
         let Some(room) = self.desk.room(grant) else { return };
-        let (tell, nodes) = (self.tell.clone(), self.nodes.clone());
+        let tell = self.tell.clone();
         if place == Place::Own {
             let child = self.launcher.own(grant, room, tell);
             self.children.insert(grant, child);
             return;
         }
         let Some(container) = self.containers.get(&room.container).cloned() else { return };
-        let launch = self.launcher.launch(grant, room);
-        tokio::spawn(async move {
-            let outcome = nodes.start(&container, &launch).await;
-            let _ = tell.send(FromRm::Did(Did::Started { grant, outcome }));
-        });
+        self.line.start((grant, &container), &self.launcher.of(grant, room), tell);
     }
 
     /// Its end comes as that of its container.
     fn stop(&self, grant: GrantId) {
         let container = self.desk.room(grant).and_then(|room| self.containers.get(&room.container));
-        let Some(container) = container.cloned() else { return };
-        let nodes = self.nodes.clone();
-        tokio::spawn(async move {
-            match timeout(STOP, nodes.stop(&container.node, container.id)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!("the proxy of {grant} could not be stopped: {error}"),
-                Err(_) => tracing::warn!("the NodeManager of {grant} does not answer"),
-            }
-        });
+        if let Some(container) = container {
+            self.line.stop(grant, container);
+        }
+    }
+
+    /// Why asks wait, where a session has an answer of its own.
+    pub(super) fn waits_for_session(&mut self, why: String) -> Vec<News> {
+        self.waits.session = Some(why);
+        self.waits()
     }
 
     /// Says goodbye where the sub-DAG has ended, until the ResourceManager has understood it.
@@ -249,7 +242,7 @@ impl Cluster {
         self.children.clear();
         let Some((store, journal)) = ended else { return Ok(()) };
         let (status, diagnostics) = report::of(&store, &journal).await;
-        self.am.order(am::Order::Finish { status, diagnostics, url: String::new() });
+        self.line.order(am::Order::Finish { status, diagnostics, url: String::new() });
         let finished = async {
             while let Some(event) = told.recv().await {
                 let FromRm::Am(event) = event else { continue };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use dybox_model::{
     AttemptId, GrantId, Millis, Network, PullPolicy, Resources, RunId, StageId, SubDagId, TaskId, TaskSpec, Timeouts,
 };
-use dybox_proxy::ClusterConf;
+use dybox_proxy::{ClusterConf, Spot};
 use dybox_store::archive::{ArchiveReader, LogItem};
 use dybox_store::bundle::{BUNDLE_VERSION, GrantBundle, Tls};
 use dybox_store::layout::RunDir;
@@ -45,10 +45,13 @@ pub(crate) fn serve_if_told() {
     let bundle = std::fs::read(node.join(format!("{grant}.bundle"))).expect("the stage is set");
     let conf = ClusterConf {
         bundle: GrantBundle::decode(&bundle).expect("the stage is set"),
-        container: format!("container_1_0001_01_{grant}"),
-        host: "n1".to_owned(),
-        user_dir: node.join("user"),
-        log_dir: node.join("logs").join(grant),
+        spot: Spot {
+            container: format!("container_1_0001_01_{grant}"),
+            host: "n1".to_owned(),
+            user_dir: node.join("user"),
+            log_dir: node.join("logs").join(grant),
+        },
+        shown_as: String::new(),
         store: far(&node),
     };
     dybox_proxy::run_in_grant(conf).expect("a clean end");

@@ -1,0 +1,223 @@
+//! Sessions: applications that keep a master and grants warm, and take runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dybox_job::Plan;
+use dybox_model::{Resources, SessionSpec, SessionView};
+use dybox_store::Store;
+use dybox_store::bundle::{BUNDLE_VERSION, Binary, SESSION_ALIAS, SessionBundle, Tls};
+use dybox_store::layout::{RunDir, SESSIONS, SubDir, session_credentials};
+use dybox_wire::{SessionClient, TlsIdentity, WireError};
+use dybox_yarn::{AppState, KIND, LocalResource, Query, Submission as Order, session_named, session_tag};
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use super::submit::{Parts, run_tls};
+use super::{Application, Cluster, Own, Phase};
+use crate::client::{Place, subdags};
+use crate::submit::{Submission, Submitted, damaged, info_of, new_run, secret};
+use crate::{Client, ClientError};
+
+/// Room for the masters of runs beside the session's own.
+const BESIDE: u64 = 128 << 20;
+/// How long a session's machine may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A session as YARN reports it.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Its name.
+    pub name: String,
+    /// Its application.
+    pub application: Application,
+    /// What its master says; nothing while none answers.
+    pub view: Option<SessionView>,
+    /// Why its master does not answer, in a sentence.
+    pub silent: String,
+}
+
+impl Client {
+    /// Starts a session. On return YARN has accepted its application.
+    ///
+    /// # Errors
+    /// `SessionTaken` where one of this name lives; `NoSessions` on one machine; the store's or the cluster's.
+    pub async fn start_session(&self, spec: &SessionSpec, queue: Option<String>) -> Result<Application, ClientError> {
+        self.there()?.start_session(&self.store, spec, queue).await
+    }
+
+    /// The sessions of this user that live.
+    ///
+    /// # Errors
+    /// `NoSessions` on one machine; the ResourceManager's.
+    pub async fn sessions(&self) -> Result<Vec<Session>, ClientError> {
+        let cluster = self.there()?;
+        let found = cluster.found_sessions(None).await?;
+        Ok(join_all(found.into_iter().map(|(name, application)| async move {
+            let view = match cluster.dial_session(&application).await {
+                Ok(session) => session.look().await,
+                Err(error) => Err(error),
+            };
+            let silent = view.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            Session { name, application, view: view.ok(), silent }
+        }))
+        .await)
+    }
+
+    /// Ends a session: its runs are told to end, then it goes. `false`: its master did not answer, and the application
+    /// was killed.
+    ///
+    /// # Errors
+    /// `NoSession` where none of this name lives; `NoSessions` on one machine; the ResourceManager's.
+    pub async fn stop_session(&self, name: &str, why: &str, now: bool) -> Result<(Application, bool), ClientError> {
+        let cluster = self.there()?;
+        let application = cluster.session(name).await?;
+        if let Ok(session) = cluster.dial_session(&application).await
+            && session.end(why, now).await.is_ok()
+        {
+            return Ok((application, true));
+        }
+        cluster.conf.rm.kill(application.yarn, why).await?;
+        Ok((application, false))
+    }
+
+    /// Whether an application is over.
+    ///
+    /// # Errors
+    /// The ResourceManager's.
+    pub async fn is_gone(&self, application: &Application) -> Result<bool, ClientError> {
+        let report = self.there()?.conf.rm.report(application.yarn).await?;
+        Ok(!Application::of(report).phase.is_live())
+    }
+
+    const fn there(&self) -> Result<&Cluster, ClientError> {
+        match &self.place {
+            Place::Machine(_) => Err(ClientError::NoSessions),
+            Place::Cluster(cluster) => Ok(cluster),
+        }
+    }
+}
+
+impl Cluster {
+    async fn start_session(
+        &self,
+        store: &Store,
+        spec: &SessionSpec,
+        queue: Option<String>,
+    ) -> Result<Application, ClientError> {
+        if let Some((_, there)) = self.found_sessions(Some(&spec.name)).await?.into_iter().next() {
+            return Err(ClientError::SessionTaken { name: spec.name.clone(), application: there.id });
+        }
+        let (binary, new) = tokio::join!(self.binary(store), self.new_applications(1));
+        let (binary, id) = (binary?, new?[0].id);
+        let application = id.to_string();
+        let tls = run_tls(&new_run())?;
+        store.make_dir(SESSIONS, 0o700).await?;
+        store.make_dir(&SubDir::of_session(&application).root(), 0o700).await?;
+        let client = serde_json::to_vec(&tls.client).map_err(|error| damaged("the identity", &error))?;
+        store.put(&session_credentials(&application), client).await?;
+        let Binary { url, len, mtime_ms, public } = binary.clone();
+        let bundle = SessionBundle {
+            version: BUNDLE_VERSION,
+            spec: spec.clone(),
+            store: self.conf.hdfs.clone(),
+            tls,
+            binary,
+            user: self.conf.user.clone(),
+        };
+        let program = LocalResource::kept(url, len, mtime_ms, public);
+        let mut launch = self.conf.launch.clone().starting(program, "master");
+        launch.credentials.secrets.insert(SESSION_ALIAS.to_owned(), bundle.encode());
+        let size = Resources { memory: self.conf.master.memory.saturating_add(BESIDE), ..self.conf.master };
+        let order = Order {
+            queue: queue.or_else(|| self.conf.queue.clone()).unwrap_or_else(|| "default".to_owned()),
+            tags: vec![session_tag(&spec.name)],
+            ..Order::new(id, format!("session {}", spec.name), launch, size)
+        };
+        if let Err(error) = self.conf.rm.submit(&order).await {
+            let _ = store.remove_tree(&SubDir::of_session(&application).root()).await;
+            return Err(error.into());
+        }
+        Ok(Application::of(self.conf.rm.report(id).await?))
+    }
+
+    /// Live sessions of this user, newest first: all, or those of one name.
+    async fn found_sessions(&self, name: Option<&str>) -> Result<Vec<(String, Application)>, ClientError> {
+        let query = Query {
+            kinds: vec![KIND.to_owned()],
+            users: vec![self.conf.user.clone()],
+            states: AppState::LIVE.to_vec(),
+            tags: name.map(session_tag).into_iter().collect(),
+            ..Query::default()
+        };
+        let found = self.conf.rm.applications(&query).await?.into_iter();
+        let session = |report: dybox_yarn::Report| {
+            let name = session_named(&report.tags)?.to_owned();
+            Some((name, Application::of(report)))
+        };
+        let mut found: Vec<_> = found.filter_map(session).collect();
+        found.sort_by(|a, b| b.1.yarn.cmp(&a.1.yarn));
+        Ok(found)
+    }
+
+    async fn session(&self, name: &str) -> Result<Application, ClientError> {
+        let found = self.found_sessions(Some(name)).await?.into_iter().next();
+        found.map(|(_, application)| application).ok_or_else(|| ClientError::NoSession { name: name.to_owned() })
+    }
+
+    async fn dial_session(&self, application: &Application) -> Result<SessionClient, WireError> {
+        let absent = |why: String| WireError::Ended { what: "dial", why };
+        let (Phase::Runs, Some((host, port))) = (application.phase, &application.master) else {
+            return Err(absent(format!("{} is {}, and has no master yet", application.id, application.state)));
+        };
+        let text = self.store.get(&session_credentials(&application.id)).await.map_err(|error| absent(error.text()))?;
+        let identity = serde_json::from_slice(&text);
+        let Tls { ca, cert, key } = identity.map_err(|_| absent("its credentials can't be understood".to_owned()))?;
+        let dialled = timeout(ANSWER, SessionClient::dial(host, *port, &TlsIdentity { ca, cert, key })).await;
+        dialled.unwrap_or(Err(WireError::Late { what: "dial" }))
+    }
+
+    /// Hands a run to a session: on return it is written down there.
+    pub(super) async fn submit_to_session(
+        &self,
+        store: &Store,
+        name: &str,
+        (plan, submission): (&Plan, &Submission),
+    ) -> Result<Submitted, ClientError> {
+        let application = self.session(name).await?;
+        let mut info = info_of(new_run(), plan, submission, &self.conf.binary);
+        info.user.clone_from(&self.conf.user);
+        let untaken = |source| ClientError::NotTaken { name: name.to_owned(), source };
+        let (session, binary) = tokio::join!(self.dial_session(&application), self.binary(store));
+        let (session, binary) = (session.map_err(untaken)?, binary?);
+        let parts = Parts {
+            plan,
+            info: &info,
+            job: String::from_utf8_lossy(&submission.text).into_owned(),
+            secret: secret().map_err(|source| ClientError::System { what: "get random numbers", source })?,
+            tls: run_tls(&info.run)?,
+            binary,
+            max: Resources::default(),
+            again: false,
+        };
+        let text = serde_json::to_string(plan).map_err(|error| damaged("the plan", &error))?;
+        let (mut applications, mut listens) = (BTreeMap::new(), BTreeMap::new());
+        for (subdag, _) in subdags(plan).filter(|(_, sub)| sub.needs.is_empty()) {
+            let mut bundle = self.bundle(&parts, subdag, false);
+            bundle.plan = Some(text.clone());
+            match session.submit(bundle.encode()).await {
+                Ok(at) => listens.insert(subdag, at),
+                Err(source) => {
+                    if listens.is_empty() {
+                        let _ = store.remove_tree(&RunDir::new(&info.run).root()).await;
+                    }
+                    return Err(untaken(source));
+                }
+            };
+            applications.insert(subdag, application.yarn);
+        }
+        let own = Own { run: info.run.clone(), tls: parts.tls.clone(), applications, listens };
+        Ok(Submitted { own: Some(Arc::new(own)), ..Submitted::of(info, false) })
+    }
+}

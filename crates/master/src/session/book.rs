@@ -1,0 +1,113 @@
+//! What a session has in hand, written down: one JSON line for each sub-DAG that comes, and one when it is over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dybox_model::{RunId, SubDagId};
+use dybox_store::bundle::Bundle;
+use dybox_store::epochs::{self, MasterAddr};
+use dybox_store::layout::SubDir;
+use dybox_store::{Appender, EpochFence, Guard, Store, StoreError, Trouble};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::SessionConf;
+use super::pool::Key;
+use crate::MasterError;
+use crate::cluster::PATIENCE;
+
+/// How long it waits for HDFS.
+const OUTAGE: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Record {
+    Took(Box<Bundle>),
+    Over { run: RunId, subdag: SubDagId },
+}
+
+/// The journal of a session, open.
+#[derive(Debug)]
+pub(super) struct Book {
+    pub(super) store: Store,
+    pub(super) epoch: u32,
+    /// What earlier masters had in hand.
+    pub(super) runs: BTreeMap<Key, Bundle>,
+    appender: Appender,
+}
+
+/// Fences an older attempt, reads what it had in hand, and says where the session is now.
+pub(super) async fn open(
+    conf: &SessionConf,
+    port: u16,
+    trouble: mpsc::UnboundedSender<Trouble>,
+) -> Result<Book, MasterError> {
+    let store = Store::hdfs(conf.bundle.store.clone())?.with_patience(PATIENCE);
+    let sub = SubDir::of_session(&conf.application());
+    let epoch = epochs::claim(&store, &sub).await?;
+    let journal = sub.journal();
+    let mut bytes = Vec::new();
+    if epoch > 1 && store.close_dead(&journal).await? {
+        bytes = store.get(&journal).await?.to_vec();
+    }
+    let (runs, whole) = fold(&bytes);
+    let mut appender = store.take_over(&journal).await?;
+    if appender.len() > whole {
+        appender.truncate(whole).await?;
+    }
+    let fence = Arc::new(EpochFence { store: store.clone(), sub: sub.clone(), epoch });
+    let appender = appender.guarded(Guard { fence, patience: OUTAGE, trouble });
+    let addr = MasterAddr { host: conf.host.clone(), port, epoch };
+    addr.put(&store, &sub).await?;
+    Ok(Book { store, epoch, runs, appender })
+}
+
+/// What was taken and is not over, and how many bytes are whole lines.
+fn fold(bytes: &[u8]) -> (BTreeMap<Key, Bundle>, u64) {
+    let (mut runs, mut whole) = (BTreeMap::new(), 0);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let Ok(record) = serde_json::from_slice(line) else { break };
+        if line.last() != Some(&b'\n') {
+            break;
+        }
+        whole += line.len() as u64;
+        match record {
+            Record::Took(bundle) => drop(runs.insert((bundle.info.run.clone(), bundle.subdag), *bundle)),
+            Record::Over { run, subdag } => drop(runs.remove(&(run, subdag))),
+        }
+    }
+    (runs, whole)
+}
+
+impl Book {
+    pub(super) async fn took(&mut self, bundle: &Bundle) -> Result<(), StoreError> {
+        self.write(&Record::Took(Box::new(bundle.clone()))).await
+    }
+
+    pub(super) async fn over(&mut self, (run, subdag): Key) -> Result<(), StoreError> {
+        self.write(&Record::Over { run, subdag }).await
+    }
+
+    async fn write(&mut self, record: &Record) -> Result<(), StoreError> {
+        let mut line = serde_json::to_vec(record).expect("texts and numbers are JSON");
+        line.push(b'\n');
+        self.appender.write_synced(&line).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_a_crash_cut_is_none() {
+        let run: RunId = "01jd0000000000000000000001".parse().unwrap();
+        let mut bytes = serde_json::to_vec(&Record::Over { run, subdag: SubDagId(0) }).unwrap();
+        bytes.push(b'\n');
+        let whole = bytes.len() as u64;
+        bytes.extend_from_slice(b"{\"took\":{\"ver");
+        assert_eq!(fold(&bytes).1, whole);
+        assert_eq!(fold(&bytes[..bytes.len() - 14]).1, 0, "a line without its end counts for nothing");
+    }
+}

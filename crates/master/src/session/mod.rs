@@ -1,0 +1,84 @@
+//! The master of a session: an ApplicationMaster that keeps grants warm, and in whose process the masters of a user's
+//! runs live, each with its own journal, port and mind.
+//!
+//! One actor owns the pool of grants; runs talk to it as they would to YARN ([`Hand`]). What it has taken is in a
+//! journal of its own before anybody hears of it, so that its next attempt goes on with all runs.
+
+mod actor;
+mod book;
+mod hand;
+mod pool;
+mod runs;
+
+use std::path::PathBuf;
+
+use dybox_store::bundle::{Bundle, SessionBundle};
+use dybox_yarn::{ContainerId, Credentials, Settings, Token, am};
+use dybox_wire::serve_session;
+use tokio::sync::mpsc;
+
+use crate::MasterError;
+use crate::cluster::{ANY, BEATS, YarnConf, identity};
+
+pub(crate) use hand::Hand;
+
+/// What the ApplicationMaster of a session knows when it starts.
+#[derive(Debug, Clone)]
+pub struct SessionConf {
+    /// What the client handed over.
+    pub bundle: SessionBundle,
+    /// All of the credentials file.
+    pub credentials: Credentials,
+    /// Of it, what lets this attempt talk to the ResourceManager.
+    pub token: Token,
+    /// The own YARN container (`CONTAINER_ID`).
+    pub container: ContainerId,
+    /// The machine, as others reach it (`NM_HOST`).
+    pub host: String,
+    /// The directory that this attempt may fill.
+    pub work_dir: PathBuf,
+    /// This program's own file.
+    pub program: PathBuf,
+}
+
+impl SessionConf {
+    /// What the master of a run in it knows.
+    fn of_run(&self, bundle: Bundle) -> YarnConf {
+        let work_dir = self.work_dir.join(format!("{}.{}", bundle.info.run, bundle.subdag.0));
+        YarnConf {
+            bundle,
+            credentials: self.credentials.clone(),
+            token: self.token.clone(),
+            container: self.container,
+            host: self.host.clone(),
+            work_dir,
+            program: self.program.clone(),
+        }
+    }
+
+    fn application(&self) -> String {
+        self.container.attempt.application.to_string()
+    }
+}
+
+/// Keeps a session until it is stopped, or nobody used it for long; or this attempt can't go on, and YARN starts the
+/// next one. Made for a current-thread runtime.
+///
+/// # Errors
+/// [`MasterError`].
+pub async fn run_session(conf: SessionConf) -> Result<(), MasterError> {
+    let (server, calls, port) = serve_session(ANY, &identity(&conf.bundle.tls.master)).await?;
+    let settings = Settings::from_map(conf.bundle.store.settings.clone());
+    let (line, events) = am::start(am::Conf {
+        user: Some(conf.bundle.user.clone()),
+        host: conf.host.clone(),
+        rpc_port: port,
+        beat: BEATS.0,
+        quick_beat: BEATS.1,
+        ..am::Conf::new(settings, conf.container, conf.token.clone())
+    });
+    let (troubles, troubled) = mpsc::unbounded_channel();
+    let book = book::open(&conf, port, troubles).await?;
+    tracing::info!(name = conf.bundle.spec.name, epoch = book.epoch, port, runs = book.runs.len(), "in control");
+    actor::Session::new(conf, line, (server, port), book).serve(calls, events, troubled).await
+}
