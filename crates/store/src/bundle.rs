@@ -68,6 +68,15 @@ pub struct Binary {
     pub public: bool,
 }
 
+/// How the masters of a run start, as its client was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasterStart {
+    /// What each asks for.
+    pub size: Resources,
+    /// Variables of each, and of its proxies.
+    pub env: BTreeMap<String, String>,
+}
+
 /// All that a master needs to start.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {
@@ -93,6 +102,9 @@ pub struct Bundle {
     /// What the master's own YARN container has room for beside the master: for the one task of a small job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own: Option<Resources>,
+    /// How the masters of later sub-DAGs start; nothing in what an older client wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masters: Option<MasterStart>,
     /// For additions that this version does not know yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, String>,
@@ -133,6 +145,12 @@ pub struct GrantBundle {
 }
 
 impl Bundle {
+    /// The variables that the client hands on to whatever runs for it.
+    #[must_use]
+    pub fn env(&self) -> BTreeMap<String, String> {
+        self.masters.as_ref().map(|masters| masters.env.clone()).unwrap_or_default()
+    }
+
     /// Bytes for the launch context.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -9,6 +9,7 @@ use dybox_store::{FoundRun, RUN_INFO_VERSION, RunInfo, Runs, Store, find_run, ru
 
 use super::{Application, Cluster, Phase};
 use crate::ClientError;
+use crate::submit::made;
 
 impl Cluster {
     /// All runs, newest first.
@@ -101,10 +102,11 @@ impl Cluster {
 fn info(run: RunId, application: Application) -> RunInfo {
     RunInfo {
         version: RUN_INFO_VERSION,
+        // YARN's own time is another one than that of `run.json`, which comes later.
+        submitted: made(&run).unwrap_or(application.submitted),
         run,
         job: application.name,
         tags: Vec::new(),
-        submitted: application.submitted,
         uid: 0,
         gid: 0,
         user: application.user,

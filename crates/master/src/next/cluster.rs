@@ -17,7 +17,7 @@ use crate::MasterError;
 use crate::cluster::{YarnConf, identity};
 use crate::rm::program;
 
-/// What a master needs: it is much less, but schedulers give it in steps.
+/// What a master asks for where its client did not say.
 const SIZE: Resources = Resources { cpu_milli: 1000, memory: 128 << 20 };
 /// Tries of a submission while the ResourceManager does not answer.
 const TRIES: u32 = 12;
@@ -89,7 +89,8 @@ impl There {
     fn submission(&self, plan: &Plan, subdag: SubDagId, id: ApplicationId) -> Submission {
         let cut = &plan.subdags[subdag.0 as usize];
         let tags = tags(&self.bundle.info.run, subdag);
-        let mut submission = Submission::new(id, plan.name.clone(), self.launch(subdag), SIZE);
+        let size = self.bundle.masters.as_ref().map_or(SIZE, |masters| masters.size);
+        let mut submission = Submission::new(id, plan.name.clone(), self.launch(subdag), size);
         let chosen = self.bundle.extra.get(QUEUE);
         if let Some(queue) = cut.queue.as_ref().or(plan.queue.as_ref()).or(chosen) {
             submission.queue.clone_from(queue);
@@ -110,7 +111,8 @@ impl There {
         }
         let secrets = BTreeMap::from([(BUNDLE_ALIAS.to_owned(), secret)]);
         let credentials = Credentials { secrets, ..self.credentials.clone() };
-        Launch { credentials, ..Launch::default() }.starting(program(&self.bundle.binary), "master")
+        Launch { credentials, env: self.bundle.env(), ..Launch::default() }
+            .starting(program(&self.bundle.binary), "master")
     }
 
     /// The master of a sub-DAG, where one lives.

@@ -28,7 +28,8 @@ impl Launcher {
     /// For a container of its own.
     pub(super) fn launch(&self, grant: GrantId, room: &Room) -> Launch {
         let credentials = self.credentials(grant, room);
-        Launch { credentials, ..Launch::default() }.starting(program(&self.bundle.binary), "proxy")
+        Launch { credentials, env: self.bundle.env(), ..Launch::default() }
+            .starting(program(&self.bundle.binary), "proxy")
     }
 
     /// As a child of this process.
