@@ -327,7 +327,12 @@ fn logs_can_be_read_while_a_task_runs_and_are_whole_afterwards() {
 
     // What DYbox itself wrote comes from the files that YARN gathers.
     eventually("YARN has gathered the logs", LONG, || (app(&run)["logAggregationStatus"] == "SUCCEEDED").then_some(()));
-    user.dybox(&["logs", "--system", &run]).expect(0).says("in control").says("serving").says("proxy g0-1-");
+    user.dybox(&["logs", "--system", &run])
+        .expect(0)
+        .says("in control")
+        .says("serving")
+        .says("proxy g0-1-")
+        .says("succeeded");
     user.over(&run);
 }
 
@@ -468,6 +473,11 @@ fn the_tracking_url_shows_the_run_and_afterwards_the_application() {
     let app = text(&app(&run)["id"]);
     let page = tracked(&app, "");
     assert!(page.status == 200 && page.body.contains(&run) && page.body.contains("running"), "{page:?}");
+    assert_eq!(
+        page.body.matches("/node/containerlogs/container_").count(),
+        2,
+        "each task leads to its output: {page:?}"
+    );
     let stage = tracked(&app, "?stage=a");
     assert!(stage.status == 200 && stage.body.contains("dybox-test/busybox:1"), "{stage:?}");
     let json = tracked(&app, "?format=json").json().expect("JSON");

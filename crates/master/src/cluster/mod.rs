@@ -68,8 +68,6 @@ pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
     let Recovered { store, dir, info, plan, mind, live, book, upstream, first, epoch } = recovered;
     tracing::info!(run = %info.run, epoch, port, page_port, "in control");
     let settled = settle::start(&conf, &store, (port, epoch), &plan);
-    let page = page::Page::new(&conf, mirror.clone(), book.durable());
-    tokio::spawn(page.serve(listener));
     let desk = Desk::new((conf.bundle.subdag, epoch), rooms, own_room(&conf));
     let launcher = Launcher {
         bundle: conf.bundle.clone(),
@@ -78,7 +76,10 @@ pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
         credentials: conf.for_proxies(),
         program: conf.program.clone(),
     };
-    let rm = Rm::Cluster(Box::new(rm::Cluster::new(desk, line, launcher, tell)));
+    let rm = rm::Cluster::new(desk, line, launcher, tell);
+    let page = page::Page::new(&conf, (mirror.clone(), book.durable()), rm.pages());
+    tokio::spawn(page.serve(listener));
+    let rm = Rm::Cluster(Box::new(rm));
     let there = There::new(&conf, client(&conf)?);
     let (own, others) = (conf.bundle.subdag, Others::There(Arc::new(there)));
     let rest = Rest { store, dir, own, plan: plan.clone(), others };

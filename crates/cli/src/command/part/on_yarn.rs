@@ -20,6 +20,7 @@ pub(super) fn conf() -> Result<YarnConf, Failure> {
     let container =
         variable("CONTAINER_ID")?.parse().map_err(|e| failed("CONTAINER_ID is no container id").because(e))?;
     let host = variable("NM_HOST")?;
+    let page = env::var("NM_HTTP_PORT").ok().map(|port| format!("{host}:{port}"));
     let token = credentials.token(kind::AM_RM).cloned();
     let token = token.ok_or_else(|| bad_tokens("it holds no token for the ResourceManager").next(NEXT))?;
     let handed = credentials.secrets.remove(BUNDLE_ALIAS);
@@ -29,7 +30,7 @@ pub(super) fn conf() -> Result<YarnConf, Failure> {
     let work_dir = env::current_dir().map_err(|e| failed("there is no working directory").because(e))?;
     // Not its path: what YARN brought here is a link that may be cleaned up.
     let program = PathBuf::from("/proc/self/exe");
-    Ok(YarnConf { bundle, credentials, token, container, host, work_dir, program })
+    Ok(YarnConf { bundle, credentials, token, container, host, page, work_dir, program })
 }
 
 /// What a master has put into the launch context of a proxy's grant.
