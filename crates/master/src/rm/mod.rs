@@ -8,6 +8,7 @@ mod exit;
 mod launch;
 mod machine;
 mod own;
+mod pace;
 mod report;
 mod sweep;
 #[cfg(test)]
@@ -103,6 +104,8 @@ pub(crate) enum FromRm {
 pub(crate) enum Heard {
     /// It has a line.
     Joined,
+    /// A task of its runs, or has ended.
+    Works,
     /// Its line is cut.
     Cut,
     /// It leaves.
