@@ -319,7 +319,7 @@ impl Performer {
     fn save(&mut self, attempt: AttemptId, exit: &Exit) {
         let path = self.ports.places.saved(attempt);
         let text = serde_json::to_vec(exit).expect("an end is JSON");
-        if let Err(error) = write_whole(&path, &text, 0o600) {
+        if let Err(error) = write_whole(&path, text.as_slice(), 0o600) {
             // The master hears of it all the same; only a master that dies before it has written it down may miss it.
             tracing::warn!(path = %path.display(), %error, "can't save an end");
         }
