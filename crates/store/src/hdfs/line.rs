@@ -44,18 +44,13 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) async fn open(hdfs: &Hdfs, name: &str, force: bool) -> Result<Self, StoreError> {
-        let (writer, synced) = acquire(hdfs, name, force).await?;
+        Ok(Self::at_end(hdfs, name, acquire(hdfs, name, force).await?))
+    }
+
+    /// A file that is open already, and how long it is.
+    pub(super) fn at_end(hdfs: &Hdfs, name: &str, (writer, synced): (FileWriter, u64)) -> Self {
         let (hdfs, name) = (hdfs.clone(), name.to_owned());
-        Ok(Self {
-            hdfs,
-            name,
-            writer: Some(writer),
-            synced,
-            pending: Vec::new(),
-            guard: None,
-            outage: None,
-            dead: None,
-        })
+        Self { hdfs, name, writer: Some(writer), synced, pending: Vec::new(), guard: None, outage: None, dead: None }
     }
 
     pub(super) fn guard(&mut self, guard: Guard) {
@@ -265,7 +260,7 @@ impl Line {
         Ok(())
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         self.hdfs.url(&self.name)
     }
 }
