@@ -432,9 +432,13 @@ fn a_plan_shows_what_the_cluster_gives_and_what_it_never_could() {
         "  b: { needs: [a], cpus: 1.5, command: [\"true\"] }\n",
     ));
     let plan = user.dybox(&["plan", "job.yaml"]).expect(0);
-    for words in
-        ["1 cpu, 70MiB", "1 cpu, 80MiB", "2 cpus, 64MiB", "queue default: 50 %", "largest grant: 16 cpus, 8GiB"]
-    {
+    for words in [
+        "1 vcore, 70MiB",
+        "1 vcore, 80MiB",
+        "2 vcores, 64MiB",
+        "queue default (guaranteed 50%",
+        "largest grant: 16 cpus, 8GiB",
+    ] {
         assert!(plan.out.contains(words), "no {words} in\n{}", plan.out);
     }
     let json = user.dybox(&["plan", "job.yaml", "-o", "json"]).expect(0).json();

@@ -49,6 +49,9 @@ pub enum ClientError {
         /// The run that it made.
         run: RunId,
     },
+    /// No master of the run ever ran: nothing of it is in the store, its plan neither.
+    #[error("no master of the run ever ran, so its plan is not in the store")]
+    NeverBegan,
     /// A file of the run makes no sense.
     #[error("{what} of the run is damaged: {why}")]
     Damaged {
@@ -92,7 +95,7 @@ impl ClientError {
     #[must_use]
     pub fn exit(&self) -> ExitCode {
         match self {
-            Self::NotFound { .. } | Self::Ambiguous { .. } => ExitCode::NotFound,
+            Self::NotFound { .. } | Self::Ambiguous { .. } | Self::NeverBegan => ExitCode::NotFound,
             Self::Held { .. } | Self::RequestTaken { .. } | Self::Busy { .. } => ExitCode::Conflict,
             Self::Yarn(error) => match error.kind() {
                 Kind::Unreachable | Kind::NotReady => ExitCode::Unreachable,
@@ -129,6 +132,7 @@ impl ClientError {
             Self::RequestTaken { run, .. } => {
                 format!("use another request id, or look at that run with `dybox status {run}`")
             }
+            Self::NeverBegan => "run the job file again with `dybox run`".to_owned(),
             Self::Damaged { .. } => "restore the run's directory from a backup, or submit the job again".to_owned(),
             Self::Spawn { .. } => "check that this program still exists and may be run".to_owned(),
             Self::Unheard { source, .. } => source.advice().to_owned(),

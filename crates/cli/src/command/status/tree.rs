@@ -27,6 +27,7 @@ pub(super) fn text(screen: &Screen, looked: &Looked, now: Millis) -> String {
         }
     }
     let table = match stages.is_empty() {
+        true if looked.never_began() => "no master of it ever ran\n".to_owned(),
         true => "its master has not written its plan down yet\n".to_owned(),
         false => table_text(table, &[2, 3, 4, 5, 6]),
     };
@@ -85,6 +86,7 @@ fn applications(screen: &Screen, looked: &Looked) -> String {
 fn foot(screen: &Screen, looked: &Looked) -> String {
     let run = &looked.info.run;
     let hint = match looked.standing.word() {
+        _ if looked.never_began() => "nothing of it is left to go on with: run the job file again".to_owned(),
         _ if looked.standing.is_killed() => format!("it was killed through YARN; go on with it: dybox resume {run}"),
         _ if looked.standing.is_lost() => format!("its master is gone; go on with it: dybox resume {run}"),
         "failed" => format!("what happened: dybox why {run}"),
