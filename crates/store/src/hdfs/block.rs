@@ -71,6 +71,9 @@ async fn packets(
             return Err(wrong("packets that are out of order"));
         }
         bytes.extend_from_slice(data);
+        if bytes.len() > want.saturating_add(LARGEST) {
+            return Err(wrong("more than was asked for"));
+        }
     }
     if bytes.len() < want {
         return Err(io::ErrorKind::UnexpectedEof.into());
