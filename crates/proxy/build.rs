@@ -1,5 +1,9 @@
 //! Builds the static init, which this crate carries inside.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use sha2::{Digest, Sha256};
 
 include!("../init/build_static.rs");
@@ -15,6 +19,11 @@ fn main() {
     let built = build_static(&var("CARGO"), &init, &out.join("init"), &target).unwrap_or_else(|why| panic!("{why}"));
     let bytes = std::fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
     let digest = hex::encode(Sha256::digest(&bytes));
-    std::fs::write(out.join("dybox-init"), bytes).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+    let mut packer = ZlibEncoder::new(Vec::new(), Compression::best());
+    let packed = packer.write_all(&bytes).and_then(|()| packer.finish()).unwrap_or_else(|error| panic!("{error}"));
+    for (name, content) in [("z", packed), ("length", bytes.len().to_string().into_bytes())] {
+        let file = out.join("dybox-init").with_extension(name);
+        std::fs::write(&file, content).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
     println!("cargo::rustc-env=DYBOX_INIT_DIGEST={digest}");
 }

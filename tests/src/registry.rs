@@ -1,16 +1,18 @@
-//! A real registry on a free port of the loopback.
+//! A real registry on the loopback: of this machine, or of the engines of a cluster.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::cluster::{Cluster, Daemon};
 use crate::engine::Engine;
 use crate::wait::eventually;
 
 /// Debian's docker-registry with a directory of its own. Ended when dropped.
 #[derive(Debug)]
 pub struct Registry {
-    child: Child,
+    children: Vec<Child>,
     port: u16,
     _dir: tempfile::TempDir,
 }
@@ -22,20 +24,47 @@ impl Registry {
     /// When it does not come up within 20 s.
     #[must_use]
     pub fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
-        let conf = format!(
-            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp: {{ addr: \"127.0.0.1:{port}\" }}\n",
-            dir.path().display()
-        );
-        std::fs::write(dir.path().join("config.yml"), conf).expect("a file");
-        let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(dir.path().join("config.yml")).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.stderr(Stdio::null()).spawn().expect("Debian's docker-registry");
+        let dir = configured(port);
+        let child = serve(Command::new("docker-registry"), dir.path());
         eventually("the registry listens", Duration::from_secs(20), || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
         });
-        Self { child, port, _dir: dir }
+        Self { children: vec![child], port, _dir: dir }
+    }
+
+    /// One that every engine of `cluster` finds at its own loopback, for each of them has a network of its own that
+    /// leads nowhere: a process in each, all with one directory.
+    ///
+    /// # Panics
+    /// When it does not come up within 20 s.
+    #[must_use]
+    pub fn of_cluster(cluster: &Cluster) -> Self {
+        // Nothing else listens there.
+        let port = 5000;
+        let dir = configured(port);
+        let within = |node: usize| {
+            let engine = cluster.process(Daemon::Engine(node)).expect("the engine is up").pid().to_string();
+            let mut command = Command::new("nsenter");
+            // Whoever takes the cluster down takes it along, should this process be killed.
+            command.args(["--target", &engine, "--net"]).env("DYBOX_CLUSTER", cluster.layout().root());
+            command
+        };
+        let one = |node: usize| {
+            let lo = within(node).args(["ip", "link", "set", "lo", "up"]).status().expect("nsenter runs");
+            assert!(lo.success(), "the loopback of node {node} does not come up");
+            let mut command = within(node);
+            command.arg("docker-registry");
+            serve(command, dir.path())
+        };
+        let children = (1..=cluster.nodes()).map(one).collect();
+        for node in 1..=cluster.nodes() {
+            eventually("the registry listens", Duration::from_secs(20), || {
+                let found = within(node).args(["ss", "-Hltn", &format!("sport = :{port}")]).output().expect("it runs");
+                (!found.stdout.is_empty()).then_some(())
+            });
+        }
+        Self { children, port, _dir: dir }
     }
 
     /// Puts the test image there under `name`, and takes that name off `engine` again. Gives the full reference.
@@ -58,9 +87,27 @@ impl Registry {
     }
 }
 
+/// A directory with the configuration of a registry at `port`.
+fn configured(port: u16) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let conf = format!(
+        "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp: {{ addr: \"127.0.0.1:{port}\" }}\n",
+        dir.path().display()
+    );
+    std::fs::write(dir.path().join("config.yml"), conf).expect("a file");
+    dir
+}
+
+fn serve(mut registry: Command, dir: &Path) -> Child {
+    registry.arg("serve").arg(dir.join("config.yml")).stdin(Stdio::null()).stdout(Stdio::null());
+    registry.stderr(Stdio::null()).spawn().expect("Debian's docker-registry")
+}
+
 impl Drop for Registry {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }

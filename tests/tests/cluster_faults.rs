@@ -319,6 +319,31 @@ fn a_node_manager_that_stays_away_costs_one_attempt() {
 }
 
 #[test]
+fn a_run_that_ends_beside_a_dead_node_manager_does_not_wait_for_it() {
+    let _alone = Alone::take();
+    let case = Case::new(concat!(
+        "stages:\n  a: { parallelism: 3, placement: { spread: host }, ",
+        "script: \". /said/fns; say start; until [ -e /said/short ]; do sleep 0.2; done; say end\" }\n",
+    ));
+    let follow = case.follow();
+    case.until("a", "start", 3);
+    let run = case.run();
+    let master = case.master(&run).node;
+    let proxies = case.processes(&run, "dybox proxy");
+    let node = proxies.iter().map(|proxy| proxy.node).find(|node| *node != master).expect("it uses all nodes");
+    cluster().kill(Daemon::NodeManager(node));
+    case.shorten();
+    end(follow).expect(0);
+    // A master waits for half a minute where a proxy does not leave. All have left, and YARN can't tell that of one.
+    eventually("its application has ended", Duration::from_secs(25), || {
+        (case.application(&run)?["state"] == "FINISHED").then_some(())
+    });
+    cluster().revive(Daemon::NodeManager(node));
+    cluster().until_ready();
+    case.assert_nothing_left(&run);
+}
+
+#[test]
 fn an_engine_that_stands_still_keeps_what_runs_and_gets_nothing_new() {
     let _alone = Alone::take();
     let case = Case::new(CHAIN);

@@ -327,7 +327,12 @@ fn logs_can_be_read_while_a_task_runs_and_are_whole_afterwards() {
 
     // What DYbox itself wrote comes from the files that YARN gathers.
     eventually("YARN has gathered the logs", LONG, || (app(&run)["logAggregationStatus"] == "SUCCEEDED").then_some(()));
-    user.dybox(&["logs", "--system", &run]).expect(0).says("in control").says("serving").says("proxy g0-1-");
+    user.dybox(&["logs", "--system", &run])
+        .expect(0)
+        .says("in control")
+        .says("serving")
+        .says("proxy g0-1-")
+        .says("succeeded");
     user.over(&run);
 }
 
@@ -427,9 +432,13 @@ fn a_plan_shows_what_the_cluster_gives_and_what_it_never_could() {
         "  b: { needs: [a], cpus: 1.5, command: [\"true\"] }\n",
     ));
     let plan = user.dybox(&["plan", "job.yaml"]).expect(0);
-    for words in
-        ["1 cpu, 70MiB", "1 cpu, 80MiB", "2 cpus, 64MiB", "queue default: 50 %", "largest grant: 16 cpus, 8GiB"]
-    {
+    for words in [
+        "1 vcore, 70MiB",
+        "1 vcore, 80MiB",
+        "2 vcores, 64MiB",
+        "queue default (guaranteed 50%",
+        "largest grant: 16 cpus, 8GiB",
+    ] {
         assert!(plan.out.contains(words), "no {words} in\n{}", plan.out);
     }
     let json = user.dybox(&["plan", "job.yaml", "-o", "json"]).expect(0).json();
@@ -468,6 +477,11 @@ fn the_tracking_url_shows_the_run_and_afterwards_the_application() {
     let app = text(&app(&run)["id"]);
     let page = tracked(&app, "");
     assert!(page.status == 200 && page.body.contains(&run) && page.body.contains("running"), "{page:?}");
+    assert_eq!(
+        page.body.matches("/node/containerlogs/container_").count(),
+        2,
+        "each task leads to its output: {page:?}"
+    );
     let stage = tracked(&app, "?stage=a");
     assert!(stage.status == 200 && stage.body.contains("dybox-test/busybox:1"), "{stage:?}");
     let json = tracked(&app, "?format=json").json().expect("JSON");

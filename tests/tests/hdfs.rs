@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dybox_model::{AttemptId, GrantId, Millis, RunId, StageId, SubDagId};
 use dybox_store::archive::{ArchiveWriter, LogItem, Stream};
 use dybox_store::epochs::{self, MasterAddr};
-use dybox_store::layout::{RunDir, binary};
+use dybox_store::layout::{RunDir, SubDir, binary};
 use dybox_store::logs::{Grants, Live, LiveGrant, LivePiece, RunLogs, Select};
 use dybox_store::{
     Answer, EpochFence, Fence, Guard, OnlyMine, Store, StoreError, Trouble, UploadConf, Uploader, find_run, runs,
@@ -193,6 +193,81 @@ fn an_open_file_is_held_until_it_is_taken_over_and_its_writer_is_fenced() {
         assert!(!second.close_dead("nothing").await.unwrap());
         assert!(second.get("journal").await.unwrap().starts_with(b"one two"));
     });
+}
+
+#[test]
+fn an_open_journal_is_adopted_with_all_that_was_synced_and_its_writer_is_fenced() {
+    let hadoop = hadoop();
+    let store = fresh(&hadoop);
+    let second = fresh_again(&hadoop, &store);
+    run(async {
+        let sub = RunDir::new(&"01jd0000000000000000000001".parse().unwrap()).sub(SubDagId(0));
+        let journal = sub.journal();
+        let epoch = epochs::claim(&store, &sub).await.unwrap();
+        let (nothing, mut first) = store.adopt(&journal, &fence(&store, &sub, epoch)).await.unwrap();
+        assert_eq!((nothing.len(), first.len()), (0, 0));
+        // More than one packet, and an end within a chunk.
+        let long = vec![b'x'; 300_001];
+        first.write_synced(&long).await.unwrap();
+        first = first.guarded(guard(fence(&store, &sub, epoch)).0);
+        first.write_synced(b"one ").await.unwrap();
+        first.write(b"not synced").await.unwrap();
+
+        let epoch = epochs::claim(&second, &sub).await.unwrap();
+        let (bytes, mut taken) = second.adopt(&journal, &fence(&second, &sub, epoch)).await.unwrap();
+        assert!(bytes.starts_with(&long) && bytes[long.len()..].starts_with(b"one "), "{} bytes", bytes.len());
+        assert_eq!(taken.len(), bytes.len() as u64);
+        assert!(first.write_synced(b"never").await.unwrap_err().is_fenced());
+        taken.write_synced(b"two").await.unwrap();
+
+        // The next one finds it open again, and after that closed.
+        let epoch = epochs::claim(&store, &sub).await.unwrap();
+        let (again, third) = store.adopt(&journal, &fence(&store, &sub, epoch)).await.unwrap();
+        assert_eq!(again, [&bytes[..], b"two"].concat());
+        third.close().await.unwrap();
+        let epoch = epochs::claim(&second, &sub).await.unwrap();
+        let (closed, mut fourth) = second.adopt(&journal, &fence(&second, &sub, epoch)).await.unwrap();
+        assert_eq!(closed, again);
+        fourth.write(b"!").await.unwrap();
+        fourth.close().await.unwrap();
+        assert_eq!(store.get(&journal).await.unwrap(), [&again[..], b"!"].concat());
+        // An attempt that was overtaken between its claim and its taking changes nothing.
+        let late = store.adopt(&journal, &fence(&store, &sub, 2)).await.unwrap_err();
+        assert!(late.is_fenced(), "{}", late.text());
+        assert_eq!(store.get(&journal).await.unwrap(), [&again[..], b"!"].concat());
+        let names: Vec<_> = store.list(&sub.root()).await.unwrap().into_iter().map(|entry| entry.name).collect();
+        assert_eq!(names, ["epoch", "journal"]);
+    });
+}
+
+#[test]
+fn an_open_journal_whose_datanode_restarts_is_adopted_whole() {
+    let hadoop = hadoop();
+    let store = fresh(&hadoop);
+    let second = fresh_again(&hadoop, &store);
+    run(async {
+        let sub = RunDir::new(&"01jd0000000000000000000001".parse().unwrap()).sub(SubDagId(0));
+        let epoch = epochs::claim(&store, &sub).await.unwrap();
+        let (_, mut first) = store.adopt(&sub.journal(), &fence(&store, &sub, epoch)).await.unwrap();
+        first.write_synced(b"one ").await.unwrap();
+        hadoop.kill(DN);
+        let epoch = epochs::claim(&second, &sub).await.unwrap();
+        let taking = tokio::spawn({
+            let (second, sub) = (second.with_patience(MINUTES), sub.clone());
+            async move { second.adopt(&sub.journal(), &fence(&second, &sub, epoch)).await }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        hadoop.start(DN);
+        let (bytes, mut taken) = taking.await.unwrap().unwrap();
+        assert_eq!(bytes, "one ");
+        taken.write_synced(b"two").await.unwrap();
+        taken.close().await.unwrap();
+        assert_eq!(store.get(&sub.journal()).await.unwrap(), "one two");
+    });
+}
+
+fn fence(store: &Store, sub: &SubDir, epoch: u32) -> EpochFence {
+    EpochFence { store: store.clone(), sub: sub.clone(), epoch }
 }
 
 fn fresh_again(hadoop: &Hadoop, store: &Store) -> Store {

@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("logic", &["model", "job"]),
     ("wire", &["model"]),
     ("engine", &["model"]),
-    ("store", &["model"]),
+    ("store", &["model", "hrpc"]),
     ("local", &["model"]),
     ("init", &[]),
     ("hrpc", &[]),
@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("bollard", &["engine", "tests"]),
     ("tonic", &["wire"]),
-    ("prost", &["wire", "hrpc", "yarn"]),
+    ("prost", &["wire", "hrpc", "yarn", "store"]),
     ("hdfs-native", &["store"]),
     ("roxmltree", &["hrpc"]),
     ("rustls", &["wire"]),

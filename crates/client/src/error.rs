@@ -49,6 +49,9 @@ pub enum ClientError {
         /// The run that it made.
         run: RunId,
     },
+    /// No master of the run ever ran: nothing of it is in the store, its plan neither.
+    #[error("no master of the run ever ran, so its plan is not in the store")]
+    NeverBegan,
     /// A file of the run makes no sense.
     #[error("{what} of the run is damaged: {why}")]
     Damaged {
@@ -117,7 +120,9 @@ impl ClientError {
     #[must_use]
     pub fn exit(&self) -> ExitCode {
         match self {
-            Self::NotFound { .. } | Self::Ambiguous { .. } | Self::NoSession { .. } => ExitCode::NotFound,
+            Self::NotFound { .. } | Self::Ambiguous { .. } | Self::NeverBegan | Self::NoSession { .. } => {
+                ExitCode::NotFound
+            }
             Self::Held { .. } | Self::RequestTaken { .. } | Self::Busy { .. } | Self::SessionTaken { .. } => {
                 ExitCode::Conflict
             }
@@ -128,7 +133,9 @@ impl ClientError {
                 Kind::Invalid => ExitCode::Invalid,
                 Kind::Gone => ExitCode::NotFound,
             },
-            Self::Store(_) | Self::Damaged { .. } | Self::Unheard { .. } | Self::NotTaken { .. } => ExitCode::Unreachable,
+            Self::Store(_) | Self::Damaged { .. } | Self::Unheard { .. } | Self::NotTaken { .. } => {
+                ExitCode::Unreachable
+            }
             Self::Spawn { .. } | Self::System { .. } => ExitCode::Internal,
         }
     }
@@ -157,13 +164,16 @@ impl ClientError {
             Self::RequestTaken { run, .. } => {
                 format!("use another request id, or look at that run with `dybox status {run}`")
             }
+            Self::NeverBegan => "run the job file again with `dybox run`".to_owned(),
             Self::Damaged { .. } => "restore the run's directory from a backup, or submit the job again".to_owned(),
             Self::Spawn { .. } => "check that this program still exists and may be run".to_owned(),
             Self::Unheard { source, .. } => source.advice().to_owned(),
             Self::NoSession { name } => format!("list them with `dybox session ls`, or `dybox session start {name}`"),
             Self::SessionTaken { name, .. } => format!("use it with `dybox run --session {name}`, or stop it first"),
             Self::NotTaken { name, .. } => {
-                format!("look at it with `dybox session ls`; without `--session {name}` the run has its own application")
+                format!(
+                    "look at it with `dybox session ls`; without `--session {name}` the run has its own application"
+                )
             }
             Self::NoSessions => "use --yarn, or leave --session away: one machine needs no session".to_owned(),
             Self::Busy { .. } => "wait for it, then submit again: the answer will be its run".to_owned(),

@@ -52,11 +52,15 @@ impl Client {
     /// Starts masters for all of a run that has not succeeded. All or nothing is decided before any is started.
     ///
     /// # Errors
-    /// `Held` when a master of the run lives; `Damaged` when a journal is; the store's; `Spawn`.
+    /// `Held` when a master of the run lives; `NeverBegan` when none ever did; `Damaged` when a journal is; the store's;
+    /// `Spawn`.
     pub async fn resume(&self, run: &RunId, plan: &Plan) -> Result<Resumed, ClientError> {
         let mut todo = Vec::new();
         for n in 0..u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX) {
             todo.push(self.todo(run, SubDagId(n)).await?);
+        }
+        if self.store.is_remote() && self.store.stat(&RunDir::new(run).plan()).await?.is_none() {
+            return Err(ClientError::NeverBegan);
         }
         reopen_what_waited(plan, &mut todo);
         // An earlier stop must not end it again.

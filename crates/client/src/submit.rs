@@ -101,10 +101,10 @@ pub(crate) fn info_of(run: RunId, plan: &Plan, submission: &Submission, binary: 
     let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
     RunInfo {
         version: RUN_INFO_VERSION,
+        submitted: made(&run).unwrap_or(submission.at),
         run,
         job: plan.name.clone(),
         tags: plan.tags.clone(),
-        submitted: submission.at,
         uid: uid.as_raw(),
         gid: getegid().as_raw(),
         user: name.unwrap_or_else(|| uid.to_string()),
@@ -118,9 +118,15 @@ pub(crate) fn info_of(run: RunId, plan: &Plan, submission: &Submission, binary: 
     }
 }
 
-pub(crate) fn new_run() -> RunId {
-    let text = ulid::Ulid::generate().to_string().to_ascii_lowercase();
-    text.parse().expect("a ULID in lower case is a run id")
+/// A new id of a run that is submitted at this time.
+pub(crate) fn new_run(at: Millis) -> RunId {
+    let ulid = ulid::Ulid::from_parts(at.0, ulid::Ulid::generate().random());
+    ulid.to_string().to_ascii_lowercase().parse().expect("a ULID in lower case is a run id")
+}
+
+/// When a run was submitted, as its id tells: everybody knows that, and it never changes.
+pub(crate) fn made(run: &RunId) -> Option<Millis> {
+    ulid::Ulid::from_string(run.as_str()).ok().map(|ulid| Millis(ulid.timestamp_ms()))
 }
 
 /// 64 hex digits that nobody can guess.
@@ -136,4 +142,18 @@ pub(crate) fn understood(text: &[u8]) -> Result<RunInfo, ClientError> {
 
 pub(crate) fn damaged(what: &str, error: &serde_json::Error) -> ClientError {
     ClientError::Damaged { what: what.to_owned(), why: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_run_tells_when_it_was_submitted() {
+        let at = Millis(1_795_270_513_360);
+        assert_eq!(made(&new_run(at)), Some(at));
+        assert_ne!(new_run(at), new_run(at));
+        assert!(new_run(Millis(at.0 - 1)) < new_run(at), "ids are sorted by time");
+        assert_eq!(made(&"zzzzzzzzzzzzzzzzzzzzzzzzzu".parse().unwrap()), None, "an id of another making");
+    }
 }

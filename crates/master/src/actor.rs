@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dybox_logic::master;
-use dybox_model::{Cause, Fact, GrantId, Millis, Note};
+use dybox_model::{Cause, Fact, GrantId, Millis, Note, SubDagId};
 use dybox_store::{Store, StoreError};
 use dybox_wire::{Call, MasterOrder, ProxyNews, Server};
 use tokio::sync::{broadcast, oneshot};
@@ -19,12 +19,15 @@ use crate::inbox::Inbox;
 use crate::live::Live;
 use crate::mind::Mind;
 use crate::perform::{After, Ports};
-use crate::rm::News;
+use crate::rm::{News, Rm};
 
 /// Most events of one batch: a bound on how long a record waits for its sync.
 const BATCH: usize = 1024;
 /// After the end: for proxies to clean up and leave.
 const LINGER: Millis = Millis::from_secs(30);
+/// After the end, on a cluster: for YARN to say that grants are over whose proxies have no line and no work. Where a
+/// NodeManager is dead it says so minutes later, and nothing is left to wait for; it ends what lives on with the application.
+const LEFT: Millis = Millis::from_secs(3);
 /// After the end: for the last frames to reach their watchers.
 const FLUSH: Duration = Duration::from_secs(1);
 /// After the end: for the other masters to hear of a stop.
@@ -81,6 +84,10 @@ pub(crate) struct Actor {
 pub(crate) struct Batch {
     pub(crate) events: Vec<Event>,
     pub(crate) written: Vec<oneshot::Sender<()>>,
+}
+
+fn numbers(subdags: &[SubDagId]) -> String {
+    subdags.iter().map(|subdag| subdag.0.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl Actor {
@@ -215,7 +222,7 @@ impl Actor {
             }
             match rest.hand_over(now).await {
                 Ok(started) if started.is_empty() => {}
-                Ok(started) => tracing::info!("started the masters of {started:?}"),
+                Ok(started) => tracing::info!("started the masters of sub-DAGs {}", numbers(&started)),
                 Err(error) => tracing::error!("the next sub-DAG could not be started: {error}; {}", error.advice()),
             }
         }));
@@ -223,8 +230,13 @@ impl Actor {
 
     fn is_over(&self) -> bool {
         let Some(ended) = self.ended else { return false };
-        let left = self.mind.master.grants().count();
-        let late = now() >= ended.after(LINGER);
+        let now = now();
+        let waited = matches!(self.ports.rm, Rm::Cluster(_)) && now >= ended.after(LEFT);
+        let gone = |&grant: &GrantId| {
+            waited && !self.ports.links.is_linked(grant) && self.mind.master.attempt_at(grant).is_none()
+        };
+        let left = self.mind.master.grants().filter(|grant| !gone(grant)).count();
+        let late = now >= ended.after(LINGER);
         if left > 0 && late {
             tracing::warn!("{left} proxies have not left in time; `dybox gc` shows what they leave");
         }
@@ -233,7 +245,8 @@ impl Actor {
 
     fn wake(&self) -> Option<Instant> {
         let linger = self.ended.map(|ended| ended.after(LINGER));
-        let next = [self.mind.wake(), linger].into_iter().flatten().min();
+        let left = self.ended.map(|ended| ended.after(LEFT)).filter(|at| *at > now());
+        let next = [self.mind.wake(), left, linger].into_iter().flatten().min();
         let next = next.map(|next| Instant::now() + Duration::from_millis(next.since(now()).0));
         [next, self.awaited.next(), self.ports.rm.wake()].into_iter().flatten().min()
     }

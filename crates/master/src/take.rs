@@ -115,10 +115,14 @@ impl Actor {
                     batch.events.push(master::Event::ImagePinned { image, id: image_id }.into());
                 }
                 batch.events.push(master::Event::Runs { grant, attempt, container }.into());
+                let news = self.ports.rm.heard(grant, Heard::Works);
+                self.take_news_of_rm(news, batch);
             }
             ProxyNews::Exited { attempt, exit } => {
                 let exit = self.as_taken(grant, exit);
                 batch.events.push(master::Event::Exited { grant, attempt, exit }.into());
+                let news = self.ports.rm.heard(grant, Heard::Works);
+                self.take_news_of_rm(news, batch);
             }
             ProxyNews::Noted(note) => self.note(note),
             ProxyNews::Swept { grant: swept, exits } => {

@@ -7,10 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use dybox_model::{GrantId, RunId};
+use dybox_store::Store;
 use dybox_store::bundle::{AgentBundle, GrantBundle};
 use dybox_store::epochs::MasterAddr;
 use dybox_store::layout::SubDir;
-use dybox_store::Store;
 use dybox_wire::{AgentEnd, AgentLink, AgentNews, AgentOrder, SessionClient, TlsIdentity, WireError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;

@@ -25,7 +25,7 @@ impl GrantCgroup {
         let found = Self::find(&far.container);
         if !found.missing.is_empty() {
             let text = serde_json::to_vec(&found).expect("paths of cgroups are texts");
-            if let Err(error) = write_whole(&file(places), &text, 0o600) {
+            if let Err(error) = write_whole(&file(places), text.as_slice(), 0o600) {
                 tracing::warn!(%error, "can't write down where containers are made");
             }
         }

@@ -1,7 +1,7 @@
 //! The files of one attempt on this machine: what its container gets to see of the host, and nothing else.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -112,13 +112,13 @@ pub(crate) fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
 }
 
 /// Writes a file so that it is there whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, mut content: impl Read, mode: u32) -> io::Result<()> {
     let mut fresh = path.to_path_buf().into_os_string();
     fresh.push(format!(".{}", std::process::id()));
     let fresh = PathBuf::from(fresh);
-    let write = || {
+    let mut write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&fresh)?;
-        file.write_all(bytes)?;
+        io::copy(&mut content, &mut file)?;
         file.set_permissions(Permissions::from_mode(mode))?;
         fs::rename(&fresh, path)
     };

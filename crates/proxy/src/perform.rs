@@ -148,7 +148,7 @@ impl Performer {
             now: self.ports.clock.now(),
         });
         dead.result.put_into(&mut exit);
-        tracing::info!(attempt = %dead.attempt, code = ?exit.code, signal = ?exit.signal, cause = ?exit.cause, "ended");
+        tracing::info!("ended attempt={}: {}", dead.attempt, exit.words());
         Some(Event::Ended { attempt: dead.attempt, exit })
     }
 
@@ -215,7 +215,12 @@ impl Performer {
             match fetched {
                 Ok(info) => ports.arrive(Arrived::Image(attempt, Arc::new(info))),
                 Err(no) => {
-                    tracing::warn!(%attempt, cause = ?no.cause, text = no.text, "no image");
+                    tracing::warn!(
+                        "no image attempt={attempt}: {} ({}): {}",
+                        no.cause.info().name,
+                        no.cause.info().code,
+                        no.text
+                    );
                     let exit = Exit::not_started(no.cause, no.text, ports.clock.now());
                     ports.tell(Event::NotStarted { attempt, exit });
                 }
@@ -271,7 +276,7 @@ impl Performer {
 
     fn kill(&mut self, attempt: AttemptId, signal: Signal, why: Ending) {
         let Some(hand) = self.hands.get_mut(&attempt) else { return };
-        tracing::info!(%attempt, ?signal, cause = ?why.cause, "stopping");
+        tracing::info!("stopping attempt={attempt} with {signal:?}: {}", why.cause.info().phrase);
         hand.asked = Some(Asked { by: why.by(), cause: why.cause, text: why.text });
         let Some(name) = hand.container.clone() else { return };
         let (ports, kick) = (self.ports.clone(), Arc::clone(&hand.kick));
@@ -314,7 +319,7 @@ impl Performer {
     fn save(&mut self, attempt: AttemptId, exit: &Exit) {
         let path = self.ports.places.saved(attempt);
         let text = serde_json::to_vec(exit).expect("an end is JSON");
-        if let Err(error) = write_whole(&path, &text, 0o600) {
+        if let Err(error) = write_whole(&path, text.as_slice(), 0o600) {
             // The master hears of it all the same; only a master that dies before it has written it down may miss it.
             tracing::warn!(path = %path.display(), %error, "can't save an end");
         }

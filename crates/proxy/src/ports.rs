@@ -17,7 +17,7 @@ use crate::conf::Places;
 use crate::error::{ProxyError, file_error};
 use crate::files::write_whole;
 use crate::inbox::Arrived;
-use crate::init_binary::{init_binary, init_digest};
+use crate::init_binary::{init_binary, init_digest, init_length};
 use crate::lease::Leases;
 use crate::slot::Slots;
 
@@ -99,14 +99,13 @@ pub(crate) fn read_secret(places: &Places) -> Result<Arc<str>, ProxyError> {
 /// The static init on this machine, written once for all runs.
 fn put_init(places: &Places) -> Result<PathBuf, ProxyError> {
     let path = places.path(&Machine::init(init_digest()));
-    let bytes = init_binary();
     // A crash in the middle of a write leaves no file of this name, but a full disk's history may.
-    if fs::metadata(&path).is_ok_and(|meta| meta.len() == bytes.len() as u64) {
+    if fs::metadata(&path).is_ok_and(|meta| meta.len() == init_length()) {
         return Ok(path);
     }
     if let Some(dir) = path.parent() {
         dybox_store::local::make_dir(dir)?;
     }
-    write_whole(&path, bytes, 0o755).map_err(file_error("write", &path))?;
+    write_whole(&path, init_binary(), 0o755).map_err(file_error("write", &path))?;
     Ok(path)
 }

@@ -76,7 +76,7 @@ pub(crate) async fn run(ports: Ports, job: Job) {
             watch(ports, eyes).await;
         }
         Err(Refused { cause, text }) => {
-            tracing::warn!(%attempt, ?cause, text, "not started");
+            tracing::warn!("not started attempt={attempt}: {} ({}): {text}", cause.info().name, cause.info().code);
             let exit = Exit::not_started(cause, text, ports.clock.now());
             ports.tell(Event::NotStarted { attempt, exit });
         }

@@ -166,7 +166,7 @@ fn found(places: &Places, attempt: AttemptId, clock: Clock) -> Found {
         // Saved too: whoever asked for this sweep may die before it has written the end down.
         let exit = by_verdict(places, attempt, clock)?;
         let text = serde_json::to_vec(&exit).expect("an end is JSON");
-        if let Err(error) = write_whole(&path, &text, 0o600) {
+        if let Err(error) = write_whole(&path, text.as_slice(), 0o600) {
             tracing::warn!(path = %path.display(), %error, "can't save an end");
         }
         Some(exit)

@@ -72,6 +72,15 @@ pub struct Binary {
     pub public: bool,
 }
 
+/// How the masters of a run start, as its client was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasterStart {
+    /// What each asks for.
+    pub size: Resources,
+    /// Variables of each, and of its proxies.
+    pub env: BTreeMap<String, String>,
+}
+
 /// All that a master needs to start.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {
@@ -97,6 +106,9 @@ pub struct Bundle {
     /// What the master's own YARN container has room for beside the master: for the one task of a small job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own: Option<Resources>,
+    /// How the masters of later sub-DAGs start; nothing in what an older client wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masters: Option<MasterStart>,
     /// For additions that this version does not know yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, String>,
@@ -149,6 +161,9 @@ pub struct SessionBundle {
     pub tls: RunTls,
     /// The binary for the agents.
     pub binary: Binary,
+    /// Variables that they get, too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
     /// Whose it is.
     pub user: String,
 }
@@ -198,7 +213,10 @@ impl AgentBundle {
 
 impl fmt::Debug for SessionBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionBundle").field("spec", &self.spec).field("store", &self.store.url).finish_non_exhaustive()
+        f.debug_struct("SessionBundle")
+            .field("spec", &self.spec)
+            .field("store", &self.store.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -209,6 +227,12 @@ impl fmt::Debug for AgentBundle {
 }
 
 impl Bundle {
+    /// The variables that the client hands on to whatever runs for it.
+    #[must_use]
+    pub fn env(&self) -> BTreeMap<String, String> {
+        self.masters.as_ref().map(|masters| masters.env.clone()).unwrap_or_default()
+    }
+
     /// Bytes for the launch context.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -10,10 +10,10 @@ use bytes::Bytes;
 
 use crate::append::DirAppender;
 use crate::dir::{self, off_loop};
-use crate::hdfs::{Hdfs, HdfsConf};
+use crate::hdfs::{Claim, Hdfs, HdfsConf};
 use crate::local::{write_atomic, write_new};
 use crate::read::DirReader;
-use crate::{Appender, Lock, Reader, StoreError};
+use crate::{Appender, EpochFence, Lock, Reader, StoreError};
 
 /// Mode of every file of a store: its directories are closed to others anyway.
 pub(crate) const FILE_MODE: u32 = 0o600;
@@ -193,6 +193,22 @@ impl Store {
         match self.spot("take over", name)? {
             Spot::Dir(_) => self.append(name).await,
             Spot::Hdfs(hdfs, name) => hdfs.append(name, true).await.map(Appender::from_hdfs),
+        }
+    }
+
+    /// Takes a file from an older attempt, dead or alive, with all that was synced in it: the content, and its end. Unlike
+    /// [`Store::take_over`], this waits for no lease recovery: what HDFS has open is read where it lies, and goes on in a
+    /// new file under the same name. The fence's epoch must have been claimed before; a newer one ends this.
+    pub async fn adopt(&self, name: &str, fence: &EpochFence) -> Result<(Bytes, Appender), StoreError> {
+        match self.spot("take over", name)? {
+            Spot::Dir(_) => {
+                let appender = self.append(name).await?;
+                Ok((self.get(name).await?, appender))
+            }
+            Spot::Hdfs(hdfs, name) => {
+                let (bytes, appender) = hdfs.adopt(Claim { name, epoch: fence.epoch, fence }).await?;
+                Ok((bytes, Appender::from_hdfs(appender)))
+            }
         }
     }
 

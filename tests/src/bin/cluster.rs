@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use dybox_tests::cluster::{Cluster, Daemon, Options, distributed_shell, keep, node_host, tez};
 
-const USAGE: &str = "usage: cluster up     [--dir D] [--nodes N] [--heartbeat MS] [--version V] [--preemption] [--acls] [--set KEY=VALUE]
+const USAGE: &str = "usage: cluster up     [--dir D] [--nodes N] [--rms 1|2] [--heartbeat MS] [--version V] [--preemption] [--acls] [--set KEY=VALUE]
        cluster status [--dir D]
        cluster kill|start|restart DAEMON [--dir D]
+       cluster activate resourcemanager|resourcemanager-2 [--dir D]
        cluster peer distributedshell COUNT COMMAND [--dir D]
        cluster peer tez single|independent:N|diamonds:N|chain:N COMMAND [--dir D]
        cluster down   [--dir D]";
@@ -46,6 +47,7 @@ fn run(words: &[String]) -> Outcome {
                 "nothing is up".to_owned()
             })
         }
+        "activate" => Ok(Cluster::open(&dir)?.activate(free.first().ok_or(USAGE)?.parse()?)?),
         "kill" | "start" | "restart" => {
             let daemon: Daemon = free.first().ok_or(USAGE)?.parse()?;
             let cluster = Cluster::open(&dir)?;
@@ -92,6 +94,7 @@ fn parse(words: &[String]) -> Outcome<(Options, Vec<String>)> {
             "--version" => options.version.clone_from(value()?),
             "--preemption" => options.preemption = true,
             "--acls" => options.acls = true,
+            "--rms" => options.rms = value()?.parse()?,
             "--no-engines" => options.engines = false,
             "--set" => {
                 let (key, text) = value()?.split_once('=').ok_or("--set takes KEY=VALUE")?;

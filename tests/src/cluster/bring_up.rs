@@ -10,7 +10,7 @@ use super::classes::Classes;
 use super::conf::{Conf, whoami};
 use super::daemon::Starts;
 use super::layout::{Layout, Ports};
-use super::{Broken, Cluster, Context, Daemon, Options, jars, keeper, request, teardown};
+use super::{Broken, Cluster, Context, Daemon, Options, jars, keeper, pair, request, teardown};
 use crate::Engine;
 
 /// How the directories of tests' clusters are called.
@@ -22,6 +22,9 @@ const IMAGES: [&str; 3] = ["dybox-test/busybox:1", "dybox-demo/busybox:1", "dybo
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) fn bring_up(options: &Options) -> Result<Cluster, Broken> {
+    if !(1..=2).contains(&options.rms) {
+        return Err(Broken::new("a cluster has one ResourceManager or two"));
+    }
     if !(1..=16).contains(&options.nodes) {
         return Err(Broken::new("a cluster has 1 to 16 nodes"));
     }
@@ -38,6 +41,7 @@ pub(super) fn bring_up(options: &Options) -> Result<Cluster, Broken> {
         // The keeper wrote it before it listened.
         ports: ports?,
         nodes: options.nodes,
+        rms: options.rms,
         engines: options.engines,
         version: options.version.clone(),
         jars,
@@ -93,7 +97,7 @@ fn write(cluster: &Cluster, options: &Options, java: &Path) -> Result<(), Broken
     classes.want(layout)?;
     Starts { layout, options, jars, java: java.to_owned(), classes }.write()?;
     let about = json!({
-        "version": options.version, "nodes": options.nodes, "engines": options.engines,
+        "version": options.version, "nodes": options.nodes, "rms": options.rms, "engines": options.engines,
         "heartbeat_ms": options.heartbeat_ms, "jars": jars, "java": java,
     });
     std::fs::write(layout.at("cluster.json"), about.to_string()).doing("writing cluster.json")
@@ -104,6 +108,9 @@ fn start(cluster: &Cluster, options: &Options) -> Result<(), Broken> {
     let run = |daemon: Daemon| keeper::say(&cluster.layout, &format!("start {daemon}"), Duration::from_secs(10));
     let format = format_names(cluster)?;
     run(Daemon::ResourceManager)?;
+    if options.rms > 1 {
+        run(Daemon::SecondResourceManager)?;
+    }
     for number in (1..=options.nodes).filter(|_| options.engines) {
         run(Daemon::Engine(number))?;
     }
@@ -230,7 +237,8 @@ pub(super) fn until_ready(cluster: &Cluster, deadline: Instant) -> Result<(), Br
     // The NameNode and the ResourceManager hold what died a moment ago for alive, so it is asked for its own word too.
     let data = "successfully registered with NN";
     until(cluster, Daemon::DataNode, deadline, || said_since_start(cluster, Daemon::DataNode, data))?;
-    until(cluster, Daemon::ResourceManager, deadline, || nodes_that_work(cluster).is_some_and(|nodes| nodes > 0))?;
+    pair::one_serves(cluster, deadline)?;
+    until(cluster, cluster.active(), deadline, || nodes_that_work(cluster).is_some_and(|nodes| nodes > 0))?;
     for number in 1..=cluster.nodes {
         let node = Daemon::NodeManager(number);
         let works = || nodes_that_work(cluster) == Some(cluster.nodes);

@@ -71,6 +71,7 @@ pub(super) fn gather(layout: &Layout, reap: impl Fn()) {
 fn file(daemon: Daemon) -> String {
     match daemon {
         Daemon::NodeManager(_) => "nodemanager.jsa".to_owned(),
+        Daemon::SecondResourceManager => file(Daemon::ResourceManager),
         other => format!("{other}.jsa"),
     }
 }

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::layout::{Layout, Ports, node_host};
-use super::{Broken, Context, Options};
+use super::{Broken, Context, Options, pair};
 
-type Site = BTreeMap<String, String>;
+pub(super) type Site = BTreeMap<String, String>;
 
 const LOG4J: &str = "log4j.rootLogger=INFO,console
 log4j.appender.console=org.apache.log4j.ConsoleAppender
@@ -29,6 +29,9 @@ impl Conf<'_> {
     pub(super) fn write(&self) -> Result<(), Broken> {
         for name in ["client", "namenode", "datanode", "resourcemanager"] {
             self.write_one(name, self.yarn())?;
+        }
+        if self.options.rms > 1 {
+            pair::write(self)?;
         }
         for number in 1..=self.options.nodes {
             let mut yarn = self.yarn();
@@ -58,18 +61,19 @@ impl Conf<'_> {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).doing("making it executable")
     }
 
-    fn write_one(&self, name: &str, yarn: Site) -> Result<(), Broken> {
+    pub(super) fn write_one(&self, name: &str, yarn: Site) -> Result<(), Broken> {
         let dir = self.layout.conf(name);
         std::fs::create_dir_all(&dir).doing("making a directory for configuration")?;
         let core = self.with_more(self.core(name), &["fs.", "ipc.", "hadoop.", "io."]);
         let hdfs = self.with_more(self.hdfs(), &["dfs."]);
         let yarn = self.with_more(yarn, &["yarn."]);
+        let queues = self.with_more(self.queues(), &["yarn.scheduler.capacity."]);
         let files = [
             ("core-site.xml", xml(&core)),
             ("hdfs-site.xml", xml(&hdfs)),
             ("yarn-site.xml", xml(&yarn)),
             ("mapred-site.xml", xml(&self.mapred())),
-            ("capacity-scheduler.xml", xml(&self.queues())),
+            ("capacity-scheduler.xml", xml(&queues)),
             ("hadoop-policy.xml", xml(&Site::new())),
             ("log4j.properties", LOG4J.to_owned()),
         ];
@@ -85,7 +89,7 @@ impl Conf<'_> {
         site
     }
 
-    fn at(&self, host: &str, service: &str) -> String {
+    pub(super) fn at(&self, host: &str, service: &str) -> String {
         format!("{host}:{}", self.ports.of(service))
     }
 
@@ -113,7 +117,7 @@ impl Conf<'_> {
         ])
     }
 
-    fn yarn(&self) -> Site {
+    pub(super) fn yarn(&self) -> Site {
         let rm = |service| self.at("127.0.0.1", service);
         let beat = self.options.heartbeat_ms.to_string();
         let expiry = self.options.expiry_ms.to_string();
@@ -149,6 +153,9 @@ impl Conf<'_> {
             ("yarn.nodemanager.remote-app-log-dir", "/app-logs".into()),
             ("yarn.application.classpath", format!("$HADOOP_CONF_DIR,{}/*", self.jars.display())),
         ]);
+        if self.options.rms > 1 {
+            pair::in_place_of_one(self, &mut all);
+        }
         if self.options.acls {
             all.extend(site([("yarn.acl.enable", "true".into()), ("yarn.admin.acl", "operator".into())]));
         }
@@ -237,7 +244,7 @@ impl Conf<'_> {
     }
 }
 
-fn site<const N: usize>(pairs: [(&str, String); N]) -> Site {
+pub(super) fn site<const N: usize>(pairs: [(&str, String); N]) -> Site {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 

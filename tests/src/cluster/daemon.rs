@@ -20,6 +20,8 @@ pub enum Daemon {
     DataNode,
     /// YARN's scheduler.
     ResourceManager,
+    /// The second one, where there are two.
+    SecondResourceManager,
     /// YARN on node N.
     NodeManager(usize),
     /// The Docker engine of node N.
@@ -32,6 +34,7 @@ impl fmt::Display for Daemon {
             Self::NameNode => f.write_str("namenode"),
             Self::DataNode => f.write_str("datanode"),
             Self::ResourceManager => f.write_str("resourcemanager"),
+            Self::SecondResourceManager => f.write_str("resourcemanager-2"),
             Self::NodeManager(number) => write!(f, "node-{number}"),
             Self::Engine(number) => write!(f, "engine-{number}"),
         }
@@ -43,7 +46,9 @@ impl FromStr for Daemon {
 
     fn from_str(text: &str) -> Result<Self, Broken> {
         let unknown = || {
-            Broken::new(format!("no daemon is called {text}: namenode, datanode, resourcemanager, node-N, engine-N"))
+            Broken::new(format!(
+                "no daemon is called {text}: namenode, datanode, resourcemanager, resourcemanager-2, node-N, engine-N"
+            ))
         };
         match text.rsplit_once('-') {
             None => match text {
@@ -54,6 +59,7 @@ impl FromStr for Daemon {
             },
             Some((kind, number)) => match (kind, number.parse()) {
                 ("node", Ok(number)) => Ok(Self::NodeManager(number)),
+                ("resourcemanager", Ok(2)) => Ok(Self::SecondResourceManager),
                 ("engine", Ok(number)) => Ok(Self::Engine(number)),
                 _ => Err(unknown()),
             },
@@ -64,8 +70,9 @@ impl FromStr for Daemon {
 impl Daemon {
     /// All daemons of a cluster.
     #[must_use]
-    pub fn all(nodes: usize, engines: bool) -> Vec<Self> {
+    pub fn all(nodes: usize, engines: bool, rms: usize) -> Vec<Self> {
         let mut all = vec![Self::NameNode, Self::DataNode, Self::ResourceManager];
+        all.extend((rms > 1).then_some(Self::SecondResourceManager));
         all.extend((1..=nodes).map(Self::NodeManager));
         all.extend((1..=nodes).filter(|_| engines).map(Self::Engine));
         all
@@ -76,7 +83,9 @@ impl Daemon {
         match self {
             Self::NameNode => Some(("org.apache.hadoop.hdfs.server.namenode.NameNode", "192m")),
             Self::DataNode => Some(("org.apache.hadoop.hdfs.server.datanode.DataNode", "192m")),
-            Self::ResourceManager => Some(("org.apache.hadoop.yarn.server.resourcemanager.ResourceManager", "256m")),
+            Self::ResourceManager | Self::SecondResourceManager => {
+                Some(("org.apache.hadoop.yarn.server.resourcemanager.ResourceManager", "256m"))
+            }
             Self::NodeManager(_) => Some(("org.apache.hadoop.yarn.server.nodemanager.NodeManager", "256m")),
             Self::Engine(_) => None,
         }
@@ -96,7 +105,7 @@ impl Starts<'_> {
     /// Writes `daemons.json`: what the keeper starts, by name.
     pub(super) fn write(&self) -> Result<(), Broken> {
         let mut all = serde_json::Map::new();
-        for daemon in Daemon::all(self.options.nodes, self.options.engines) {
+        for daemon in Daemon::all(self.options.nodes, self.options.engines, self.options.rms) {
             all.insert(daemon.to_string(), self.start_of(daemon));
         }
         std::fs::write(self.layout.at("daemons.json"), Value::Object(all).to_string()).doing("writing daemons.json")

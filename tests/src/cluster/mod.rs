@@ -15,6 +15,7 @@ mod keeper;
 mod layout;
 mod look;
 mod options;
+mod pair;
 mod peer;
 mod process;
 mod teardown;
@@ -74,6 +75,7 @@ pub struct Cluster {
     layout: Layout,
     ports: Ports,
     nodes: usize,
+    rms: usize,
     engines: bool,
     version: String,
     jars: PathBuf,
@@ -131,11 +133,12 @@ impl Cluster {
         }
         let about: serde_json::Value = serde_json::from_str(&text).doing("reading cluster.json")?;
         let nodes = about["nodes"].as_u64().and_then(|nodes| usize::try_from(nodes).ok()).unwrap_or_default();
+        let rms = if about["rms"] == 2 { 2 } else { 1 };
         let version = about["version"].as_str().unwrap_or_default().to_owned();
         let engines = about["engines"].as_bool().unwrap_or_default();
         let jars = PathBuf::from(about["jars"].as_str().unwrap_or_default());
         let ports = Ports::read(&layout)?;
-        Ok(Self { layout, ports, nodes, engines, version, jars, keeper: None })
+        Ok(Self { layout, ports, nodes, rms, engines, version, jars, keeper: None })
     }
 
     /// Lets the cluster outlive this process; [`Cluster::open`] and [`Cluster::down`] find it again.
@@ -241,7 +244,7 @@ impl Cluster {
     /// All its daemons.
     #[must_use]
     pub fn daemons(&self) -> Vec<Daemon> {
-        Daemon::all(self.nodes, self.engines)
+        Daemon::all(self.nodes, self.engines, self.rms)
     }
 
     /// Engine of node `number` (from 1).
@@ -328,6 +331,7 @@ impl Cluster {
             Daemon::NameNode => at("127.0.0.1", "nn.http"),
             Daemon::DataNode => at("127.0.0.1", "dn.http"),
             Daemon::ResourceManager => at("127.0.0.1", "rm.http"),
+            Daemon::SecondResourceManager => at(pair::SECOND, "rm.http"),
             Daemon::NodeManager(number) => at(&node_host(number), "nm.http"),
             Daemon::Engine(_) => None,
         }
@@ -346,7 +350,7 @@ impl Cluster {
     /// # Errors
     /// When there is none.
     pub fn rest(&self, path: &str) -> Result<serde_json::Value, Broken> {
-        self.get(Daemon::ResourceManager, path)?.json()
+        self.get(self.active(), path)?.json()
     }
 
     /// The command of a Java program of Hadoop as a client would run it: class and arguments.

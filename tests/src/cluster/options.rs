@@ -12,6 +12,8 @@ pub struct Options {
     pub version: String,
     /// NodeManagers, each with an engine of its own, at most 16.
     pub nodes: usize,
+    /// ResourceManagers: one, or two of which one is active (see [`super::Cluster::activate`]).
+    pub rms: usize,
     /// Whether each node has an engine.
     pub engines: bool,
     /// How often a NodeManager speaks to the ResourceManager, in ms.
@@ -38,6 +40,7 @@ impl Default for Options {
         Self {
             version: version.unwrap_or_else(|| VERSION.to_owned()),
             nodes: 3,
+            rms: 1,
             engines: true,
             heartbeat_ms: 200,
             expiry_ms: 20_000,

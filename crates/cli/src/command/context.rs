@@ -10,6 +10,7 @@ use dybox_model::Resources;
 use dybox_store::HdfsConf;
 use dybox_yarn::{Launch, ResourceManager};
 
+use super::answers::answers;
 use super::place::{Chosen, Hadoop, Place, tokens};
 use crate::args::Global;
 use crate::conf::Conf;
@@ -17,6 +18,8 @@ use crate::report::{Failure, Screen, codes};
 
 /// What a master asks for when nobody says otherwise. YARN counts whole cpus.
 const MASTER: Resources = Resources { cpu_milli: 1000, memory: 128 << 20 };
+/// What the store says where somebody answered, and not as a NameNode does.
+const CUT: &str = "the connection was cut";
 /// Settings of Hadoop that name servers.
 const ADDRESSES: &[&str] = &["yarn.resourcemanager.address", "fs.defaultFS"];
 /// Variables that masters and proxies get from here: what they log.
@@ -147,7 +150,13 @@ impl Context {
     pub(crate) fn located(&self, failure: Failure) -> Failure {
         let Some(Chosen { place: Place::Cluster(hadoop), .. }) = self.chosen.get() else { return failure };
         let Some(at) = failure.place.clone() else { return failure };
-        let named = ADDRESSES.iter().find_map(|&key| {
+        let cut = failure.code == Some(codes::HDFS.code) && failure.why.as_deref().is_some_and(|why| why.contains(CUT));
+        let failure = match cut.then(|| answers(&at)).flatten() {
+            Some(why) => failure.why(why),
+            None => failure,
+        };
+        let of_store = failure.code == Some(codes::HDFS.code);
+        let named = ADDRESSES.iter().filter(|key| !of_store || key.starts_with("fs.")).find_map(|&key| {
             let value = hadoop.settings.value(key)?;
             (value.text.trim_start_matches("hdfs://") == at).then_some((key, value))
         });

@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep_until};
 use super::{Context, Outcome};
 use crate::conf::Format;
 use crate::live::Show;
-use crate::report::Failure;
 use crate::report::safe::safe;
 use crate::report::summary::{FAILURES_SHOWN, Failed, Summary};
 use crate::report::time::now;
+use crate::report::{Failure, yaml};
 
 /// Between two looks whether there is something to draw or to tell.
 const FRAME: Duration = Duration::from_millis(200);
@@ -85,7 +85,7 @@ impl Foreground<'_> {
         let mut show = match (self.format, self.quiet) {
             (_, true) => Show::Nothing,
             (Some(Format::Jsonl), _) => Show::Records,
-            (Some(Format::Json | Format::Name), _) => Show::Nothing,
+            (Some(Format::Json | Format::Yaml | Format::Name), _) => Show::Nothing,
             (Some(Format::Table) | None, _) => Show::people(screen, &self.run, &self.plan),
         };
         let mut follow = self.client.follow(&self.run, &self.plan, way);
@@ -148,6 +148,7 @@ impl Foreground<'_> {
         match (self.format, self.quiet) {
             (_, true) | (Some(Format::Name), _) => Ok(()),
             (Some(Format::Json), _) => screen.line(&format!("{:#}", summary.json())),
+            (Some(Format::Yaml), _) => screen.out(&yaml(&summary.json())),
             (Some(Format::Jsonl), _) => screen.line(&summary.json().to_string()),
             (Some(Format::Table) | None, _) => screen.out(&format!("\n{}", summary.text(screen))),
         }

@@ -34,6 +34,11 @@ impl Looked {
         self.standing.view.stage(stage).map(|(_, stage)| stage)
     }
 
+    /// Whether it is over, and no master of it ever wrote its plan down: there is nothing to go on with.
+    pub(crate) fn never_began(&self) -> bool {
+        self.plan.stages.is_empty() && (self.standing.is_lost() || self.standing.view.ended().is_some())
+    }
+
     /// The name of a stage.
     pub(crate) fn name(&self, stage: StageId) -> &str {
         self.plan.stages.get(stage.0 as usize).map_or("?", |stage| &stage.name)

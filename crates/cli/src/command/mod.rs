@@ -1,5 +1,6 @@
 //! One file a command. Each is `async fn run(context, args) -> Outcome`.
 
+mod answers;
 pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod docs;

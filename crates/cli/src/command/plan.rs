@@ -51,7 +51,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
             kind: "plans",
             items: vec![far::json(plan, cluster)?],
             names,
-            text: format!("{}{}", dybox_job::print(plan), far::text(&context.screen, plan, cluster)),
+            text: format!("{}{}", dybox_job::print_on(plan, cluster), far::text(cluster)),
             ..Answer::default()
         },
         Room::Machine(_) | Room::Unknown => {

@@ -159,7 +159,7 @@ fn answer(screen: &Screen, rows: &[Row], now: Millis) -> Answer {
             row.info.job.clone(),
             screen.paint(state_paint(word), state),
             share(row.ended_stages(), row.stages as usize),
-            share(counts.ended() as usize, counts.total() as usize),
+            share(counts.succeeded as usize, counts.total() as usize),
             ago(now, row.info.submitted),
             span_or_dash(row.wall(now)),
         ];

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Print the id only
     #[arg(short, long)]
     pub quiet: bool,
-    /// What to print: table, json (at the end) or jsonl (one document an event)
+    /// What to print: table, json or yaml (at the end), jsonl (one document an event)
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "quiet")]
     pub output: Option<Format>,
 }
@@ -44,7 +44,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let plan = client.plan(&info.run).await?;
     preflight.passed().await?;
     let resumed = client.resume(&info.run, &plan).await?;
-    let programs = matches!(args.output, Some(Format::Json | Format::Jsonl));
+    let programs = args.output.is_some_and(Format::is_for_programs);
     if !programs {
         context.screen.line(info.run.as_str())?;
     }

@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Print the id only
     #[arg(short, long)]
     pub quiet: bool,
-    /// What to print: table, json (at the end) or jsonl (one document an event)
+    /// What to print: table, json or yaml (at the end), jsonl (one document an event)
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "quiet")]
     pub output: Option<Format>,
 }
@@ -135,7 +135,7 @@ pub(crate) async fn start(client: &Client, plan: &Plan, submission: &Submission)
 /// The first line is the id, then where to look.
 fn tell_id(context: &Context, args: &Args, submitted: &Submitted) -> Result<(), Failure> {
     let run = &submitted.info.run;
-    let programs = matches!(args.output, Some(Format::Json | Format::Jsonl));
+    let programs = args.output.is_some_and(Format::is_for_programs);
     if programs && args.detach {
         let mut told = serde_json::json!({ "version": 1, "run": run });
         if !submitted.applications().is_empty() {

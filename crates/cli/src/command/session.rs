@@ -145,11 +145,8 @@ async fn start(context: &Context, client: &Client, args: &Start) -> Outcome {
             return Ok(ExitCode::Ok as u8);
         }
         if Instant::now() >= until {
-            let why = if there.view.is_some() {
-                format!("{ready} of {} grants are there", spec.warm)
-            } else {
-                there.silent
-            };
+            let why =
+                if there.view.is_some() { format!("{ready} of {} grants are there", spec.warm) } else { there.silent };
             let what = format!("session {} is not ready yet", spec.name);
             let next = "look at it with `dybox session ls`: it goes on to wait for YARN, and takes runs";
             return Err(Failure::new(ExitCode::TimedOut, what).why(why).next(next));
@@ -249,7 +246,9 @@ mod tests {
     fn a_session_has_a_plain_name_and_sane_bounds() {
         assert_eq!(args("etl-2", 2, None).spec().unwrap().most, 2);
         assert_eq!(args("etl", 0, Some(3)).spec().unwrap().warm, 0);
-        for bad in [args("Etl", 1, None), args("", 1, None), args("a:b", 1, None), args("a", 0, None), args("a", 3, Some(2))] {
+        for bad in
+            [args("Etl", 1, None), args("", 1, None), args("a:b", 1, None), args("a", 0, None), args("a", 3, Some(2))]
+        {
             assert!(bad.spec().is_err(), "{bad:?}");
         }
     }

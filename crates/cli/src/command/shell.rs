@@ -99,7 +99,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     match session(context, &args).await {
         Err(failure) if !failure.what.is_empty() => {
-            context.screen.failure(&failure);
+            context.screen.failure(&context.located(failure));
             Ok(OWN_FAILURE)
         }
         outcome => outcome,

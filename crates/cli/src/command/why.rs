@@ -153,6 +153,7 @@ fn of_run(looked: &Looked) -> Reason {
         said.push(why.to_owned());
     }
     let next = match word {
+        _ if looked.never_began() => "no master of it ever ran: run the job file again".to_owned(),
         _ if standing.is_lost() => format!("go on with it: `dybox resume {run}`"),
         "submitted" | "running" => format!("nothing; follow it with `dybox logs {run} -f`"),
         "succeeded" => format!("nothing; `dybox status {run}` shows what it used"),

@@ -57,7 +57,7 @@ pub(crate) const KEYS: &[Key] = &[
         env: &["DYBOX_OUTPUT"],
         flag: "-o",
         default: "table",
-        about: "What reading commands print: `table`, `json`, `jsonl` or `name`.",
+        about: "What reading commands print: `table`, `json`, `jsonl`, `yaml` or `name`.",
     },
     Key {
         name: "yarn",

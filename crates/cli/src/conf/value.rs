@@ -31,6 +31,8 @@ pub(crate) enum Format {
     Json,
     /// One JSON document a line
     Jsonl,
+    /// One YAML document: the same as with json
+    Yaml,
     /// Ids only, one a line
     Name,
 }
@@ -38,6 +40,13 @@ pub(crate) enum Format {
 /// A setting that may be unset.
 #[derive(Debug)]
 pub(crate) struct Maybe<T>(Option<Setting<T>>);
+
+impl Format {
+    /// Whether a program reads it: the document then stands alone.
+    pub(crate) const fn is_for_programs(self) -> bool {
+        matches!(self, Self::Json | Self::Jsonl | Self::Yaml)
+    }
+}
 
 impl<T> Maybe<T> {
     /// The setting, or one that is computed.

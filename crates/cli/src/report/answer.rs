@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Paint, Screen};
+use super::{Failure, Paint, Screen, yaml};
 use crate::conf::{Conf, Format};
 
 /// Version of the shape of every JSON answer. Fields are added without a new one; renamed or removed never.
@@ -12,7 +12,7 @@ pub(crate) const ANSWER_VERSION: u32 = 1;
 /// How to print an answer.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Output {
-    /// What to print: table, json, jsonl or name
+    /// What to print: table, json, jsonl, yaml or name
     #[arg(short, long, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<Format>,
     /// Print ids only
@@ -42,20 +42,26 @@ pub(crate) struct Answer {
     pub text: String,
 }
 
+impl Answer {
+    /// All of it as one document.
+    fn whole(&self) -> Value {
+        let mut whole = json!({ "version": ANSWER_VERSION });
+        if let Some(fields) = whole.as_object_mut() {
+            fields.extend(self.extra.clone());
+            fields.insert(self.kind.to_owned(), Value::Array(self.items.clone()));
+        }
+        whole
+    }
+}
+
 impl Screen {
     /// Prints an answer.
     pub(crate) fn answer(&self, format: Format, answer: &Answer) -> Result<(), Failure> {
         match format {
             Format::Table => self.out(&answer.text),
             Format::Name => self.out(&answer.names.iter().map(|name| format!("{name}\n")).collect::<String>()),
-            Format::Json => {
-                let mut whole = json!({ "version": ANSWER_VERSION });
-                if let Some(fields) = whole.as_object_mut() {
-                    fields.extend(answer.extra.clone());
-                    fields.insert(answer.kind.to_owned(), Value::Array(answer.items.clone()));
-                }
-                self.line(&format!("{whole:#}"))
-            }
+            Format::Json => self.line(&format!("{:#}", answer.whole())),
+            Format::Yaml => self.out(&yaml(&answer.whole())),
             Format::Jsonl => {
                 let line = |item: &Value| {
                     let mut whole = json!({ "version": ANSWER_VERSION });

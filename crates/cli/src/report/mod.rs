@@ -11,8 +11,10 @@ pub(crate) mod shapes;
 pub(crate) mod state;
 pub(crate) mod summary;
 pub(crate) mod time;
+mod yaml;
 
 pub(crate) use answer::{ANSWER_VERSION, Answer, Output, table_text};
 pub(crate) use failure::{Failure, chain};
 pub(crate) use near::nearest;
 pub(crate) use screen::{Paint, Screen};
+pub(crate) use yaml::yaml;

@@ -47,7 +47,7 @@ fn assert_item(said: &Said, item: &Value) {
     assert!(missing.is_empty() && new.is_empty(), "missing {missing:?}, not in the page {new:?}");
 }
 
-/// Looks at the answer in all three forms.
+/// Looks at the answer in all its forms.
 #[track_caller]
 fn assert_said(home: &Home, code: i32, command: &str, args: &[&str]) {
     let said = said(command);
@@ -60,6 +60,8 @@ fn assert_said(home: &Home, code: i32, command: &str, args: &[&str]) {
     let items = whole[said.list.as_str()].as_array().expect("a list");
     assert!(!items.is_empty(), "{args:?} answers nothing");
     items.iter().for_each(|item| assert_item(&said, item));
+    let yaml = with("yaml");
+    assert!(yaml.lines().any(|line| line == "version: 1") && yaml.contains(&format!("\n{}:\n", said.list)), "{yaml}");
     let lines = with("jsonl");
     assert_eq!(lines.lines().count(), items.len());
     for line in lines.lines() {

@@ -14,6 +14,8 @@ use crate::ClientError;
 
 /// Bits that everybody needs to run it.
 const MODE: u32 = 0o755;
+/// Programs whose digests are remembered: a person may have a few of them.
+const REMEMBERED: usize = 8;
 
 /// A digest that was computed before, and of which file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +64,9 @@ pub(crate) async fn name_of(path: PathBuf, cache: Option<PathBuf>) -> Result<Str
 fn digest(path: &Path, cache: Option<&Path>) -> io::Result<String> {
     let facts = fs::metadata(path)?;
     let memory = cache.map(|dir| dir.join("binary.json"));
-    if let Some(known) = memory.as_deref().and_then(remembered).filter(|known| known.fits(path, &facts)) {
-        return Ok(known.sha256);
+    let mut all = memory.as_deref().and_then(remembered).unwrap_or_default();
+    if let Some(known) = all.iter().find(|known| known.fits(path, &facts)) {
+        return Ok(known.sha256.clone());
     }
     let mut hash = Sha256::new();
     let mut file = File::open(path)?;
@@ -75,9 +78,13 @@ fn digest(path: &Path, cache: Option<&Path>) -> io::Result<String> {
         }
     }
     let known = Known::of(path, &facts, hex::encode(hash.finalize()));
+    let sha256 = known.sha256.clone();
+    all.retain(|other| other.path != known.path);
+    all.insert(0, known);
+    all.truncate(REMEMBERED);
     // Without it the next submission computes it again.
-    let _ = memory.map_or(Ok(()), |memory| remember(&memory, &known));
-    Ok(known.sha256)
+    let _ = memory.map_or(Ok(()), |memory| remember(&memory, &all));
+    Ok(sha256)
 }
 
 impl Known {
@@ -91,17 +98,18 @@ impl Known {
     }
 }
 
-fn remembered(memory: &Path) -> Option<Known> {
+/// The newest first.
+fn remembered(memory: &Path) -> Option<Vec<Known>> {
     serde_json::from_slice(&fs::read(memory).ok()?).ok()
 }
 
 /// In one step: two clients may remember at once.
-fn remember(memory: &Path, known: &Known) -> io::Result<()> {
+fn remember(memory: &Path, all: &[Known]) -> io::Result<()> {
     let dir = memory.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(dir)?;
     let staged = dir.join(format!(".binary-{}", std::process::id()));
     let mut file = File::create(&staged)?;
-    file.write_all(&serde_json::to_vec(known)?)?;
+    file.write_all(&serde_json::to_vec(all)?)?;
     fs::rename(&staged, memory)
 }
 
@@ -134,5 +142,23 @@ mod tests {
         assert_eq!(one, digest(&path, Some(&cache)).unwrap());
         fs::write(cache.join("binary.json"), "{").unwrap();
         assert_eq!(one, digest(&path, Some(&cache)).unwrap());
+    }
+
+    #[test]
+    fn a_few_programs_are_remembered_beside_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("cache");
+        let path = |n: usize| dir.path().join(format!("dybox-{n}"));
+        for n in 0..REMEMBERED + 2 {
+            fs::write(path(n), n.to_string()).unwrap();
+            digest(&path(n), Some(&cache)).unwrap();
+        }
+        let known = || remembered(&cache.join("binary.json")).unwrap().into_iter().map(|known| known.path);
+        assert!(known().eq((2..REMEMBERED + 2).rev().map(path)), "the oldest are forgotten");
+        // One that changed takes its own place.
+        fs::write(path(3), "new").unwrap();
+        digest(&path(3), Some(&cache)).unwrap();
+        assert_eq!(known().filter(|other| *other == path(3)).count(), 1);
+        assert_eq!(known().count(), REMEMBERED);
     }
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use dybox_job::{PLAN_VERSION, Plan, SubDag};
-use dybox_model::{RunId, SubDagId};
+use dybox_model::{RunId, SessionRun, SubDagId};
 use dybox_store::{FoundRun, RUN_INFO_VERSION, RunInfo, Runs, Store, find_run, runs};
+
+use futures_util::future::join_all;
 
 use super::{Application, Cluster, Phase};
 use crate::ClientError;
+use crate::submit::made;
 
 impl Cluster {
     /// All runs, newest first.
@@ -21,6 +24,9 @@ impl Cluster {
             found.short = Some(format!("the ResourceManager can't be asked: {}", error.text()));
             Vec::new()
         });
+        for one in self.taken(&live).await {
+            fresh.extend(one.run.clone().map(|run| (run, one)));
+        }
         for application in live {
             // One that was refused never began: nothing of it is a run.
             let refused = application.phase == Phase::Failed && application.attempt == 0;
@@ -34,6 +40,23 @@ impl Cluster {
         found.list.extend(fresh.into_iter().map(|(run, application)| info(run, application)));
         found.list.sort_by(|a, b| b.run.cmp(&a.run));
         Ok(found)
+    }
+
+    /// What live sessions have in hand, each with the session's application: a new one may not be in the directory yet.
+    async fn taken(&self, live: &[Application]) -> Vec<Application> {
+        let sessions = live.iter().filter(|application| application.session && application.phase == Phase::Runs);
+        let each = sessions.map(|application| async move {
+            let view = self.dial_session(application).await.ok()?.look().await.ok()?;
+            let one = move |taken: SessionRun| Application {
+                run: Some(taken.run),
+                subdag: taken.subdag,
+                name: taken.job,
+                submitted: taken.submitted,
+                ..application.clone()
+            };
+            Some(view.runs.into_iter().map(one))
+        });
+        join_all(each).await.into_iter().flatten().flatten().collect()
     }
 
     /// Finds one run as [`dybox_store::find_run`] does, also one that YARN alone knows yet.
@@ -101,10 +124,11 @@ impl Cluster {
 fn info(run: RunId, application: Application) -> RunInfo {
     RunInfo {
         version: RUN_INFO_VERSION,
+        // YARN's own time is another one than that of `run.json`, which comes later.
+        submitted: made(&run).unwrap_or(application.submitted),
         run,
         job: application.name,
         tags: Vec::new(),
-        submitted: application.submitted,
         uid: 0,
         gid: 0,
         user: application.user,

@@ -16,13 +16,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dybox_model::{Resources, RunId, SubDagId};
-use dybox_store::{HdfsConf, Store};
 use dybox_store::bundle::RunTls;
+use dybox_store::{HdfsConf, Store};
 use dybox_yarn::{ApplicationId, Launch, ResourceManager};
 
 pub use application::{Application, Phase};
-pub use session::Session;
 pub(crate) use journal::{Seen, Told, closed};
+pub use session::Session;
 
 /// What a client must know of a cluster.
 #[derive(Debug, Clone)]

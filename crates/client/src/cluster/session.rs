@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dybox_job::Plan;
-use dybox_model::{Resources, SessionSpec, SessionView};
+use dybox_model::{Millis, Resources, SessionSpec, SessionView};
 use dybox_store::Store;
 use dybox_store::bundle::{BUNDLE_VERSION, Binary, SESSION_ALIAS, SessionBundle, Tls};
 use dybox_store::layout::{RunDir, SESSIONS, SubDir, session_credentials};
@@ -112,7 +112,7 @@ impl Cluster {
         let (binary, new) = tokio::join!(self.binary(store), self.new_applications(1));
         let (binary, id) = (binary?, new?[0].id);
         let application = id.to_string();
-        let tls = run_tls(&new_run())?;
+        let tls = run_tls(&new_run(Millis::default()))?;
         store.make_dir(SESSIONS, 0o700).await?;
         store.make_dir(&SubDir::of_session(&application).root(), 0o700).await?;
         let client = serde_json::to_vec(&tls.client).map_err(|error| damaged("the identity", &error))?;
@@ -124,6 +124,7 @@ impl Cluster {
             store: self.conf.hdfs.clone(),
             tls,
             binary,
+            env: self.conf.launch.env.clone(),
             user: self.conf.user.clone(),
         };
         let program = LocalResource::kept(url, len, mtime_ms, public);
@@ -166,7 +167,7 @@ impl Cluster {
         found.map(|(_, application)| application).ok_or_else(|| ClientError::NoSession { name: name.to_owned() })
     }
 
-    async fn dial_session(&self, application: &Application) -> Result<SessionClient, WireError> {
+    pub(super) async fn dial_session(&self, application: &Application) -> Result<SessionClient, WireError> {
         let absent = |why: String| WireError::Ended { what: "dial", why };
         let (Phase::Runs, Some((host, port))) = (application.phase, &application.master) else {
             return Err(absent(format!("{} is {}, and has no master yet", application.id, application.state)));
@@ -186,7 +187,7 @@ impl Cluster {
         (plan, submission): (&Plan, &Submission),
     ) -> Result<Submitted, ClientError> {
         let application = self.session(name).await?;
-        let mut info = info_of(new_run(), plan, submission, &self.conf.binary);
+        let mut info = info_of(new_run(submission.at), plan, submission, &self.conf.binary);
         info.user.clone_from(&self.conf.user);
         let untaken = |source| ClientError::NotTaken { name: name.to_owned(), source };
         let (session, binary) = tokio::join!(self.dial_session(&application), self.binary(store));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use dybox_job::{Plan, wish_of};
 use dybox_model::{Resources, RunId, SubDagId};
-use dybox_store::bundle::{BUNDLE_ALIAS, BUNDLE_VERSION, Binary, Bundle, MAX_PLAN_BYTES, QUEUE, REOPEN, RunTls, Tls};
+use dybox_store::bundle::{
+    BUNDLE_ALIAS, BUNDLE_VERSION, Binary, Bundle, MAX_PLAN_BYTES, MasterStart, QUEUE, REOPEN, RunTls, Tls,
+};
 use dybox_store::layout::RunDir;
 use dybox_store::{RunInfo, Store};
 use dybox_wire::TlsIdentity;
@@ -15,7 +17,7 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::request::{Claim, claim};
 use super::{Cluster, Own, binary};
-use crate::submit::{Submission, Submitted, damaged, info_of, new_run, secret};
+use crate::submit::{Submission, Submitted, damaged, info_of, made, new_run, secret};
 use crate::{ClientError, client};
 
 /// All that the applications of a run have in common.
@@ -45,7 +47,7 @@ impl Cluster {
         }
         let first: Vec<SubDagId> =
             client::subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(n, _)| n).collect();
-        let mut info = info_of(new_run(), plan, submission, &self.conf.binary);
+        let mut info = info_of(new_run(submission.at), plan, submission, &self.conf.binary);
         let (binary, new) = tokio::join!(self.room_for(store, &info.run), self.new_applications(first.len()));
         let (binary, new) = match (binary, new) {
             (Ok(binary), Ok(new)) => (binary, new),
@@ -73,6 +75,7 @@ impl Cluster {
                     return Ok(Submitted::of(there, true));
                 }
                 ids = theirs.ids();
+                info.submitted = made(&theirs.run).unwrap_or(info.submitted);
                 info.run = theirs.run;
             }
         }
@@ -207,6 +210,7 @@ impl Cluster {
             subdag,
             binary: parts.binary.clone(),
             own: own_grant(parts.plan).filter(|own| self.with_task(*own).fits(parts.max)),
+            masters: Some(MasterStart { size: self.conf.master, env: self.conf.launch.env.clone() }),
             extra: reopen.into_iter().chain(queue).collect(),
         }
     }

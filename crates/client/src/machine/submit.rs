@@ -24,7 +24,7 @@ impl Machine {
     ) -> Result<Submitted, ClientError> {
         let info = |run| info_of(run, plan, submission, &self.binary);
         let Some(request) = &submission.request else {
-            let info = info(new_run());
+            let info = info(new_run(submission.at));
             self.write(store, plan, submission, &info).await?;
             return Ok(Submitted::of(info, false));
         };
@@ -33,7 +33,7 @@ impl Machine {
         let held = Lock::acquire(&path, REQUEST_PATIENCE).await?;
         let lock = held.ok_or_else(|| ClientError::Busy { request: request.clone() })?;
         let before: Option<RunId> = String::from_utf8_lossy(&Lock::read(&path)?).trim().parse().ok();
-        let run = before.unwrap_or_else(new_run);
+        let run = before.unwrap_or_else(|| new_run(submission.at));
         let info = info(run.clone());
         if let Some(text) = store.get_opt(&RunDir::new(&run).info()).await? {
             let there: RunInfo = understood(&text)?;

@@ -5,6 +5,8 @@ use dybox_model::{Cause, Exit, Millis, Owner, Phase, Reaction, StageEnd};
 
 /// Most further tries of one task after failures of the platform. They use up nothing of the user's `max`.
 pub(super) const MOST_INFRA_TRIES: u8 = 8;
+/// The same where somebody sits at a terminal.
+const MOST_WATCHED_TRIES: u8 = 1;
 const LONGEST_PAUSE: Millis = Millis::from_secs(300);
 const INFRA_PAUSE: Millis = Millis::from_secs(1);
 const LONGEST_INFRA_PAUSE: Millis = Millis::from_secs(30);
@@ -44,6 +46,11 @@ pub(super) fn after(exit: &Exit, rules: &Retry, tries: Tries) -> Next {
         Reaction::Always => infra(Millis(0), tries),
         Reaction::BackOff => infra(INFRA_PAUSE, tries),
     }
+}
+
+/// Whether somebody at a terminal is told now, where a job would have more patience: the platform failed again.
+pub(super) fn keeps_a_person_waiting(cause: Cause, tries: Tries) -> bool {
+    cause.info().reaction == Reaction::BackOff && tries.infra >= MOST_WATCHED_TRIES
 }
 
 /// How a stage ends when one of its tasks ends for good with this cause.
@@ -126,6 +133,13 @@ mod tests {
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
         assert_eq!(after(&failed(Cause::EngineDown), &rules(5, &[]), tries), Next::Over(StageEnd::Lost));
+    }
+
+    #[test]
+    fn who_sits_at_a_terminal_is_told_of_the_second_failure() {
+        let (none, one) = (Tries::default(), Tries { own: 0, infra: 1 });
+        assert!(!keeps_a_person_waiting(Cause::EngineDown, none) && keeps_a_person_waiting(Cause::EngineDown, one));
+        assert!(!keeps_a_person_waiting(Cause::Preempted, one), "nothing is wrong there");
     }
 
     #[test]

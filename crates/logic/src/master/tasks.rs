@@ -70,6 +70,8 @@ pub(super) struct Stage {
     pub(super) succeeded: u32,
     pub(super) verdict: Option<Box<Verdict>>,
     rules: Retry,
+    /// Somebody sits at its terminal.
+    watched: bool,
 }
 
 /// All stages and tasks.
@@ -119,6 +121,7 @@ impl Tasks {
                 succeeded: 0,
                 verdict: None,
                 rules: stage.retry.clone(),
+                watched: stage.attach.is_some(),
             });
         }
         Self {
@@ -301,6 +304,9 @@ impl Tasks {
         match exit.cause {
             Some(Cause::Stopped) if stage.verdict.is_some() => Next::Over(StageEnd::Stopped),
             Some(cause) if stage.verdict.is_some() => Next::Over(retry::end_of(cause)),
+            Some(cause) if stage.watched && retry::keeps_a_person_waiting(cause, task.tries) => {
+                Next::Over(retry::end_of(cause))
+            }
             _ => retry::after(exit, &stage.rules, task.tries),
         }
     }

@@ -18,6 +18,8 @@ pub struct YarnConf {
     pub container: ContainerId,
     /// The machine, as others reach it (`NM_HOST`).
     pub host: String,
+    /// Where that machine's NodeManager shows its pages (`NM_HOST:NM_HTTP_PORT`), where it says so.
+    pub page: Option<String>,
     /// The directory that this attempt may fill.
     pub work_dir: PathBuf,
     /// This program's own file.

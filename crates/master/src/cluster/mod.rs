@@ -67,9 +67,8 @@ pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
         Err(error) => return Err(refuse(error, &line, events).await),
     };
     forward(events, tell.clone());
-    let page = page::Page::new(&conf, past.mirror.clone(), past.recovered.book.durable());
-    tokio::spawn(page.serve(listener));
-    Begun { server, calls, port, line: Line::yarn(line), tell, from_rm, session: None }.go_on(conf, past).await
+    let page = Some(listener);
+    Begun { server, calls, port, page, line: Line::yarn(line), tell, from_rm, session: None }.go_on(conf, past).await
 }
 
 /// The same in a session, whose pool of grants is this sub-DAG's YARN. `listens`: hears the port.
@@ -89,7 +88,7 @@ pub(crate) async fn run_in_session(
     let known = past.rooms.iter().map(|(grant, room)| (*grant, room.container.clone())).collect();
     hand.began(known);
     let session = Some(hand.clone());
-    Begun { server, calls, port, line: Line::session(hand), tell, from_rm, session }.go_on(conf, past).await
+    Begun { server, calls, port, page: None, line: Line::session(hand), tell, from_rm, session }.go_on(conf, past).await
 }
 
 /// A master that listens and knows who gives it grants.
@@ -97,6 +96,7 @@ struct Begun {
     server: Server,
     calls: mpsc::Receiver<Call>,
     port: u16,
+    page: Option<TcpListener>,
     line: Line,
     tell: mpsc::UnboundedSender<FromRm>,
     from_rm: mpsc::UnboundedReceiver<FromRm>,
@@ -106,7 +106,7 @@ struct Begun {
 impl Begun {
     /// To the end of the sub-DAG.
     async fn go_on(self, conf: YarnConf, past: recover::OnCluster) -> Result<(), MasterError> {
-        let Self { server, calls, port, line, tell, from_rm, session } = self;
+        let Self { server, calls, port, page, line, tell, from_rm, session } = self;
         let recover::OnCluster { recovered, rooms, mirror } = past;
         let Recovered { store, dir, info, plan, mind, live, book, upstream, first, epoch } = recovered;
         tracing::info!(run = %info.run, epoch, port, "in control");
@@ -120,7 +120,12 @@ impl Begun {
             credentials: conf.for_proxies(),
             program: conf.program.clone(),
         };
-        let rm = Rm::Cluster(Box::new(rm::Cluster::new(desk, line, launcher, tell)));
+        let rm = rm::Cluster::new(desk, line, launcher, tell);
+        if let Some(listener) = page {
+            let page = page::Page::new(&conf, (mirror.clone(), book.durable()), rm.pages());
+            tokio::spawn(page.serve(listener));
+        }
+        let rm = Rm::Cluster(Box::new(rm));
         let there = There::new(&conf, client(&conf)?, session);
         let (own, others) = (conf.bundle.subdag, Others::There(Arc::new(there)));
         let rest = Rest { store, dir, own, plan: plan.clone(), others };

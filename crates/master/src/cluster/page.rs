@@ -27,19 +27,26 @@ pub(super) struct Page {
     mirror: (Store, String),
     durable: watch::Receiver<u64>,
     about: About,
+    /// Where the NodeManagers show their pages, by host.
+    nodes: watch::Receiver<BTreeMap<String, String>>,
     /// A page folds the whole journal: one at a time.
     turn: Arc<Semaphore>,
 }
 
 impl Page {
-    pub(super) fn new(conf: &YarnConf, mirror: (Store, String), durable: watch::Receiver<u64>) -> Self {
+    pub(super) fn new(
+        conf: &YarnConf,
+        (mirror, durable): ((Store, String), watch::Receiver<u64>),
+        nodes: watch::Receiver<BTreeMap<String, String>>,
+    ) -> Self {
         let about = About {
             user: conf.bundle.info.user.clone(),
             application: conf.container.attempt.application.to_string(),
-            nodes: BTreeMap::new(),
+            // Its own machine may hold the one task of a small run.
+            nodes: conf.page.iter().map(|page| (conf.host.clone(), page.clone())).collect(),
             ..About::default()
         };
-        Self { subdag: conf.bundle.subdag, mirror, durable, about, turn: Arc::new(Semaphore::new(1)) }
+        Self { subdag: conf.bundle.subdag, mirror, durable, about, nodes, turn: Arc::new(Semaphore::new(1)) }
     }
 
     /// Until the process ends.
@@ -60,7 +67,8 @@ impl Page {
         view.put(self.subdag, fold(decode(&bytes).facts));
         drop(bytes);
         let over = view.state().is_over();
-        let about = About { now: now(), refresh: (!over).then_some(REFRESH), ..self.about.clone() };
+        let mut about = About { now: now(), refresh: (!over).then_some(REFRESH), ..self.about.clone() };
+        about.nodes.extend(self.nodes.borrow().clone());
         let page = answer(target, &view, &about);
         let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = [(header::CONTENT_TYPE, page.kind), (header::CACHE_CONTROL, "no-store")];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dybox_job::Plan;
 use dybox_model::{Fact, GrantId, Millis};
 use dybox_store::bundle::REOPEN;
@@ -21,11 +22,9 @@ use crate::rm::Room;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the journal waits for HDFS while tasks run.
 const OUTAGE: Duration = Duration::from_secs(300);
-/// Idle for so long, the journal is closed until the next fact: the next attempt then need not wait until the DataNode
-/// has heard that nobody writes it any more (up to 3 s). Opening it again costs some 25 ms, so not between quick tasks.
+/// Idle for so long, the journal is closed until the next fact: what is closed, every reader of HDFS can read, and the
+/// next attempt needs no copy of it. Opening it again costs some 25 ms, so not between quick tasks.
 const REST: Duration = Duration::from_secs(1);
-/// Times that an older attempt, which passed its fence just before, may write behind what was read.
-const HANDS: u32 = 10;
 /// The mirror of the journal, in the working directory.
 const MIRROR: &str = "journal";
 
@@ -49,8 +48,8 @@ pub(super) async fn recover(
     let (sub, subdag) = (dir.sub(conf.bundle.subdag), conf.bundle.subdag);
     let (epoch, plan) = tokio::join!(epochs::claim(&store, &sub), plan(conf, &store, &dir));
     let (epoch, plan) = (epoch?, Arc::new(plan?));
-    let (facts, bytes, appender) = take_over(&store, &sub, epoch).await?;
     let fence = Arc::new(EpochFence { store: store.clone(), sub: sub.clone(), epoch });
+    let (facts, bytes, appender) = take_over(&store, &sub.journal(), &fence).await?;
     let appender = appender.guarded(Guard { fence, patience: OUTAGE, trouble: troubles }).resting(REST);
     let here = Store::open_dir(&conf.work_dir);
     let mut mirror = here.append(MIRROR).await?;
@@ -76,35 +75,22 @@ async fn plan(conf: &YarnConf, store: &Store, dir: &RunDir) -> Result<Plan, Mast
 }
 
 /// The journal's facts and whole bytes, and the journal open at its end. A first attempt has none to recover.
-async fn take_over(store: &Store, sub: &SubDir, epoch: u32) -> Result<(Vec<Fact>, Vec<u8>, Appender), MasterError> {
-    let journal = sub.journal();
-    if epoch == 1 || !store.close_dead(&journal).await? {
-        let appender = store.take_over(&journal).await?;
-        return Ok((Vec::new(), Vec::new(), appender));
+async fn take_over(
+    store: &Store,
+    journal: &str,
+    fence: &EpochFence,
+) -> Result<(Vec<Fact>, Bytes, Appender), MasterError> {
+    if fence.epoch == 1 {
+        return Ok((Vec::new(), Bytes::new(), store.take_over(journal).await?));
     }
-    let (mut bytes, mut appender) = open(store, &journal).await?;
-    let (facts, whole) = facts_of(&journal, &bytes)?;
+    let (bytes, mut appender) = store.adopt(journal, fence).await?;
+    let (facts, whole) = facts_of(journal, &bytes)?;
     if appender.len() > whole {
         tracing::warn!("the journal's last record was cut by a crash; it is dropped");
         appender.truncate(whole).await?;
     }
-    bytes.truncate(usize::try_from(whole).unwrap_or(usize::MAX));
-    Ok((facts, bytes, appender))
-}
-
-/// All that is in a closed journal, and its end. An older attempt may have opened it again between our look and our
-/// opening: what it wrote there counts, so it is read, too.
-async fn open(store: &Store, journal: &str) -> Result<(Vec<u8>, Appender), MasterError> {
-    let mut hands = 0;
-    loop {
-        let bytes = store.get(journal).await?.to_vec();
-        let appender = store.take_over(journal).await?;
-        hands += 1;
-        if appender.len() == bytes.len() as u64 || hands == HANDS {
-            return Ok((bytes, appender));
-        }
-        appender.close().await?;
-    }
+    let whole = usize::try_from(whole).unwrap_or(usize::MAX).min(bytes.len());
+    Ok((facts, bytes.slice(..whole), appender))
 }
 
 /// Grants that were got and are not known to be over.

@@ -18,7 +18,7 @@ use crate::cluster::{YarnConf, identity};
 use crate::rm::program;
 use crate::session::Hand;
 
-/// What a master needs: it is much less, but schedulers give it in steps.
+/// What a master asks for where its client did not say.
 const SIZE: Resources = Resources { cpu_milli: 1000, memory: 128 << 20 };
 /// Tries of a submission while the ResourceManager does not answer.
 const TRIES: u32 = 12;
@@ -98,7 +98,8 @@ impl There {
     fn submission(&self, plan: &Plan, subdag: SubDagId, id: ApplicationId) -> Submission {
         let cut = &plan.subdags[subdag.0 as usize];
         let tags = tags(&self.bundle.info.run, subdag);
-        let mut submission = Submission::new(id, plan.name.clone(), self.launch(subdag), SIZE);
+        let size = self.bundle.masters.as_ref().map_or(SIZE, |masters| masters.size);
+        let mut submission = Submission::new(id, plan.name.clone(), self.launch(subdag), size);
         let chosen = self.bundle.extra.get(QUEUE);
         if let Some(queue) = cut.queue.as_ref().or(plan.queue.as_ref()).or(chosen) {
             submission.queue.clone_from(queue);
@@ -124,7 +125,8 @@ impl There {
         }
         let secrets = BTreeMap::from([(BUNDLE_ALIAS.to_owned(), secret)]);
         let credentials = Credentials { secrets, ..self.credentials.clone() };
-        Launch { credentials, ..Launch::default() }.starting(program(&self.bundle.binary), "master")
+        Launch { credentials, env: self.bundle.env(), ..Launch::default() }
+            .starting(program(&self.bundle.binary), "master")
     }
 
     /// The master of a sub-DAG, where one lives.
@@ -137,4 +139,86 @@ impl There {
 
 fn dybox_yarn_id(error: dybox_yarn::BadId) -> MasterError {
     MasterError::BadClaim(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use dybox_job::{PLAN_VERSION, SubDag};
+    use dybox_store::bundle::{BUNDLE_VERSION, Binary, MasterStart, RunTls, Tls};
+    use dybox_store::{HdfsConf, RUN_INFO_VERSION, RunInfo};
+    use dybox_yarn::Settings;
+
+    use super::*;
+
+    fn bundle(masters: Option<MasterStart>) -> Bundle {
+        let tls = || Tls { ca: String::new(), cert: String::new(), key: String::new() };
+        Bundle {
+            version: BUNDLE_VERSION,
+            store: HdfsConf { url: "hdfs://n:1/s".into(), settings: BTreeMap::new(), user: None },
+            info: RunInfo {
+                version: RUN_INFO_VERSION,
+                run: "01jd0000000000000000000001".parse().unwrap(),
+                job: "j".into(),
+                tags: Vec::new(),
+                submitted: Millis(1),
+                uid: 1,
+                gid: 1,
+                user: "ann".into(),
+                cwd: "/".into(),
+                job_file: None,
+                job_sha256: String::new(),
+                request: None,
+                budget_cpu_milli: None,
+                budget_memory: None,
+                binary: "dybox".into(),
+            },
+            plan: None,
+            job: String::new(),
+            secret: String::new(),
+            tls: RunTls { master: tls(), proxy: tls(), client: tls() },
+            subdag: SubDagId(0),
+            binary: Binary { url: "hdfs://n:1/b".into(), len: 9, mtime_ms: 7, public: true },
+            own: None,
+            masters,
+            extra: BTreeMap::new(),
+        }
+    }
+
+    fn plan() -> Plan {
+        let (stages, hooks, needs) = (Vec::new(), Vec::new(), Vec::new());
+        let sub = SubDag { stages, hooks, needs, name: None, queue: None, node_label: None };
+        Plan {
+            version: PLAN_VERSION,
+            name: "j".into(),
+            tags: Vec::new(),
+            params: BTreeMap::new(),
+            queue: None,
+            priority: None,
+            node_label: None,
+            fail_fast: false,
+            stages: Vec::new(),
+            hooks: Vec::new(),
+            subdags: vec![sub.clone(), sub],
+        }
+    }
+
+    fn submission(masters: Option<MasterStart>) -> Submission {
+        let settings = BTreeMap::from([("yarn.resourcemanager.address".to_owned(), "n:2".to_owned())]);
+        let rm = ResourceManager::from_settings(&Settings::from_map(settings), "ann").unwrap();
+        let there = There { rm, bundle: bundle(masters), credentials: Credentials::default() };
+        there.submission(&plan(), SubDagId(1), "application_1_0007".parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn later_masters_start_as_the_client_was_told() {
+        let (size, env) =
+            (Resources { cpu_milli: 2000, memory: 1 << 30 }, [("DYBOX_LOG".into(), "debug".into())].into());
+        let told = submission(Some(MasterStart { size, env }));
+        assert_eq!(told.size, size);
+        assert_eq!(told.launch.env["DYBOX_LOG"], "debug");
+        let secret = &told.launch.credentials.secrets[BUNDLE_ALIAS];
+        let handed = Bundle::decode(secret).unwrap();
+        assert_eq!(handed.masters.map(|masters| masters.size), Some(size), "the ones after it, too");
+        assert_eq!(submission(None).size, SIZE, "an older client says nothing");
+    }
 }

@@ -4,7 +4,7 @@
 //! clock, a token.
 //!
 //! ```text
-//! grant:  given -> launched -> over            over: YARN reported the end of its container
+//! grant:  paced -> given -> launched -> over   paced: not written down; over: YARN reported the end of its container
 //! sweep:  asked -> ordered (a proxy on the same machine, or a small grant there) -> swept
 //!               \-> nobody can look: over, then lease, grace and margin -> swept, ends unknown
 //! ```
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::News;
 use super::exit::Verdict;
+use super::pace::Pace;
 use super::sweep::Sweep;
 use super::words::{In, Out, Place, Room};
 
@@ -62,8 +63,9 @@ pub(crate) struct Desk {
     pub(super) sweeps: BTreeMap<GrantId, Sweep>,
     /// Small grants that were asked for to sweep, and how often, by machine.
     pub(super) sweepers: BTreeMap<String, u32>,
-    /// Asks of the machine that are not answered yet.
+    /// Asks of the machine that are not answered yet, also not by a grant that waits in `pace`.
     asked: BTreeMap<Wish, u32>,
+    pace: Pace,
     pub(super) registered: bool,
 }
 
@@ -74,7 +76,8 @@ impl Desk {
         let held = known.into_iter().map(|(grant, room)| (grant, Held::new(room, Stand::Known))).collect();
         let own = own.map(|room| (room, None));
         let (next, sweeps, sweepers, asked) = (1, BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { subdag, epoch, next, own, held, by_container, sweeps, sweepers, asked, registered: false }
+        let pace = Pace::default();
+        Self { subdag, epoch, next, own, held, by_container, sweeps, sweepers, asked, pace, registered: false }
     }
 
     pub(crate) fn handle(&mut self, now: Instant, event: In, out: &mut Vec<Out>) {
@@ -94,17 +97,19 @@ impl Desk {
                 out.extend(grants.map(|grant| Out::Tell(News::Preempts { grant: *grant })));
             }
             In::Joined(grant) => self.join(grant, out),
+            In::Works(grant) => self.pace.works(grant, now),
             In::Cut(grant) => self.on(grant, |held| held.linked = false),
             In::Leaving(grant) => self.leaving(grant, now, out),
             In::Swept { by, grant, exits } => self.swept(by, grant, exits, out),
             In::Tick => self.tick(now, out),
         }
+        self.admit(now, out);
     }
 
     /// When to call `handle` with [`In::Tick`] next.
     pub(crate) fn wake(&self) -> Option<Instant> {
         let letting = self.held.values().filter(|held| held.over.is_none()).filter_map(|held| held.until);
-        letting.chain(self.sweeps.keys().filter_map(|grant| self.due(*grant))).min()
+        letting.chain(self.sweeps.keys().filter_map(|grant| self.due(*grant))).chain(self.pace.wake()).min()
     }
 
     /// Where a grant is; empty where it is not known.
@@ -124,7 +129,8 @@ impl Desk {
 
     /// Asks of the machine that YARN has not answered.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (&Wish, u32)> {
-        self.asked.iter().map(|(wish, count)| (wish, *count))
+        let open = self.asked.keys().map(|wish| (wish, self.open(wish)));
+        open.filter(|(_, count)| *count > 0)
     }
 
     fn on(&mut self, grant: GrantId, change: impl FnOnce(&mut Held)) {
@@ -134,6 +140,7 @@ impl Desk {
     }
 
     fn leaving(&mut self, grant: GrantId, now: Instant, out: &mut Vec<Out>) {
+        self.pace.is_gone(grant);
         self.on(grant, |held| (held.left, held.until) = (true, Some(now + GONE)));
         if self.sweeps.contains_key(&grant) {
             // It was thought lost, and has cleaned up itself.
@@ -156,7 +163,32 @@ impl Desk {
             0 => drop(self.asked.remove(&wish)),
             _ => drop(self.asked.insert(wish.clone(), count)),
         }
+        out.extend(self.pace.keep(&wish, count).into_iter().map(|room| Out::Release(room.container)));
+        self.ask_yarn(wish, out);
+    }
+
+    /// What YARN has still to give of a wish.
+    fn open(&self, wish: &Wish) -> u32 {
+        self.asked.get(wish).map_or(0, |count| count.saturating_sub(self.pace.count(wish)))
+    }
+
+    fn ask_yarn(&self, wish: Wish, out: &mut Vec<Out>) {
+        let count = self.open(&wish);
         out.push(Out::Ask { wish, count });
+    }
+
+    /// Tells of the grants whose machines are ready for one more proxy.
+    fn admit(&mut self, now: Instant, out: &mut Vec<Out>) {
+        while let Some((room, wish)) = self.pace.pop(now) {
+            match self.asked.get_mut(&wish) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(self.asked.remove(&wish)),
+            }
+            let host = room.host.clone();
+            let grant = self.enter(room, Place::Container);
+            self.pace.starts(grant, &host, now);
+            self.tell_granted(grant, &wish, out);
+        }
     }
 
     /// Takes a room in as a grant.
@@ -179,20 +211,17 @@ impl Desk {
     fn take(&mut self, room: Room, wish: Wish, out: &mut Vec<Out>) {
         // A session gives the same container again, once the last grant of it is over.
         let known = self.by_container.get(&room.container).and_then(|grant| self.held.get(grant));
-        if known.is_some_and(|held| held.over.is_none()) {
+        if known.is_some_and(|held| held.over.is_none()) || self.pace.has(&room.container) {
             return;
         }
         if self.is_to_sweep(&wish) {
             return self.take_sweeper(room, out);
         }
-        match self.asked.get_mut(&wish) {
-            Some(1) => drop(self.asked.remove(&wish)),
-            Some(count) => *count -= 1,
+        match self.open(&wish) {
             // Taken back while it was on its way.
-            None => return out.push(Out::Release(room.container)),
+            0 => out.push(Out::Release(room.container)),
+            _ => self.pace.push(room, wish),
         }
-        let grant = self.enter(room, Place::Container);
-        self.tell_granted(grant, &wish, out);
     }
 
     pub(super) fn launch(&mut self, grant: GrantId, out: &mut Vec<Out>) {
@@ -236,13 +265,18 @@ impl Desk {
             let grant = self.by_container.get(&room.container).copied();
             match grant.and_then(|grant| self.held.get_mut(&grant)) {
                 Some(held) => held.over = None,
+                None if self.pace.has(&room.container) => {}
                 None => out.push(Out::Release(room.container)),
             }
         }
     }
 
     fn complete(&mut self, container: &str, verdict: Verdict, now: Instant, out: &mut Vec<Out>) {
+        if let Some(wish) = self.pace.remove(container) {
+            return self.ask_yarn(wish, out);
+        }
         let Some(&grant) = self.by_container.get(container) else { return };
+        self.pace.is_gone(grant);
         let Some(held) = self.held.get_mut(&grant).filter(|held| held.over.is_none()) else { return };
         (held.over, held.linked) = (Some((now, verdict.dead)), false);
         if held.stand == Stand::Given {
@@ -281,6 +315,7 @@ impl Desk {
     }
 
     fn not_started(&mut self, grant: GrantId, how: String, sure: bool, out: &mut Vec<Out>) {
+        self.pace.is_gone(grant);
         let Some(held) = self.held.get_mut(&grant) else { return };
         out.push(Out::Release(held.room.container.clone()));
         if held.over.is_none() && sure {

@@ -68,7 +68,8 @@ impl Start<'_> {
     pub(super) fn launch(&self) -> Launch {
         let secrets = BTreeMap::from([(GRANT_BUNDLE_ALIAS.to_owned(), self.bundle.clone())]);
         let credentials = Credentials { secrets, ..self.launcher.credentials.clone() };
-        Launch { credentials, ..Launch::default() }.starting(program(&self.launcher.bundle.binary), "proxy")
+        Launch { credentials, env: self.launcher.bundle.env(), ..Launch::default() }
+            .starting(program(&self.launcher.bundle.binary), "proxy")
     }
 }
 

@@ -9,6 +9,7 @@ mod launch;
 mod line;
 mod machine;
 mod own;
+mod pace;
 mod report;
 mod sweep;
 #[cfg(test)]
@@ -107,6 +108,8 @@ pub(crate) enum FromRm {
 pub(crate) enum Heard {
     /// It has a line.
     Joined,
+    /// A task of its runs, or has ended.
+    Works,
     /// Its line is cut.
     Cut,
     /// It leaves.

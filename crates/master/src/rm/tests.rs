@@ -227,3 +227,62 @@ fn the_masters_own_room_takes_the_first_task() {
     // The room is free again: another child looks what is left.
     assert_eq!(script.tell(In::Sweep(grant(1))), [Out::Start { grant: grant(2), place: Place::Own }]);
 }
+
+/// Grants that came at once, on one machine.
+fn paced(script: &mut Script, count: u32) -> Vec<News> {
+    let wish = Wish::anywhere(SIZE);
+    script.tell(In::Asked { wish: wish.clone(), count });
+    (0..count)
+        .flat_map(|n| script.news(In::Granted { room: room(&format!("c{n}"), "a"), wish: wish.clone() }))
+        .collect()
+}
+
+#[test]
+fn a_machine_starts_more_proxies_at_a_time_while_their_tasks_run_soon() {
+    let mut script = Script::new(&[], None);
+    assert_eq!(paced(&mut script, 9).len(), 2);
+    script.now += Duration::from_millis(300);
+    assert_eq!(script.news(In::Joined(grant(1))), []);
+    // Each whose task runs makes room for itself and for one more.
+    assert_eq!(script.news(In::Works(grant(1))).len(), 2);
+    assert_eq!(script.news(In::Works(grant(1))).len(), 0);
+    assert_eq!(script.news(In::Works(grant(2))).len(), 2);
+    // These two are slow, and the others are on their way: from four at a time to two to one.
+    script.now += Duration::from_millis(1201);
+    assert_eq!(script.news(In::Works(grant(3))).len(), 0);
+    assert_eq!(script.news(In::Works(grant(4))).len(), 0);
+    assert_eq!(script.news(In::Works(grant(5))).len(), 0);
+    assert_eq!(script.news(In::Leaving(grant(6))).len(), 1, "whoever leaves starts nothing");
+    script.now = script.desk.wake().unwrap();
+    assert_eq!(script.news(In::Tick).len(), 1, "one is due after two seconds");
+}
+
+#[test]
+fn what_waits_for_its_machine_is_given_back_when_it_is_wanted_no_more() {
+    let mut script = Script::new(&[], None);
+    paced(&mut script, 6);
+    let wish = Wish::anywhere(SIZE);
+    assert_eq!(script.desk.waiting().count(), 0, "YARN has given all");
+    // The one that YARN takes is asked for again.
+    let verdict = verdict(-100, "lost");
+    let out = script.tell(In::Completed { container: "c3".into(), verdict });
+    assert_eq!(out, [Out::Ask { wish: wish.clone(), count: 1 }]);
+    // c2, c4 and c5 wait.
+    let out = script.tell(In::Asked { wish: wish.clone(), count: 1 });
+    let back = |container: &str| Out::Release(container.into());
+    assert_eq!(out, [back("c5"), back("c4"), Out::Ask { wish: wish.clone(), count: 0 }]);
+    assert_eq!(script.tell(In::Asked { wish: wish.clone(), count: 0 }), [back("c2"), Out::Ask { wish, count: 0 }]);
+    assert_eq!(script.desk.wake(), None);
+}
+
+#[test]
+fn another_machine_does_not_wait_for_a_slow_one() {
+    let mut script = Script::new(&[], None);
+    paced(&mut script, 3);
+    let wish = Wish::anywhere(SIZE);
+    script.tell(In::Asked { wish: wish.clone(), count: 2 });
+    assert_eq!(script.news(In::Granted { room: room("c8", "b"), wish }).len(), 1);
+    // One that never comes does not hold its place for ever.
+    script.now += Duration::from_secs(2);
+    assert_eq!(script.news(In::Tick).len(), 1);
+}

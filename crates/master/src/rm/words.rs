@@ -32,6 +32,8 @@ pub(crate) enum In {
     Preempts(Vec<String>),
     /// A proxy has a line.
     Joined(GrantId),
+    /// A task of its runs, or has ended.
+    Works(GrantId),
     /// Its line is cut.
     Cut(GrantId),
     /// It said that it leaves, and that its slot is clean.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dybox_model::{GrantId, Node, Resources};
 use dybox_store::Store;
 use dybox_yarn::{Container, ContainerId, Kind, YarnError, am};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::desk::Desk;
@@ -43,12 +43,30 @@ pub(crate) struct Cluster {
     children: BTreeMap<GrantId, Child>,
     waits: Waits,
     progress: f32,
+    /// Where each host's NodeManager shows its pages.
+    pages: watch::Sender<BTreeMap<String, String>>,
 }
 
 impl Cluster {
     pub(crate) fn new(desk: Desk, line: Line, launcher: Launcher, tell: mpsc::UnboundedSender<FromRm>) -> Self {
         let (containers, children, waits) = (BTreeMap::new(), BTreeMap::new(), Waits::default());
-        Self { desk, line, launcher, tell, containers, children, waits, progress: 0.0 }
+        let pages = watch::Sender::default();
+        Self { desk, line, launcher, tell, containers, children, waits, progress: 0.0, pages }
+    }
+
+    /// Where the NodeManagers show their pages, by host, as far as it is known.
+    pub(crate) fn pages(&self) -> watch::Receiver<BTreeMap<String, String>> {
+        self.pages.subscribe()
+    }
+
+    fn keep(&mut self, container: Container) -> Room {
+        let room = room(&container);
+        let new = |pages: &BTreeMap<String, String>| pages.get(&room.host) != Some(&container.http);
+        if !container.http.is_empty() && new(&self.pages.borrow()) {
+            self.pages.send_modify(|pages| drop(pages.insert(room.host.clone(), container.http.clone())));
+        }
+        self.containers.insert(room.container.clone(), container);
+        room
     }
 
     pub(super) fn order(&mut self, order: Order) -> Vec<News> {
@@ -72,6 +90,7 @@ impl Cluster {
     pub(super) fn heard(&mut self, grant: GrantId, heard: Heard) -> Vec<News> {
         self.handle(match heard {
             Heard::Joined => In::Joined(grant),
+            Heard::Works => In::Works(grant),
             Heard::Cut => In::Cut(grant),
             Heard::Leaving => In::Leaving(grant),
             Heard::Swept { grant: swept, exits } => In::Swept { by: grant, grant: swept, exits },
@@ -109,8 +128,7 @@ impl Cluster {
                 self.handle(In::Found { found })
             }
             E::Granted { container, wish } => {
-                let room = room(&container);
-                self.containers.insert(room.container.clone(), container);
+                let room = self.keep(container);
                 self.handle(In::Granted { room, wish })
             }
             E::Completed { id, exit, diagnostics } => {
@@ -145,12 +163,7 @@ impl Cluster {
     }
 
     fn take_containers(&mut self, containers: Vec<Container>) -> Vec<Room> {
-        let take = |container: Container| {
-            let room = room(&container);
-            self.containers.insert(room.container.clone(), container);
-            room
-        };
-        containers.into_iter().map(take).collect()
+        containers.into_iter().map(|container| self.keep(container)).collect()
     }
 
     pub(super) fn tick(&mut self) -> Vec<News> {

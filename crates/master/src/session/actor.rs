@@ -363,7 +363,8 @@ impl Session {
         };
         let theirs = crate::cluster::for_proxies(&self.conf.credentials);
         let secrets = BTreeMap::from([(AGENT_ALIAS.to_owned(), bundle.encode())]);
-        let launch = Launch { credentials: Credentials { secrets, ..theirs }, ..Launch::default() };
+        let env = self.conf.bundle.env.clone();
+        let launch = Launch { credentials: Credentials { secrets, ..theirs }, env, ..Launch::default() };
         let launch = launch.starting(program(&self.conf.bundle.binary), "proxy");
         let (nodes, tell) = (self.nodes.clone(), self.tell.clone());
         tokio::spawn(async move {

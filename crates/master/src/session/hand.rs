@@ -29,11 +29,7 @@ pub(crate) struct Hand {
 }
 
 impl Hand {
-    pub(super) const fn new(
-        key: Key,
-        application: ApplicationId,
-        session: mpsc::UnboundedSender<(Key, Said)>,
-    ) -> Self {
+    pub(super) const fn new(key: Key, application: ApplicationId, session: mpsc::UnboundedSender<(Key, Said)>) -> Self {
         Self { key, application, session }
     }
 

@@ -13,8 +13,8 @@ mod runs;
 use std::path::PathBuf;
 
 use dybox_store::bundle::{Bundle, SessionBundle};
-use dybox_yarn::{ContainerId, Credentials, Settings, Token, am};
 use dybox_wire::serve_session;
+use dybox_yarn::{ContainerId, Credentials, Settings, Token, am};
 use tokio::sync::mpsc;
 
 use crate::MasterError;
@@ -35,6 +35,8 @@ pub struct SessionConf {
     pub container: ContainerId,
     /// The machine, as others reach it (`NM_HOST`).
     pub host: String,
+    /// Where that machine's NodeManager shows its pages, where it says so.
+    pub page: Option<String>,
     /// The directory that this attempt may fill.
     pub work_dir: PathBuf,
     /// This program's own file.
@@ -51,6 +53,7 @@ impl SessionConf {
             token: self.token.clone(),
             container: self.container,
             host: self.host.clone(),
+            page: self.page.clone(),
             work_dir,
             program: self.program.clone(),
         }

@@ -18,6 +18,12 @@ const TOO_MANY: &str = "there was more than is kept";
 const UNREADABLE: &str = "it could not be read";
 /// What is in the archive is taken off the disk in pieces of this size.
 const HOLE: u64 = 64 << 20;
+/// Bytes at a file's begin that stay readable where it lies (on a NodeManager's page, in what YARN gathers), and behind
+/// what was shipped last, while the disk has room.
+const SHOWN: (u64, u64) = (16 << 20, 1 << 20);
+/// Stands where a hole begins, for who reads the file and not the archive.
+const MARK: &[u8] =
+    b"\n[dybox took a part of this output off this disk: `dybox logs` has all of it; its last lines follow]\n";
 /// File systems make holes in whole blocks.
 const BLOCK: u64 = 4096;
 /// One frame's worth: little, where there is little, for this process should stay small.
@@ -97,7 +103,7 @@ impl Tail {
         }
         self.pos += len;
         if self.pos - self.punched >= if self.scarce { BLOCK } else { HOLE } {
-            self.make_room();
+            self.make_room(if self.scarce { self.pos } else { self.pos.saturating_sub(SHOWN.1) });
         }
         Ok(ready > 0)
     }
@@ -141,7 +147,7 @@ impl Tail {
         if waiting > if ended { self.caps.tail } else { self.most() } {
             let keep_from = (self.pos + waiting - self.caps.tail) / BLOCK * BLOCK;
             (self.pos, self.why) = (self.pos.max(keep_from), TOO_MANY);
-            self.make_room();
+            self.make_room(self.pos);
         }
     }
 
@@ -165,20 +171,31 @@ impl Tail {
 
     /// For a full disk whose room nobody else takes any more: with what is shipped off it, there is room for the rest.
     pub(super) fn spare(&mut self) {
-        self.scarce = true;
-        self.make_room();
+        if !self.scarce {
+            (self.scarce, self.punched) = (true, 0);
+        }
+        self.make_room(self.pos);
     }
 
-    /// Gives the disk back what is in the archive or is not kept, so that a large output does not lie there twice.
-    fn make_room(&mut self) {
-        if self.pos <= self.punched {
+    /// Gives the disk back what is in the archive or is not kept, up to there, so that a large output does not lie there
+    /// twice. Its begin stays, with a word behind it, unless the disk is full.
+    fn make_room(&mut self, to: u64) {
+        let shown = if self.scarce { 0 } else { SHOWN.0.min(self.caps.head / 2) };
+        let mut from = self.punched.max(shown);
+        if to <= from + MARK.len() as u64 {
             return;
         }
+        if self.punched < shown {
+            // All of these bytes are in the archive: they are before the first one that may be left out.
+            if let Err(error) = self.file.write_all_at(MARK, from) {
+                tracing::debug!(%error, "the place of a hole can't be marked");
+            }
+            from += MARK.len() as u64;
+        }
         let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        let (from, len) = (self.punched.cast_signed(), (self.pos - self.punched).cast_signed());
-        if let Err(error) = fallocate(&self.file, flags, from, len) {
+        if let Err(error) = fallocate(&self.file, flags, from.cast_signed(), (to - from).cast_signed()) {
             tracing::debug!(%error, "this file system makes no holes");
         }
-        self.punched = self.pos;
+        self.punched = to;
     }
 }

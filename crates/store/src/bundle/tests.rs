@@ -42,6 +42,7 @@ fn bundle() -> Bundle {
         subdag: SubDagId(2),
         binary: Binary { url: "hdfs://nn:8020/b".into(), len: 9, mtime_ms: 7, public: true },
         own: None,
+        masters: None,
         extra: BTreeMap::new(),
     }
 }

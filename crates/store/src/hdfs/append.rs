@@ -37,16 +37,19 @@ enum Order {
 impl Hdfs {
     /// Opens or creates a file for appending; with `force` whoever has it open loses it.
     pub(crate) async fn append(&self, name: &str, force: bool) -> Result<HdfsAppender, StoreError> {
-        let line = Line::open(self, name, force).await?;
-        let (orders, inbox) = mpsc::unbounded_channel();
-        let len = Arc::new(AtomicU64::new(line.len()));
-        let url = self.url(name);
-        tokio::spawn(serve(line, inbox, Arc::clone(&len)));
-        Ok(HdfsAppender { orders, len, url })
+        Ok(HdfsAppender::start(Line::open(self, name, force).await?))
     }
 }
 
 impl HdfsAppender {
+    /// The end of a file that is ours already.
+    pub(super) fn start(line: Line) -> Self {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (len, url) = (Arc::new(AtomicU64::new(line.len())), line.url());
+        tokio::spawn(serve(line, inbox, Arc::clone(&len)));
+        Self { orders, len, url }
+    }
+
     pub(crate) fn guard(&self, guard: Guard) {
         // A task that is gone answers the next call.
         let _ = self.orders.send(Order::Guard(guard));

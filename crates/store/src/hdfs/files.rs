@@ -91,8 +91,11 @@ impl Hdfs {
         let end = Instant::now() + RECOVERY;
         let mut pause = LOOKS.0;
         loop {
-            if self.call("close", name, |client, path| async move { client.recover_lease(&path).await }).await? {
-                return Ok(());
+            match self.call("close", name, |client, path| async move { client.recover_lease(&path).await }).await {
+                Ok(true) => return Ok(()),
+                // The DataNode's report of the last block is still on its way, or somebody else's recovery.
+                Err(error) if error.is_held() && Instant::now() <= end => {}
+                other => drop(other?),
             }
             if Instant::now() > end {
                 return Err(self.late("close", name, RECOVERY));

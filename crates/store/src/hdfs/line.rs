@@ -8,7 +8,7 @@ use hdfs_native::HdfsError;
 use hdfs_native::file::FileWriter;
 use tokio::time::{Instant, sleep};
 
-use super::close::{close, close_own};
+use super::close::{PATIENCE, close, close_own};
 use super::link::Hdfs;
 use super::write::{options, publish, staged};
 use crate::error::Kind;
@@ -18,8 +18,6 @@ use crate::{Guard, StoreError, Trouble};
 /// How long a write or sync may take before the file is taken back instead. Short, for hdfs-native waits for ever where a
 /// DataNode dies between two writes.
 const FIRST: Duration = Duration::from_secs(6);
-/// How long closing may take.
-const CLOSE: Duration = Duration::from_secs(15);
 /// First and longest pause between two tries during an outage.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// Bytes that are copied at once.
@@ -46,18 +44,13 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) async fn open(hdfs: &Hdfs, name: &str, force: bool) -> Result<Self, StoreError> {
-        let (writer, synced) = acquire(hdfs, name, force).await?;
+        Ok(Self::at_end(hdfs, name, acquire(hdfs, name, force).await?))
+    }
+
+    /// A file that is open already, and how long it is.
+    pub(super) fn at_end(hdfs: &Hdfs, name: &str, (writer, synced): (FileWriter, u64)) -> Self {
         let (hdfs, name) = (hdfs.clone(), name.to_owned());
-        Ok(Self {
-            hdfs,
-            name,
-            writer: Some(writer),
-            synced,
-            pending: Vec::new(),
-            guard: None,
-            outage: None,
-            dead: None,
-        })
+        Self { hdfs, name, writer: Some(writer), synced, pending: Vec::new(), guard: None, outage: None, dead: None }
     }
 
     pub(super) fn guard(&mut self, guard: Guard) {
@@ -226,8 +219,8 @@ impl Line {
 
     async fn close_writer(&mut self) -> Result<(), StoreError> {
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
-        let closing = async move { close(&mut writer, CLOSE).await };
-        match self.hdfs.bounded("close", &self.name, CLOSE + self.hdfs.deadline(), closing).await {
+        let closing = async move { close(&mut writer, PATIENCE).await };
+        match self.hdfs.bounded("close", &self.name, PATIENCE + self.hdfs.deadline(), closing).await {
             Ok(()) => Ok(()),
             Err(_) => {
                 // All in it is synced: whoever closes it, closes the same.
@@ -267,7 +260,7 @@ impl Line {
         Ok(())
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         self.hdfs.url(&self.name)
     }
 }

@@ -87,6 +87,22 @@ impl Hdfs {
         format!("{}{}/{name}", self.shared.authority, self.shared.root)
     }
 
+    /// `hdfs://host:port`, or `hdfs://nameservice`.
+    pub(super) fn authority(&self) -> &str {
+        &self.shared.authority
+    }
+
+    pub(super) fn settings(&self) -> &BTreeMap<String, String> {
+        &self.shared.conf.settings
+    }
+
+    /// Whom a cluster that trusts names sees.
+    pub(super) fn user(&self) -> String {
+        let named = || std::env::var("HADOOP_USER_NAME").ok().filter(|name| !name.is_empty());
+        let login = || Some(nix::unistd::User::from_uid(nix::unistd::getuid()).ok()??.name);
+        self.shared.conf.user.clone().or_else(named).or_else(login).unwrap_or_default()
+    }
+
     /// The path in HDFS.
     pub(super) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.shared.root)

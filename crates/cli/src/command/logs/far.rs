@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use dybox_client::{Application, ClusterConf};
+use dybox_client::{Application, ClusterConf, Phase};
 use dybox_hrpc::Settings;
+use dybox_model::SubDagId;
 use dybox_store::{HdfsConf, Reader as FileReader, Store, StoreError};
 use dybox_yarn::logs::{NodeFile, ReadAt, Reader, directories};
 use dybox_yarn::{ApplicationId, ContainerId};
@@ -37,23 +38,22 @@ pub(super) async fn logs(context: &Context, looked: &Looked, settings: &Settings
     let client = context.client()?;
     let Some(conf) = client.cluster() else { return Ok(Vec::new()) };
     let names = names(looked);
+    let known = applications(looked);
+    if known.is_empty() {
+        context.screen.warn("nothing tells the applications of this run, so their logs can't be found now");
+    }
     let mut all = Vec::new();
-    for application in looked.standing.applications.values() {
-        let Ok(id) = application.id.parse::<ApplicationId>() else { continue };
-        let found = match application.phase.is_live() {
-            true => from_nodes(conf, id).await?,
-            false => gathered(conf, settings, (id, application)).await?,
+    for (id, of) in known {
+        let found = match of.seen {
+            Some(application) if application.phase.is_live() => from_nodes(conf, id).await?,
+            _ => gathered(conf, settings, (id, &of)).await?,
         };
         if found.is_empty() {
-            context.screen.warn(&format!(
-                "nothing was found of {}: {}",
-                application.id,
-                why_nothing(application, settings)
-            ));
+            context.screen.warn(&format!("nothing was found of {id}: {}", why_nothing(of.seen, settings)));
         }
         let name = |container: &str| {
             let known = names.get(container).cloned();
-            known.unwrap_or_else(|| named_by_yarn(container, application))
+            known.unwrap_or_else(|| named_by_yarn(container, of.subdag))
         };
         all.extend(found.into_iter().map(|(container, file, bytes)| {
             let name = name(&container);
@@ -64,13 +64,43 @@ pub(super) async fn logs(context: &Context, looked: &Looked, settings: &Settings
     Ok(all)
 }
 
-fn why_nothing(application: &Application, settings: &Settings) -> &'static str {
-    match () {
-        () if application.phase.is_live() => "it has no YARN container now",
-        () if settings.get("yarn.log-aggregation-enable") != Some("true") => {
+/// An application whose logs are wanted.
+struct Of<'a> {
+    subdag: SubDagId,
+    user: &'a str,
+    /// What YARN says of it; nothing where it can't be asked.
+    seen: Option<&'a Application>,
+}
+
+/// The applications of a run: as YARN reports them, and where it can't be asked as their grants in the journals tell.
+fn applications(looked: &Looked) -> BTreeMap<ApplicationId, Of<'_>> {
+    let standing = &looked.standing;
+    let mut all = BTreeMap::new();
+    if standing.applications.is_empty() {
+        for (&subdag, sub) in &standing.view.subs {
+            let containers = sub.places.values().filter_map(|place| place.container.parse::<ContainerId>().ok());
+            let of = |id: ContainerId| (id.attempt.application, Of { subdag, user: &looked.info.user, seen: None });
+            all.extend(containers.map(of));
+        }
+    }
+    for application in standing.applications.values() {
+        if let Ok(id) = application.id.parse() {
+            let of = Of { subdag: application.subdag, user: &application.user, seen: Some(application) };
+            all.insert(id, of);
+        }
+    }
+    all
+}
+
+fn why_nothing(application: Option<&Application>, settings: &Settings) -> &'static str {
+    match application {
+        Some(application) if application.phase == Phase::Waits => "its master has not started yet",
+        Some(application) if application.phase.is_live() => "its YARN containers have written nothing, or are over",
+        _ if settings.get("yarn.log-aggregation-enable") != Some("true") => {
             "yarn.log-aggregation-enable is off, so YARN keeps no logs"
         }
-        () => "YARN has not gathered its logs, or has removed them",
+        None => "YARN gathers its logs when it has ended, and while it can't be asked nobody knows its nodes' pages",
+        Some(_) => "YARN has not gathered its logs, or has removed them",
     }
 }
 
@@ -81,12 +111,12 @@ fn names(looked: &Looked) -> BTreeMap<String, String> {
 }
 
 /// The first YARN container of an attempt is the master's.
-fn named_by_yarn(container: &str, application: &Application) -> String {
+fn named_by_yarn(container: &str, SubDagId(subdag): SubDagId) -> String {
     let Ok(id) = container.parse::<ContainerId>() else { return container.to_owned() };
     let counter = id.number & ((1 << 40) - 1);
     match counter {
-        1 if id.attempt.number > 1 => format!("master {} try {}", application.subdag.0, id.attempt.number),
-        1 => format!("master {}", application.subdag.0),
+        1 if id.attempt.number > 1 => format!("master {subdag} try {}", id.attempt.number),
+        1 => format!("master {subdag}"),
         _ => format!("proxy in {container}"),
     }
 }
@@ -97,12 +127,13 @@ type Piece = (String, String, Vec<u8>);
 async fn gathered(
     conf: &ClusterConf,
     settings: &Settings,
-    (id, application): (ApplicationId, &Application),
+    (id, of): (ApplicationId, &Of<'_>),
 ) -> Result<Vec<Piece>, Failure> {
-    let just_now = application.ended.is_some_and(|ended| now().since(ended).0 < 60_000);
+    let ended = of.seen.and_then(|application| application.ended);
+    let just_now = ended.is_some_and(|ended| now().since(ended).0 < 60_000);
     let until = Instant::now() + if just_now { GATHERS } else { Duration::ZERO };
     loop {
-        for dir in directories(settings, &application.user, id) {
+        for dir in directories(settings, of.user, id) {
             let found = in_directory(conf, &dir).await?;
             if !found.is_empty() {
                 return Ok(found);
@@ -212,7 +243,37 @@ async fn page_of(host: &str, path: &str) -> io::Result<Vec<u8>> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     match head.split_whitespace().nth(1) {
-        Some("200") => Ok(answer.split_off(end + 4)),
+        Some("200") => Ok(unframed(answer.split_off(end + 4))),
         _ => Ok(Vec::new()),
+    }
+}
+
+/// The file in a page of a node, which frames it: `LogLength:12`, then `LogContents:`, then those bytes, then an epilogue.
+fn unframed(page: Vec<u8>) -> Vec<u8> {
+    const LENGTH: &[u8] = b"\nLogLength:";
+    const CONTENTS: &[u8] = b"\nLogContents:\n";
+    let find = |part: &[u8]| page.windows(part.len()).position(|bytes| bytes == part).map(|at| at + part.len());
+    let (Some(length), Some(from)) = (find(LENGTH), find(CONTENTS)) else { return page };
+    let digits = page[length..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let length = str::from_utf8(&page[length..length + digits]).ok().and_then(|text| text.parse().ok());
+    match length.and_then(|length: usize| page.get(from..from.checked_add(length)?)) {
+        Some(file) => file.to_vec(),
+        None => page,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frame_of_a_nodes_page_is_no_part_of_the_log() {
+        let page = b"Container: container_1_0008_01_000001 on 127.0.0.3:23111\nLogAggregationType: LOCAL\n====\n\
+            LogType:stderr\nLogLastModifiedTime:Sat Nov 21 14:15:18 +0000 2026\nLogLength:9\nLogContents:\none\ntwo.\n\
+            End of LogType:stderr.This log file belongs to a running container\n****\n\n";
+        assert_eq!(unframed(page.to_vec()), b"one\ntwo.\n");
+        assert_eq!(unframed(b"as it is".to_vec()), b"as it is");
+        let short = b"x\nLogLength:99\nLogContents:\nab".to_vec();
+        assert_eq!(unframed(short.clone()), short, "a page that was cut is shown as it came");
     }
 }

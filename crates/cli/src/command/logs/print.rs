@@ -58,7 +58,7 @@ impl Printer {
         match (self.format, item) {
             (Format::Table, LineItem::Line(line)) => self.text(&line),
             (Format::Table, LineItem::Gap(gap)) => self.gap(&gap)?,
-            (Format::Json, item) => {
+            (Format::Json | Format::Yaml, item) => {
                 let item = self.json(&item);
                 self.items.push(item);
             }
@@ -83,14 +83,14 @@ impl Printer {
         result
     }
 
-    /// The end: writes the one document of `-o json`.
+    /// The end: writes the one document of `-o json` and `-o yaml`.
     pub(super) fn end(&mut self) -> Result<(), Failure> {
         self.flush()?;
-        if self.format != Format::Json {
+        if !matches!(self.format, Format::Json | Format::Yaml) {
             return Ok(());
         }
         let items = std::mem::take(&mut self.items);
-        self.screen.answer(Format::Json, &Answer { kind: "lines", items, ..Answer::default() })
+        self.screen.answer(self.format, &Answer { kind: "lines", items, ..Answer::default() })
     }
 
     fn text(&mut self, line: &Line) {

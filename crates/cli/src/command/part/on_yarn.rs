@@ -28,11 +28,11 @@ pub(super) fn conf() -> Result<Handed, Failure> {
     let container =
         variable("CONTAINER_ID")?.parse().map_err(|e| failed("CONTAINER_ID is no container id").because(e))?;
     let host = variable("NM_HOST")?;
+    let page = env::var("NM_HTTP_PORT").ok().map(|port| format!("{host}:{port}"));
     let token = credentials.token(kind::AM_RM).cloned();
     let token = token.ok_or_else(|| bad_tokens("it holds no token for the ResourceManager").next(NEXT))?;
     let (run, session) = (credentials.secrets.remove(BUNDLE_ALIAS), credentials.secrets.remove(SESSION_ALIAS));
-    let senseless =
-        |e| bad_tokens(format!("what the client put into it makes no sense: {}", chain(&e))).next(NEXT);
+    let senseless = |e| bad_tokens(format!("what the client put into it makes no sense: {}", chain(&e))).next(NEXT);
     let work_dir = env::current_dir().map_err(|e| failed("there is no working directory").because(e))?;
     // Not its path: what YARN brought here is a link that may be cleaned up.
     let program = PathBuf::from("/proc/self/exe");
@@ -44,13 +44,14 @@ pub(super) fn conf() -> Result<Handed, Failure> {
             token,
             container,
             host,
+            page,
             work_dir,
             program,
         })));
     }
     let handed = run.ok_or_else(|| bad_tokens("it is not of a master's container").next(NEXT))?;
     let bundle = Bundle::decode(&handed).map_err(senseless)?;
-    Ok(Handed::Run(Box::new(YarnConf { bundle, credentials, token, container, host, work_dir, program })))
+    Ok(Handed::Run(Box::new(YarnConf { bundle, credentials, token, container, host, page, work_dir, program })))
 }
 
 /// What a master has put into the launch context of a proxy's grant; whether it is for a session's agent.

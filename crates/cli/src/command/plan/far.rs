@@ -4,8 +4,6 @@ use dybox_job::{Cluster, Plan, QueueFacts, Stage, wish_of};
 use dybox_model::{Resources, format_bytes, format_cpus};
 use serde_json::{Value, json};
 
-use crate::report::{Screen, table_text};
-
 /// The plan with what it asks of the cluster.
 pub(super) fn json(plan: &Plan, cluster: &Cluster) -> Result<Value, serde_json::Error> {
     let mut item = serde_json::to_value(plan)?;
@@ -26,30 +24,9 @@ pub(super) fn json(plan: &Plan, cluster: &Cluster) -> Result<Value, serde_json::
     Ok(item)
 }
 
-/// The same for people.
-pub(super) fn text(screen: &Screen, plan: &Plan, cluster: &Cluster) -> String {
-    let mut table = screen.table(&["STAGE", "TASKS", "QUEUE", "TASK", "ASKED OF YARN", "GRANTED"]);
-    for stage in &plan.stages {
-        let asked = wish_of(stage);
-        let given = cluster.given(asked);
-        table.add_row([
-            stage.name.clone(),
-            stage.tasks.to_string(),
-            queue_of(plan, cluster, stage),
-            words(stage.ask),
-            words(asked),
-            if given == asked { "the same".to_owned() } else { format!("{} (rounded up)", words(given)) },
-        ]);
-    }
-    let mut text = format!("\n{}\n", table_text(table, &[1]));
-    for queue in queues(plan, cluster) {
-        let percent = |part: f32| format!("{:.0} %", part * 100.0);
-        let (least, most, used) = (percent(queue.capacity), percent(queue.max_capacity), percent(queue.used));
-        text.push_str(&format!(
-            "queue {}: {least} of the cluster, at most {most}; {used} of its share in use\n",
-            queue.name
-        ));
-    }
+/// What holds for the whole cluster, for people; the printed plan says the rest.
+pub(super) fn text(cluster: &Cluster) -> String {
+    let mut text = String::from("\n");
     text.push_str(&format!("largest grant: {}\n", words(cluster.max)));
     match cluster.minimum {
         Some(least) => text.push_str(&format!("smallest grant and step: {}\n", words(least))),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dybox_client::{Client, Ear, Follow, Mouth, Say, Update, Way};
 use dybox_job::Plan;
-use dybox_model::{Attach, AttemptId, Cause, Exit, Fact, GrantId, Note, Reaction, RunId};
+use dybox_model::{Attach, AttemptId, Cause, Exit, Fact, GrantId, Note, RunId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -24,8 +24,6 @@ pub(super) const OWN_FAILURE: u8 = 125;
 const DRAIN: Duration = Duration::from_secs(5);
 /// A wait that is shorter is not worth a word.
 const QUIET: Duration = Duration::from_secs(1);
-/// Tries that the platform may fail before a person is told to act.
-const PATIENT_TRIES: u32 = 2;
 /// A third Ctrl-C does not wait any more.
 const FORCE: u32 = 3;
 
@@ -49,9 +47,8 @@ pub(super) struct Session<'a> {
     waits: Option<String>,
     /// On the cluster: why its application is over, where the run did not end.
     gone: Option<String>,
-    platform_failures: u32,
-    /// The stop of a run that this process gave up; the process must not end before it.
-    stopping: Option<JoinHandle<()>>,
+    /// Tries that were followed by another one.
+    tries: u32,
 }
 
 /// How far the line to the payload is.
@@ -105,8 +102,7 @@ impl<'a> Session<'a> {
             told: Vec::new(),
             waits: None,
             gone: None,
-            platform_failures: 0,
-            stopping: None,
+            tries: 0,
         }
     }
 
@@ -134,9 +130,6 @@ impl<'a> Session<'a> {
                 Came::Resized => self.resize(),
                 Came::Patience => self.say_waits(),
             }
-        }
-        if let Some(stopping) = self.stopping.take() {
-            drop(timeout(DRAIN, stopping).await);
         }
         self.drain().await;
         // The terminal is itself again before anything is said on it.
@@ -170,15 +163,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A person waits: what the platform fails at twice is told now, where a job would have more patience.
+    /// The whole story is told when that does not help.
     fn tried_again(&mut self, exit: &Exit) {
-        self.platform_failures += u32::from(exit.cause.is_some_and(|cause| cause.info().reaction == Reaction::BackOff));
-        if self.platform_failures < PATIENT_TRIES {
-            self.say_once(format!("{}; tried again", shown(&exit.words())));
-            return;
-        }
-        self.exit = Some(exit.clone());
-        self.stopping = Some(self.stop("the platform failed twice, and somebody waits", true));
+        let Some(info) = exit.cause.map(Cause::info) else { return };
+        self.tries += 1;
+        self.say_once(format!("{} ({}); trying again", info.phrase, info.code));
     }
 
     fn begin(&mut self, attempt: AttemptId, grant: GrantId) {
@@ -280,7 +269,7 @@ impl<'a> Session<'a> {
             (Some(cause), _) => {
                 let info = cause.info();
                 self.say(&format!("{} ({}, run {})", shown(&exit.words()), info.code, self.run));
-                let next = match self.platform_failures >= PATIENT_TRIES {
+                let next = match self.tries > 0 {
                     true => format!("correct that, then try again; `dybox explain {}` says more", info.code),
                     false => info.next.to_owned(),
                 };

@@ -27,6 +27,7 @@ pub(super) fn text(screen: &Screen, looked: &Looked, now: Millis) -> String {
         }
     }
     let table = match stages.is_empty() {
+        true if looked.never_began() => "no master of it ever ran\n".to_owned(),
         true => "its master has not written its plan down yet\n".to_owned(),
         false => table_text(table, &[2, 3, 4, 5, 6]),
     };
@@ -63,10 +64,15 @@ fn applications(screen: &Screen, looked: &Looked) -> String {
     let all = &looked.standing.applications;
     for application in all.values() {
         let of = if all.len() > 1 { format!("sub-DAG {}: ", application.subdag.0) } else { String::new() };
+        let ended = looked.standing.view.subs.get(&application.subdag).is_some_and(|sub| sub.end.is_some());
+        // All is done, and its master says goodbye: what is listed as running would be taken for more.
+        let live = application.phase.is_live() && !ended;
         let at = application.master.as_ref().map(|(host, _)| format!(", master on {host}")).unwrap_or_default();
-        let state = application.state.to_ascii_lowercase();
+        let state = match ended && application.phase.is_live() {
+            true => "ending".to_owned(),
+            false => application.state.to_ascii_lowercase(),
+        };
         text.push_str(&format!("{of}{} {state} in queue {}{at}\n", application.id, application.queue));
-        let live = application.phase.is_live();
         if live && !application.page.is_empty() && application.page != "N/A" {
             text.push_str(&format!("  {} {}\n", screen.paint(Paint::Dim, "page:"), application.page));
         }
@@ -80,6 +86,7 @@ fn applications(screen: &Screen, looked: &Looked) -> String {
 fn foot(screen: &Screen, looked: &Looked) -> String {
     let run = &looked.info.run;
     let hint = match looked.standing.word() {
+        _ if looked.never_began() => "nothing of it is left to go on with: run the job file again".to_owned(),
         _ if looked.standing.is_killed() => format!("it was killed through YARN; go on with it: dybox resume {run}"),
         _ if looked.standing.is_lost() => format!("its master is gone; go on with it: dybox resume {run}"),
         "failed" => format!("what happened: dybox why {run}"),
@@ -94,13 +101,13 @@ fn stage_row(screen: &Screen, looked: &Looked, id: StageId, branch: &str, now: M
     let planned = looked.plan.stages.get(id.0 as usize).map_or(0, |stage| stage.tasks);
     let word = stage_word(seen);
     let counts = seen.map(|stage| stage.counts);
-    let (ended, total) = counts.map_or((0, planned), |counts| (counts.ended(), counts.total()));
+    let (succeeded, total) = counts.map_or((0, planned), |counts| (counts.succeeded, counts.total()));
     let tried = seen.filter(|stage| stage.tries > 0);
     let peak = tried.map(|stage| stage.used.memory).filter(|&bytes| bytes > 0);
     vec![
         format!("{branch} {}", looked.name(id)),
         screen.paint(state_paint(word), word),
-        format!("{ended}/{total}"),
+        format!("{succeeded}/{total}"),
         tried.map_or_else(String::new, |stage| stage.tries.to_string()),
         seen.and_then(|stage| stage.wall(now)).map(format_duration).unwrap_or_default(),
         tried.map(|stage| format_duration(Millis(stage.used.cpu_ms))).unwrap_or_default(),

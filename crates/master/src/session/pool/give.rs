@@ -10,10 +10,8 @@ use crate::rm::Room;
 
 /// What a session asks YARN for where a run asks for this.
 pub(super) fn of_yarn(wish: &Wish, base: Resources) -> Wish {
-    let size = Resources {
-        cpu_milli: base.cpu_milli.max(wish.size.cpu_milli),
-        memory: base.memory.max(wish.size.memory),
-    };
+    let size =
+        Resources { cpu_milli: base.cpu_milli.max(wish.size.cpu_milli), memory: base.memory.max(wish.size.memory) };
     Wish { size, ..wish.clone() }
 }
 
@@ -128,8 +126,12 @@ impl Pool {
         for (key, claim) in &mut self.claims {
             let text = match (claim.asks.is_empty(), asked) {
                 (true, _) => String::new(),
-                (false, 0) => format!("session {name} has all of its {live} grants in use, and {most} is the most it may have"),
-                (false, asked) => format!("session {name} has {live} grants, none free, and waits for {asked} more of YARN"),
+                (false, 0) => {
+                    format!("session {name} has all of its {live} grants in use, and {most} is the most it may have")
+                }
+                (false, asked) => {
+                    format!("session {name} has {live} grants, none free, and waits for {asked} more of YARN")
+                }
             };
             if text != claim.said {
                 claim.said.clone_from(&text);

@@ -81,7 +81,17 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new(spec: SessionSpec, now: Instant) -> Self {
         let (agents, claims, asked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { spec, agents, claims, turns: 0, racks: BTreeMap::new(), asked, quiet: Some(now), left: false, closing: false }
+        Self {
+            spec,
+            agents,
+            claims,
+            turns: 0,
+            racks: BTreeMap::new(),
+            asked,
+            quiet: Some(now),
+            left: false,
+            closing: false,
+        }
     }
 
     pub(crate) fn handle(&mut self, now: Instant, event: In, out: &mut Vec<Out>) {

@@ -1,0 +1,337 @@
+//! A cluster as large ones are: two ResourceManagers, node labels, keys that roll, logs that are gathered while they are
+//! written, a queue that is full, a registry for the images.
+//!
+//! The tests run side by side as users do; the one that takes a ResourceManager away has the cluster for itself.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use dybox_tests::cluster::{Cluster, Daemon, Options, node_host};
+use dybox_tests::{Done, Follow, Registry, Workspace, eventually, overlaps};
+use serde_json::Value;
+
+/// For what must have happened by now on a machine that is busy with other things, too.
+const LONG: Duration = Duration::from_secs(120);
+/// A payload's way to wait until the test says so; it gives up in the end, so that no failure hangs.
+const UNTIL_GO: &str = "for i in $(seq 900); do [ -e /said/go ] && break; sleep 0.2; say beat; done";
+
+static ROOM: RwLock<()> = RwLock::new(());
+
+fn cluster() -> &'static Cluster {
+    static READY: OnceLock<()> = OnceLock::new();
+    let cluster = Cluster::shared_as(&options());
+    READY.get_or_init(|| {
+        let admin = |words: &[&str]| cluster.rm_admin(words).unwrap_or_else(|error| panic!("{error}"));
+        admin(&["-addToClusterNodeLabels", "gpu"]);
+        let node = format!("{}:{}=gpu", node_host(2), cluster.ports().of("nm.rpc"));
+        admin(&["-replaceLabelsOnNode", &node]);
+    });
+    cluster
+}
+
+fn options() -> Options {
+    let mut site = vec![("yarn.node-labels.enabled".to_owned(), "true".to_owned())];
+    let mut set = |key: &str, value: &str| site.push((key.to_owned(), value.to_owned()));
+    // Node 2 is `gpu`, for queue `default` alone.
+    let queues = "yarn.scheduler.capacity.root";
+    set(&format!("{queues}.accessible-node-labels"), "*");
+    set(&format!("{queues}.accessible-node-labels.gpu.capacity"), "100");
+    set(&format!("{queues}.default.accessible-node-labels"), "gpu");
+    set(&format!("{queues}.default.accessible-node-labels.gpu.capacity"), "100");
+    set(&format!("{queues}.etl.accessible-node-labels.gpu.capacity"), "0");
+    // One master fills queue `etl`.
+    set(&format!("{queues}.etl.maximum-am-resource-percent"), "0.001");
+    // A key is in use 15 s (1.5 times the expiry) after it was made, and the next one is made after twice that at least.
+    set("yarn.resourcemanager.rm.container-allocation.expiry-interval-ms", "10000");
+    for keys in ["am-rm-tokens", "nm-tokens", "container-tokens"] {
+        set(&format!("yarn.resourcemanager.{keys}.master-key-rolling-interval-secs"), "31");
+    }
+    set("yarn.nodemanager.log-aggregation.roll-monitoring-interval-seconds", "5");
+    set("yarn.nodemanager.log-aggregation.roll-monitoring-interval-seconds.min", "1");
+    Options { nodes: 2, rms: 2, expiry_ms: 10_000, site, ..Options::default() }
+}
+
+/// A user's directory, and the cluster as this user sees it.
+struct User {
+    place: Workspace,
+    _room: (Option<RwLockReadGuard<'static, ()>>, Option<RwLockWriteGuard<'static, ()>>),
+}
+
+impl User {
+    /// One who has written `stages` into `job.yaml`.
+    fn with(stages: &str) -> Self {
+        let room = ROOM.read().unwrap_or_else(PoisonError::into_inner);
+        Self::of(stages, (Some(room), None))
+    }
+
+    /// While nobody else is there.
+    fn alone(stages: &str) -> Self {
+        let room = ROOM.write().unwrap_or_else(PoisonError::into_inner);
+        Self::of(stages, (None, Some(room)))
+    }
+
+    fn of(stages: &str, room: (Option<RwLockReadGuard<'static, ()>>, Option<RwLockWriteGuard<'static, ()>>)) -> Self {
+        let user = Self { place: Workspace::of_cluster(cluster()), _room: room };
+        user.place.job(&stages.replace("UNTIL_GO", UNTIL_GO));
+        user
+    }
+
+    fn dybox(&self, args: &[&str]) -> Done {
+        self.place.start(args).end(LONG)
+    }
+
+    fn follow(&self) -> Follow {
+        self.place.start(&["run", "job.yaml"])
+    }
+
+    fn detach(&self, more: &[&str]) -> String {
+        self.dybox(&[&["run", "--detach", "job.yaml"], more].concat()).expect(0).run_id()
+    }
+
+    fn go(&self) {
+        self.place.write("said/go", "");
+    }
+
+    fn said(&self, stage: &str, what: &str) -> usize {
+        self.place.said().iter().filter(|line| line.stage == stage && line.what == what).count()
+    }
+
+    fn until(&self, stage: &str, what: &str, count: usize) {
+        eventually(&format!("{stage} says {what} {count} times"), LONG, || {
+            (self.said(stage, what) >= count).then_some(())
+        });
+    }
+
+    fn status(&self, of: &str) -> Value {
+        self.dybox(&["status", of, "-o", "json"]).expect(0).json()
+    }
+
+    /// The run of this place, which another client has submitted.
+    fn run(&self) -> String {
+        let file = self.place.path().join("job.yaml").display().to_string();
+        eventually("the run is known", LONG, || {
+            let found = self.dybox(&["ps", "--all", "-o", "json"]).expect(0).json();
+            let run = found["runs"].as_array()?.iter().find(|run| run["job_file"] == file.as_str())?;
+            run["run"].as_str().map(str::to_owned)
+        })
+    }
+
+    /// Hosts of the only attempts of a stage's tasks.
+    fn hosts(&self, run: &str, stage: &str, tasks: usize) -> BTreeSet<String> {
+        let host = |task: usize| {
+            let task = self.status(&format!("{run}/{stage}/{task}"));
+            let [attempt] = &task["attempts"].as_array().cloned().unwrap_or_default()[..] else {
+                panic!("not one attempt: {task}")
+            };
+            text(&attempt["host"])
+        };
+        (0..tasks).map(host).collect()
+    }
+
+    /// What is promised after every run: nothing of it is left on an engine or in YARN, and it can be read.
+    fn over(&self, run: &str) {
+        let left = || {
+            let engines = (1..=cluster().nodes()).map(|node| cluster().engine(node));
+            let containers = engines.flat_map(|engine| [engine.containers_of(run), engine.networks_of(run)].concat());
+            let live = apps(run).into_iter().filter(|app| app["finalStatus"] == "UNDEFINED");
+            containers.chain(live.map(|app| text(&app["id"]))).collect::<Vec<_>>()
+        };
+        eventually(&format!("nothing of {run} is left"), Duration::from_secs(30), || left().is_empty().then_some(()));
+        self.dybox(&["status", run]).expect(0);
+        self.dybox(&["logs", run]).expect(0);
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Applications of a run as the ResourceManager tells of them, oldest first.
+fn apps(run: &str) -> Vec<Value> {
+    let answer = cluster().rest(&format!("/ws/v1/cluster/apps?applicationTags=dybox-run:{run}"));
+    let answer = answer.expect("the ResourceManager answers");
+    let mut apps = answer["apps"]["app"].as_array().cloned().unwrap_or_default();
+    apps.sort_by_key(|app| text(&app["id"]));
+    apps
+}
+
+#[test]
+fn a_run_goes_on_when_the_other_resource_manager_takes_over() {
+    // The second stage needs grants that only the second ResourceManager can give.
+    let user = User::alone(concat!(
+        "stages:\n  a: { parallelism: 2, script: \". /said/fns; say start; UNTIL_GO; say end\" }\n",
+        "  b: { needs: [a], parallelism: 2, memory: 200MiB, script: \". /said/fns; say start; say end\" }\n",
+    ));
+    let follow = user.follow();
+    user.until("a", "beat", 2);
+    let run = user.run();
+    let (first, second) = match cluster().active() {
+        Daemon::ResourceManager => (Daemon::ResourceManager, Daemon::SecondResourceManager),
+        _ => (Daemon::SecondResourceManager, Daemon::ResourceManager),
+    };
+    cluster().kill(first);
+    let beats = user.said("a", "beat");
+    user.until("a", "beat", beats + 4);
+    cluster().activate(second).unwrap_or_else(|error| panic!("{error}"));
+    user.dybox(&["ps"]).expect(0).says(&run);
+    eventually("its master is back", LONG, || (user.status(&run)["run"]["state"] == "running").then_some(()));
+    user.dybox(&["why", &run]).expect(0);
+    user.go();
+    follow.end(LONG).expect(0);
+    let said = user.place.said();
+    assert!(overlaps(&said).is_empty(), "{said:?}");
+    assert_eq!(["a", "b"].map(|stage| user.said(stage, "start")), [2, 2], "{said:?}");
+    cluster().revive(first);
+    user.over(&run);
+    assert!(apps(&run).iter().all(|app| app["finalStatus"] == "SUCCEEDED"), "{:?}", apps(&run));
+}
+
+/// How often the ResourceManager has done this to its keys: for masters, for nodes, for grants.
+fn keys(done: &str) -> [usize; 3] {
+    let log = cluster().log(cluster().active());
+    let of = |owner: &str| log.lines().filter(|line| line.contains(owner) && line.contains(done)).count();
+    [of(".AMRMTokenSecretManager"), of(".NMTokenSecretManagerInRM"), of(".RMContainerTokenSecretManager")]
+}
+
+#[test]
+fn a_run_outlives_the_keys_that_it_began_with_and_its_logs_are_whole() {
+    let user = User::with(concat!(
+        "stages:\n  a: { script: \". /said/fns; echo begun; say start; UNTIL_GO; echo done\" }\n",
+        "  b: { needs: [a], parallelism: 2, memory: 200MiB, script: \"echo after\" }\n",
+    ));
+    let run = user.detach(&[]);
+    user.until("a", "beat", 1);
+    for what in ["Rolling master-key", "Activating next master key"] {
+        let before = keys(what);
+        eventually(what, LONG, || (0..3).all(|owner| keys(what)[owner] > before[owner]).then_some(()));
+    }
+    user.go();
+    eventually("it succeeds", LONG, || (user.status(&run)["run"]["state"] == "succeeded").then_some(()));
+    assert_eq!(user.hosts(&run, "a", 1).len(), 1);
+    user.over(&run);
+    user.dybox(&["logs", "--system", &run]).expect(0).says("in control").says("serving");
+    // YARN has looked several times at what it may gather, and took nothing away under the writer.
+    let app = text(&apps(&run)[0]["id"]);
+    eventually("YARN has gathered all", LONG, || {
+        let gathered = cluster().java(&["org.apache.hadoop.yarn.client.cli.LogsCLI", "-applicationId", &app]).output();
+        let gathered = String::from_utf8_lossy(&gathered.expect("java").stdout).into_owned();
+        let there = ["a-0-1.stdout", "begun\ndone\n", "b-0-1.stdout", "b-1-1.stdout", "in control"];
+        there.iter().all(|words| gathered.contains(words)).then_some(())
+    });
+}
+
+#[test]
+fn a_stage_with_a_label_runs_on_nodes_with_it_only() {
+    let user = User::with(concat!(
+        "stages:\n  a: { parallelism: 3, node_label: gpu, script: \"echo $DYBOX_STAGE\" }\n",
+        "  b: { needs: [a], parallelism: 3, script: \"echo $DYBOX_STAGE\" }\n",
+    ));
+    let plan = user.dybox(&["plan", "job.yaml"]).expect(0).says("label gpu").says("node labels: gpu");
+    assert!(!plan.out.contains("W0901"), "{}", plan.out);
+    user.place.start(&["run", "job.yaml"]).end(LONG).expect(0);
+    let run = user.run();
+    assert_eq!(user.hosts(&run, "a", 3), BTreeSet::from([node_host(2)]));
+    assert_eq!(user.hosts(&run, "b", 3), BTreeSet::from([node_host(1)]));
+    user.over(&run);
+}
+
+#[test]
+fn a_run_that_waits_for_room_in_its_queue_can_be_stopped() {
+    let stages = "stages:\n  a: { parallelism: 2, script: \". /said/fns; say start; UNTIL_GO\" }\n";
+    let (runs, waits) = (User::with(stages), User::with(stages));
+    let first = runs.detach(&["--queue", "etl"]);
+    runs.until("a", "start", 2);
+    let second = waits.detach(&["--queue", "etl"]);
+    waits.dybox(&["why", &second]).expect(0).says("AM resource limit");
+    assert_eq!(apps(&second)[0]["state"], "ACCEPTED");
+    waits.dybox(&["stop", "--yes", &second]).expect(0);
+    waits.dybox(&["status", &second]).expect(0).says("stopped");
+    waits.dybox(&["resume", &second]).expect(7).says("dybox run");
+    waits.over(&second);
+    runs.go();
+    eventually("the other goes on", LONG, || (runs.status(&first)["run"]["state"] == "succeeded").then_some(()));
+    assert_eq!(waits.said("a", "start"), 0);
+    runs.over(&first);
+}
+
+#[test]
+fn a_plan_that_is_too_large_for_a_launch_context_travels_by_hdfs() {
+    // 240 KB that no compression makes much smaller.
+    let mut seed = 7_u64;
+    let mut next = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        format!("{seed:016x}{:016x}", seed.rotate_left(29).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    };
+    let vars: String =
+        (0..60).map(|n| format!("    V{n}: \"{}\"\n", (0..125).map(|_| next()).collect::<String>())).collect();
+    let user = User::with(&format!(
+        "stages:\n  a:\n    parallelism: 2\n    script: \"echo $V59 | wc -c\"\n    env:\n{}",
+        vars.replace("    V", "      V")
+    ));
+    user.follow().end(LONG).expect(0);
+    let run = user.run();
+    let logs = user.dybox(&["logs", "--no-prefix", &run]).expect(0);
+    assert_eq!(logs.out, "4001\n4001\n");
+    user.over(&run);
+}
+
+#[test]
+fn a_shell_has_a_terminal() {
+    let user = User::with("stages:\n  a: { command: [\"true\"] }\n");
+    let args = [
+        "shell",
+        "-it",
+        "--image",
+        "dybox-test/busybox:1",
+        "--memory",
+        "64MiB",
+        "--",
+        "sh",
+        "-c",
+        "tty; read a; echo got-$a; exit 7",
+    ];
+    let shell = user.place.command(&args);
+    let words: Vec<_> = std::iter::once(shell.get_program())
+        .chain(shell.get_args())
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let mut script = Command::new("script");
+    script.args(["-qec", &words.join(" "), "/dev/null"]).current_dir(user.place.path());
+    script.envs(shell.get_envs().filter_map(|(key, value)| Some((key, value?)))).env_remove("HADOOP_CONF_DIR");
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("script");
+    let mut input = child.stdin.take().expect("piped");
+    std::io::Write::write_all(&mut input, b"typed\n").expect("written");
+    let done = child.wait_with_output().expect("it ends");
+    drop(input);
+    let out = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(done.status.code(), Some(7), "{out}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(out.contains("/dev/pts/") && out.contains("got-typed"), "{out}");
+}
+
+#[test]
+fn an_image_is_pulled_from_a_registry_on_every_node() {
+    let registry = Registry::of_cluster(cluster());
+    let image = registry.put(&cluster().engine(1), "pulled:1");
+    let user = User::with(&format!(
+        "stages:\n  a: {{ image: \"{image}\", script: \"echo here\" }}\n  b: {{ image: \"{image}\", node_label: gpu, script: \"echo there\" }}\n  c: {{ image: \"{}\", retry: {{ max: 0 }}, script: \"echo never\" }}\n",
+        registry.reference("nobody-put-it:1")
+    ));
+    let follow = user.follow();
+    follow.end(LONG).expect(1);
+    let run = user.run();
+    assert_eq!(
+        [user.hosts(&run, "a", 1), user.hosts(&run, "b", 1)].map(|hosts| hosts.into_iter().next()),
+        [Some(node_host(1)), Some(node_host(2))]
+    );
+    user.dybox(&["logs", &run]).expect(0).says("here").says("there");
+    user.dybox(&["why", &format!("{run}/c/0")]).expect(0).says("nobody-put-it:1");
+    user.over(&run);
+    for node in 1..=2 {
+        let found = cluster().engine(node).docker(&["rmi", &image]);
+        assert!(found.status.success(), "node {node} has not pulled it: {}", String::from_utf8_lossy(&found.stderr));
+    }
+}
