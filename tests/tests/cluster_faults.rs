@@ -226,11 +226,14 @@ fn a_stopped_run_leaves_nothing() {
 #[test]
 fn a_killed_master_is_replaced_while_its_tasks_run_on() {
     let _held = beside_others();
-    let case = Case::new(CHAIN);
+    let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
     case.until("b", "beat", 1);
     let run = case.run();
-    case.master(&run).process.signal(Signal::SIGKILL);
+    let first = case.master(&run);
+    first.process.signal(Signal::SIGKILL);
+    case.next_master(&run, &first);
+    case.shorten();
     end(follow).expect(0);
     case.assert_chain(&run, 1);
     assert_eq!(case.place.said().iter().filter(|line| line.attempt > 1).count(), 0);
@@ -261,13 +264,15 @@ fn masters_that_die_too_often_end_the_run_and_resume_finishes_it() {
 #[test]
 fn a_killed_proxy_costs_no_retry_of_the_user() {
     let _held = beside_others();
-    let case = Case::new(CHAIN);
+    let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
     case.until("b", "beat", 1);
     let run = case.run();
     let proxies = case.processes(&run, "dybox proxy");
     assert!(!proxies.is_empty());
     proxies.iter().for_each(|proxy| proxy.process.signal(Signal::SIGKILL));
+    case.until("b", "start", 2);
+    case.shorten();
     end(follow).expect(0);
     case.assert_chain(&run, 2);
     case.place.dybox(&["why", &format!("{run}/b/0")]).expect(0).says("C2008");
@@ -346,12 +351,13 @@ fn a_run_that_ends_beside_a_dead_node_manager_does_not_wait_for_it() {
 #[test]
 fn an_engine_that_stands_still_keeps_what_runs_and_gets_nothing_new() {
     let _alone = Alone::take();
-    let case = Case::new(CHAIN);
+    let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
     case.until("b", "beat", 1);
     let run = case.run();
     let node = case.processes(&run, "dybox proxy").pop().expect("a proxy runs").node;
     cluster().signal(Daemon::Engine(node), Signal::SIGSTOP);
+    case.shorten();
     end(follow).expect(0);
     let tries = case.place.said().iter().filter(|line| line.stage == "c").map(|line| line.attempt).max();
     assert!(tries > Some(1), "{:?}", case.place.said());
@@ -363,7 +369,7 @@ fn an_engine_that_stands_still_keeps_what_runs_and_gets_nothing_new() {
 #[test]
 fn an_engine_that_is_killed_loses_its_tasks() {
     let _alone = Alone::take();
-    let case = Case::new(CHAIN);
+    let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
     case.until("b", "beat", 1);
     let run = case.run();
@@ -371,6 +377,7 @@ fn an_engine_that_is_killed_loses_its_tasks() {
     cluster().kill(Daemon::Engine(node));
     case.until("b", "beat", 2);
     cluster().revive(Daemon::Engine(node));
+    case.shorten();
     end(follow).expect(0);
     let times = case.said("b", "start");
     assert!(times <= 2);
@@ -380,12 +387,13 @@ fn an_engine_that_is_killed_loses_its_tasks() {
 #[test]
 fn a_file_system_that_restarts_holds_up_nothing_but_the_end() {
     let _alone = Alone::take();
-    let case = Case::new(CHAIN);
+    let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
     case.until("b", "beat", 1);
     let run = case.run();
     cluster().kill(Daemon::NameNode);
     cluster().kill(Daemon::DataNode);
+    case.shorten();
     case.until("b", "end", 1);
     cluster().revive(Daemon::NameNode);
     cluster().revive(Daemon::DataNode);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_model::{HookId, Millis, Need, Network, Resources, StageId, SubDagId, Timeouts};
 
+use crate::apart;
 use crate::cluster::Cluster;
 use crate::draft::{self, Job};
 use crate::grantable::{self, Spots};
@@ -25,6 +26,7 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
     let names: BTreeMap<&str, u32> =
         job.stages.iter().enumerate().map(|(at, stage)| (stage.name.value.as_str(), at as u32)).collect();
     let needs = resolve_needs(report, &job, &names);
+    let aparts = apart::resolve(report, &job, &names);
     let afters: Vec<Vec<u32>> = job.hooks.iter().map(|hook| resolve_after(report, hook, &names)).collect();
     let graph = Graph::new(needs.iter().map(|needs| needs.iter().map(|&(id, ..)| id).collect()).collect());
     if graph.order().is_none() {
@@ -34,17 +36,20 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
     report_never(report, &job, &needs, &graph);
     let hooks: Vec<(Vec<u32>, Vec<u32>)> = afters.iter().map(|after| (after.clone(), holds(&graph, after))).collect();
     report_waiting_hooks(report, &job, &graph, &hooks);
-    let subdags = cut(report, &job, &graph, &afters)?;
+    let together: Vec<Vec<u32>> =
+        afters.iter().cloned().chain(networks(&job)).chain(apart::together(&aparts)).collect();
+    let subdags = cut(report, &job, &graph, &together)?;
     let mut of = vec![SubDagId(0); job.stages.len()];
     for (number, subdag) in subdags.iter().enumerate() {
         subdag.stages.iter().for_each(|stage| of[stage.0 as usize] = SubDagId(number as u32));
     }
     report_crossing(report, &job, &hooks, &of);
+    apart::report_crossing(report, &job, &aparts, &of);
     if subdags.is_empty() {
         return None;
     }
     let spots = cluster.map(|_| Spots::of(&job));
-    let plan = assemble(job, &needs, hooks, (subdags, of));
+    let plan = assemble(job, (&needs, &aparts), hooks, (subdags, of));
     if let Some((cluster, spots)) = cluster.zip(spots) {
         grantable::check(report, &spots, &plan, cluster);
     }
@@ -79,7 +84,7 @@ fn resolve_needs(report: &mut Report, job: &Job, names: &BTreeMap<&str, u32>) ->
     all
 }
 
-fn unknown_stage(
+pub(crate) fn unknown_stage(
     report: &mut Report,
     code: &'static str,
     name: &Spot<String>,
@@ -190,11 +195,10 @@ fn report_waiting_hooks(report: &mut Report, job: &Job, graph: &Graph, hooks: &[
     }
 }
 
-fn cut(report: &mut Report, job: &Job, graph: &Graph, afters: &[Vec<u32>]) -> Option<Vec<SubDag>> {
+fn cut(report: &mut Report, job: &Job, graph: &Graph, together: &[Vec<u32>]) -> Option<Vec<SubDag>> {
     let class: Vec<Class> = job.stages.iter().map(|stage| class(job, stage)).collect();
     let tasks: Vec<u32> = job.stages.iter().map(|stage| stage.body.parallelism.unwrap_or(1)).collect();
-    let together: Vec<Vec<u32>> = afters.iter().cloned().chain(networks(job)).collect();
-    let uncut = Uncut { graph, class: &class, tasks: &tasks, together: &together, split: job.split };
+    let uncut = Uncut { graph, class: &class, tasks: &tasks, together, split: job.split };
     match split(&uncut) {
         Ok(subdags) if subdags.len() > MOST_SUBDAGS => {
             let message = format!("the job would be cut into {} sub-DAGs; at most {MOST_SUBDAGS}", subdags.len());
@@ -275,10 +279,15 @@ fn report_crossing(report: &mut Report, job: &Job, hooks: &[(Vec<u32>, Vec<u32>)
     }
 }
 
-fn assemble(job: Job, needs: &Needs, hooks: Vec<(Vec<u32>, Vec<u32>)>, cut: (Vec<SubDag>, Vec<SubDagId>)) -> Plan {
+fn assemble(
+    job: Job,
+    (needs, aparts): (&Needs, &[Vec<u32>]),
+    hooks: Vec<(Vec<u32>, Vec<u32>)>,
+    cut: (Vec<SubDag>, Vec<SubDagId>),
+) -> Plan {
     let (mut subdags, of) = cut;
-    let drafts = job.stages.into_iter().zip(needs).zip(&of);
-    let stages = drafts.map(|((draft, needs), &subdag)| stage(draft, needs, subdag)).collect();
+    let drafts = job.stages.into_iter().zip(needs.iter().zip(aparts)).zip(&of);
+    let stages = drafts.map(|((draft, (needs, apart)), &subdag)| stage(draft, needs, apart, subdag)).collect();
     let ids = |list: Vec<u32>| list.into_iter().map(StageId).collect::<Vec<_>>();
     let hooks: Vec<Hook> = job
         .hooks
@@ -313,7 +322,7 @@ fn assemble(job: Job, needs: &Needs, hooks: Vec<(Vec<u32>, Vec<u32>)>, cut: (Vec
     }
 }
 
-fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], subdag: SubDagId) -> Stage {
+fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag: SubDagId) -> Stage {
     let body = draft.body;
     let mut env = body.file_env;
     env.extend(body.env);
@@ -344,7 +353,7 @@ fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], subdag: SubDagId) -> 
             backoff: body.retry.backoff.unwrap_or(Millis::from_secs(1)),
             on: body.retry.on.unwrap_or_default(),
         },
-        placement: body.placement.to_plan(),
+        placement: body.placement.to_plan(apart),
         keep_failed: body.keep_failed.unwrap_or(false),
         attach: None,
     }

@@ -72,6 +72,12 @@ pub const CODES: &[Code] = &[
     c("E0320", "Sub-DAGs need each other in a circle.", "Give the stages the same subdag."),
     c("E0321", "A hook reaches into another sub-DAG.", "Give the stages the same subdag."),
     c("E0322", "The job would be cut into too many sub-DAGs.", "Write split: auto."),
+    c("E0323", "A stage is kept apart from itself, or from one that does not exist.", "Correct the name."),
+    c(
+        "E0324",
+        "A stage is kept apart from one of another sub-DAG.",
+        "Give them the same subdag, queue and node_label.",
+    ),
     c("E0401", "A text is no image reference.", "Write [registry/]name[:tag][@sha256:...]."),
     c("E0501", "A text is no volume.", "Write /source:/target or /source:/target:ro."),
     c("E0502", "The source of a volume is no absolute path.", "Write an absolute path, or ./ for one beside the file."),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{Millis, Mount, Need, Network, Placement, PullPolicy, Spread, Tmpfs};
+use dybox_model::{Millis, Mount, Need, Network, Placement, PullPolicy, Spread, StageId, Tmpfs};
 
 use crate::RetryOn;
 use crate::reader::Spot;
@@ -96,6 +96,8 @@ pub(crate) struct TimeoutDraft {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PlacementDraft {
     pub(crate) spread: Option<Spot<Spread>>,
+    pub(crate) max_per_host: Option<Spot<u32>>,
+    pub(crate) apart_from: Option<Vec<Spot<String>>>,
     pub(crate) avoid: Option<Vec<Spot<String>>>,
     pub(crate) nodes: Option<Vec<Spot<String>>>,
     pub(crate) racks: Option<Vec<Spot<String>>>,
@@ -103,10 +105,13 @@ pub(crate) struct PlacementDraft {
 }
 
 impl PlacementDraft {
-    pub(crate) fn to_plan(&self) -> Placement {
+    /// `apart_from`: what its names mean.
+    pub(crate) fn to_plan(&self, apart_from: &[u32]) -> Placement {
         let values = |list: &Option<Vec<Spot<String>>>| list.iter().flatten().map(|spot| spot.value.clone()).collect();
         let placement = Placement {
             spread: self.spread.as_ref().map(|spot| spot.value),
+            max_per_host: self.max_per_host.as_ref().map(|spot| spot.value),
+            apart_from: apart_from.iter().copied().map(StageId).collect(),
             avoid: values(&self.avoid),
             nodes: values(&self.nodes),
             racks: values(&self.racks),
@@ -167,6 +172,8 @@ impl Body {
             pull: self.pull.or(defaults.pull),
             placement: PlacementDraft {
                 spread: self.placement.spread.or_else(|| defaults.placement.spread.clone()),
+                max_per_host: self.placement.max_per_host.or_else(|| defaults.placement.max_per_host.clone()),
+                apart_from: self.placement.apart_from.or_else(|| defaults.placement.apart_from.clone()),
                 avoid: self.placement.avoid.or_else(|| defaults.placement.avoid.clone()),
                 nodes: self.placement.nodes.or_else(|| defaults.placement.nodes.clone()),
                 racks: self.placement.racks.or_else(|| defaults.placement.racks.clone()),

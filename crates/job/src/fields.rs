@@ -125,6 +125,8 @@ pub(crate) fn said_elsewhere(scope: Scope, name: &str) -> Option<&'static str> {
             "it is called placement here"
         }
         (Placement, "hosts" | "node" | "host" | "on") => "it is called nodes here",
+        (Placement, "max" | "limit" | "max_replicas_per_node" | "per_host") => "it is called max_per_host here",
+        (Placement, "anti_affinity" | "podAntiAffinity" | "not_with" | "away_from") => "it is called apart_from here",
         (Placement, "rack") => "it is called racks here",
         (Placement, "soft" | "required" | "preferred") => "write hard: false",
         (Retry, "limit" | "attempts" | "retries" | "count") => "it is called max here",
@@ -239,6 +241,20 @@ pub const FIELDS: &[Field] = &[
         "host or rack",
         "none",
         "No two of the stage's tasks at a time on one machine, or in one rack.",
+    ),
+    now(
+        Placement,
+        "max_per_host",
+        "a whole number, 1 to 100000",
+        "1 with spread",
+        "Most of the stage's tasks at a time on one machine.",
+    ),
+    now(
+        Placement,
+        "apart_from",
+        "a list of stages",
+        "none",
+        "Never on a machine (with spread: rack, in a rack) where tasks of these stages are; it holds both ways.",
     ),
     now(Placement, "avoid", "a list of hosts", "none", "Not on these machines."),
     now(Placement, "nodes", "a list of hosts", "any", "On these machines alone."),

@@ -41,6 +41,7 @@ pub(crate) struct Spots {
 
 struct StageSpots {
     name: Span,
+    /// What says how few may be on one machine, or in one rack.
     spread: Option<Span>,
     /// Pinned hosts and racks.
     pins: Vec<Spot<String>>,
@@ -57,7 +58,11 @@ impl Spots {
             stages: stages()
                 .map(|stage| StageSpots {
                     name: stage.name.span,
-                    spread: stage.body.placement.spread.as_ref().map(|spot| spot.span),
+                    spread: {
+                        let placement = &stage.body.placement;
+                        let most = placement.max_per_host.as_ref().map(|spot| spot.span);
+                        most.or(placement.spread.as_ref().map(|spot| spot.span))
+                    },
                     pins: [pins(&stage.body.placement.nodes), pins(&stage.body.placement.racks)].concat(),
                     avoid: pins(&stage.body.placement.avoid),
                 })
@@ -194,16 +199,18 @@ fn placement(report: &mut Report, at: &StageSpots, asked: &Asked, placement: &Pl
         return;
     }
     let own = if own.is_empty() { fitting.iter().collect() } else { own };
-    let (places, word) = match placement.spread {
-        None => return,
-        Some(Spread::Host) => (own.len(), "machine"),
+    let Some(most) = placement.most_on_host() else { return };
+    let (there, word) = match placement.spread {
         Some(Spread::Rack) => {
             (own.iter().map(|node| &node.rack).collect::<std::collections::BTreeSet<_>>().len(), "rack")
         }
+        _ => (own.len(), "machine"),
     };
+    let places = there.saturating_mul(most as usize);
     if asked.tasks as usize > places {
-        let s = if places == 1 { "" } else { "s" };
-        let message = format!("stage {name:?} has {} tasks and {places} {word}{s} to spread over", asked.tasks);
+        let s = if there == 1 { "" } else { "s" };
+        let each = if most == 1 { String::new() } else { format!(", {most} on each at most") };
+        let message = format!("stage {name:?} has {} tasks and {there} {word}{s} to spread over{each}", asked.tasks);
         let then = match placement.hard {
             true => format!("at most {places} run at a time, the rest waits for a free {word}"),
             false => format!("what is over {places} at a time goes anywhere"),

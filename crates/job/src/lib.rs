@@ -7,6 +7,7 @@
 //! The way of a file: `text` (bytes to text) -> `load` (YAML to a tree with places) -> `read` (tree to a draft of the
 //! job; templates, units, mounts) -> `build` (names to numbers, `graph`, `split`) -> [`Plan`] -> [`print`], [`lint`].
 
+mod apart;
 mod build;
 mod check;
 mod cluster;

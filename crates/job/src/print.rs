@@ -71,7 +71,7 @@ fn dag(out: &mut String, plan: &Plan, cluster: Option<&Cluster>) {
             let each = if stage.tasks > 1 { " each" } else { "" };
             let tasks = counted(u64::from(stage.tasks), "task");
             let _ = write!(out, "  {:width$}  {tasks}, {ask}{each}, {}", stage.name, stage.image);
-            for extra in extras(stage) {
+            for extra in extras(plan, stage) {
                 let _ = write!(out, ", {extra}");
             }
             out.push('\n');
@@ -99,12 +99,18 @@ fn size(size: Resources, unit: &str) -> String {
 }
 
 /// A placement in words: `spread over hosts, not on n1`.
-fn placed(placement: &Placement) -> String {
+fn placed(plan: &Plan, placement: &Placement) -> String {
     let mut words = Vec::new();
     match placement.spread {
         Some(Spread::Host) => words.push("spread over hosts".to_owned()),
         Some(Spread::Rack) => words.push("spread over racks".to_owned()),
         None => {}
+    }
+    if let Some(most) = placement.max_per_host {
+        words.push(format!("at most {most} a machine"));
+    }
+    if !placement.apart_from.is_empty() {
+        words.push(format!("apart from {}", names(plan, &placement.apart_from)));
     }
     let pins: Vec<String> = placement.nodes.iter().chain(&placement.racks).cloned().collect();
     if !pins.is_empty() {
@@ -119,7 +125,7 @@ fn placed(placement: &Placement) -> String {
     words.join(", ")
 }
 
-fn extras(stage: &Stage) -> Vec<String> {
+fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
     let mut extras = Vec::new();
     match &stage.network {
         Network::None => {}
@@ -142,7 +148,7 @@ fn extras(stage: &Stage) -> Vec<String> {
         extras.push(format!("mounts {}:{}{mode}", mount.source.display(), mount.target));
     }
     if !stage.placement.is_anywhere() {
-        extras.push(placed(&stage.placement));
+        extras.push(placed(plan, &stage.placement));
     }
     if let Some(user) = &stage.user {
         extras.push(format!("as {user}"));
@@ -254,6 +260,9 @@ fn parts(plan: &Plan) -> Vec<usize> {
     }
     let mut networks: BTreeMap<(&str, SubDagId), usize> = BTreeMap::new();
     for (own, stage) in plan.stages.iter().enumerate() {
+        for other in &stage.placement.apart_from {
+            joined.union(own, other.0 as usize);
+        }
         if let Network::Named(name) = &stage.network {
             joined.union(own, *networks.entry((name, stage.subdag)).or_insert(own));
         }

@@ -1,7 +1,7 @@
 //! Cuts the DAG into sub-DAGs.
 //!
-//! 1. Parts that share no edge can be apart; a hook's `after` counts as an edge, and so does a named network, in which
-//!    tasks must find each other. They are packed, largest first.
+//! 1. Parts that share no edge can be apart; a hook's `after` counts as an edge, and so do a named network, in which
+//!    tasks must find each other, and `apart_from`. They are packed, largest first.
 //! 2. Stages of different `subdag`, queue or node label are apart, even along an edge; those without a `subdag` are
 //!    classes of their own, one for each queue and label.
 //! 3. The graph of sub-DAGs has no circle.
@@ -25,7 +25,8 @@ pub(crate) struct Uncut<'a> {
     /// The class of each stage: those of different classes are apart.
     pub(crate) class: &'a [Class<'a>],
     pub(crate) tasks: &'a [u32],
-    /// Stages that stay together without an edge: `after` of each hook, the stages of each network.
+    /// Stages that stay together without an edge: `after` of each hook, the stages of each network, those that are
+    /// kept apart on the machines.
     pub(crate) together: &'a [Vec<u32>],
     pub(crate) split: Split,
 }

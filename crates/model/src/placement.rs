@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Resources;
+use crate::{Resources, StageId};
 
-/// Over what the tasks of a stage are spread: no two at a time in one.
+/// Over what the tasks of a stage are spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spread {
@@ -20,6 +20,13 @@ pub struct Placement {
     /// Keep its tasks apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread: Option<Spread>,
+    /// Most of its tasks at a time on one machine. Nothing = one where they are spread over machines, else any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_per_host: Option<u32>,
+    /// Never beside tasks of these stages: on one machine, or in one rack where its own tasks are spread over racks.
+    /// All of them are in the sub-DAG of the stage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart_from: Vec<StageId>,
     /// Not on these hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub avoid: Vec<String>,
@@ -42,7 +49,20 @@ impl Placement {
     /// Whether it asks for nothing at all.
     #[must_use]
     pub const fn is_anywhere(&self) -> bool {
-        self.spread.is_none() && self.avoid.is_empty() && self.nodes.is_empty() && self.racks.is_empty()
+        let pinned = !self.avoid.is_empty() || !self.nodes.is_empty() || !self.racks.is_empty();
+        !pinned && self.spread.is_none() && self.max_per_host.is_none() && self.apart_from.is_empty()
+    }
+
+    /// Most of its tasks at a time on one machine; nothing = any number.
+    #[must_use]
+    pub fn most_on_host(&self) -> Option<u32> {
+        self.max_per_host.or(self.spread.map(|_| 1))
+    }
+
+    /// Within what it keeps away from other stages.
+    #[must_use]
+    pub fn apart_within(&self) -> Spread {
+        self.spread.unwrap_or(Spread::Host)
     }
 }
 

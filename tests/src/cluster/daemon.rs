@@ -184,7 +184,7 @@ impl Starts<'_> {
         json!({ "line": line, "env": env, "clear": clear, "log": self.layout.log(&name) })
     }
 
-    /// A network namespace of its own: a dockerd without a bridge takes the machine's docker0 away otherwise.
+    /// A network namespace of its own, for its own bridge: without one DYbox (rightly) makes containers the costly way.
     fn engine_line(&self, number: usize) -> Vec<String> {
         let at = |name: &str| self.layout.text(&format!("node-{number}/{name}"));
         [
@@ -199,7 +199,6 @@ impl Starts<'_> {
             &at("docker.pid"),
             "-H",
             &format!("unix://{}", at("docker.sock")),
-            "--bridge=none",
             "--iptables=false",
             "--cgroup-parent",
             &format!("/{}", self.layout.cgroup()),

@@ -22,6 +22,11 @@ pub(crate) fn read(reader: &mut Reader, node: &Node) -> PlacementDraft {
                 let over = reader.choice(node, "spread", &["host", "rack"]);
                 placement.spread = over.map(|at| Spot { value: OVER[at], span: node.span });
             }
+            "max_per_host" => {
+                let most = reader.integer(node, "max_per_host", (1, 100_000));
+                placement.max_per_host = most.map(|most| Spot { value: most as u32, span: node.span });
+            }
+            "apart_from" => placement.apart_from = reader.text_or_texts(node, "apart_from"),
             "avoid" => placement.avoid = names(reader, node, "avoid"),
             "nodes" => placement.nodes = names(reader, node, "nodes"),
             "racks" => placement.racks = names(reader, node, "racks"),
@@ -69,8 +74,14 @@ fn names(reader: &mut Reader, node: &Node, key: &str) -> Option<Vec<Spot<String>
     Some(good)
 }
 
-/// Reports hosts that are wanted and avoided at once.
+/// Reports what contradicts itself: hosts that are wanted and avoided at once, a number a machine of what is one a rack.
 pub(crate) fn check(reader: &mut Reader, placement: &PlacementDraft) {
+    if let (Some(spread), Some(most)) = (&placement.spread, &placement.max_per_host)
+        && spread.value == Spread::Rack
+    {
+        let message = "\"max_per_host\" says nothing where tasks are spread over racks: there is one in each rack";
+        reader.report.error("E0206", most.span, message).help("take it away, or write spread: host");
+    }
     let nodes = placement.nodes.iter().flatten();
     for avoid in placement.avoid.iter().flatten() {
         let Some(node) = nodes.clone().find(|node| node.value == avoid.value) else { continue };

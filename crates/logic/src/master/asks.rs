@@ -63,7 +63,13 @@ impl Asks {
 
     /// Whether a shape wants this.
     pub(super) fn wants(&self, shape: u32, id: WishId) -> bool {
-        self.of_shape(shape).iter().any(|&(wish, _)| wish == id)
+        self.wanted_by(shape, id) > 0
+    }
+
+    /// How many of this a shape wants.
+    pub(super) fn wanted_by(&self, shape: u32, id: WishId) -> u32 {
+        let found = self.of_shape(shape).iter().find(|&&(wish, _)| wish == id);
+        found.map_or(0, |&(_, count)| count)
     }
 
     /// A shape wants so many of one wish and nothing else: the way of those that are not placed.

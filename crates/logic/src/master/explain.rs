@@ -77,8 +77,7 @@ impl Master {
         } else if asked == 0 && self.hosts.fitting(placement, self.tasks.shapes.get(shape).size).next().is_none() {
             Some("no machine of the cluster fits its placement".to_owned())
         } else if asked < tasks {
-            let what = if placement.spread == Some(Spread::Rack) { "rack" } else { "machine" };
-            Some(format!("{} of them wait for a {what} without a task of this stage", tasks - asked))
+            Some(format!("{} of them wait for {}", tasks - asked, free(place)))
         } else {
             None
         };
@@ -134,18 +133,6 @@ impl Master {
         Ok(())
     }
 
-    /// No machine has two live tasks of a stage that is spread over machines, come what may.
-    fn check_apart(&self) -> Result<(), String> {
-        for stage in self.taken.crowded() {
-            let shape = self.tasks.stages[stage as usize].shape;
-            let strict = |place: &&Place| place.placement.hard && place.placement.spread.is_some();
-            if self.tasks.shapes.get(shape).place.as_deref().filter(strict).is_some() {
-                return Err(format!("two tasks of stage {stage} live on one machine"));
-            }
-        }
-        Ok(())
-    }
-
     /// Checks one stage; gives how many of its tasks are live.
     fn check_stage(&self, id: StageId, stage: &Stage) -> Result<u32, String> {
         let states = (0..stage.tasks).filter_map(|index| self.tasks.task(TaskId { stage: id, index }));
@@ -170,6 +157,25 @@ impl Master {
         }
         Ok(live)
     }
+}
+
+/// What a task of a stage that is kept apart waits for.
+fn free(place: &Place) -> String {
+    let placement = &place.placement;
+    let rack = placement.spread == Some(Spread::Rack);
+    let mut words = vec![format!("a {} without a task of", if rack { "rack" } else { "machine" })];
+    let names = place.apart.iter().map(|apart| apart.name.as_str());
+    match placement.most_on_host() {
+        None => words.push(listed(names, "or")),
+        Some(1) => words.push(listed(["this stage"].into_iter().chain(names), "or")),
+        Some(most) => {
+            words = vec![format!("a machine with less than {most} tasks of this stage")];
+            if !place.apart.is_empty() {
+                words.push(format!("and none of {}", listed(names, "or")));
+            }
+        }
+    }
+    words.join(" ")
 }
 
 /// `a, b or c`; cut where there are many.

@@ -9,10 +9,11 @@ use dybox_model::{
 
 use super::asks::{Asks, WishId};
 use super::barren::Barren;
-use super::hosts::{Hosts, Taken};
+use super::hosts::Hosts;
 use super::pool::{Pool, Stand};
 use super::retry::Next;
 use super::shapes::Place;
+use super::taken::{Taken, apart_in};
 use super::tasks::{State, Tasks};
 use super::{Effect, Event};
 
@@ -56,12 +57,14 @@ impl Master {
     /// The same on a cluster: asks are such as YARN grants, and the stages' placements count.
     #[must_use]
     pub fn on_cluster(plan: &Plan, subdag: SubDagId) -> Self {
+        let apart = apart_in(plan, subdag);
         let shape_of = |id: u32, stage: &dybox_job::Stage| {
-            let placement = Some(stage.placement.clone()).filter(|placement| !placement.is_anywhere());
-            let place = placement.map(|placement| {
-                let stage = if placement.spread.is_some() { id } else { 0 };
-                Place { placement, stage }
-            });
+            let (placement, apart) = (stage.placement.clone(), apart.get(&id).cloned().unwrap_or_default());
+            let matters = !placement.is_anywhere() || !apart.is_empty();
+            let mut place = matters.then_some(Place { placement, stage: id, apart });
+            if let Some(place) = place.as_mut().filter(|place| !place.is_kept_apart()) {
+                place.stage = 0;
+            }
             (wish_of(stage), place)
         };
         let mut master = Self::of(Tasks::new(plan, subdag, shape_of));
@@ -188,11 +191,11 @@ impl Master {
     fn load(&mut self, grant: GrantId, attempt: AttemptId) {
         self.pool.load(grant, attempt);
         let stage = attempt.task.stage;
-        if self.tasks.is_spread(stage)
+        if self.tasks.kept_apart(stage).is_some()
             && let Some(grant) = self.pool.get(grant)
         {
             self.taken.add(stage.0, &grant.host);
-            self.look_at(stage);
+            self.look_around(stage);
         }
     }
 
@@ -203,19 +206,19 @@ impl Master {
             return;
         }
         self.hosts.ended(&host, exit);
-        if self.tasks.is_spread(attempt.task.stage) {
+        if self.tasks.kept_apart(attempt.task.stage).is_some() {
             self.taken.remove(attempt.task.stage.0, &host);
-            self.look_at(attempt.task.stage);
+            self.look_around(attempt.task.stage);
             self.tasks.shapes.news = true;
         }
     }
 
-    /// What a spread stage asks for is to be looked at: its tasks moved.
-    fn look_at(&mut self, stage: StageId) {
-        if let Some(stage) = self.tasks.stage(stage) {
-            let shape = stage.shape;
-            self.tasks.shapes.changed.insert(shape);
-        }
+    /// Tasks of a stage that is kept apart moved: what it and those that keep away from it ask for is to be looked at.
+    fn look_around(&mut self, stage: StageId) {
+        let Some(place) = self.tasks.kept_apart(stage) else { return };
+        let near = place.apart.iter().map(|apart| StageId(apart.stage)).chain([stage]);
+        let shapes: Vec<u32> = near.filter_map(|stage| self.tasks.stage(stage)).map(|stage| stage.shape).collect();
+        self.tasks.shapes.changed.extend(shapes);
     }
 
     fn open(&mut self) {

@@ -22,6 +22,7 @@ mod rests;
 mod retry;
 mod serve;
 mod shapes;
+mod taken;
 mod tasks;
 mod view;
 

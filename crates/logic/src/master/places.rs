@@ -1,12 +1,43 @@
 //! What placed shapes want, and which grants may run them. Nothing here is called for a stage without a placement.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use dybox_model::{GrantId, Node, Resources, Spread, Wish};
 
 use super::Master;
 use super::asks::WishId;
 use super::shapes::Place;
+use super::taken::Apart;
+
+/// Pinned asks of one shape that are out at once, where no number of its tasks a machine is too many.
+const MOST_PINS: u32 = 1_000;
+
+/// A machine or a rack that a task may be asked for.
+struct Pin {
+    wish: Wish,
+    /// A task of another stage lives there that had better not be near.
+    near: bool,
+    /// Such a stage asks for it too.
+    claimed: bool,
+    /// Grants that are on their way for it, that were asked for, and for which there is room now.
+    counts: (u32, u32, u32),
+    /// Tasks of the stage that live there.
+    level: u32,
+    /// How many more may.
+    limit: u32,
+    /// All grants that are held there.
+    held: u32,
+}
+
+impl Pin {
+    /// How good the next ask is after `made` others; less is better. What is on its way is kept; then comes what is
+    /// not too near, has room, has the fewest of the stage, was asked for already, has the fewest own grants.
+    fn rank(&self, made: u32) -> (bool, bool, bool, bool, u32, bool, u32) {
+        let (away, asked, room) = self.counts;
+        (made >= away, self.near, self.claimed, made >= room, self.level + made, made >= asked, self.held)
+    }
+}
 
 impl Master {
     /// What a placed shape wants now: all its tasks that wait, or as many as there are machines for.
@@ -15,74 +46,108 @@ impl Master {
         let (size, waiting) = (entry.size, entry.waiting);
         let Some(place) = entry.place.clone().filter(|_| waiting > 0) else { return Vec::new() };
         let pins = match place.placement.spread {
-            None => Vec::new(),
-            Some(Spread::Host) => self.free_hosts(shape, &place, size),
+            _ if !place.is_kept_apart() => Vec::new(),
             Some(Spread::Rack) => self.free_racks(shape, &place, size),
+            _ => self.free_hosts(shape, &place, size),
         };
+        let most = if place.placement.most_on_host().is_some() { waiting } else { waiting.min(MOST_PINS) };
         let mut wants: BTreeMap<WishId, u32> = BTreeMap::new();
         let mut rest = waiting;
-        for pin in pins.into_iter().take(waiting as usize) {
-            *wants.entry(self.asks.id_of(&pin)).or_default() += 1;
-            rest -= 1;
+        for (pin, count) in in_turns(pins, most) {
+            *wants.entry(self.asks.id_of(&pin)).or_default() += count;
+            rest -= count;
         }
-        let goes_anywhere = place.placement.spread.is_none() || !place.placement.hard;
+        let goes_anywhere = !place.is_kept_apart() || place.is_soft();
         if let Some(wish) = self.hosts.ask_for(&place.placement, size).filter(|_| rest > 0 && goes_anywhere) {
             *wants.entry(self.asks.id_of(&wish)).or_default() += rest;
         }
         wants.into_iter().collect()
     }
 
-    /// One pinned ask for each machine without a live task of the stage, best first.
-    fn free_hosts(&self, shape: u32, place: &Place, size: Resources) -> Vec<Wish> {
-        let free =
-            self.hosts.fitting(&place.placement, size).filter(|node| self.taken.on(place.stage, &node.host) == 0);
+    /// The machines that may take more tasks of a stage.
+    fn free_hosts(&self, shape: u32, place: &Place, size: Resources) -> Vec<Pin> {
+        // Its own number may be left aside where something else may not: then it only says which machine is better.
+        let counts = place.placement.hard || place.is_soft();
+        let most = place.placement.most_on_host().filter(|_| counts);
+        let free = self.hosts.fitting(&place.placement, size).filter(|node| !self.is_barred(place, &node.host));
+        let claimed = self.claimed(place);
         let pins = free.map(|node| {
-            let wish = Wish { size, hosts: vec![node.host.clone()], racks: Vec::new(), relaxed: !place.placement.hard };
-            (self.rank(shape, &wish, size, std::slice::from_ref(&node)), wish)
+            let wish = Wish { size, hosts: vec![node.host.clone()], racks: Vec::new(), relaxed: place.is_soft() };
+            let level = self.taken.on(place.stage, &node.host);
+            let limit = most.unwrap_or(u32::MAX).saturating_sub(level).min(copies(size, node.capacity));
+            let pin = self.pin_to(shape, wish, &[node], size);
+            let near = place.apart.iter().any(|apart| self.taken.is_near(apart, &node.host, &self.hosts));
+            Pin { near, claimed: claimed.contains(node.host.as_str()), level, limit, ..pin }
         });
-        sorted(pins.collect())
+        pins.collect()
     }
 
-    /// The same for racks.
-    fn free_racks(&self, shape: u32, place: &Place, size: Resources) -> Vec<Wish> {
-        let mut racks: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
+    /// The racks without a task of a stage.
+    fn free_racks(&self, shape: u32, place: &Place, size: Resources) -> Vec<Pin> {
+        let mut racks: BTreeMap<&str, (Vec<&Node>, bool)> = BTreeMap::new();
         for node in self.hosts.fitting(&place.placement, size) {
-            racks.entry(&node.rack).or_default().push(node);
+            let (nodes, whole) = racks.entry(&node.rack).or_insert((Vec::new(), true));
+            match self.is_barred(place, &node.host) {
+                true => *whole = false,
+                false => nodes.push(node),
+            }
         }
-        racks.retain(|rack, _| !self.taken.in_rack(place.stage, rack, &self.hosts));
-        let whole = place.placement.nodes.is_empty() && place.placement.avoid.is_empty();
-        let pins = racks.into_iter().map(|(rack, nodes)| {
-            let (hosts, racks) = match whole {
+        racks.retain(|rack, (nodes, _)| !nodes.is_empty() && !self.taken.in_rack(place.stage, rack, &self.hosts));
+        let all = place.placement.nodes.is_empty() && place.placement.avoid.is_empty();
+        let pins = racks.into_iter().map(|(rack, (nodes, whole))| {
+            let (hosts, racks) = match all && whole {
                 true => (Vec::new(), vec![rack.to_owned()]),
                 false => (nodes.iter().map(|node| node.host.clone()).collect(), Vec::new()),
             };
-            let wish = Wish { size, hosts, racks, relaxed: !place.placement.hard };
-            (self.rank(shape, &wish, size, &nodes), wish)
+            let wish = Wish { size, hosts, racks, relaxed: place.is_soft() };
+            let near =
+                |node: &&Node| place.apart.iter().any(|apart| self.taken.is_near(apart, &node.host, &self.hosts));
+            Pin { near: nodes.iter().all(near), ..self.pin_to(shape, wish, &nodes, size) }
         });
-        sorted(pins.collect())
+        pins.collect()
     }
 
-    /// How good a pin is; less is better. What is on its way or asked for already is kept, unless it is full there and
-    /// not elsewhere; then the machine with the fewest own grants comes first.
-    fn rank(&self, shape: u32, wish: &Wish, size: Resources, nodes: &[&Node]) -> (bool, bool, bool, u32) {
-        let id = self.asks.find(wish);
-        let comes = id.is_some_and(|id| self.pool.away(id) > 0);
-        let full = !nodes.iter().any(|node| size.fits(node.capacity - node.used));
-        let asked = id.is_some_and(|id| self.asks.wants(shape, id));
-        (!comes, full, !asked, nodes.iter().map(|node| self.pool.held_on(&node.host)).sum())
+    /// One ask for these machines.
+    fn pin_to(&self, shape: u32, wish: Wish, nodes: &[&Node], size: Resources) -> Pin {
+        let id = self.asks.find(&wish);
+        let away = id.map_or(0, |id| self.pool.away(id));
+        let asked = id.map_or(0, |id| self.asks.wanted_by(shape, id));
+        let room = nodes.iter().map(|node| copies(size, node.capacity - node.used)).sum();
+        let held = nodes.iter().map(|node| self.pool.held_on(&node.host)).sum();
+        Pin { wish, near: false, claimed: false, counts: (away, asked, room), level: 0, limit: 1, held }
+    }
+
+    /// Whether a task of another stage lives too near to a machine for a placed stage, come what may.
+    fn is_barred(&self, place: &Place, host: &str) -> bool {
+        let hard = place.apart.iter().filter(|apart| apart.hard);
+        hard.into_iter().any(|apart| self.taken.is_near(apart, host, &self.hosts))
+    }
+
+    /// Machines that stages ask for from which a placed stage is kept apart.
+    fn claimed(&self, place: &Place) -> BTreeSet<&str> {
+        let shape_of = |apart: &Apart| self.tasks.stages.get(apart.stage as usize).map(|stage| stage.shape);
+        let wishes = place.apart.iter().filter_map(shape_of).flat_map(|shape| self.asks.of_shape(shape));
+        let hosts = wishes.map(|&(id, _)| &self.asks.get(id).hosts).filter(|hosts| hosts.len() == 1);
+        hosts.flatten().map(String::as_str).collect()
+    }
+
+    /// Whether a machine may have one more task of a stage.
+    fn has_room(&self, place: &Place, host: &str) -> bool {
+        if place.placement.spread == Some(Spread::Rack) {
+            return !self.taken.in_rack(place.stage, self.hosts.rack_of(host), &self.hosts);
+        }
+        place.placement.most_on_host().is_none_or(|most| self.taken.on(place.stage, host) < most)
     }
 
     /// Whether a grant may run a task of a placed shape.
     pub(super) fn may_run(&self, shape: u32, place: &Place, grant: GrantId) -> bool {
         let Some(grant) = self.pool.get(grant) else { return false };
-        let apart = match place.placement.spread {
-            None => true,
-            Some(Spread::Host) => self.taken.on(place.stage, &grant.host) == 0,
-            Some(Spread::Rack) => !self.taken.in_rack(place.stage, self.hosts.rack_of(&grant.host), &self.hosts),
-        };
-        let fits = apart && self.hosts.allows(&place.placement, &grant.host);
+        let host = grant.host.as_str();
+        let own = self.has_room(place, host) && self.hosts.allows(&place.placement, host);
+        let near = place.apart.iter().any(|apart| self.taken.is_near(apart, host, &self.hosts));
+        let firm = (own || !place.placement.hard) && !self.is_barred(place, host);
         // A wish that may be left aside was left aside when the grant was given.
-        fits || (!place.placement.hard && self.asks.wants(shape, grant.asked))
+        firm && ((own && !near) || self.asks.wants(shape, grant.asked))
     }
 
     /// The shape whose task a free grant takes next: one that asked for this very grant, then the largest that fits.
@@ -101,9 +166,42 @@ impl Master {
         shapes.news |= !placed.is_empty();
         shapes.changed.extend(placed);
     }
+
+    /// No two tasks live where a hard rule keeps them apart. Racks are left out: a lost machine has none.
+    pub(super) fn check_apart(&self) -> Result<(), String> {
+        for (stage, host, count) in self.taken.iter() {
+            let shape = self.tasks.stages[stage as usize].shape;
+            let Some(place) = self.tasks.shapes.get(shape).place.as_deref() else { continue };
+            let most = place.placement.most_on_host().filter(|_| place.placement.hard);
+            if most.is_some_and(|most| count > most) {
+                return Err(format!("{count} tasks of stage {stage} live on {host}"));
+            }
+            let near = |apart: &&Apart| apart.hard && self.taken.on(apart.stage, host) > 0;
+            if let Some(apart) = place.apart.iter().find(near) {
+                return Err(format!("tasks of stages {stage} and {} live on {host}", apart.stage));
+            }
+        }
+        Ok(())
+    }
 }
 
-fn sorted(mut pins: Vec<((bool, bool, bool, u32), Wish)>) -> Vec<Wish> {
-    pins.sort();
-    pins.into_iter().map(|(_, wish)| wish).collect()
+/// How many of one size fit.
+fn copies(size: Resources, room: Resources) -> u32 {
+    let by_memory = room.memory.checked_div(size.memory).map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
+    by_memory.min(room.cpu_milli.checked_div(size.cpu_milli).unwrap_or(u32::MAX))
+}
+
+/// Asks for so many tasks: always the best pin next, of which each ask makes the next one a little worse.
+fn in_turns(pins: Vec<Pin>, most: u32) -> Vec<(Wish, u32)> {
+    let mut made = vec![0; pins.len()];
+    let open = pins.iter().enumerate().filter(|(_, pin)| pin.limit > 0);
+    let mut next: BinaryHeap<_> = open.map(|(at, pin)| Reverse((pin.rank(0), at))).collect();
+    for _ in 0..most {
+        let Some(Reverse((_, at))) = next.pop() else { break };
+        made[at] += 1;
+        if made[at] < pins[at].limit {
+            next.push(Reverse((pins[at].rank(made[at]), at)));
+        }
+    }
+    pins.into_iter().zip(made).filter(|(_, count)| *count > 0).map(|(pin, count)| (pin.wish, count)).collect()
 }

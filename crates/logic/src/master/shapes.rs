@@ -5,12 +5,28 @@ use std::collections::BTreeSet;
 
 use dybox_model::{Placement, Resources};
 
+use super::taken::Apart;
+
 /// Where the tasks of a shape may run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) placement: Placement,
-    /// The stage whose tasks are kept apart; stages that are not spread share a shape and have 0 here.
+    /// The stage whose tasks are kept apart; stages of which none is share a shape and have 0 here.
     pub(super) stage: u32,
+    /// Other stages beside which its tasks must not be.
+    pub(super) apart: Vec<Apart>,
+}
+
+impl Place {
+    /// Whether it matters where other tasks are.
+    pub(super) fn is_kept_apart(&self) -> bool {
+        self.placement.most_on_host().is_some() || !self.apart.is_empty()
+    }
+
+    /// Whether all of it may be left aside.
+    pub(super) fn is_soft(&self) -> bool {
+        !self.placement.hard && self.apart.iter().all(|apart| !apart.hard)
+    }
 }
 
 /// One shape.

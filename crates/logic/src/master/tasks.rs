@@ -367,10 +367,10 @@ impl Tasks {
         self.shapes.changed.extend(active);
     }
 
-    /// Whether the tasks of a stage are kept apart.
-    pub(super) fn is_spread(&self, stage: StageId) -> bool {
-        let Some(stage) = self.stage(stage).filter(|stage| stage.ours) else { return false };
-        self.shapes.get(stage.shape).place.as_ref().is_some_and(|place| place.placement.spread.is_some())
+    /// Where the tasks of a stage may run, where it matters for it or for others where they do.
+    pub(super) fn kept_apart(&self, stage: StageId) -> Option<&Place> {
+        let stage = self.stage(stage).filter(|stage| stage.ours)?;
+        self.shapes.get(stage.shape).place.as_deref().filter(|place| place.is_kept_apart())
     }
 
     /// How a stage ended, where it has and nobody was told yet. It is told once.

@@ -245,3 +245,75 @@ fn a_grant_counts_down_the_ask_that_it_says_it_answers() {
     master.handle(Millis(2), event, &mut out);
     assert!(!out.iter().any(|effect| matches!(effect, Effect::Ask { .. })), "{out:?}");
 }
+
+#[test]
+fn at_most_so_many_run_on_one_machine_and_the_emptiest_comes_first() {
+    let two = Placement { max_per_host: Some(2), hard: true, ..Placement::default() };
+    let mut world = World::on(four(), plans::of([placed(10, two)]));
+    world.until(|world| world.running() == 8);
+    assert_eq!(world.hosts_of(0), ["n1", "n1", "n2", "n2", "n3", "n3", "n4", "n4"]);
+    let why: Vec<String> = world.master.why().into_iter().map(|waiting| waiting.why).collect();
+    assert_eq!(why, ["2 of them wait for a machine with less than 2 tasks of this stage"]);
+    world.until_done();
+    assert_eq!((world.end("a"), world.launched), (OK, 8));
+    world.assert_nothing_left();
+    let few = Placement { spread: Some(Spread::Host), max_per_host: Some(3), hard: true, ..Placement::default() };
+    let mut world = World::on(four(), plans::of([placed(4, few)]));
+    world.until(|world| world.running() == 4);
+    assert_eq!(world.hosts_of(0), ["n1", "n2", "n3", "n4"], "spread first, though three would be allowed");
+    world.until_done();
+}
+
+fn apart(name: &str, tasks: u32, from: u32, hard: bool) -> dybox_job::Stage {
+    let placement = Placement { apart_from: vec![StageId(from)], hard, ..Placement::default() };
+    dybox_job::Stage { placement, ..stage(name, tasks, &[]) }
+}
+
+#[test]
+fn stages_that_are_kept_apart_share_no_machine_whichever_of_them_says_so() {
+    let mut world = World::on(four(), plans::of([stage("a", 6, &[]), apart("b", 6, 0, true)]));
+    world.until(|world| world.running() == 12);
+    let (a, b): (BTreeSet<_>, BTreeSet<_>) =
+        (world.hosts_of(0).into_iter().collect(), world.hosts_of(1).into_iter().collect());
+    assert!(a.is_disjoint(&b) && !a.is_empty() && !b.is_empty(), "{a:?} {b:?}");
+    world.until_done();
+    assert_eq!((world.end("a"), world.end("b")), (OK, OK));
+    world.assert_nothing_left();
+}
+
+#[test]
+fn where_there_is_no_other_machine_stages_that_are_kept_apart_run_in_turns_and_say_so() {
+    let one = || Cluster::of(&[("n1", "r1")], mib(1024));
+    let mut world = World::on(one(), plans::of([stage("a", 1, &[]), apart("b", 1, 0, true)]));
+    world.until(|world| world.running() == 1);
+    let why: Vec<String> = world.master.why().into_iter().map(|waiting| waiting.why).collect();
+    let other = if world.hosts_of(0).is_empty() { "b" } else { "a" };
+    assert_eq!(why, [format!("1 of them wait for a machine without a task of {other}")]);
+    world.until_done();
+    assert_eq!((world.end("a"), world.end("b")), (OK, OK));
+    // Where it may be left aside nobody waits.
+    let room = Cluster::of(&[("n1", "r1")], Resources { cpu_milli: 8000, memory: 1 << 30 });
+    let mut world = World::on(room, plans::of([stage("a", 1, &[]), apart("b", 1, 0, false)]));
+    world.until(|world| world.running() == 2);
+    world.until_done();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_task_that_is_lost_is_placed_again_by_the_same_rule() {
+    let two = Placement { max_per_host: Some(1), apart_from: vec![StageId(1)], hard: true, ..Placement::default() };
+    let pinned = Placement { nodes: names(&["n4"]), hard: true, ..Placement::default() };
+    let other = dybox_job::Stage { placement: pinned, ..stage("b", 1, &[]) };
+    let mut world = World::on(four(), plans::of([placed(2, two), other]));
+    world.until(|world| world.running() == 3);
+    assert_eq!(world.hosts_of(1), ["n4"]);
+    let lost = world.hosts_of(0)[0].clone();
+    world.lose_node(&lost);
+    world.until(|world| world.running() == 2);
+    world.until(|world| world.running() == 3);
+    let hosts = world.hosts_of(0);
+    assert!(hosts[0] != hosts[1] && !hosts.contains(&lost) && !hosts.contains(&"n4".to_owned()), "{hosts:?}");
+    world.until_done();
+    assert_eq!((world.tries("a"), world.end("a"), world.end("b")), (3, OK, OK));
+    world.assert_nothing_left();
+}

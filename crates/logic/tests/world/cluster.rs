@@ -64,6 +64,10 @@ impl Cluster {
         self.nodes.iter().find(|node| node.host == host).map_or("", |node| &node.rack)
     }
 
+    pub(crate) fn is_usable(&self, host: &str) -> bool {
+        self.nodes.iter().any(|node| node.host == host && node.usable)
+    }
+
     pub(crate) fn set_usable(&mut self, host: &str, usable: bool) {
         self.nodes.iter_mut().filter(|node| node.host == host).for_each(|node| node.usable = usable);
     }

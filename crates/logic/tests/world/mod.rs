@@ -267,9 +267,28 @@ impl World {
         hosts
     }
 
+    /// Whether a task that starts in a grant is too near to one of a stage that must be apart, whichever of them says so.
+    fn check_near(&self, cluster: &Cluster, host: &str, attempt: AttemptId) {
+        let own = attempt.task.stage;
+        for (id, stage) in (0u32..).map(StageId).zip(&self.plan.stages).filter(|(_, stage)| stage.placement.hard) {
+            let placement = &stage.placement;
+            let others = placement.apart_from.iter().filter(|_| id == own).copied();
+            for other in others.chain([id].into_iter().filter(|_| placement.apart_from.contains(&own))) {
+                let same = |at: &String| match placement.apart_within() {
+                    Spread::Host => at == host,
+                    Spread::Rack => cluster.rack_of(at) == cluster.rack_of(host),
+                };
+                if self.hosts_of(other.0).iter().any(same) {
+                    self.fail(&format!("broken: {attempt} starts on {host}, beside stage {}", other.0));
+                }
+            }
+        }
+    }
+
     /// Whether a hard placement is kept by a task that starts in a grant.
     fn check_place(&self, grant: GrantId, attempt: AttemptId) {
         let Some(cluster) = &self.cluster else { return };
+        self.check_near(cluster, cluster.host_of(grant), attempt);
         let placement = &self.plan.stages[attempt.task.stage.0 as usize].placement;
         if !placement.hard || placement.is_anywhere() {
             return;
@@ -277,10 +296,10 @@ impl World {
         let host = cluster.host_of(grant);
         let rack = cluster.rack_of(host);
         let others = self.hosts_of(attempt.task.stage.0);
+        let here = others.iter().filter(|other| *other == host).count();
         let apart = match placement.spread {
-            None => true,
-            Some(Spread::Host) => !others.iter().any(|other| other == host),
             Some(Spread::Rack) => !others.iter().any(|other| cluster.rack_of(other) == rack),
+            _ => placement.most_on_host().is_none_or(|most| here < most as usize),
         };
         let named = |list: &[String], name: &str| list.iter().any(|own| own == name);
         let anywhere = placement.nodes.is_empty() && placement.racks.is_empty();
@@ -665,7 +684,11 @@ impl World {
         self.launched += 1;
         let size = self.master.size_of(grant).unwrap_or_default();
         self.machine.spawn(grant, size);
-        if self.rng.percent(self.faults.stillborn) {
+        // Its machine may have been lost since it was given.
+        let lost = self.cluster.as_ref().is_some_and(|cluster| !cluster.is_usable(cluster.host_of(grant)));
+        if lost {
+            self.machine.proxies.get_mut(&grant).into_iter().for_each(|proxy| proxy.alive = false);
+        } else if self.rng.percent(self.faults.stillborn) {
             self.kill(grant);
         } else {
             self.post(10, Mail::Hello(grant));

@@ -142,12 +142,19 @@ pub(crate) fn any(rng: &mut Rng) -> Plan {
 /// Gives some stages placements that four machines in two racks can keep.
 pub(crate) fn place(plan: &mut Plan, rng: &mut Rng) {
     let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<String>>();
-    for stage in &mut plan.stages {
+    let count = u32::try_from(plan.stages.len()).expect("few stages");
+    for (own, stage) in (0u32..).zip(&mut plan.stages) {
         let hard = rng.percent(60);
         let mut placement = Placement { hard, ..Placement::default() };
+        if rng.percent(20) && count > 1 {
+            placement.apart_from = vec![StageId((own + 1) % count)];
+        }
+        if rng.percent(15) {
+            placement.max_per_host = Some(rng.of(&[1, 2, 3]));
+        }
         match rng.below(8) {
             0 => placement.spread = Some(Spread::Host),
-            1 => placement.spread = Some(Spread::Rack),
+            1 => (placement.spread, placement.max_per_host) = (Some(Spread::Rack), None),
             2 => placement.avoid = list(&["n1", "n3"]),
             3 => placement.nodes = list(&["n2"]),
             4 => placement.racks = list(&["r2"]),
