@@ -150,7 +150,9 @@ fn runs_share_the_grants_of_a_session_and_end_with_it() {
     let done = user.dybox(&[&shell[..], &["--", "sh", "-c", "echo out; exit 5"]].concat()).expect(5);
     assert_eq!(done.out, "out\n");
     // Sub-DAGs that come later are in the session, too.
-    user.job("stages:\n  a: { subdag: one, script: \"true\" }\n  b: { subdag: two, needs: [a], script: \"echo later\" }\n");
+    user.job(
+        "stages:\n  a: { subdag: one, script: \"true\" }\n  b: { subdag: two, needs: [a], script: \"echo later\" }\n",
+    );
     let run = user.run(&[]).expect(0).run_id();
     user.dybox(&["logs", &run, "b"]).expect(0).says("later");
     user.over(&run);

@@ -158,7 +158,7 @@ impl Cluster {
             Some((name, Application::of(report)))
         };
         let mut found: Vec<_> = found.filter_map(session).collect();
-        found.sort_by(|a, b| b.1.yarn.cmp(&a.1.yarn));
+        found.sort_by_key(|(_, application)| std::cmp::Reverse(application.yarn));
         Ok(found)
     }
 

@@ -205,7 +205,7 @@ mod tests {
     fn submission(masters: Option<MasterStart>) -> Submission {
         let settings = BTreeMap::from([("yarn.resourcemanager.address".to_owned(), "n:2".to_owned())]);
         let rm = ResourceManager::from_settings(&Settings::from_map(settings), "ann").unwrap();
-        let there = There { rm, bundle: bundle(masters), credentials: Credentials::default() };
+        let there = There { rm, bundle: bundle(masters), credentials: Credentials::default(), session: None };
         there.submission(&plan(), SubDagId(1), "application_1_0007".parse().unwrap())
     }
 
