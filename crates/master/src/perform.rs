@@ -17,7 +17,7 @@ use crate::event::{Effect, Event};
 use crate::links::Links;
 use crate::mind::Mind;
 use crate::next::Rest;
-use crate::rm::{News, Order, Rm};
+use crate::rm::{Heard, News, Order, Rm};
 use crate::spec::{self, OfRun};
 
 /// Variables of the submitter that hooks see.
@@ -107,7 +107,7 @@ impl Ports {
                 let pinned = mind.master.pinned(&self.plan.stages[stage.0 as usize].image);
                 let spec = spec::spec(of, attempt, mind.master.tasks_of(stage), needs, pinned);
                 self.links.send(grant, MasterOrder::Start(Box::new(spec)));
-                After::Nothing
+                After::Heard(self.rm.heard(grant, Heard::Given))
             }
             Err(why) => {
                 let exit = Exit::not_started(Cause::BadResult, why.clone(), now);

@@ -97,6 +97,7 @@ impl Desk {
                 out.extend(grants.map(|grant| Out::Tell(News::Preempts { grant: *grant })));
             }
             In::Joined(grant) => self.join(grant, out),
+            In::Given(grant) => self.give(grant, now),
             In::Works(grant) => self.pace.works(grant, now),
             In::Cut(grant) => self.on(grant, |held| held.linked = false),
             In::Leaving(grant) => self.leaving(grant, now, out),
@@ -328,6 +329,12 @@ impl Desk {
                 true => drop(self.held.remove(&grant)),
                 false => out.push(Out::Tell(News::Gone { grant, clean: false, how })),
             }
+        }
+    }
+
+    fn give(&mut self, grant: GrantId, now: Instant) {
+        if let Some(held) = self.held.get(&grant).filter(|held| held.place == Place::Container) {
+            self.pace.task_starts(grant, &held.room.host, now);
         }
     }
 

@@ -108,6 +108,8 @@ pub(crate) enum FromRm {
 pub(crate) enum Heard {
     /// It has a line.
     Joined,
+    /// A task was given to it.
+    Given,
     /// A task of its runs, or has ended.
     Works,
     /// Its line is cut.

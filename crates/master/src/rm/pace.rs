@@ -1,10 +1,11 @@
 //! How fast proxies start on each machine. A start costs cpu that the tasks there want too, and short tasks may be done
 //! before a late proxy could take one: so grants wait here until their machine has coped with those before them.
 //!
-//! Each machine has a window of starts at a time; a start is over when the first task runs. The window grows while that
-//! goes quickly, and shrinks when it is slow, since one more would only share what the machine has. Whatever the window
-//! says, one may start every two seconds: some are slow for reasons that others don't share, such as a pull. What waits
-//! here is not written down: it can be given back.
+//! Each machine has a window of starts at a time, of proxies and of tasks; a start is over when the task runs. The window
+//! grows while that goes quickly, and shrinks when it is slow: the machine has no more to give then, and one proxy more
+//! would only share it. Where nothing at all has begun to run for two seconds one may start whatever the window says:
+//! some starts are slow for reasons that others don't share, such as a pull. What waits here is not written down: it can
+//! be given back.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -22,7 +23,7 @@ const MOST: usize = 16;
 const QUICK: Duration = Duration::from_millis(600);
 /// One that took longer was slow.
 const SLOW: Duration = Duration::from_millis(1200);
-/// The next start is due after this time, however slow the last ones are.
+/// A proxy is due where nothing began for this time, whatever is on its way.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// One machine.
@@ -30,6 +31,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 struct Host {
     starting: BTreeMap<GrantId, Instant>,
     window: usize,
+    /// When the last proxy was started, or the last task ran.
     last: Instant,
 }
 
@@ -61,16 +63,22 @@ impl Pace {
 
     /// Its proxy is being started.
     pub(super) fn starts(&mut self, grant: GrantId, host: &str, now: Instant) {
-        let new = || Host { starting: BTreeMap::new(), window: FIRST, last: now };
-        let host = self.hosts.entry(host.to_owned()).or_insert_with(new);
-        host.last = now;
-        host.starting.insert(grant, now);
+        self.task_starts(grant, host, now);
+        self.hosts.entry(host.to_owned()).and_modify(|host| host.last = now);
     }
 
-    /// A task of its proxy runs: the first one ends the start.
+    /// A task is being started by its proxy: with that one, or later.
+    pub(super) fn task_starts(&mut self, grant: GrantId, host: &str, now: Instant) {
+        let new = || Host { starting: BTreeMap::new(), window: FIRST, last: now };
+        let host = self.hosts.entry(host.to_owned()).or_insert_with(new);
+        host.starting.entry(grant).or_insert(now);
+    }
+
+    /// A task of its proxy runs, or has ended.
     pub(super) fn works(&mut self, grant: GrantId, now: Instant) {
         for host in self.hosts.values_mut() {
             let Some(since) = host.starting.remove(&grant) else { continue };
+            host.last = now;
             match now - since {
                 took if took <= QUICK => host.window = (host.window + 1).min(MOST),
                 took if took > SLOW => host.window = (host.window / 2).max(1),

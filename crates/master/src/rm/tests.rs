@@ -238,7 +238,7 @@ fn paced(script: &mut Script, count: u32) -> Vec<News> {
 }
 
 #[test]
-fn a_machine_starts_more_proxies_at_a_time_while_their_tasks_run_soon() {
+fn a_machine_starts_more_proxies_at_a_time_while_tasks_begin_soon() {
     let mut script = Script::new(&[], None);
     assert_eq!(paced(&mut script, 9).len(), 2);
     script.now += Duration::from_millis(300);
@@ -247,14 +247,32 @@ fn a_machine_starts_more_proxies_at_a_time_while_their_tasks_run_soon() {
     assert_eq!(script.news(In::Works(grant(1))).len(), 2);
     assert_eq!(script.news(In::Works(grant(1))).len(), 0);
     assert_eq!(script.news(In::Works(grant(2))).len(), 2);
-    // These two are slow, and the others are on their way: from four at a time to two to one.
+    // These are slow, and the others are on their way: from four at a time to two to one.
     script.now += Duration::from_millis(1201);
-    assert_eq!(script.news(In::Works(grant(3))).len(), 0);
-    assert_eq!(script.news(In::Works(grant(4))).len(), 0);
-    assert_eq!(script.news(In::Works(grant(5))).len(), 0);
+    for slow in 3..=5 {
+        assert_eq!(script.news(In::Works(grant(slow))).len(), 0);
+    }
     assert_eq!(script.news(In::Leaving(grant(6))).len(), 1, "whoever leaves starts nothing");
     script.now = script.desk.wake().unwrap();
-    assert_eq!(script.news(In::Tick).len(), 1, "one is due after two seconds");
+    assert_eq!(script.news(In::Tick).len(), 1, "nothing began for two seconds");
+}
+
+#[test]
+fn a_machine_that_is_busy_with_the_tasks_it_has_gets_no_more_proxies() {
+    let mut script = Script::new(&[], None);
+    assert_eq!(paced(&mut script, 4).len(), 2);
+    for _ in 0..5 {
+        script.now += Duration::from_millis(1300);
+        for n in [1, 2] {
+            // It takes the next one at once.
+            assert_eq!(script.news(In::Works(grant(n))), []);
+            assert_eq!(script.news(In::Given(grant(n))), []);
+        }
+    }
+    // These are long ones: nothing begins.
+    script.now += Duration::from_millis(700);
+    assert_eq!(script.news(In::Works(grant(1))), []);
+    assert_eq!(script.news(In::Works(grant(2))).len(), 1);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) enum In {
     Preempts(Vec<String>),
     /// A proxy has a line.
     Joined(GrantId),
+    /// A task was given to it.
+    Given(GrantId),
     /// A task of its runs, or has ended.
     Works(GrantId),
     /// Its line is cut.

@@ -90,6 +90,7 @@ impl Cluster {
     pub(super) fn heard(&mut self, grant: GrantId, heard: Heard) -> Vec<News> {
         self.handle(match heard {
             Heard::Joined => In::Joined(grant),
+            Heard::Given => In::Given(grant),
             Heard::Works => In::Works(grant),
             Heard::Cut => In::Cut(grant),
             Heard::Leaving => In::Leaving(grant),
