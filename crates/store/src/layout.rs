@@ -8,6 +8,7 @@
 //! runs/<run>/grants/<grant>.swept
 //! runs/<run>/logs/<grant>.log
 //! bin/dybox-<digest>
+//! learned/<job>/<sub-DAG>.json
 //! machine/{budget.lock, shares/, waiting/, starts/, pulls/, init/, requests/}
 //! ```
 //!
@@ -27,6 +28,12 @@ pub(crate) const BIN: &str = "bin";
 #[must_use]
 pub fn binary(sha256: &str) -> String {
     format!("{BIN}/dybox-{}", sha256.get(..16).unwrap_or(sha256))
+}
+
+/// What earlier runs of a job taught: one file for each cut of its stages, so that no two masters write the same one.
+#[must_use]
+pub fn learned(job: &str) -> String {
+    format!("learned/{job}")
 }
 
 /// The socket's name in [`SubDir::root`]: bound and dialled through the directory's descriptor.
