@@ -5,7 +5,7 @@ use crate::report::{Bound, line, median};
 
 /// Stages of one job: what they ask for, what they use, how many tasks they have and how long these run, in seconds.
 const MIX: [(&str, u32, u32, u32, u32); 3] =
-    [("small", 512, 115, 24, 10), ("middle", 1024, 240, 12, 12), ("large", 2048, 480, 6, 15)];
+    [("small", 512, 115, 24, 20), ("middle", 1024, 240, 12, 25), ("large", 2048, 480, 6, 30)];
 
 /// The job; a node of the cluster has room for a few of its tasks at a time.
 fn stages() -> String {
