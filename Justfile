@@ -28,6 +28,10 @@ bench *ARGS:
 bench-yarn *ARGS:
     scripts/bench yarn {{ARGS}}
 
+# a workload that asks four times what it uses, as it is and right-sized, on a real YARN cluster
+bench-usage *ARGS:
+    scripts/bench yarn usage --memory 4096 {{ARGS}}
+
 # formats the code
 fmt:
     cargo fmt --all

@@ -3,7 +3,7 @@
 //! noisy.
 //!
 //! ```text
-//! scripts/bench yarn [one] [many] [dags] [logs] [memory] [bytes] [recovery] [--heartbeat MS] [--rounds N]     nothing = all
+//! scripts/bench yarn [one] [many] [dags] [logs] [memory] [bytes] [recovery] [usage] [--heartbeat MS] [--memory MIB] [--rounds N]     nothing = all
 //! ```
 //! `DYBOX_BENCH`: another binary than the one beside this benchmark. `DYBOX_CLUSTER_DIR`: a cluster that is up.
 #![expect(
@@ -28,6 +28,8 @@ mod recovery;
 mod report;
 #[path = "yarn/tasks.rs"]
 mod tasks;
+#[path = "yarn/usage.rs"]
+mod usage;
 
 use client::Client;
 use dybox_tests::cluster::{Cluster, Options};
@@ -36,7 +38,7 @@ use dybox_tests::cluster::{Cluster, Options};
 type Part = fn(&Bench);
 
 /// What there is to measure.
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("one", tasks::one),
     ("many", tasks::many),
     ("dags", dags::run),
@@ -44,6 +46,7 @@ const PARTS: [(&str, Part); 7] = [
     ("memory", memory::run),
     ("bytes", bytes::run),
     ("recovery", recovery::run),
+    ("usage", usage::run),
 ];
 
 /// What all parts share.
@@ -54,11 +57,12 @@ struct Bench {
 }
 
 fn main() {
-    let (mut wanted, mut rounds, mut heartbeat_ms) = (Vec::new(), 3, 200);
+    let (mut wanted, mut rounds, mut heartbeat_ms, mut memory_mib) = (Vec::new(), 3, 200, 8192);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--rounds" => rounds = words.next().unwrap().parse().unwrap(),
+            "--memory" => memory_mib = words.next().unwrap().parse().unwrap(),
             "--heartbeat" => heartbeat_ms = words.next().unwrap().parse().unwrap(),
             // Cargo's own.
             option if option.starts_with('-') => {}
@@ -68,13 +72,13 @@ fn main() {
     // `Cluster::shared` is never dropped; this one is taken down at the end.
     let own = std::env::var_os("DYBOX_CLUSTER_DIR").is_none();
     let cluster: &'static Cluster = if own {
-        Box::leak(Box::new(Cluster::start(&Options { nodes: 2, heartbeat_ms, ..Options::default() })))
+        Box::leak(Box::new(Cluster::start(&Options { nodes: 2, heartbeat_ms, memory_mib, ..Options::default() })))
     } else {
         Cluster::shared()
     };
     let bench = Bench { cluster, ours: Client::of(cluster), rounds };
     println!(
-        "Hadoop {}, {} nodes, heartbeat {heartbeat_ms} ms, {rounds} rounds, {} cores, load {}",
+        "Hadoop {}, {} nodes of {memory_mib} MiB, heartbeat {heartbeat_ms} ms, {rounds} rounds, {} cores, load {}",
         cluster.version(),
         cluster.nodes(),
         std::thread::available_parallelism().unwrap(),

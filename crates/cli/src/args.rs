@@ -61,6 +61,7 @@ pub(crate) enum Command {
     Plan(command::plan::Args),
     Ps(command::ps::Args),
     Status(command::status::Args),
+    Top(command::top::Args),
     Logs(command::logs::Args),
     Why(command::why::Args),
     Gc(command::gc::Args),

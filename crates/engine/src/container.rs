@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, ContainerUpdateBody};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
@@ -133,6 +133,17 @@ impl Engine {
         let query = KillContainerOptionsBuilder::new().signal(signal).build();
         let call = self.docker.kill_container(id, Some(query));
         gone_is_fine(within(QUICK, format!("send {signal} to container {id}"), call).await)
+    }
+
+    /// Gives a running container another memory limit, without swap on top. False where it does not run any more.
+    ///
+    /// # Errors
+    /// [`Kind::Failed`] where it uses more than that and the kernel can't take it away, or a transport failure.
+    pub async fn limit_memory(&self, id: &str, bytes: u64) -> Result<bool> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let body =
+            ContainerUpdateBody { memory: Some(bytes), memory_swap: Some(bytes), ..ContainerUpdateBody::default() };
+        gone_is_fine(within(QUICK, format!("limit container {id}"), self.docker.update_container(id, body)).await)
     }
 
     /// Lets the engine stop a container: TERM, after `grace` KILL. False where it does not run any more.

@@ -68,6 +68,7 @@ fn by_verdict(end: &End<'_>, verdict: &Verdict) -> Exit {
         used: Peak {
             cpu_ms: verdict.cpu_ms.max(end.usage.cpu_ms),
             memory: verdict.peak_memory.max(end.usage.peak_memory),
+            ..Peak::default()
         },
         result: None,
     };
@@ -128,7 +129,7 @@ fn without_verdict(end: &End<'_>, seen: Option<&Seen>) -> Exit {
         text: String::new(),
         started: seen.and_then(|seen| seen.started),
         ended: seen.and_then(|seen| seen.finished).unwrap_or(end.now),
-        used: Peak { cpu_ms: end.usage.cpu_ms, memory: end.usage.peak_memory },
+        used: Peak { cpu_ms: end.usage.cpu_ms, memory: end.usage.peak_memory, ..Peak::default() },
         result: None,
     };
     match code {

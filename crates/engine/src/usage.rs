@@ -14,10 +14,21 @@ pub struct CgroupPaths {
     buffer: Vec<u8>,
 }
 
+/// One controller's files; those that a kernel may not have are optional.
 #[derive(Debug)]
-enum Files {
-    V1 { cpu: File, memory: File, peak: File, oom: File, io: Option<File>, pids: Option<File> },
-    V2 { cpu: File, memory: File, peak: Option<File>, oom: File, io: Option<File>, pids: Option<File> },
+struct Files {
+    /// The names in them differ.
+    second: bool,
+    cpu: File,
+    /// Where the second version keeps cpu time too.
+    cpu_stat: Option<File>,
+    memory: File,
+    memory_stat: Option<File>,
+    limit: Option<File>,
+    peak: Option<File>,
+    oom: File,
+    io: Option<File>,
+    pids: Option<File>,
 }
 
 impl CgroupPaths {
@@ -34,7 +45,7 @@ impl CgroupPaths {
             Some(memory) => v1(&memory, dir)?,
             None => v2(&dir("").ok_or(io::ErrorKind::NotFound)?)?,
         };
-        Ok(Self { files, buffer: vec![0; 4096] })
+        Ok(Self { files, buffer: vec![0; 8192] })
     }
 
     /// Reads the counters now.
@@ -42,48 +53,49 @@ impl CgroupPaths {
     /// # Errors
     /// Where the cgroup is gone.
     pub fn read(&mut self) -> io::Result<Usage> {
-        let buffer = &mut self.buffer;
-        match &self.files {
-            Files::V1 { cpu, memory, peak, oom, io, pids } => {
-                let oom_kills = value(text(oom, buffer)?, "oom_kill");
-                let (read_bytes, written_bytes) = optional(io.as_ref(), buffer, io_v1);
-                Ok(Usage {
-                    cpu_ms: number(text(cpu, buffer)?) / 1_000_000,
-                    memory: number(text(memory, buffer)?),
-                    peak_memory: number(text(peak, buffer)?),
-                    pids: optional(pids.as_ref(), buffer, number),
-                    read_bytes,
-                    written_bytes,
-                    oom_kills,
-                })
-            }
-            Files::V2 { cpu, memory, peak, oom, io, pids } => {
-                let cpu_ms = value(text(cpu, buffer)?, "usage_usec") / 1000;
-                let now = number(text(memory, buffer)?);
-                let oom_kills = value(text(oom, buffer)?, "oom_kill");
-                let (read_bytes, written_bytes) = optional(io.as_ref(), buffer, io_v2);
-                Ok(Usage {
-                    cpu_ms,
-                    memory: now,
-                    // Kernels before 5.19 keep no peak: the caller's own maximum must do.
-                    peak_memory: optional(peak.as_ref(), buffer, number).max(now),
-                    pids: optional(pids.as_ref(), buffer, number),
-                    read_bytes,
-                    written_bytes,
-                    oom_kills,
-                })
-            }
-        }
+        let (buffer, files) = (&mut self.buffer, &self.files);
+        let second = files.second;
+        let memory = number(text(&files.memory, buffer)?);
+        let oom_kills = value(text(&files.oom, buffer)?, "oom_kill");
+        let cpu = text(&files.cpu, buffer)?;
+        let cpu_ms = if second { value(cpu, "usage_usec") / 1000 } else { number(cpu) / 1_000_000 };
+        let (idle, cached) = if second { ("inactive_file", "file") } else { ("total_inactive_file", "total_cache") };
+        let pages = |text: &str| (value(text, idle), value(text, cached));
+        let (idle, cache) = optional(files.memory_stat.as_ref(), buffer, pages);
+        let throttled = |text: &str| match second {
+            true => value(text, "throttled_usec") / 1000,
+            false => value(text, "throttled_time") / 1_000_000,
+        };
+        let (read_bytes, written_bytes) = optional(files.io.as_ref(), buffer, if second { io_v2 } else { io_v1 });
+        Ok(Usage {
+            cpu_ms,
+            memory,
+            // Kernels before 5.19 keep no peak: the caller's own maximum must do.
+            peak_memory: optional(files.peak.as_ref(), buffer, number).max(memory),
+            pids: optional(files.pids.as_ref(), buffer, number),
+            read_bytes,
+            written_bytes,
+            oom_kills,
+            working_set: memory.saturating_sub(idle),
+            cache,
+            limit: optional(files.limit.as_ref(), buffer, limit),
+            cpu_milli: 0,
+            throttled_ms: optional(files.cpu_stat.as_ref(), buffer, throttled),
+        })
     }
 }
 
 fn v1(memory: &Path, dir: impl Fn(&str) -> Option<PathBuf>) -> io::Result<Files> {
-    let cpu = dir("cpuacct").ok_or(io::ErrorKind::NotFound)?;
+    let cpuacct = dir("cpuacct").ok_or(io::ErrorKind::NotFound)?;
     let optional = |controller: &str, file: &str| dir(controller).and_then(|dir| File::open(dir.join(file)).ok());
-    Ok(Files::V1 {
-        cpu: File::open(cpu.join("cpuacct.usage"))?,
+    Ok(Files {
+        second: false,
+        cpu: File::open(cpuacct.join("cpuacct.usage"))?,
+        cpu_stat: optional("cpu", "cpu.stat"),
         memory: File::open(memory.join("memory.usage_in_bytes"))?,
-        peak: File::open(memory.join("memory.max_usage_in_bytes"))?,
+        memory_stat: File::open(memory.join("memory.stat")).ok(),
+        limit: File::open(memory.join("memory.limit_in_bytes")).ok(),
+        peak: File::open(memory.join("memory.max_usage_in_bytes")).ok(),
         oom: File::open(memory.join("memory.oom_control"))?,
         io: optional("blkio", "blkio.throttle.io_service_bytes"),
         pids: optional("pids", "pids.current"),
@@ -91,13 +103,18 @@ fn v1(memory: &Path, dir: impl Fn(&str) -> Option<PathBuf>) -> io::Result<Files>
 }
 
 fn v2(dir: &Path) -> io::Result<Files> {
-    Ok(Files::V2 {
+    let optional = |file: &str| File::open(dir.join(file)).ok();
+    Ok(Files {
+        second: true,
         cpu: File::open(dir.join("cpu.stat"))?,
+        cpu_stat: optional("cpu.stat"),
         memory: File::open(dir.join("memory.current"))?,
-        peak: File::open(dir.join("memory.peak")).ok(),
+        memory_stat: optional("memory.stat"),
+        limit: optional("memory.max"),
+        peak: optional("memory.peak"),
         oom: File::open(dir.join("memory.events"))?,
-        io: File::open(dir.join("io.stat")).ok(),
-        pids: File::open(dir.join("pids.current")).ok(),
+        io: optional("io.stat"),
+        pids: optional("pids.current"),
     })
 }
 
@@ -136,6 +153,11 @@ fn optional<T: Default>(file: Option<&File>, buffer: &mut [u8], parse: impl Fn(&
 
 fn number(text: &str) -> u64 {
     text.trim().parse().unwrap_or(0)
+}
+
+/// A limit; 0 where there is none (`max`, or the first version's largest number of pages).
+fn limit(text: &str) -> u64 {
+    Some(number(text)).filter(|&bytes| bytes < 1 << 60).unwrap_or(0)
 }
 
 /// The number after `key` in a file of `key value` lines.
@@ -190,6 +212,81 @@ mod tests {
         assert_eq!(io_v1("8:0 Read 10\n8:0 Write 20\n8:16 Read 1\nTotal 31\n"), (11, 20));
         assert_eq!(io_v2("8:0 rbytes=10 wbytes=20 rios=1\n8:16 rbytes=1 wbytes=2\n"), (11, 22));
         assert_eq!(number("max\n"), 0);
+    }
+
+    fn tree(name: &str, files: &[(&str, &str)]) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("dybox-cgroup-{name}-{}", std::process::id()));
+        for (file, text) in files {
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join(file), text).unwrap();
+        }
+        dir
+    }
+
+    /// As a kernel 6.1 shows a container of 512 MiB.
+    #[test]
+    fn a_tree_of_the_second_version_is_read() {
+        let dir = tree(
+            "v2",
+            &[
+                (
+                    "cpu.stat",
+                    "usage_usec 7250000\nuser_usec 7000000\nnr_periods 80\nnr_throttled 9\nthrottled_usec 640000\n",
+                ),
+                ("memory.current", "209715200\n"),
+                ("memory.max", "536870912\n"),
+                ("memory.peak", "314572800\n"),
+                (
+                    "memory.stat",
+                    "anon 94371840\nfile 115343360\nkernel 4194304\ninactive_anon 0\ninactive_file 104857600\nactive_file 10485760\n",
+                ),
+                ("memory.events", "low 0\nhigh 0\nmax 3\noom 1\noom_kill 1\n"),
+                ("io.stat", "8:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n"),
+                ("pids.current", "12\n"),
+            ],
+        );
+        let seen = CgroupPaths { files: v2(&dir).unwrap(), buffer: vec![0; 8192] }.read().unwrap();
+        let expected = Usage {
+            cpu_ms: 7250,
+            memory: 200 << 20,
+            peak_memory: 300 << 20,
+            read_bytes: 4096,
+            written_bytes: 8192,
+            oom_kills: 1,
+            pids: 12,
+            working_set: 100 << 20,
+            cache: 110 << 20,
+            limit: 512 << 20,
+            cpu_milli: 0,
+            throttled_ms: 640,
+        };
+        assert_eq!(seen, expected);
+        std::fs::write(dir.join("memory.max"), "max\n").unwrap();
+        std::fs::remove_file(dir.join("memory.peak")).unwrap();
+        let old = CgroupPaths { files: v2(&dir).unwrap(), buffer: vec![0; 8192] }.read().unwrap();
+        assert_eq!((old.limit, old.peak_memory), (0, 200 << 20), "an older kernel, and no limit");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_tree_of_the_first_version_is_read() {
+        let dir = tree(
+            "v1",
+            &[
+                ("cpuacct.usage", "7250000000\n"),
+                ("cpu.stat", "nr_periods 80\nnr_throttled 9\nthrottled_time 640000000\n"),
+                ("memory.usage_in_bytes", "209715200\n"),
+                ("memory.limit_in_bytes", "9223372036854771712\n"),
+                ("memory.max_usage_in_bytes", "314572800\n"),
+                ("memory.stat", "cache 1\ninactive_file 2\ntotal_cache 115343360\ntotal_inactive_file 104857600\n"),
+                ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n"),
+            ],
+        );
+        let seen = CgroupPaths { files: v1(&dir, |_| Some(dir.clone())).unwrap(), buffer: vec![0; 8192] };
+        let seen = { seen }.read().unwrap();
+        assert_eq!((seen.cpu_ms, seen.throttled_ms, seen.limit), (7250, 640, 0));
+        assert_eq!((seen.working_set, seen.cache, seen.peak_memory), (100 << 20, 110 << 20, 300 << 20));
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::draft::{self, Job};
 use crate::grantable::{self, Spots};
 use crate::graph::Graph;
 use crate::lint::never_run;
-use crate::plan::{Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
+use crate::plan::{Elastic, Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
 use crate::reader::Spot;
 use crate::report::{Report, listed};
 use crate::split::{Class, Uncut, split};
@@ -307,7 +307,7 @@ fn assemble(
             }
         })
         .collect();
-    Plan {
+    let mut plan = Plan {
         version: PLAN_VERSION,
         name: job.name,
         tags: job.tags,
@@ -319,13 +319,18 @@ fn assemble(
         stages,
         hooks,
         subdags,
+    };
+    if job.rightsize {
+        plan.right_size(|_| None);
     }
+    plan
 }
 
 fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag: SubDagId) -> Stage {
     let body = draft.body;
     let mut env = body.file_env;
     env.extend(body.env);
+    let memory = body.memory.unwrap_or(draft::Memory { request: 256 << 20, limit: None });
     let values = |list: Option<Vec<Spot<_>>>| list.into_iter().flatten().map(|spot| spot.value).collect();
     Stage {
         name: draft.name.value,
@@ -340,7 +345,13 @@ fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag
         workdir: body.workdir,
         env,
         user: body.user,
-        ask: Resources { cpu_milli: body.cpus.unwrap_or(1_000), memory: body.memory.unwrap_or(256 << 20) },
+        ask: Resources { cpu_milli: body.cpus.unwrap_or(1_000), memory: memory.request },
+        elastic: memory.limit.filter(|&limit| limit > memory.request).map(|most| Elastic {
+            requested: memory.request,
+            least: memory.request,
+            most,
+            learns: false,
+        }),
         shm: body.shm_size,
         pids: body.pids.unwrap_or(512),
         volumes: values(body.volumes),

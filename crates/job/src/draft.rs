@@ -17,6 +17,7 @@ pub(crate) struct Job {
     pub(crate) priority: Option<i32>,
     pub(crate) node_label: Option<Spot<String>>,
     pub(crate) fail_fast: bool,
+    pub(crate) rightsize: bool,
     pub(crate) split: Split,
     pub(crate) stages: Vec<Stage>,
     pub(crate) hooks: Vec<Hook>,
@@ -60,7 +61,7 @@ pub(crate) struct Body {
     pub(crate) file_env: BTreeMap<String, String>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) cpus: Option<u32>,
-    pub(crate) memory: Option<u64>,
+    pub(crate) memory: Option<Memory>,
     pub(crate) shm_size: Option<u64>,
     pub(crate) pids: Option<u32>,
     pub(crate) parallelism: Option<u32>,
@@ -74,6 +75,14 @@ pub(crate) struct Body {
     pub(crate) pull: Option<PullPolicy>,
     pub(crate) placement: PlacementDraft,
     pub(crate) keep_failed: Option<bool>,
+}
+
+/// `memory`: what a task begins with, and how far it may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    pub(crate) request: u64,
+    /// Nothing = the request.
+    pub(crate) limit: Option<u64>,
 }
 
 /// `retry`, as far as it is given.

@@ -15,6 +15,8 @@ pub enum Scope {
     Timeout,
     /// `placement` of a stage
     Placement,
+    /// `memory` of a stage, where it is a mapping
+    Memory,
     /// One of `hooks`.
     Hook,
 }
@@ -30,6 +32,7 @@ impl Scope {
             Self::Retry => "retry",
             Self::Timeout => "timeout",
             Self::Placement => "placement",
+            Self::Memory => "memory",
             Self::Hook => "a hook",
         }
     }
@@ -42,6 +45,7 @@ impl Scope {
             Self::Retry => "stages.NAME.retry.",
             Self::Timeout => "stages.NAME.timeout.",
             Self::Placement => "stages.NAME.placement.",
+            Self::Memory => "stages.NAME.memory.",
             Self::Hook => "hooks.",
         }
     }
@@ -82,9 +86,12 @@ pub fn fields_named(text: &str) -> Vec<&'static Field> {
             Retry => "retry",
             Timeout => "timeout",
             Placement => "placement",
+            Memory => "memory",
             Hook => "hooks",
             Top => "",
-            Stage | Param => return field.name == name && !matches!(last, "retry" | "timeout" | "placement" | "hooks"),
+            Stage | Param => {
+                return field.name == name && !matches!(last, "retry" | "timeout" | "placement" | "memory" | "hooks");
+            }
         };
         field.name == name && (last.is_empty() || last == parent)
     };
@@ -151,7 +158,7 @@ const fn later(scope: Scope, name: &'static str, meaning: &'static str) -> Field
     Field { scope, name, takes: "", default: "", meaning, built: false }
 }
 
-use Scope::{Hook, Param, Placement, Retry, Stage, Timeout, Top};
+use Scope::{Hook, Memory, Param, Placement, Retry, Stage, Timeout, Top};
 
 /// All of them, in the order of the page.
 pub const FIELDS: &[Field] = &[
@@ -164,6 +171,13 @@ pub const FIELDS: &[Field] = &[
     now(Top, "hooks", "a list", "none", "User code that runs between stages and decides what follows."),
     now(Top, "split", "auto, components, none or a number", "auto", "How the DAG is cut into sub-DAGs."),
     now(Top, "fail_fast", "true or false", "false", "Whether the first failed stage stops the whole run."),
+    now(
+        Top,
+        "rightsize",
+        "true or false",
+        "false",
+        "Whether memory follows what was measured, up to what is asked for.",
+    ),
     now(Top, "queue", "a text", "", "YARN queue; one machine has none."),
     now(Top, "priority", "a whole number", "", "YARN priority; one machine has none."),
     now(Top, "node_label", "a text", "", "YARN node label; one machine has none."),
@@ -180,7 +194,13 @@ pub const FIELDS: &[Field] = &[
     now(Stage, "env", "a mapping of texts", "none", "Environment variables."),
     now(Stage, "env_file", "a path or a list of paths", "none", "Files of KEY=value lines; env goes over them."),
     now(Stage, "cpus", "a number", "1", "Cpus of each task; its request and its limit."),
-    now(Stage, "memory", "a size", "256MiB", "Memory of each task; its request and its limit. No swap comes on top."),
+    now(
+        Stage,
+        "memory",
+        "a size, or a mapping",
+        "256MiB",
+        "Memory of each task: its request and its limit, or each by name. No swap comes on top.",
+    ),
     now(Stage, "shm_size", "a size", "64MiB", "Size of /dev/shm."),
     now(Stage, "pids", "a whole number", "512", "Most processes and threads of a task."),
     now(Stage, "parallelism", "a whole number, 1 to 100000", "1", "How many tasks the stage has."),
@@ -260,6 +280,8 @@ pub const FIELDS: &[Field] = &[
     now(Placement, "nodes", "a list of hosts", "any", "On these machines alone."),
     now(Placement, "racks", "a list of racks", "any", "In these racks alone; with nodes, what either of them names."),
     now(Placement, "hard", "true or false", "true", "Whether a task rather waits than runs elsewhere."),
+    now(Memory, "request", "a size", "", "What a task begins with."),
+    now(Memory, "limit", "a size", "the request", "How far it may grow, in a larger grant, when it nears its limit."),
     later(Timeout, "queue", "Most time of waiting for room."),
     now(
         Hook,

@@ -25,7 +25,12 @@ pub(crate) fn check(report: &mut Report, job: &Spots, plan: &Plan, cluster: &Clu
     }
     for (at, stage) in job.stages.iter().zip(&plan.stages) {
         let label = plan.subdags.get(stage.subdag.0 as usize).and_then(|subdag| subdag.node_label.as_deref());
-        let asked = Asked { name: &stage.name, size: wish_of(stage), tasks: stage.tasks, label };
+        let asked = Asked {
+            name: &stage.name,
+            size: wish_of(&stage.with_memory(stage.most_memory())),
+            tasks: stage.tasks,
+            label,
+        };
         if labels_good && size(report, at.name, &asked, cluster) {
             placement(report, at, &asked, &stage.placement, cluster);
         }

@@ -41,7 +41,7 @@ pub use diagnostic::{Diagnostic, Part, Place, Severity, exit_of, render, render_
 pub use fields::{FIELDS, Field, Scope, fields_named};
 pub use graph::{critical_path, levels};
 pub use lint::{lint, lint_on_cluster};
-pub use plan::{Hook, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag};
+pub use plan::{Elastic, Hook, LEAST_LEARNED, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag};
 pub use print::{print, print_on};
 pub use shell::{ShellJob, shell_plan};
 pub use world::{Found, NoWorld, Policy, World};

@@ -69,6 +69,9 @@ pub struct Stage {
     pub user: Option<String>,
     /// What each task asks for and is limited to.
     pub ask: Resources,
+    /// How far their memory may move; nothing = it stays what `ask` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elastic: Option<Elastic>,
     /// Bytes of /dev/shm.
     pub shm: Option<u64>,
     /// Most processes and threads of a task.
@@ -93,6 +96,62 @@ pub struct Stage {
     /// A person at the other end (`dybox shell` only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<Attach>,
+}
+
+/// How far the memory of a stage's tasks may move, in bytes. Its tasks begin with what [`Stage::ask`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elastic {
+    /// What the job file asks for.
+    pub requested: u64,
+    /// No less than this.
+    pub least: u64,
+    /// No more than this.
+    pub most: u64,
+    /// Whether what was measured decides where later tasks begin.
+    pub learns: bool,
+}
+
+/// No task is made smaller than this by what was measured.
+pub const LEAST_LEARNED: u64 = 64 << 20;
+
+impl Stage {
+    /// The most memory that a task of it may ever have, in bytes.
+    #[must_use]
+    pub fn most_memory(&self) -> u64 {
+        self.elastic.map_or(self.ask.memory, |elastic| elastic.most)
+    }
+
+    /// The same stage, its tasks beginning with so much memory.
+    #[must_use]
+    pub fn with_memory(&self, memory: u64) -> Self {
+        Self { ask: Resources { memory, ..self.ask }, ..self.clone() }
+    }
+
+    /// The memory limit of a task of it in a grant that has so much.
+    #[must_use]
+    pub fn limit_in(&self, grant: u64) -> u64 {
+        let extra = crate::room_for(Resources::default(), &self.network).memory;
+        match self.elastic {
+            Some(elastic) => grant.saturating_sub(extra).min(elastic.most),
+            None => self.ask.memory,
+        }
+    }
+}
+
+impl Plan {
+    /// Lets the memory of all stages follow what is measured, down to [`LEAST_LEARNED`] and up to what the file asks for
+    /// (or names as the limit). `learned`: what tasks of a stage with this image should begin with.
+    pub fn right_size(&mut self, learned: impl Fn(&Stage) -> Option<u64>) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.attach.is_none()) {
+            let requested = stage.elastic.map_or(stage.ask.memory, |elastic| elastic.requested);
+            let most = stage.most_memory();
+            let least = LEAST_LEARNED.min(requested);
+            stage.elastic = Some(Elastic { requested, least, most, learns: true });
+            if let Some(memory) = learned(stage) {
+                stage.ask.memory = memory.clamp(least, most);
+            }
+        }
+    }
 }
 
 /// When a failed task is tried again.

@@ -11,7 +11,7 @@ use petgraph::unionfind::UnionFind;
 use crate::cluster::{Cluster, wish_of};
 use crate::graph::{critical_path, levels};
 use crate::lint::{lint, lint_on_cluster};
-use crate::plan::{Plan, RetryOn, Stage, SubDag};
+use crate::plan::{Elastic, Plan, RetryOn, Stage, SubDag};
 
 /// Names of a list that are shown.
 const MOST_NAMES: usize = 8;
@@ -131,6 +131,12 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
         Network::None => {}
         Network::Bridge => extras.push("network bridge".to_owned()),
         Network::Named(name) => extras.push(format!("network {name}")),
+    }
+    if let Some(Elastic { most, least, learns, .. }) = stage.elastic {
+        extras.push(match learns {
+            true => format!("memory by what is used, {} to {}", format_bytes(least), format_bytes(most)),
+            false => format!("memory up to {}", format_bytes(most)),
+        });
     }
     if stage.retry.max > 0 {
         let on: Vec<String> = stage.retry.on.iter().map(|&on| retry_on(on)).collect();

@@ -200,6 +200,7 @@ fn every_field_of_the_registry_is_known_to_the_reader() {
             Scope::Retry => format!("stages: {{ a: {{ retry: {{ {own} }} }} }}\n"),
             Scope::Timeout => format!("stages: {{ a: {{ timeout: {{ {own} }} }} }}\n"),
             Scope::Placement => format!("stages: {{ a: {{ placement: {{ {own} }} }} }}\n"),
+            Scope::Memory => format!("stages: {{ a: {{ memory: {{ {own} }} }} }}\n"),
             Scope::Hook => format!("hooks: [{{ {own} }}]\n"),
         };
         let problems = checked(&text).diagnostics;
@@ -273,4 +274,47 @@ fn what_no_program_can_be_given_is_refused_before_it_runs() {
         "stages:\n  a: {{ image: 'a:1', command: [{fits}], env: {{ A: {fits} }} }}\n  b: {{ image: 'a:1', script: {long} }}\n"
     );
     assert_eq!(codes(&checked(&text).diagnostics), [""; 0]);
+}
+
+#[test]
+fn memory_is_a_size_or_a_request_with_a_limit() {
+    let plan = checked(
+        "stages:
+  plain: { image: 'a:1', memory: 512MiB }
+  grows: { image: 'a:1', memory: { request: 512MiB, limit: 4GiB } }
+  same: { image: 'a:1', memory: { request: 512MiB, limit: 512MiB } }
+",
+    );
+    let plan = plan.plan.unwrap_or_else(|| panic!("{:?}", plan.diagnostics));
+    let [plain, grows, same] = &plan.stages[..] else { panic!() };
+    assert_eq!((plain.ask.memory, plain.elastic, plain.most_memory()), (512 << 20, None, 512 << 20));
+    let span = grows.elastic.map(|elastic| (elastic.least >> 20, elastic.most >> 20, elastic.learns));
+    assert_eq!((grows.ask.memory, span), (512 << 20, Some((512, 4096, false))));
+    assert_eq!(same.elastic, None);
+    assert_eq!((grows.limit_in(600 << 20), plain.limit_in(600 << 20)), (600 << 20, 512 << 20));
+    assert_eq!(grows.limit_in(8 << 30), 4 << 30);
+    let wrong = |memory: &str| {
+        codes(&checked(&format!("stages: {{ a: {{ image: a, memory: {memory} }} }}")).diagnostics).join(" ")
+    };
+    assert_eq!(wrong("{ limit: 4GiB }"), "E0205");
+    assert_eq!(wrong("{ request: 4GiB, limit: 1GiB }"), "E0207");
+    assert_eq!(wrong("{ request: 1MiB }"), "E0213");
+}
+
+#[test]
+fn a_job_that_is_right_sized_begins_with_what_was_learned_within_its_bounds() {
+    let mut plan = checked(
+        "rightsize: true\nstages:\n  a: { image: 'a:1', memory: 1GiB }\n  b: { image: 'b:1', memory: 32MiB }\n",
+    )
+    .plan
+    .unwrap();
+    let span = |plan: &dybox_job::Plan, at: usize| {
+        plan.stages[at].elastic.map(|one| (one.least >> 20, one.most >> 20)).unwrap()
+    };
+    assert_eq!((span(&plan, 0), span(&plan, 1)), ((64, 1024), (32, 32)));
+    assert!(plan.stages.iter().all(|stage| stage.elastic.is_some_and(|elastic| elastic.learns)));
+    plan.right_size(|stage| (stage.name == "a").then_some(300 << 20));
+    assert_eq!((plan.stages[0].ask.memory >> 20, plan.stages[1].ask.memory >> 20), (300, 32));
+    plan.right_size(|_| Some(8 << 30));
+    assert_eq!((plan.stages[0].ask.memory >> 20, span(&plan, 0)), (1024, (64, 1024)), "never above what is asked for");
 }

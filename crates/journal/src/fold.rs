@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, Resources, StageId, StageOutline, TaskState};
+use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, Resources, StageId, StageOutline, TaskState, Usage};
 
 use crate::run::{Ended, HookState, Live, Run, StopAsked, Where};
 use crate::stage::Stage;
@@ -35,8 +35,18 @@ impl Run {
             Fact::Reopened { .. } => self.reopen(),
             Fact::StageStarted { stage, tasks, at } => self.on_stage(*stage, |stage| stage.start(*tasks, *at)),
             Fact::StageEnded { stage, end, why, at } => self.on_stage(*stage, |stage| stage.end(*end, why, *at)),
-            Fact::GrantGot { grant, size, host, container, .. } => self.grant_got(*grant, *size, (host, container)),
-            Fact::GrantEnded { grant, .. } => drop(self.grants.remove(grant)),
+            Fact::GrantGot { grant, size, host, container, at } => {
+                self.bill.begin(*grant, *size, *at);
+                self.grant_got(*grant, *size, (host, container));
+            }
+            Fact::GrantResized { grant, size, at } => {
+                self.bill.begin(*grant, *size, *at);
+                self.grants.entry(*grant).and_modify(|old| *old = *size);
+            }
+            Fact::GrantEnded { grant, at } => {
+                self.bill.end(*grant, *at);
+                self.grants.remove(grant);
+            }
             Fact::AttemptStarted { attempt, grant, at } => self.attempt_started(*attempt, *grant, *at),
             Fact::AttemptRuns { attempt, container, at } => self.attempt_runs(*attempt, container, *at),
             Fact::AttemptEnded { attempt, exit, again } => self.attempt_ended(*attempt, exit, *again),
@@ -94,7 +104,8 @@ impl Run {
             self.live.remove(&older);
         }
         let (container, used) = Default::default();
-        self.live.insert(attempt, Live { grant, given: at, runs: None, container, used, memory: 0 });
+        let now = Usage::default();
+        self.live.insert(attempt, Live { grant, given: at, runs: None, container, used, memory: 0, now });
     }
 
     fn attempt_runs(&mut self, attempt: AttemptId, container: &str, at: Millis) {

@@ -4,6 +4,7 @@
 //! the state that people and pages look at. Never: a file, a clock, a decision: what follows from the state is
 //! `logic`'s to say.
 
+mod bill;
 mod fold;
 mod notes;
 mod record;
@@ -13,6 +14,7 @@ mod stage;
 mod tests;
 mod view;
 
+pub use bill::{Bill, Spent};
 pub use fold::fold;
 pub use record::{Decoded, State, VERSION, decode, encode, encode_into};
 pub use run::{Ended, HookState, Live, Pull, Run, StopAsked, Where};

@@ -15,10 +15,11 @@ impl Run {
                 self.pulls.insert(image.clone(), Pull { have: *have, total: *total });
             }
             Note::Pulled { image } | Note::NotPulled { image } => drop(self.pulls.remove(image)),
-            Note::Uses { attempt, used, memory } => {
+            Note::Uses { attempt, used, memory, now } => {
                 if let Some(live) = self.live.get_mut(attempt) {
                     live.used = *used;
                     live.memory = *memory;
+                    live.now = **now;
                 }
             }
             Note::Waits { stage, why } => {

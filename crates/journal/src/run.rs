@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use dybox_model::{
     AttemptId, Cause, Decision, GrantId, HookId, Millis, Peak, Resources, RunId, StageEnd, StageId, SubDagId, TaskId,
+    Usage,
 };
 
+use crate::bill::Bill;
 use crate::stage::{Stage, Task};
 
 /// What a hook came to.
@@ -62,6 +64,8 @@ pub struct Live {
     pub used: Peak,
     /// Memory that it uses now, in bytes.
     pub memory: u64,
+    /// All that was read at the last look; zeros before the first.
+    pub now: Usage,
 }
 
 /// Where a grant is or was, on a cluster.
@@ -107,6 +111,8 @@ pub struct Run {
     pub pins: BTreeMap<String, String>,
     /// Grants that are not over.
     pub grants: BTreeMap<GrantId, Resources>,
+    /// What all grants came to over time.
+    pub bill: Bill,
     /// Where every grant is or was, also those that are over; empty on one machine.
     pub places: BTreeMap<GrantId, Where>,
     /// Attempts that have not ended.

@@ -243,8 +243,7 @@ impl Stage {
             return;
         }
         self.tasks[attempt.task.index as usize].code = Some(exit.shell_code());
-        self.used.cpu_ms += exit.used.cpu_ms;
-        self.used.memory = self.used.memory.max(exit.used.memory);
+        self.used = self.used.and(exit.used);
         if !exit.ok() {
             self.failures += 1;
             self.keep(Failure { attempt, grant, exit: exit.clone(), again });

@@ -22,7 +22,7 @@ fn submitted(stages: Vec<StageOutline>) -> Fact {
 }
 
 fn good(at: u64) -> Exit {
-    let used = Peak { cpu_ms: 5, memory: at };
+    let used = Peak { cpu_ms: 5, memory: at, ..Peak::default() };
     Exit { code: Some(0), cause: None, by: EndedBy::Itself, used, ..Exit::not_started(Cause::Oom, "", Millis(at)) }
 }
 
@@ -162,7 +162,12 @@ fn stale_news_changes_nothing_but_the_count_of_strays() {
 fn notes_colour_the_live_state() {
     let mut run = fold(&life()[..6]);
     run.note(&Note::Pulling { image: "a".to_owned(), have: 1, total: 2 });
-    run.note(&Note::Uses { attempt: attempt(0, 0, 1), used: Peak { cpu_ms: 7, memory: 8 }, memory: 6 });
+    run.note(&Note::Uses {
+        attempt: attempt(0, 0, 1),
+        used: Peak { cpu_ms: 7, memory: 8, ..Peak::default() },
+        memory: 6,
+        now: Box::default(),
+    });
     run.note(&Note::Waits { stage: StageId(1), why: "no room".to_owned() });
     assert_eq!(run.pulls["a"], Pull { have: 1, total: 2 });
     assert_eq!(run.live_of(attempt(0, 0, 1).task).map(|(_, live)| live.memory), Some(6));

@@ -142,10 +142,7 @@ impl RunView {
     /// Cpu time of all ended attempts together, and the highest memory of any.
     #[must_use]
     pub fn used(&self) -> Peak {
-        self.subs.values().flat_map(|run| &run.stages).fold(Peak::default(), |sum, stage| Peak {
-            cpu_ms: sum.cpu_ms + stage.used.cpu_ms,
-            memory: sum.memory.max(stage.used.memory),
-        })
+        self.subs.values().flat_map(|run| &run.stages).fold(Peak::default(), |sum, stage| sum.and(stage.used))
     }
 
     /// When the last sub-DAG ended, where all have.

@@ -31,6 +31,7 @@ fn stage(id: u32) -> Stage {
         env: BTreeMap::new(),
         user: None,
         ask: Resources { cpu_milli: 500 + 500 * (id % 3), memory: 256 << 20 },
+        elastic: None,
         shm: None,
         pids: 64,
         volumes: Vec::new(),

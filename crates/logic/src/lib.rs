@@ -10,3 +10,4 @@ mod waiting;
 
 pub use waiting::Waiting;
 pub mod proxy;
+pub mod usage;

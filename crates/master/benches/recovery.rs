@@ -39,6 +39,7 @@ fn plan() -> Plan {
         env: BTreeMap::new(),
         user: None,
         ask: SIZE,
+        elastic: None,
         shm: None,
         pids: 64,
         volumes: vec![],

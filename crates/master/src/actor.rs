@@ -211,6 +211,7 @@ impl Actor {
     fn finish(&mut self, now: Millis) {
         self.ended = Some(now);
         let (journal, rest, settled) = (self.book.close(), self.ports.rest.clone(), self.settled.take());
+        let learned = self.live.learned(&self.ports.plan, now);
         self.handing = Some(tokio::spawn(async move {
             if let Some(settled) = settled {
                 let _ = settled.await;
@@ -225,6 +226,7 @@ impl Actor {
                 Ok(started) => tracing::info!("started the masters of sub-DAGs {}", numbers(&started)),
                 Err(error) => tracing::error!("the next sub-DAG could not be started: {error}; {}", error.advice()),
             }
+            rest.remember(learned).await;
         }));
     }
 

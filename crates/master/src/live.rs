@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{Fact, GrantId};
+use dybox_job::Plan;
+use dybox_logic::usage::Lessons;
+use dybox_model::{AttemptId, Fact, GrantId, Millis, Note, StageId};
+use dybox_store::learned::Learned;
 use dybox_wire::LiveGrant;
 
 use crate::links::Links;
@@ -11,6 +14,10 @@ use crate::links::Links;
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     grants: BTreeMap<GrantId, LiveGrant>,
+    /// What each attempt that runs was last seen to use.
+    uses: BTreeMap<AttemptId, Note>,
+    /// What the tasks of each stage that ended well needed.
+    lessons: BTreeMap<StageId, Lessons>,
     /// Tasks of stages that have begun, and those of them that have ended for good.
     begun: u32,
     done: u32,
@@ -30,12 +37,41 @@ impl Live {
                 let (grant, host, size) = (*grant, host.clone(), *size);
                 self.grants.insert(grant, LiveGrant { grant, host, container, size, since: *at, linked: false });
             }
+            Fact::GrantResized { grant, size, .. } => {
+                self.grants.entry(*grant).and_modify(|live| live.size = *size);
+            }
             Fact::GrantEnded { grant, .. } => drop(self.grants.remove(grant)),
             Fact::StageStarted { tasks, .. } => self.begun += tasks,
-            Fact::AttemptEnded { again: false, .. } => self.done += 1,
+            Fact::AttemptEnded { attempt, exit, again } => {
+                self.uses.remove(attempt);
+                if exit.ok() {
+                    self.lessons.entry(attempt.task.stage).or_default().add(exit.used.needed());
+                }
+                self.done += u32::from(!again);
+            }
             Fact::Reopened { .. } => (self.begun, self.done) = (0, 0),
             _ => {}
         }
+    }
+
+    /// Takes in what an attempt that runs uses.
+    pub(crate) fn uses(&mut self, attempt: AttemptId, note: &Note) {
+        self.uses.insert(attempt, note.clone());
+    }
+
+    /// What all that run were last seen to use: a watcher that comes now did not hear it.
+    pub(crate) fn all_uses(&self) -> Vec<Note> {
+        self.uses.values().cloned().collect()
+    }
+
+    /// What the next run of the job may ask for, by what this one's tasks needed.
+    pub(crate) fn learned(&self, plan: &Plan, at: Millis) -> Vec<Learned> {
+        let of = |(id, lessons): (&StageId, &Lessons)| {
+            let stage = plan.stages.get(id.0 as usize).filter(|_| !lessons.is_empty())?;
+            let (stage, image) = (stage.name.clone(), stage.image.clone());
+            Some(Learned { stage, image, memory: lessons.p95(), tasks: u32::try_from(lessons.len()).ok()?, at })
+        };
+        self.lessons.iter().filter_map(of).collect()
     }
 
     /// All of them, each with whether its proxy has a line.

@@ -83,6 +83,10 @@ impl Ports {
             master::Effect::Halt { grant, attempt, now } => {
                 self.links.send(grant, MasterOrder::Halt { attempt, now });
             }
+            master::Effect::Limit { grant, attempt, memory } => {
+                self.links.send(grant, MasterOrder::Limit { attempt, memory });
+            }
+            master::Effect::Resize { grant, size } => return self.order(Order::Resize { grant, size }),
             master::Effect::Ack { grant, attempt } => self.links.send(grant, MasterOrder::Ack { attempt }),
             master::Effect::Leave { grant } => self.links.send(grant, MasterOrder::Leave),
             // These stay inside the mind.
@@ -105,7 +109,8 @@ impl Ports {
             Ok(needs) => {
                 let of = OfRun { run: &self.info.run, plan: &self.plan };
                 let pinned = mind.master.pinned(&self.plan.stages[stage.0 as usize].image);
-                let spec = spec::spec(of, attempt, mind.master.tasks_of(stage), needs, pinned);
+                let room = mind.master.size_of(grant).unwrap_or_default().memory;
+                let spec = spec::spec(of, (attempt, room), mind.master.tasks_of(stage), needs, pinned);
                 self.links.send(grant, MasterOrder::Start(Box::new(spec)));
                 After::Heard(self.rm.heard(grant, Heard::Given))
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_driver::StageStory;
 use dybox_job::{Plan, Stage};
-use dybox_model::{AttemptId, RunId, StageId, TaskSpec};
+use dybox_model::{AttemptId, Resources, RunId, StageId, TaskSpec};
 
 /// Where a task writes its result.
 pub(crate) const RESULT: &str = "/.dybox/out/result";
@@ -20,9 +20,16 @@ pub(crate) struct OfRun<'a> {
     pub(crate) plan: &'a Plan,
 }
 
-/// The attempt, ready to be started.
-pub(crate) fn spec(of: OfRun<'_>, attempt: AttemptId, tasks: u32, needs: &str, pinned: Option<&str>) -> TaskSpec {
+/// The attempt, ready to be started in a grant with so many bytes of memory.
+pub(crate) fn spec(
+    of: OfRun<'_>,
+    (attempt, room): (AttemptId, u64),
+    tasks: u32,
+    needs: &str,
+    pinned: Option<&str>,
+) -> TaskSpec {
     let stage = &of.plan.stages[attempt.task.stage.0 as usize];
+    let limits = Resources { memory: stage.limit_in(room), ..stage.ask };
     TaskSpec {
         run: of.run.clone(),
         job: of.plan.name.clone(),
@@ -36,9 +43,9 @@ pub(crate) fn spec(of: OfRun<'_>, attempt: AttemptId, tasks: u32, needs: &str, p
         command: stage.command.clone(),
         script: stage.script.clone(),
         workdir: stage.workdir.clone(),
-        env: env(of, stage, attempt, tasks),
+        env: env(of, stage, (attempt, limits), tasks),
         user: stage.user.clone(),
-        limits: stage.ask,
+        limits,
         shm: stage.shm,
         pids: stage.pids,
         volumes: stage.volumes.clone(),
@@ -53,9 +60,8 @@ pub(crate) fn spec(of: OfRun<'_>, attempt: AttemptId, tasks: u32, needs: &str, p
 }
 
 /// The user's variables first, then ours: nobody can pretend to be another task.
-fn env(of: OfRun<'_>, stage: &Stage, attempt: AttemptId, tasks: u32) -> Vec<(String, String)> {
+fn env(of: OfRun<'_>, stage: &Stage, (attempt, limits): (AttemptId, Resources), tasks: u32) -> Vec<(String, String)> {
     let user = stage.env.iter().map(|(name, value)| (name.clone(), value.clone()));
-    let milli = stage.ask.cpu_milli;
     let ours = [
         ("DYBOX_RUN", of.run.to_string()),
         ("DYBOX_JOB", of.plan.name.clone()),
@@ -63,8 +69,8 @@ fn env(of: OfRun<'_>, stage: &Stage, attempt: AttemptId, tasks: u32) -> Vec<(Str
         ("DYBOX_TASK_INDEX", attempt.task.index.to_string()),
         ("DYBOX_TASK_COUNT", tasks.to_string()),
         ("DYBOX_ATTEMPT", attempt.number.to_string()),
-        ("DYBOX_CPUS", dybox_model::format_cpus(milli)),
-        ("DYBOX_MEMORY_BYTES", stage.ask.memory.to_string()),
+        ("DYBOX_CPUS", dybox_model::format_cpus(limits.cpu_milli)),
+        ("DYBOX_MEMORY_BYTES", limits.memory.to_string()),
         ("DYBOX_RESULT", RESULT.to_owned()),
         ("DYBOX_NEEDS", NEEDS.to_owned()),
     ];

@@ -53,8 +53,9 @@ impl Actor {
             Call::Unlinked { link, .. } => self.unlinked(link, batch),
             Call::Watch { from, notes, watcher } => {
                 let (store, journal) = self.mirror.clone();
+                let first = if notes { self.live.all_uses() } else { Vec::new() };
                 let notes = notes.then(|| self.notes.subscribe());
-                let watch = Watch { store, journal, from, durable: self.book.durable(), notes, watcher };
+                let watch = Watch { store, journal, from, durable: self.book.durable(), first, notes, watcher };
                 tokio::spawn(watch.serve());
                 if !self.room.is_empty() {
                     // It was not there when the reason was told.
@@ -124,7 +125,14 @@ impl Actor {
                 let news = self.ports.rm.heard(grant, Heard::Works);
                 self.take_news_of_rm(news, batch);
             }
-            ProxyNews::Noted(note) => self.note(note),
+            ProxyNews::Noted(note) => self.take_note(grant, note, batch),
+            ProxyNews::Limited { attempt, memory, why_not } => {
+                if let Some(why) = &why_not {
+                    tracing::info!("the limit of {attempt} stays as it is: {why}");
+                }
+                let memory = Some(memory).filter(|_| why_not.is_none());
+                batch.events.push(master::Event::Limited { grant, attempt, memory }.into());
+            }
             ProxyNews::Swept { grant: swept, exits } => {
                 let news = self.ports.rm.heard(grant, Heard::Swept { grant: swept, exits });
                 self.take_news_of_rm(news, batch);
@@ -137,6 +145,19 @@ impl Actor {
                 self.take_news_of_rm(news, batch);
             }
         }
+    }
+
+    /// What it uses is for the machine too. A note that was overtaken by its attempt's end is nobody's.
+    fn take_note(&mut self, grant: GrantId, note: Note, batch: &mut Batch) {
+        if let Note::Uses { attempt, now, .. } = &note {
+            if self.mind.master.attempt_at(grant) != Some(*attempt) {
+                return;
+            }
+            self.live.uses(*attempt, &note);
+            let (attempt, used) = (*attempt, now.clone());
+            batch.events.push(master::Event::Used { grant, attempt, used }.into());
+        }
+        self.note(note);
     }
 
     /// Ends what a proxy has at once, and the proxy.
@@ -169,6 +190,11 @@ impl Actor {
         let told: Event = match news {
             News::Granted { grant, size, host, container, wish } => {
                 master::Event::Granted { grant, size, host, container, wish }.into()
+            }
+            News::Resized { grant, size } => master::Event::Resized { grant, size }.into(),
+            News::NotResized { grant, why } => {
+                tracing::info!("{grant} keeps its size: {why}");
+                master::Event::NotResized { grant }.into()
             }
             News::Gone { grant, clean: true, .. } => {
                 self.awaited.settle(grant);

@@ -17,6 +17,8 @@ pub(crate) struct Watch {
     pub(crate) journal: String,
     pub(crate) from: u64,
     pub(crate) durable: watch::Receiver<u64>,
+    /// Notes of before, said once the journal was.
+    pub(crate) first: Vec<Note>,
     pub(crate) notes: Option<broadcast::Receiver<Note>>,
     pub(crate) watcher: mpsc::Sender<Watched>,
 }
@@ -29,6 +31,11 @@ impl Watch {
             let end = *self.durable.borrow_and_update();
             if self.catch_up(&reader, end).await.is_none() {
                 return;
+            }
+            for note in std::mem::take(&mut self.first) {
+                if self.watcher.send(Watched::Note(note)).await.is_err() {
+                    return;
+                }
             }
             let note = async {
                 match &mut self.notes {

@@ -42,6 +42,21 @@ pub struct Usage {
     pub oom_kills: u64,
     /// Processes and threads now.
     pub pids: u64,
+    /// Memory that can't be had back, in bytes: all of it but file pages that lie idle.
+    #[serde(default)]
+    pub working_set: u64,
+    /// Page cache in it, in bytes.
+    #[serde(default)]
+    pub cache: u64,
+    /// Its limit, in bytes; 0 = not known.
+    #[serde(default)]
+    pub limit: u64,
+    /// Thousandths of a cpu that it used since the sample before.
+    #[serde(default)]
+    pub cpu_milli: u64,
+    /// For how long it was held back by its cpu limit so far, in milliseconds of all its threads together.
+    #[serde(default)]
+    pub throttled_ms: u64,
 }
 
 /// What stays of an attempt's usage after its end.
@@ -51,6 +66,69 @@ pub struct Peak {
     pub cpu_ms: u64,
     /// Highest memory, in bytes, page cache included.
     pub memory: u64,
+    /// How often it was looked at while it ran; the rest of these fields is 0 where it never was.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub samples: u64,
+    /// The working set that half of the samples stayed below, in bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub working_p50: u64,
+    /// The same for 95 of 100 samples.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub working_p95: u64,
+    /// The largest working set of any sample.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub working_max: u64,
+    /// The most page cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_max: u64,
+    /// Thousandths of a cpu that 95 of 100 samples stayed below.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cpu_p95: u64,
+    /// Bytes read from block devices.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub read_bytes: u64,
+    /// Bytes written to block devices.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub written_bytes: u64,
+    /// For how long its cpu limit held it back, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub throttled_ms: u64,
+    /// Its working set over time, in MiB times seconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mib_seconds: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Peak {
+    /// What two attempts used together: what adds up is added, of the rest the larger counts.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            cpu_ms: self.cpu_ms + other.cpu_ms,
+            memory: self.memory.max(other.memory),
+            samples: self.samples + other.samples,
+            working_p50: self.working_p50.max(other.working_p50),
+            working_p95: self.working_p95.max(other.working_p95),
+            working_max: self.working_max.max(other.working_max),
+            cache_max: self.cache_max.max(other.cache_max),
+            cpu_p95: self.cpu_p95.max(other.cpu_p95),
+            read_bytes: self.read_bytes + other.read_bytes,
+            written_bytes: self.written_bytes + other.written_bytes,
+            throttled_ms: self.throttled_ms + other.throttled_ms,
+            mib_seconds: self.mib_seconds + other.mib_seconds,
+        }
+    }
+
+    /// The memory that the attempt needed, in bytes: the largest working set that was seen, or, where nobody looked,
+    /// the kernel's own highest figure, page cache included. 0 = not known.
+    #[must_use]
+    pub const fn needed(&self) -> u64 {
+        if self.samples > 0 { self.working_max } else { self.memory }
+    }
 }
 
 /// The end of one attempt. Failures of tasks are data, not errors.

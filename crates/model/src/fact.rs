@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptId, Cause, Exit, GrantId, HookId, Millis, Need, Peak, Resources, RunId, StageEnd, StageId, SubDagId,
+    AttemptId, Cause, Exit, GrantId, HookId, Millis, Need, Peak, Resources, RunId, StageEnd, StageId, SubDagId, Usage,
 };
 
 /// One stage, as a reader of the journal needs it without the plan.
@@ -94,6 +94,15 @@ pub enum Fact {
         /// The YARN container; empty on one machine.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         container: String,
+    },
+    /// The resource manager made a grant larger or smaller.
+    GrantResized {
+        /// The grant.
+        grant: GrantId,
+        /// Its size from now on.
+        size: Resources,
+        /// When.
+        at: Millis,
     },
     /// A grant is over: nothing of it runs any more.
     GrantEnded {
@@ -214,6 +223,9 @@ pub enum Note {
         used: Peak,
         /// Memory now.
         memory: u64,
+        /// All that was read now.
+        #[serde(default)]
+        now: Box<Usage>,
     },
     /// Why something waits (no room, a pause before the next try, a pull).
     Waits {

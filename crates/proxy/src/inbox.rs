@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dybox_engine::{ImageInfo, Seen, Verdict};
 use dybox_logic::proxy::Event;
-use dybox_model::{AttemptId, Exit, GrantId, Millis, Note, Usage};
+use dybox_model::{AttemptId, Exit, GrantId, Millis, Note, Peak, Usage};
 use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -27,6 +27,10 @@ pub(crate) enum Arrived {
     SweepAsked(GrantId),
     /// A grant whose proxy is dead was swept.
     Swept(GrantId, Vec<(AttemptId, Option<Exit>)>),
+    /// The master wants another memory limit for the container of this attempt.
+    LimitAsked(AttemptId, u64),
+    /// Whether it has it now, or why not.
+    Limited(AttemptId, u64, Option<String>),
     /// News for whoever watches.
     Note(Note),
 }
@@ -40,4 +44,6 @@ pub(crate) struct Dead {
     pub(crate) result: ResultFile,
     pub(crate) engine_started: Option<Millis>,
     pub(crate) usage: Usage,
+    /// What stays of all samples.
+    pub(crate) used: Peak,
 }

@@ -1,5 +1,6 @@
 //! Effects of the machine -> tasks, files, words to the master. Nothing here waits: answers arrive as events.
 
+mod limit;
 mod now;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use dybox_engine::{Asked, End, ImageInfo, KILL, STOP, STOP_NOW, exit_of};
 use dybox_logic::proxy::{Effect, Ending, Event, Signal};
-use dybox_model::{AttemptId, Cause, Exit, GrantId, Network, Note, TaskSpec};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, Network, Note, Peak, TaskSpec};
 use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, Semaphore};
@@ -112,6 +113,15 @@ impl Performer {
                 self.swept.insert(grant, exits);
                 None
             }
+            Arrived::LimitAsked(attempt, memory) => {
+                let container = self.hands.get(&attempt).and_then(|hand| hand.container.clone());
+                tokio::spawn(limit::set(self.ports.clone(), attempt, container, memory));
+                None
+            }
+            Arrived::Limited(attempt, memory, why_not) => {
+                self.say(ProxyNews::Limited { attempt, memory, why_not });
+                None
+            }
             Arrived::Note(note) => {
                 self.say(ProxyNews::Noted(note));
                 None
@@ -147,6 +157,9 @@ impl Performer {
             usage: dead.usage,
             now: self.ports.clock.now(),
         });
+        // Its init counts to the very end, and from the first moment; samples know the rest.
+        let Peak { cpu_ms, memory, .. } = exit.used;
+        exit.used = Peak { cpu_ms, memory, ..dead.used };
         dead.result.put_into(&mut exit);
         tracing::info!("ended attempt={}: {}", dead.attempt, exit.words());
         Some(Event::Ended { attempt: dead.attempt, exit })

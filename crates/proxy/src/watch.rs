@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dybox_engine::{CgroupPaths, Seen, Verdict};
-use dybox_model::{AttemptId, Note, Peak, Usage};
+use dybox_logic::usage::Gauge;
+use dybox_model::{AttemptId, Note};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
@@ -42,7 +43,7 @@ pub(crate) struct Eyes {
     cgroup: Option<CgroupPaths>,
     /// Of its init, where that is a process of this machine.
     pid: Option<u32>,
-    usage: Usage,
+    gauge: Gauge,
 }
 
 /// The kernel's notices about the directory that the verdict will be in.
@@ -76,7 +77,7 @@ impl Eyes {
             notices,
             cgroup: None,
             pid: None,
-            usage: Usage::default(),
+            gauge: Gauge::default(),
         }
     }
 
@@ -117,16 +118,16 @@ impl Eyes {
             self.pid = self.cgroup.is_some().then_some(pid);
         }
         let Some(Ok(now)) = self.cgroup.as_mut().map(CgroupPaths::read) else { return };
-        let before = self.usage;
-        // Counters only grow; a reading of a dying cgroup must not take anything back.
-        self.usage = Usage {
-            cpu_ms: now.cpu_ms.max(before.cpu_ms),
-            peak_memory: now.peak_memory.max(before.peak_memory),
-            oom_kills: now.oom_kills.max(before.oom_kills),
-            ..now
-        };
-        let used = Peak { cpu_ms: self.usage.cpu_ms, memory: self.usage.peak_memory };
-        ports.note(Note::Uses { attempt: self.attempt, used, memory: now.memory });
+        let now = self.gauge.add(ports.clock.now(), now);
+        let used = self.gauge.summary();
+        ports.note(Note::Uses { attempt: self.attempt, used, memory: now.memory, now: Box::new(now) });
+    }
+
+    /// The last look: the cgroup lives as long as the engine has not put it away.
+    fn last_look(&mut self, ports: &Ports) {
+        if let Some(Ok(now)) = self.cgroup.as_mut().map(CgroupPaths::read) {
+            self.gauge.close(ports.clock.now(), now);
+        }
     }
 }
 
@@ -167,13 +168,14 @@ pub(crate) async fn watch(ports: Ports, mut eyes: Eyes) {
             }
         }
     };
+    eyes.last_look(&ports);
     let result = read_result(&eyes.files.result());
     let engine_started = match (&verdict, ports.engine().await) {
         (None, Ok(known)) => known.engine.started().await,
         _ => None,
     };
-    let (attempt, usage) = (eyes.attempt, eyes.usage);
-    ports.arrive(Arrived::Dead(Box::new(Dead { attempt, verdict, seen, result, engine_started, usage })));
+    let (attempt, usage, used) = (eyes.attempt, eyes.gauge.last(), eyes.gauge.summary());
+    ports.arrive(Arrived::Dead(Box::new(Dead { attempt, verdict, seen, result, engine_started, usage, used })));
 }
 
 /// What the engine says of a container that does not run; nothing where it runs, or the engine does not say.

@@ -10,15 +10,20 @@
 //! runs/<run>/sessions/<n>.<application>
 //! sessions/<application>/{journal, epoch/<k>, master.addr, credentials}
 //! bin/dybox-<digest>
+//! learned/<job>/<sub-DAG>.json
 //! machine/{budget.lock, shares/, waiting/, starts/, pulls/, init/, requests/}
 //! ```
 //!
 //! All names are relative to the store; [`Home`] turns them into paths of this machine.
 
+mod session;
+
 use std::path::{Path, PathBuf};
 
 use dybox_model::{AttemptId, GrantId, RunId, SubDagId};
 use sha2::{Digest, Sha256};
+
+pub use session::{SESSIONS, session_credentials};
 
 /// The directory of all runs.
 pub(crate) const RUNS: &str = "runs";
@@ -31,13 +36,10 @@ pub fn binary(sha256: &str) -> String {
     format!("{BIN}/dybox-{}", sha256.get(..16).unwrap_or(sha256))
 }
 
-/// The directory of all sessions.
-pub const SESSIONS: &str = "sessions";
-
-/// On HDFS: the identity with which clients dial a session, [`Tls`](crate::bundle::Tls) as JSON.
+/// What earlier runs of a job taught: one file for each cut of its stages, so that no two masters write the same one.
 #[must_use]
-pub fn session_credentials(application: &str) -> String {
-    format!("{SESSIONS}/{application}/credentials")
+pub fn learned(job: &str) -> String {
+    format!("learned/{job}")
 }
 
 /// The socket's name in [`SubDir::root`]: bound and dialled through the directory's descriptor.
@@ -134,25 +136,6 @@ impl RunDir {
         format!("{}/stop", self.0)
     }
 
-    /// The directory of the marks of sessions.
-    #[must_use]
-    pub fn sessions(&self) -> String {
-        format!("{}/sessions", self.0)
-    }
-
-    /// The mark that a session, an application of YARN, has this sub-DAG in hand: an empty file.
-    #[must_use]
-    pub fn session(&self, subdag: SubDagId, application: &str) -> String {
-        format!("{}/{}.{application}", self.sessions(), subdag.0)
-    }
-
-    /// What the name of such a mark says.
-    #[must_use]
-    pub fn of_session(name: &str) -> Option<(SubDagId, &str)> {
-        let (subdag, application) = name.split_once('.')?;
-        Some((SubDagId(subdag.parse().ok()?), application))
-    }
-
     /// Names of one sub-DAG.
     #[must_use]
     pub fn sub(&self, subdag: SubDagId) -> SubDir {
@@ -201,12 +184,6 @@ impl RunDir {
 pub struct SubDir(String);
 
 impl SubDir {
-    /// A session has names as a sub-DAG does; its journal holds what it was given.
-    #[must_use]
-    pub fn of_session(application: &str) -> Self {
-        Self(format!("{SESSIONS}/{application}"))
-    }
-
     /// Its directory; [`MASTER_SOCKET`] is in it.
     #[must_use]
     pub fn root(&self) -> String {

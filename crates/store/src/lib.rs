@@ -15,6 +15,7 @@ mod error;
 mod guard;
 mod hdfs;
 pub mod layout;
+pub mod learned;
 pub mod local;
 mod lock;
 pub mod logs;

@@ -80,9 +80,9 @@ fn view() -> RunView {
     ];
     let mut view = RunView::new(1);
     facts.iter().for_each(|fact| view.apply(SubDagId(0), fact));
-    let used = Peak { cpu_ms: 1200, memory: 20 << 20 };
+    let used = Peak { cpu_ms: 1200, memory: 20 << 20, ..Peak::default() };
     let notes = [
-        Note::Uses { attempt: attempt(0, 1, 1), used, memory: 18 << 20 },
+        Note::Uses { attempt: attempt(0, 1, 1), used, memory: 18 << 20, now: Box::default() },
         Note::Waits { stage: StageId(1), why: "it waits for \"extract\" & more".to_owned() },
         Note::Warns { text: "the store is slow".to_owned(), cause: None },
     ];

@@ -48,6 +48,9 @@ pub(crate) fn news_out(news: ProxyNews) -> proto::FromProxy {
                 })
                 .collect(),
         }),
+        ProxyNews::Limited { attempt, memory, why_not } => {
+            News::Limited(proto::Limited { attempt: attempt.to_string(), memory, why_not: why_not.unwrap_or_default() })
+        }
         ProxyNews::Leaving { why } => News::Leaving(proto::Leaving { why }),
     };
     proto::FromProxy { news: Some(news) }
@@ -74,6 +77,11 @@ pub(crate) fn news_in(message: proto::FromProxy) -> Result<ProxyNews, WireError>
             grant: GrantId(swept.grant),
             exits: swept.attempts.iter().map(swept_in).collect::<Result<_, _>>()?,
         },
+        News::Limited(limited) => ProxyNews::Limited {
+            attempt: attempt(&limited.attempt)?,
+            memory: limited.memory,
+            why_not: Some(limited.why_not).filter(|why| !why.is_empty()),
+        },
         News::Leaving(leaving) => ProxyNews::Leaving { why: leaving.why },
     })
 }
@@ -91,6 +99,7 @@ pub(crate) fn order_out(order: MasterOrder) -> proto::ToProxy {
         MasterOrder::Ack { attempt } => Order::Ack(proto::Ack { attempt: attempt.to_string() }),
         MasterOrder::Leave => Order::Leave(proto::Leave {}),
         MasterOrder::Sweep { grant } => Order::Sweep(proto::Sweep { grant: grant.0 }),
+        MasterOrder::Limit { attempt, memory } => Order::Limit(proto::Limit { attempt: attempt.to_string(), memory }),
         MasterOrder::Read { ticket, offset, max } => Order::Read(proto::ReadOrder { ticket, offset, max }),
         MasterOrder::Attach { ticket, attempt } => {
             Order::Attach(proto::AttachOrder { ticket, attempt: attempt.to_string() })
@@ -107,6 +116,7 @@ pub(crate) fn order_in(message: proto::ToProxy) -> Result<MasterOrder, WireError
         Order::Ack(ack) => MasterOrder::Ack { attempt: attempt(&ack.attempt)? },
         Order::Leave(_) => MasterOrder::Leave,
         Order::Sweep(sweep) => MasterOrder::Sweep { grant: GrantId(sweep.grant) },
+        Order::Limit(limit) => MasterOrder::Limit { attempt: attempt(&limit.attempt)?, memory: limit.memory },
         Order::Read(read) => MasterOrder::Read { ticket: read.ticket, offset: read.offset, max: read.max },
         Order::Attach(open) => MasterOrder::Attach { ticket: open.ticket, attempt: attempt(&open.attempt)? },
     })

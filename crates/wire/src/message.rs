@@ -42,6 +42,15 @@ pub enum ProxyNews {
         /// What is known of how its attempts ended.
         exits: Vec<(AttemptId, Option<Exit>)>,
     },
+    /// The answer to [`MasterOrder::Limit`].
+    Limited {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The limit that was asked for, in bytes.
+        memory: u64,
+        /// Nothing where its container has that limit now.
+        why_not: Option<String>,
+    },
     /// The proxy goes; its slot is clean.
     Leaving {
         /// Why, in a phrase.
@@ -73,6 +82,13 @@ pub enum MasterOrder {
     },
     /// Finish what is in hand, clean up, end.
     Leave,
+    /// Give the container of a running attempt this memory limit; answered by [`ProxyNews::Limited`].
+    Limit {
+        /// Which.
+        attempt: AttemptId,
+        /// In bytes; no swap comes on top.
+        memory: u64,
+    },
     /// Clean up after the dead proxy of this grant, which was on the same machine; answered by [`ProxyNews::Swept`].
     Sweep {
         /// The dead proxy's grant.

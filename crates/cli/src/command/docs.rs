@@ -139,6 +139,7 @@ fn fields() -> String {
         (Scope::Retry, "`retry`"),
         (Scope::Timeout, "`timeout`"),
         (Scope::Placement, "`placement`"),
+        (Scope::Memory, "`memory`"),
         (Scope::Hook, "A hook"),
     ];
     for (scope, title) in scopes {

@@ -221,6 +221,7 @@ pub(crate) fn path(field: &Field) -> String {
         Scope::Retry => "retry.",
         Scope::Timeout => "timeout.",
         Scope::Placement => "placement.",
+        Scope::Memory => "memory.",
         Scope::Hook => "hooks[].",
     };
     format!("{lead}{}", field.name)

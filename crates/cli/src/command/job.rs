@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use dybox_client::{Here, ReadError, read_job};
 use dybox_job::{Cluster, Diagnostic, Part, Plan, Policy, Source, Submit, exit_of, render_painted};
+use dybox_logic::usage::with_margin;
 use dybox_model::{ExitCode, Resources, format_bytes, format_cpus};
+use dybox_store::learned::{self, Learned};
 
 use super::Context;
 use crate::conf::{POLICY_FILE, PolicyFile};
@@ -26,6 +28,9 @@ pub(crate) struct JobArgs {
     /// YARN queue, instead of the file's `queue`; one machine has none
     #[arg(long, value_name = "QUEUE", help_heading = "Job")]
     pub queue: Option<String>,
+    /// Ask by what earlier tasks and runs used, never above what the file asks for
+    #[arg(long, help_heading = "Job")]
+    pub right_size: bool,
 }
 
 fn param(text: &str) -> Result<(String, String), String> {
@@ -46,9 +51,35 @@ pub(crate) struct Checked {
     pub plan: Option<Plan>,
     /// All problems; warnings too.
     pub problems: Vec<Diagnostic>,
+    /// What earlier runs of this job used, by stage and image; read by [`Checked::learn`].
+    pub learned: BTreeMap<(String, String), Learned>,
 }
 
 impl Checked {
+    /// Reads what earlier runs of the job used, and lets it decide where the plan wants that. The store may be away: then
+    /// nothing is known.
+    pub(crate) async fn learn(&mut self, context: &Context) -> Result<(), Failure> {
+        let Some(plan) = &mut self.plan else { return Ok(()) };
+        match learned::of_job(context.client()?.store(), &plan.name).await {
+            Ok(learned) => self.learned = learned,
+            Err(error) => context.screen.warn(&format!("what earlier runs used can't be read: {error}")),
+        }
+        let known = &self.learned;
+        if plan.stages.iter().any(|stage| stage.elastic.is_some_and(|elastic| elastic.learns)) {
+            plan.right_size(|stage| {
+                let learned = known.get(&(stage.name.clone(), stage.image.clone()))?;
+                Some(with_margin(learned.memory))
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the plan asks by what was used.
+    pub(crate) fn learns(&self) -> bool {
+        let learns = |stage: &dybox_job::Stage| stage.elastic.is_some_and(|elastic| elastic.learns);
+        self.plan.as_ref().is_some_and(|plan| plan.stages.iter().any(learns))
+    }
+
     /// What a command returns that only checks.
     pub(crate) fn exit(&self) -> ExitCode {
         exit_of(&self.problems)
@@ -129,7 +160,10 @@ pub(crate) fn check(context: &Context, args: &JobArgs, room: &Room) -> Result<Ch
     if let (Some(plan), Some(queue)) = (&mut plan, &args.queue) {
         to_queue(plan, queue);
     }
-    Ok(Checked { text, path, plan, problems })
+    if let Some(plan) = plan.as_mut().filter(|_| args.right_size) {
+        plan.right_size(|_| None);
+    }
+    Ok(Checked { text, path, plan, problems, learned: BTreeMap::new() })
 }
 
 /// `--queue`: what goes to the job's queue goes to this one. Stages that name a queue of their own keep it.
@@ -199,8 +233,8 @@ fn broken_rules(file: &PolicyFile, stage: &dybox_job::Stage, me: u32) -> Vec<Dia
         let (asks, most) = (format_cpus(stage.ask.cpu_milli), format_cpus(most));
         say("max_cpus", format!("asks for {asks} cpus, and at most {most} are allowed"));
     }
-    if let Some(most) = file.max_memory.filter(|&most| stage.ask.memory > most) {
-        let (asks, most) = (format_bytes(stage.ask.memory), format_bytes(most));
+    if let Some(most) = file.max_memory.filter(|&most| stage.most_memory() > most) {
+        let (asks, most) = (format_bytes(stage.most_memory()), format_bytes(most));
         say("max_memory", format!("asks for {asks} of memory, and at most {most} is allowed"));
     }
     if file.require_digest && !stage.image.contains('@') {

@@ -23,6 +23,7 @@ pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod target;
+pub(crate) mod top;
 pub(crate) mod tries;
 pub(crate) mod why;
 
@@ -91,6 +92,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Ps(args) => ps::run(context, &args).await,
         Command::Status(args) => status::run(context, &args).await,
+        Command::Top(args) => top::run(context, &args).await,
         Command::Logs(args) => logs::run(context, &args).await,
         Command::Why(args) => why::run(context, &args).await,
         Command::Gc(args) => gc::run(context, &args).await,

@@ -1,6 +1,7 @@
 //! `dybox plan`: what a run would do, on this machine or on the cluster as it stands now.
 
 mod far;
+mod learned;
 
 use std::collections::BTreeMap;
 
@@ -44,14 +45,16 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     // The printed plan says what is of the whole job.
     checked.problems.retain(|problem| problem.place.is_some() || !problem.is_warning());
     print_problems(&context.screen, &checked.problems);
+    checked.learn(context).await?;
     let Some(plan) = &checked.plan else { return Ok(checked.exit() as u8) };
+    let learned = learned::text(&context.screen, plan, &checked.learned);
     let names = plan.stages.iter().map(|stage| stage.name.clone()).collect();
     let answer = match &room {
         Room::Cluster(cluster) => Answer {
             kind: "plans",
-            items: vec![far::json(plan, cluster)?],
+            items: vec![learned::json(far::json(plan, cluster)?, plan, &checked.learned)],
             names,
-            text: format!("{}{}", dybox_job::print_on(plan, cluster), far::text(cluster)),
+            text: format!("{}{}{learned}", dybox_job::print_on(plan, cluster), far::text(cluster)),
             ..Answer::default()
         },
         Room::Machine(_) | Room::Unknown => {
@@ -59,9 +62,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
             let images_text = images_text(&context.screen, &images, engine.as_deref());
             Answer {
                 kind: "plans",
-                items: vec![json(plan, &images)?],
+                items: vec![learned::json(json(plan, &images)?, plan, &checked.learned)],
                 names,
-                text: format!("{}{images_text}{}", dybox_job::print(plan), machine_text(context)),
+                text: format!("{}{images_text}{}{learned}", dybox_job::print(plan), machine_text(context)),
                 ..Answer::default()
             }
         }

@@ -65,6 +65,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let room = room(context, &args).await?;
     let mut checked = job::check(context, &args.job, &room)?;
     job::print_problems(&context.screen, &checked.problems);
+    if checked.learns() {
+        checked.learn(context).await?;
+    }
     let exit = checked.exit();
     let Some(plan) = checked.plan.take() else {
         context.screen.hint("nothing was submitted");

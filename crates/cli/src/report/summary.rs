@@ -1,7 +1,7 @@
 //! What a run came to: a table of its stages, and for each failure its cause, its last lines and the next step.
 
 use dybox_job::Plan;
-use dybox_journal::{RunView, Stage, StageState};
+use dybox_journal::{RunView, Spent, Stage, StageState};
 use dybox_model::{Cause, Exit, Millis, RunId, format_bytes, format_duration};
 use serde_json::{Value, json};
 
@@ -12,6 +12,19 @@ use crate::live::shown;
 
 /// Failed tasks that are shown in full.
 pub(crate) const FAILURES_SHOWN: usize = 3;
+
+/// Smaller asks are not worth a word.
+const MUCH: u64 = 256 << 20;
+
+/// Three digits that say something.
+fn figure(number: f64) -> String {
+    match number {
+        n if n >= 100.0 => format!("{n:.0}"),
+        n if n >= 1.0 => format!("{n:.1}"),
+        n if n >= 0.01 || n == 0.0 => format!("{n:.2}"),
+        n => format!("{n:.4}"),
+    }
+}
 
 /// A failed attempt with the end of what it wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +62,7 @@ impl Summary<'_> {
     /// For people.
     pub(crate) fn text(&self, screen: &Screen) -> String {
         let mut text = self.table(screen);
+        text.push_str(&self.spent());
         for failed in &self.failed {
             text.push('\n');
             text.push_str(&failure(screen, failed));
@@ -72,6 +86,8 @@ impl Summary<'_> {
             "state": self.word,
             "why": self.view.why(),
             "seconds": seconds(self.elapsed()),
+            "granted": { "gib_hours": self.granted().gib_hours(), "core_hours": self.granted().core_hours() },
+            "used": { "gib_hours": self.used().0, "core_hours": self.used().1 },
             "stages": stages,
             "failures": failures,
         })
@@ -101,6 +117,40 @@ impl Summary<'_> {
             ]);
         }
         table_text(table, &[2, 3, 4, 5, 6])
+    }
+
+    /// What was asked for beside what was used, where that is much, and what it came to over time.
+    fn spent(&self) -> String {
+        let mut text = String::new();
+        for stage in self.view.stages() {
+            let (asked, used) = (stage.outline.ask.memory, stage.used.needed());
+            if used > 0 && asked >= MUCH && used.saturating_mul(4) <= asked && stage.counts.succeeded > 0 {
+                let (name, asked, used) = (&stage.outline.name, format_bytes(asked), format_bytes(used));
+                let line =
+                    format!("{name}: you asked for {asked} and used {used}: --right-size asks for what is used\n");
+                text.push_str(&line);
+            }
+        }
+        let granted = self.granted();
+        if granted.mib_ms > 0 {
+            let (gib, cores) = self.used();
+            let granted =
+                format!("{} GiB-hours, {} core-hours", figure(granted.gib_hours()), figure(granted.core_hours()));
+            text.push_str(&format!("granted: {granted}; used: {} and {}\n", figure(gib), figure(cores)));
+        }
+        if text.is_empty() { text } else { format!("\n{text}") }
+    }
+
+    fn granted(&self) -> Spent {
+        let until = self.view.ended().unwrap_or(self.now);
+        self.view.subs.values().fold(Spent::default(), |sum, run| sum + run.bill.until(until))
+    }
+
+    /// GiB-hours and core-hours that the tasks used.
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    fn used(&self) -> (f64, f64) {
+        let used = self.view.used();
+        (used.mib_seconds as f64 / 1024.0 / 3600.0, used.cpu_ms as f64 / 3_600_000.0)
     }
 
     fn verdict(&self, screen: &Screen) -> String {
@@ -142,6 +192,7 @@ impl Summary<'_> {
             "wall_seconds": stage.wall(self.now).map(seconds),
             "cpu_seconds": seconds(Millis(stage.used.cpu_ms)),
             "peak_memory_bytes": stage.used.memory,
+            "needed_memory_bytes": stage.used.needed(),
             "memory_bytes": stage.outline.ask.memory,
         })
     }

@@ -248,7 +248,9 @@ impl Cluster {
 /// What the one task of a run of one task needs; nothing for any other run.
 fn own_grant(plan: &Plan) -> Option<Resources> {
     let [stage] = plan.stages.as_slice() else { return None };
-    let alone = stage.tasks == 1 && plan.hooks.is_empty() && stage.placement.is_anywhere();
+    // YARN never makes the container of a master larger.
+    let grows = stage.elastic.is_some_and(|elastic| elastic.most > stage.ask.memory && !elastic.learns);
+    let alone = stage.tasks == 1 && !grows && plan.hooks.is_empty() && stage.placement.is_anywhere();
     alone.then(|| wish_of(stage))
 }
 

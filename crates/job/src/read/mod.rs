@@ -4,6 +4,7 @@ mod env;
 mod hook;
 mod image;
 mod limits;
+mod memory;
 mod mounts;
 mod params;
 mod placement;

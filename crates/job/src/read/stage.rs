@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_model::{Need, Network, PullPolicy};
 
-use super::{env, image, limits, mounts, placement};
+use super::{env, image, limits, memory, mounts, placement};
 use crate::draft::{Body, Stage};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
@@ -91,7 +91,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         "env" => body.env = env::read(reader, node),
         "env_file" => body.file_env = env::files(reader, node),
         "cpus" => body.cpus = limits::cpus(reader, node),
-        "memory" => body.memory = limits::memory(reader, node, "memory"),
+        "memory" => body.memory = memory::read(reader, node),
         "shm_size" => body.shm_size = reader.size(node, "shm_size").map(|size| size.value),
         "pids" => body.pids = reader.integer(node, "pids", (2, 4_000_000)).map(|pids| pids as u32),
         "parallelism" => body.parallelism = reader.integer(node, "parallelism", (1, 100_000)).map(|n| n as u32),

@@ -72,6 +72,7 @@ fn entry(reader: &mut Reader, job: &mut Job, key: &Key, node: &Node) {
         "hooks" => job.hooks = hook::all(reader, node),
         "split" => job.split = split(reader, node),
         "fail_fast" => job.fail_fast = reader.truth(node, "fail_fast").unwrap_or_default(),
+        "rightsize" => job.rightsize = reader.truth(node, "rightsize").unwrap_or_default(),
         "queue" => job.queue = placement::word(reader, node, "queue"),
         "priority" => {
             // YARN takes any number and treats one below 0 as 0.

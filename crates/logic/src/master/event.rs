@@ -1,6 +1,6 @@
 //! What comes in and what goes out.
 
-use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Node, Resources, StageEnd, StageId, Wish};
+use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Node, Resources, StageEnd, StageId, Usage, Wish};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +109,36 @@ pub enum Event {
         /// How.
         exit: Exit,
     },
+    /// What a running attempt uses now. Comes every few seconds for each.
+    Used {
+        /// The grant whose proxy says so.
+        grant: GrantId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// What was read.
+        used: Box<Usage>,
+    },
+    /// The answer to [`Effect::Limit`].
+    Limited {
+        /// The grant whose proxy says so.
+        grant: GrantId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// The limit that its container has now; nothing = it keeps the one that it had.
+        memory: Option<u64>,
+    },
+    /// The answer to [`Effect::Resize`], or the resource manager's own doing: a grant has this size now.
+    Resized {
+        /// The grant.
+        grant: GrantId,
+        /// Its size.
+        size: Resources,
+    },
+    /// The other answer: it keeps its size.
+    NotResized {
+        /// The grant.
+        grant: GrantId,
+    },
     /// Whether other runs wait for room. Comes again and again as long as one of them comes first.
     OthersWait {
         /// Any of them.
@@ -172,6 +202,23 @@ pub enum Effect {
         grant: GrantId,
         /// What.
         attempt: AttemptId,
+    },
+    /// Give the container of an attempt this memory limit; answered by [`Event::Limited`].
+    Limit {
+        /// Where.
+        grant: GrantId,
+        /// What.
+        attempt: AttemptId,
+        /// In bytes.
+        memory: u64,
+    },
+    /// Make a grant larger or smaller; answered by [`Event::Resized`] or [`Event::NotResized`]. It never comes on one
+    /// machine.
+    Resize {
+        /// The grant.
+        grant: GrantId,
+        /// The size that it should have.
+        size: Resources,
     },
     /// Give a grant back: its proxy cleans up and ends.
     Leave {

@@ -118,7 +118,8 @@ impl Master {
             if !matches!(task.state, State::Live | State::Runs) || task.last != attempt.number {
                 return Err(format!("grant {id} works on {attempt}, which is not live"));
             }
-            let shape = self.tasks.stages[attempt.task.stage.0 as usize].shape;
+            let stage = &self.tasks.stages[attempt.task.stage.0 as usize];
+            let shape = stage.ladder.bottom().unwrap_or(stage.shape);
             if !self.tasks.shapes.get(shape).size.fits(grant.size) {
                 return Err(format!("{attempt} does not fit into grant {id}"));
             }

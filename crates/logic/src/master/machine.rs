@@ -16,6 +16,7 @@ use super::shapes::Place;
 use super::taken::{Taken, apart_in};
 use super::tasks::{State, Tasks};
 use super::{Effect, Event};
+use crate::usage::Fit;
 
 /// Gets the tasks of one sub-DAG's stages done.
 #[derive(Debug)]
@@ -34,6 +35,10 @@ pub struct Master {
     pub(super) others: Others,
     /// Stops go without the stages' grace.
     pub(super) at_once: bool,
+    /// What tasks in each grant use, where it may be made larger or smaller.
+    pub(super) fits: BTreeMap<GrantId, (AttemptId, Fit)>,
+    /// Whether the resource manager changes sizes of grants.
+    pub(super) resizes: bool,
     /// Nothing is decided before all facts have been applied.
     opened: bool,
 }
@@ -51,7 +56,15 @@ impl Master {
     /// The machine of one sub-DAG on one machine, before anything happened. Placements are passed over: there is no choice.
     #[must_use]
     pub fn new(plan: &Plan, subdag: SubDagId) -> Self {
-        Self::of(Tasks::new(plan, subdag, |_, stage| (room_for(stage.ask, &stage.network), None)))
+        let mut tasks = Tasks::new(plan, subdag, |_, stage| (room_for(stage.ask, &stage.network), None));
+        // Grants keep their size here: what may grow begins with all of it.
+        let fixed = |stage: &dybox_job::Stage| stage.elastic.is_some_and(|elastic| !elastic.learns);
+        for (id, _) in (0u32..).zip(&plan.stages).filter(|(_, stage)| fixed(stage)) {
+            if let Some(top) = tasks.stage(StageId(id)).and_then(|stage| stage.ladder.top()) {
+                tasks.reshape(StageId(id), top);
+            }
+        }
+        Self::of(tasks)
     }
 
     /// The same on a cluster: asks are such as YARN grants, and the stages' placements count.
@@ -68,6 +81,7 @@ impl Master {
             (wish_of(stage), place)
         };
         let mut master = Self::of(Tasks::new(plan, subdag, shape_of));
+        master.resizes = true;
         if let Some(subdag) = plan.subdags.get(subdag.0 as usize) {
             master.queue = subdag.queue.clone().unwrap_or_default();
             master.hosts.label.clone_from(&subdag.node_label);
@@ -90,6 +104,8 @@ impl Master {
             barren: Barren::default(),
             others: Others::default(),
             at_once: false,
+            fits: BTreeMap::new(),
+            resizes: false,
             opened: false,
         }
     }
@@ -105,14 +121,19 @@ impl Master {
                 let asked = self.asked_for(*size);
                 self.pool.add(*grant, *size, host, asked);
             }
-            Fact::GrantEnded { grant, .. } => self.pool.remove(*grant),
+            Fact::GrantResized { grant, size, .. } => self.pool.resize(*grant, *size),
+            Fact::GrantEnded { grant, .. } => {
+                self.pool.remove(*grant);
+                self.fits.remove(grant);
+            }
             Fact::AttemptStarted { attempt, grant, .. } => {
                 self.tasks.started(*attempt);
                 self.load(*grant, *attempt);
             }
             Fact::AttemptRuns { attempt, .. } => self.tasks.runs(*attempt),
             Fact::AttemptEnded { attempt, exit, again } => {
-                self.tasks.ended(*attempt, exit, *again);
+                let squeezed = self.is_squeezed(*attempt);
+                self.tasks.ended(*attempt, exit, (*again, squeezed));
                 if let Some(grant) = self.pool.bearer(*attempt) {
                     self.unload(grant, *attempt, exit);
                 }
@@ -158,6 +179,10 @@ impl Master {
             Event::Runs { .. } => {}
             Event::ImagePinned { image, id } => self.pin(image, id, out),
             Event::Exited { grant, attempt, exit } => self.exited(grant, attempt, exit, out),
+            Event::Used { grant, attempt, used } => self.used((grant, attempt), &used, now, out),
+            Event::Limited { grant, attempt, memory } => self.limited((grant, attempt), memory, now, out),
+            Event::Resized { grant, size } => self.resized(grant, size, now, out),
+            Event::NotResized { grant } => self.not_resized(grant, now),
             Event::OthersWait { any, first } => self.others = Others { wait: any, owed: first },
             Event::Tick => {}
         }
@@ -338,7 +363,8 @@ impl Master {
     }
 
     fn settle(&mut self, attempt: AttemptId, exit: Exit, out: &mut Vec<Effect>) {
-        let again = matches!(self.tasks.next(attempt, &exit), Next::Again { .. });
+        let squeezed = self.is_squeezed(attempt);
+        let again = matches!(self.tasks.next(attempt, &exit, squeezed), Next::Again { .. });
         self.record(Fact::AttemptEnded { attempt, exit, again }, out);
     }
 }

@@ -105,6 +105,14 @@ impl<T: Copy + PartialEq> Pool<T> {
         }
     }
 
+    /// It has another size from now on.
+    pub(super) fn resize(&mut self, id: GrantId, size: Resources) {
+        if let Some(grant) = self.grants.get_mut(&id) {
+            self.held = self.held - grant.size + size;
+            grant.size = size;
+        }
+    }
+
     /// It answers another ask than was thought.
     pub(super) fn answers(&mut self, id: GrantId, asked: WishId) {
         let Some(grant) = self.grants.get_mut(&id).filter(|grant| grant.asked != asked) else { return };

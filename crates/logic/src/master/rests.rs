@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 
 use dybox_model::{AttemptId, Millis, TaskId};
 
-use super::tasks::{Phase, State, Tasks};
+use super::retry::Tries;
+use super::tasks::{Phase, Stage, State, Task, Tasks};
 
 /// A pause of one task. It counts only as long as the attempt before it is the task's last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,4 +66,15 @@ impl Tasks {
     pub(super) fn rests(&self) -> impl Iterator<Item = Rest> + '_ {
         self.rests.iter().map(|Reverse(rest)| *rest).filter(|rest| self.rests_still(rest))
     }
+}
+
+/// Gives a stage its place in the array of all tasks; what was known of them moves along.
+pub(super) fn allot(stage: &mut Stage, tasks: &mut Vec<Task>, count: u32) {
+    let (from, kept) = (stage.first as usize, stage.tasks.min(count) as usize);
+    stage.first = u32::try_from(tasks.len()).expect("a sub-DAG has less than 2^32 tasks");
+    stage.tasks = count;
+    tasks.extend_from_within(from..from + kept);
+    let tries = Tries::default();
+    let new = Task { last: 0, code: 0, ended: false, state: State::Waiting, tries };
+    tasks.resize(stage.first as usize + count as usize, new);
 }

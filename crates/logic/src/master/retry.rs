@@ -48,6 +48,11 @@ pub(super) fn after(exit: &Exit, rules: &Retry, tries: Tries) -> Next {
     }
 }
 
+/// What follows a want of memory that was not the user's to foresee: at once, with more, at nobody's expense.
+pub(super) fn with_more(tries: Tries) -> Next {
+    infra(Millis(0), tries)
+}
+
 /// Whether somebody at a terminal is told now, where a job would have more patience: the platform failed again.
 pub(super) fn keeps_a_person_waiting(cause: Cause, tries: Tries) -> bool {
     cause.info().reaction == Reaction::BackOff && tries.infra >= MOST_WATCHED_TRIES

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 use dybox_job::{Plan, Retry};
 use dybox_model::{AttemptId, Cause, Exit, Resources, StageEnd, StageId, SubDagId, TaskId};
 
-use super::rests::Rest;
+use super::ladder::{self, Ladder};
+use super::rests::{self, Rest};
 use super::retry::{self, Next, Tries};
 use super::shapes::{Place, Shapes};
 
@@ -59,7 +60,7 @@ pub(super) struct Stage {
     pub(super) phase: Phase,
     pub(super) ours: bool,
     /// Where its tasks lie in the array of all.
-    first: u32,
+    pub(super) first: u32,
     pub(super) tasks: u32,
     /// Tasks below this one were looked at; those of them that wait are in `again`.
     pub(super) next: u32,
@@ -70,6 +71,8 @@ pub(super) struct Stage {
     pub(super) succeeded: u32,
     pub(super) verdict: Option<Box<Verdict>>,
     rules: Retry,
+    /// The shapes that its asks may have.
+    pub(super) ladder: Ladder,
     /// Somebody sits at its terminal.
     watched: bool,
 }
@@ -99,11 +102,16 @@ impl Tasks {
     ) -> Self {
         let ours = |stage: &&dybox_job::Stage| stage.subdag == subdag;
         let numbered = || (0u32..).zip(&plan.stages);
-        let mut shapes = Shapes::of(numbered().filter(|(_, stage)| ours(stage)).map(|(id, stage)| shape_of(id, stage)));
+        let forms = |(id, stage)| ladder::forms(stage).into_iter().map(move |form| (id, form));
+        let all = numbered().filter(|(_, stage)| ours(stage)).flat_map(forms);
+        let mut shapes = Shapes::of(all.map(|(id, form)| shape_of(id, &form)));
         let mut stages = Vec::with_capacity(plan.stages.len());
         for (id, stage) in numbered() {
-            let (size, place) = shape_of(id, stage);
-            let shape = shapes.find(size, place.as_ref()).unwrap_or(0);
+            let find = |form: &dybox_job::Stage| {
+                let (size, place) = shape_of(id, form);
+                shapes.find(size, place.as_ref()).unwrap_or(0)
+            };
+            let (shape, ladder) = (find(stage), Ladder::of(stage, find));
             if ours(&stage) {
                 shapes.expect(shape, 1, 0);
             }
@@ -121,6 +129,7 @@ impl Tasks {
                 succeeded: 0,
                 verdict: None,
                 rules: stage.retry.clone(),
+                ladder,
                 watched: stage.attach.is_some(),
             });
         }
@@ -167,7 +176,7 @@ impl Tasks {
         self.shapes.expect(stage.shape, 0, 1);
         stage.phase = Phase::Running;
         if stage.tasks != count {
-            allot(stage, &mut self.tasks, count);
+            rests::allot(stage, &mut self.tasks, count);
         }
         let mine = &self.tasks[stage.first as usize..][..count as usize];
         let number = |state: fn(State) -> bool| mine.iter().filter(|task| state(task.state)).fold(0, |sum, _| sum + 1);
@@ -296,8 +305,8 @@ impl Tasks {
         }
     }
 
-    /// What follows the end of a live attempt.
-    pub(super) fn next(&self, attempt: AttemptId, exit: &Exit) -> Next {
+    /// What follows the end of a live attempt. `squeezed`: it had less memory than its stage may give it.
+    pub(super) fn next(&self, attempt: AttemptId, exit: &Exit, squeezed: bool) -> Next {
         let Some((stage, task)) = self.stage(attempt.task.stage).zip(self.task(attempt.task)) else {
             return Next::Over(StageEnd::Stopped);
         };
@@ -307,13 +316,14 @@ impl Tasks {
             Some(cause) if stage.watched && retry::keeps_a_person_waiting(cause, task.tries) => {
                 Next::Over(retry::end_of(cause))
             }
+            Some(Cause::Oom) if squeezed => retry::with_more(task.tries),
             _ => retry::after(exit, &stage.rules, task.tries),
         }
     }
 
     /// A live attempt ended.
-    pub(super) fn ended(&mut self, attempt: AttemptId, exit: &Exit, again: bool) {
-        let next = self.next(attempt, exit);
+    pub(super) fn ended(&mut self, attempt: AttemptId, exit: &Exit, (again, squeezed): (bool, bool)) {
+        let next = self.next(attempt, exit, squeezed);
         let Some(place) = self.place(attempt.task) else { return };
         let id = attempt.task.stage;
         let (stage, task) = (&mut self.stages[id.0 as usize], &mut self.tasks[place]);
@@ -347,6 +357,7 @@ impl Tasks {
                 self.condemn(id, Verdict { end, why });
             }
         }
+        self.learn(id, exit, squeezed);
     }
 
     fn sentence(&self, attempt: AttemptId, exit: &Exit) -> String {
@@ -384,15 +395,4 @@ impl Tasks {
         self.close(id, told.end);
         Some(told)
     }
-}
-
-/// Gives a stage its place in the array of all tasks; what was known of them moves along.
-fn allot(stage: &mut Stage, tasks: &mut Vec<Task>, count: u32) {
-    let (from, kept) = (stage.first as usize, stage.tasks.min(count) as usize);
-    stage.first = u32::try_from(tasks.len()).expect("a sub-DAG has less than 2^32 tasks");
-    stage.tasks = count;
-    tasks.extend_from_within(from..from + kept);
-    let tries = Tries::default();
-    let new = Task { last: 0, code: 0, ended: false, state: State::Waiting, tries };
-    tasks.resize(stage.first as usize + count as usize, new);
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod seeds;
+mod sizes;
 mod stories;
 #[path = "../world/mod.rs"]
 mod world;

@@ -56,6 +56,13 @@ impl Cluster {
         found.map(|node| (node.host.clone(), size))
     }
 
+    /// Whether a grant may have this size on its machine.
+    pub(crate) fn has_room(&self, grant: GrantId, size: Resources) -> bool {
+        let Some((host, held)) = self.held.get(&grant) else { return false };
+        let capacity = self.nodes.iter().find(|node| node.host == *host).map(|node| node.capacity).unwrap_or_default();
+        (self.used(host) - *held + size).fits(capacity)
+    }
+
     pub(crate) fn host_of(&self, grant: GrantId) -> &str {
         self.held.get(&grant).map_or("", |(host, _)| host)
     }

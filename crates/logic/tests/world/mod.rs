@@ -5,6 +5,7 @@ mod cluster;
 pub(crate) mod plans;
 mod proxies;
 mod rng;
+mod sizes;
 mod truth;
 
 use std::cmp::Reverse;
@@ -20,6 +21,7 @@ use dybox_model::{
 pub(crate) use cluster::Cluster;
 use proxies::Machine;
 pub(crate) use rng::Rng;
+pub(crate) use sizes::first_is_too_small;
 use truth::Truth;
 
 const OURS: SubDagId = SubDagId(0);
@@ -62,6 +64,8 @@ enum Mail {
     /// A payload ends by itself.
     Payload(GrantId, AttemptId),
     Repeat(GrantId, AttemptId),
+    /// A proxy looks at what its container uses.
+    Sample(GrantId, AttemptId),
     /// The manager looks for room.
     Room,
     Sweep(GrantId),
@@ -131,6 +135,10 @@ pub(crate) struct World {
     pub(crate) truth: Truth,
     pub(crate) faults: Faults,
     pub(crate) script: Option<Script>,
+    /// MiB that each task of a stage uses; by chance where it is not told.
+    pub(crate) uses: Option<fn(AttemptId) -> u64>,
+    /// The resource manager makes no grant larger.
+    pub(crate) refuses: bool,
     pub(crate) decision: Result<Decision, String>,
     /// The master dies right after this many records.
     pub(crate) crash_at: Option<usize>,
@@ -164,6 +172,8 @@ impl World {
             truth: Truth::default(),
             faults: Faults::default(),
             script: None,
+            uses: None,
+            refuses: false,
             decision: Ok(Decision::default()),
             crash_at: None,
             now: 1_000_000,
@@ -200,6 +210,7 @@ impl World {
         let mut rng = Rng::seeded(seed ^ 0xc1);
         let mut plan = plans::any(&mut rng);
         plans::place(&mut plan, &mut rng);
+        plans::stretch(&mut plan, &mut rng);
         let size = rng.of(&[320, 704, 4096]);
         let size = Resources { cpu_milli: rng.of(&[1000, 4000]), memory: size << 20 };
         let nodes = [("n1", "r1"), ("n2", "r1"), ("n3", "r2"), ("n4", "r2")];
@@ -521,6 +532,7 @@ impl World {
                 self.end_container(grant, attempt, exit);
             }
             Mail::Repeat(grant, attempt) => self.report(grant, attempt),
+            Mail::Sample(grant, attempt) => self.sample(grant, attempt),
             Mail::Room => self.find_room(),
             Mail::Back(host) => {
                 self.tell(format!("-- {host} is back"));
@@ -654,7 +666,9 @@ impl World {
             master::Effect::Start { grant, .. }
             | master::Effect::Halt { grant, .. }
             | master::Effect::Ack { grant, .. }
+            | master::Effect::Limit { grant, .. }
             | master::Effect::Leave { grant } => self.order(grant, effect),
+            master::Effect::Resize { grant, size } => self.resize(grant, size),
         }
     }
 
@@ -711,7 +725,9 @@ impl World {
             master::Effect::Start { attempt, .. } => {
                 let stage = &self.plan.stages[attempt.task.stage.0 as usize];
                 let sandbox = if stage.network == Network::Bridge { master::SANDBOX_MEMORY } else { 0 };
-                let room = Resources { memory: stage.ask.memory + sandbox, ..stage.ask };
+                let size = self.machine.proxies.get(&grant).map_or(0, |proxy| proxy.size.memory);
+                let room = Resources { memory: stage.limit_in(size) + sandbox, ..stage.ask };
+                let measured = stage.elastic.is_some();
                 if self.machine.proxies.get(&grant).is_some_and(|proxy| proxy.is_new(attempt)) {
                     self.check_place(grant, attempt);
                 }
@@ -721,8 +737,12 @@ impl World {
                     let (image, id) = ("busybox".to_owned(), "sha256:1".to_owned());
                     self.news(grant, master::Event::ImagePinned { image, id });
                     self.post(1000, Mail::Payload(grant, attempt));
+                    if measured {
+                        self.post(50, Mail::Sample(grant, attempt));
+                    }
                 }
             }
+            master::Effect::Limit { attempt, memory, .. } => self.limit(grant, attempt, memory),
             master::Effect::Halt { attempt, .. } => {
                 let exit = Exit { by: EndedBy::Stop, ..Exit::not_started(Cause::Stopped, "", Millis(self.now)) };
                 self.end_container(grant, attempt, exit);
@@ -775,6 +795,7 @@ impl World {
             cause,
             code: Some(code),
             by: EndedBy::Itself,
+            used: self.measured(attempt),
             ..Exit::not_started(Cause::Internal, "", Millis(self.now))
         }
     }

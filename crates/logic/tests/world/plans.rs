@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_job::{Hook, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag};
+use dybox_job::{Elastic, Hook, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag};
 use dybox_model::{
     HookId, Millis, Need, Network, Placement, PullPolicy, Resources, Spread, StageId, SubDagId, Timeouts,
 };
@@ -54,6 +54,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         env: BTreeMap::new(),
         user: None,
         ask: mib(64),
+        elastic: None,
         shm: None,
         pids: 64,
         volumes: Vec::new(),
@@ -137,6 +138,18 @@ pub(crate) fn any(rng: &mut Rng) -> Plan {
         }
     }
     plan
+}
+
+/// Lets the memory of some stages move.
+pub(crate) fn stretch(plan: &mut Plan, rng: &mut Rng) {
+    for stage in &mut plan.stages {
+        let (requested, least) = (stage.ask.memory, 16 << 20);
+        stage.elastic = match rng.below(4) {
+            0 => Some(Elastic { requested, least: requested, most: requested + (48 << 20), learns: false }),
+            1 => Some(Elastic { requested, least, most: requested, learns: true }),
+            _ => None,
+        };
+    }
 }
 
 /// Gives some stages placements that four machines in two racks can keep.

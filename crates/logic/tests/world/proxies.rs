@@ -8,6 +8,8 @@ use dybox_model::{AttemptId, Exit, GrantId, Resources, TaskId};
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) size: Resources,
+    /// The memory limit of its container.
+    pub(crate) limit: u64,
     pub(crate) alive: bool,
     /// It said Hello to the present master.
     pub(crate) joined: bool,
@@ -58,6 +60,7 @@ impl Machine {
     pub(crate) fn spawn(&mut self, grant: GrantId, size: Resources) {
         let proxy = Proxy {
             size,
+            limit: 0,
             alive: true,
             joined: false,
             line: 0,
@@ -81,6 +84,7 @@ impl Machine {
         assert!(proxy.container.is_none(), "broken: grant {grant} has two tasks");
         assert!(room.fits(proxy.size), "broken: {attempt} is larger than its grant");
         proxy.container = Some(attempt);
+        proxy.limit = room.memory;
         let other = self.live.insert(attempt.task, attempt);
         assert!(other.is_none(), "broken: {other:?} and {attempt} live at once");
         *self.ran.entry(attempt).or_default() += 1;

@@ -25,12 +25,14 @@ impl Truth {
     /// # Errors
     /// What can't be true.
     pub(crate) fn take(&mut self, plan: &Plan, fact: &Fact) -> Result<(), String> {
-        let late = self.ended.is_some() && !matches!(fact, Fact::GrantEnded { .. } | Fact::Reopened { .. });
+        let late = self.ended.is_some()
+            && !matches!(fact, Fact::GrantEnded { .. } | Fact::GrantResized { .. } | Fact::Reopened { .. });
         rule(!late || matches!(fact, Fact::GrantGot { .. }), "nothing happens after the end")?;
         match fact {
             Fact::StageStarted { stage, tasks, .. } => self.start_stage(plan, *stage, *tasks)?,
             Fact::StageEnded { stage, end, .. } => self.end_stage(*stage, *end)?,
             Fact::GrantGot { grant, .. } => rule(self.grants.insert(*grant), "a grant is got once")?,
+            Fact::GrantResized { grant, .. } => rule(self.grants.contains(grant), "a grant that is held is resized")?,
             Fact::GrantEnded { grant, .. } => rule(self.grants.remove(grant), "a grant ends once")?,
             Fact::AttemptStarted { attempt, grant, .. } => self.start_attempt(*attempt, *grant)?,
             Fact::AttemptRuns { attempt, .. } => {

@@ -101,6 +101,9 @@ fn rooms(facts: &[Fact]) -> BTreeMap<GrantId, Room> {
             Fact::GrantGot { grant, size, host, container, .. } => {
                 rooms.insert(*grant, Room { container: container.clone(), host: host.clone(), size: *size });
             }
+            Fact::GrantResized { grant, size, .. } => {
+                rooms.entry(*grant).and_modify(|room: &mut Room| room.size = *size);
+            }
             Fact::GrantEnded { grant, .. } => drop(rooms.remove(grant)),
             _ => {}
         }

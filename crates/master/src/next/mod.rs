@@ -9,6 +9,7 @@ use dybox_job::Plan;
 use dybox_journal::fold;
 use dybox_model::{Millis, SubDagId};
 use dybox_store::layout::RunDir;
+use dybox_store::learned::{self, Learned};
 use dybox_store::{StopMark, Store};
 
 use crate::{MasterError, recover};
@@ -57,6 +58,19 @@ impl Rest {
             }
         }
         Ok(started)
+    }
+
+    /// Writes down what the next run of the job may learn from this one.
+    pub(crate) async fn remember(&self, learned: Vec<Learned>) {
+        if learned.is_empty() {
+            return;
+        }
+        let own = &self.plan.subdags[self.own.0 as usize];
+        let names: Vec<&str> =
+            own.stages.iter().map(|stage| self.plan.stages[stage.0 as usize].name.as_str()).collect();
+        if let Err(error) = learned::put(&self.store, &self.plan.name, &names, learned).await {
+            tracing::warn!("what this run used could not be written down for the next one: {error}");
+        }
     }
 
     async fn is_ready(&self, subdag: SubDagId) -> Result<bool, MasterError> {

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dybox_model::{GrantId, SubDagId, Wish};
+use dybox_model::{GrantId, Resources, SubDagId, Wish};
 use tokio::time::Instant;
 
 use super::News;
@@ -92,6 +92,12 @@ impl Desk {
             In::Completed { container, verdict } => self.complete(&container, verdict, now, out),
             In::NotStarted { grant, how, sure } => self.not_started(grant, how, sure, out),
             In::OwnEnded { grant, clean, how } => self.own_ended(grant, (clean, how), now, out),
+            In::Resized { container, size } => self.resized(&container, size, out),
+            In::NotResized { container, why } => {
+                if let Some(&grant) = self.by_container.get(&container) {
+                    out.push(Out::Tell(News::NotResized { grant, why }));
+                }
+            }
             In::Preempts(containers) => {
                 let grants = containers.iter().filter_map(|container| self.by_container.get(container));
                 out.extend(grants.map(|grant| Out::Tell(News::Preempts { grant: *grant })));
@@ -121,6 +127,13 @@ impl Desk {
     /// Whether it is there to sweep: the machine knows nothing of it.
     pub(crate) fn is_sweeper(&self, grant: GrantId) -> bool {
         self.held.get(&grant).is_some_and(|held| held.sweeper)
+    }
+
+    fn resized(&mut self, container: &str, size: Resources, out: &mut Vec<Out>) {
+        let Some(&grant) = self.by_container.get(container) else { return };
+        let Some(held) = self.held.get_mut(&grant).filter(|held| held.over.is_none()) else { return };
+        held.room.size = size;
+        out.push(Out::Tell(News::Resized { grant, size }));
     }
 
     /// Whether YARN has it no more.
@@ -247,6 +260,11 @@ impl Desk {
                 Some((grant, held)) => {
                     held.stand = Stand::Launched;
                     out.push(Out::Tell(News::Expect { grant: *grant }));
+                    if held.room.size != room.size {
+                        // The master before this one had asked for it and did not live to write it down.
+                        held.room.size = room.size;
+                        out.push(Out::Tell(News::Resized { grant: *grant, size: room.size }));
+                    }
                 }
                 None => out.push(Out::Release(room.container)),
             }

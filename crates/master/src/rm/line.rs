@@ -65,6 +65,17 @@ impl Line {
         }
     }
 
+    /// Tells a container's NodeManager its new size. A session changes none.
+    pub(super) fn grow(&self, container: Container, tell: mpsc::UnboundedSender<FromRm>) {
+        let Self::Yarn { nodes, .. } = self else { return };
+        let nodes = nodes.clone();
+        tokio::spawn(async move {
+            let outcome = nodes.update(&container).await;
+            let container = Box::new(container);
+            let _ = tell.send(FromRm::Did(Did::Grown { container, outcome }));
+        });
+    }
+
     pub(super) fn stop(&self, grant: GrantId, container: &Container) {
         match self {
             Self::Session(hand) => hand.order(am::Order::Release(container.id)),

@@ -26,6 +26,8 @@ impl OneMachine {
             Order::Kill { grant } => local::Order::Kill { grant },
             // One machine has no other one to go to.
             Order::Blacklist { .. } | Order::Forgive { .. } => return,
+            // The machine never asks for it here.
+            Order::Resize { .. } => return,
         });
     }
 

@@ -47,6 +47,8 @@ pub(crate) enum Order {
     Sweep { grant: GrantId },
     /// End a proxy that does not answer.
     Kill { grant: GrantId },
+    /// Make a grant larger or smaller.
+    Resize { grant: GrantId, size: Resources },
     /// Nothing more on this machine.
     Blacklist { host: String },
     /// It may be used again.
@@ -58,6 +60,10 @@ pub(crate) enum Order {
 pub(crate) enum News {
     /// A grant is given.
     Granted { grant: GrantId, size: Resources, host: String, container: String, wish: Option<Wish> },
+    /// A grant has another size.
+    Resized { grant: GrantId, size: Resources },
+    /// A grant keeps its size.
+    NotResized { grant: GrantId, why: String },
     /// A proxy's process is gone; `clean`: it left nothing.
     Gone { grant: GrantId, clean: bool, how: String },
     /// The resource manager took a grant back.

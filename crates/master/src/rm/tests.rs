@@ -304,3 +304,28 @@ fn another_machine_does_not_wait_for_a_slow_one() {
     script.now += Duration::from_secs(2);
     assert_eq!(script.news(In::Tick).len(), 1);
 }
+
+#[test]
+fn a_grant_has_the_size_that_yarn_says() {
+    let mut script = Script::new(&[], None);
+    script.with_proxy(1, "c2", "a");
+    let larger = Resources { memory: 256 << 20, ..SIZE };
+    let told = script.news(In::Resized { container: "c2".into(), size: larger });
+    assert_eq!(told, [News::Resized { grant: grant(1), size: larger }]);
+    assert_eq!(script.desk.room(grant(1)).map(|room| room.size), Some(larger));
+    let why = "no room".to_owned();
+    let told = script.news(In::NotResized { container: "c2".into(), why: why.clone() });
+    assert_eq!(told, [News::NotResized { grant: grant(1), why }]);
+    script.completed("c2", 0, "");
+    assert_eq!(script.news(In::Resized { container: "c2".into(), size: SIZE }), [], "it is over");
+}
+
+#[test]
+fn a_new_master_hears_of_a_size_that_the_old_one_could_not_write_down() {
+    let mut script = Script::new(&[(earlier(1), room("c2", "a"))], None);
+    let larger = Resources { memory: 256 << 20, ..SIZE };
+    let previous = vec![Room { size: larger, ..room("c2", "a") }];
+    let told = script.news(In::Registered { previous });
+    let (grant, size) = (earlier(1), larger);
+    assert_eq!(told, [News::Expect { grant }, News::Resized { grant, size }]);
+}

@@ -28,6 +28,10 @@ pub(crate) enum In {
     NotStarted { grant: GrantId, how: String, sure: bool },
     /// The process in the master's own grant ended.
     OwnEnded { grant: GrantId, clean: bool, how: String },
+    /// A container has another size.
+    Resized { container: String, size: Resources },
+    /// A container keeps its size.
+    NotResized { container: String, why: String },
     /// YARN will take these containers.
     Preempts(Vec<String>),
     /// A proxy has a line.

@@ -27,6 +27,8 @@ const GOODBYE: Duration = Duration::from_secs(900);
 pub(crate) enum Did {
     /// A NodeManager took the order to start a proxy, or not.
     Started { grant: GrantId, outcome: Result<(), YarnError> },
+    /// A NodeManager was told of a larger container.
+    Grown { container: Box<Container>, outcome: Result<(), YarnError> },
     /// The child in the master's own container ended.
     OwnEnded { grant: GrantId, clean: bool, how: String },
 }
@@ -75,6 +77,7 @@ impl Cluster {
             Order::Launch { grant } => In::Launch(grant),
             Order::Sweep { grant } => In::Sweep(grant),
             Order::Kill { grant } => In::Kill(grant),
+            Order::Resize { grant, size } => return self.resize(grant, size),
             Order::Blacklist { host } => {
                 self.line.order(am::Order::Blacklist { add: vec![host], remove: Vec::new() });
                 return Vec::new();
@@ -106,6 +109,15 @@ impl Cluster {
                 let sure = error.kind() != Kind::Unreachable;
                 let how = format!("could not be started: {error}");
                 self.handle(In::NotStarted { grant, how, sure })
+            }
+            Did::Grown { container, outcome: Ok(()) } => {
+                let size = container.size;
+                self.handle(In::Resized { container: container.id.to_string(), size })
+            }
+            Did::Grown { container, outcome: Err(error) } => {
+                // Its NodeManager did not take it: YARN takes the rest back by itself after a while.
+                let why = format!("its NodeManager did not take it: {error}");
+                self.handle(In::NotResized { container: container.id.to_string(), why })
             }
             Did::OwnEnded { grant, clean, how } => {
                 self.children.remove(&grant);
@@ -145,7 +157,8 @@ impl Cluster {
             E::Preempts(ids) => self.handle(In::Preempts(ids.iter().map(ToString::to_string).collect())),
             E::Refused { wish, .. } if self.desk.is_to_sweep(&wish) => Vec::new(),
             E::Refused { why, .. } => vec![News::Refused { why }],
-            E::Updated(_) | E::UpdateFailed { .. } => Vec::new(),
+            E::Updated(container) => self.updated(container),
+            E::UpdateFailed { id, why } => self.handle(In::NotResized { container: id.to_string(), why }),
             E::Restarted => trouble(
                 "the ResourceManager came back without memory of this master; all is asked for again".to_owned(),
             ),
@@ -231,6 +244,30 @@ impl Cluster {
         }
         let Some(container) = self.containers.get(&room.container).cloned() else { return };
         self.line.start((grant, &container), &self.launcher.of(grant, room), tell);
+    }
+
+    fn resize(&mut self, grant: GrantId, size: Resources) -> Vec<News> {
+        let refuse = |why: &str| vec![News::NotResized { grant, why: why.to_owned() }];
+        let Some(room) = self.desk.room(grant) else { return refuse("it is over") };
+        match self.containers.get(&room.container) {
+            Some(container) if !self.desk.is_over(grant) => {
+                self.line.order(am::Order::Update { container: container.id, size });
+                Vec::new()
+            }
+            // The master's own container is not the application's to change.
+            _ => refuse("YARN does not change the size of a master's own container"),
+        }
+    }
+
+    /// One that grew must be known to its NodeManager before anything in it does; it is not waited for in the loop.
+    fn updated(&mut self, container: Container) -> Vec<News> {
+        let id = container.id.to_string();
+        let before = self.containers.insert(id.clone(), container.clone()).map(|old| old.size);
+        if before.is_none_or(|before| container.size.fits(before)) {
+            return self.handle(In::Resized { container: id, size: container.size });
+        }
+        self.line.grow(container, self.tell.clone());
+        Vec::new()
     }
 
     /// Its end comes as that of its container.

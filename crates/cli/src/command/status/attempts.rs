@@ -42,6 +42,7 @@ fn json(number: u32, one: &Try, place: Option<&Where>) -> Value {
         "owner": cause.map(|info| info.owner), "why": exit.filter(|exit| !exit.ok()).map(Exit::words),
         "text": exit.map(|exit| &exit.text), "again": one.exit.as_ref().map(|(_, again)| again),
         "cpu_seconds": exit.map(|exit| seconds(Millis(exit.used.cpu_ms))), "peak_memory": exit.map(|exit| exit.used.memory),
+        "usage": exit.map(|exit| exit.used),
         "result": exit.and_then(|exit| exit.result.as_ref()),
     })
 }

@@ -71,6 +71,7 @@ fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
         "ended": seen.and_then(|stage| stage.ended).map(rfc3339),
         "seconds": seen.and_then(|stage| stage.wall(now)).map(seconds),
         "cpu_seconds": seen.map(|stage| seconds(Millis(stage.used.cpu_ms))), "peak_memory": seen.map(|stage| stage.used.memory),
+        "needed_memory": seen.map(|stage| stage.used.needed()),
         "cause": failure.and_then(|failure| failure.exit.cause).map(|cause| cause.info().code),
     });
     item["tasks"] =

@@ -1,0 +1,141 @@
+//! What the machines promise about sizes, one sentence a test.
+
+use dybox_job::{Elastic, Stage};
+use dybox_model::{AttemptId, Resources, StageEnd};
+
+use crate::world::plans::{self, mib, stage};
+use crate::world::{Cluster, World, first_is_too_small};
+
+const OK: Option<StageEnd> = Some(StageEnd::Succeeded);
+
+/// One machine of 4 GiB.
+fn one() -> Cluster {
+    Cluster::of(&[("n1", "r1")], Resources { cpu_milli: 64_000, memory: 4 << 30 })
+}
+
+fn asks(tasks: u32, memory: u64) -> Stage {
+    Stage { ask: mib(memory), ..stage("a", tasks, &[]) }
+}
+
+fn elastic(request: u64, limit: u64) -> Stage {
+    let (requested, most) = (request << 20, limit << 20);
+    let elastic = Elastic { requested, least: requested, most, learns: false };
+    Stage { elastic: Some(elastic), ..asks(1, request) }
+}
+
+fn learning(tasks: u32, memory: u64, learned: Option<u64>) -> World {
+    let mut plan = plans::of([asks(tasks, memory)]);
+    plan.right_size(|_| learned.map(|mib| mib << 20));
+    World::on(one(), plan)
+}
+
+#[test]
+fn later_tasks_of_a_stage_ask_by_what_the_first_ones_used() {
+    let mut world = learning(16, 2048, None);
+    world.uses = Some(|_| 200);
+    world.until_done();
+    assert_eq!(world.end("a"), OK);
+    let given = world.sizes(false);
+    assert_eq!(given[..2], [2048, 2048], "nothing is known of the first ones");
+    assert!(given.len() > 6 && given[6..].iter().all(|&mib| (240..=320).contains(&mib)), "{given:?}");
+    world.assert_nothing_left();
+}
+
+#[test]
+fn what_an_earlier_run_taught_counts_from_the_first_task_on() {
+    let mut world = learning(8, 2048, Some(240));
+    world.uses = Some(|_| 180);
+    world.until(|world| world.running() == 8);
+    assert!(world.sizes(false).iter().all(|&mib| mib <= 256), "{:?}", world.sizes(false));
+    world.until_done();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_task_that_was_made_too_small_is_tried_again_with_all_at_nobodys_expense() {
+    let mut world = learning(1, 2048, Some(100));
+    world.uses = Some(|_| 60);
+    world.script = Some(first_is_too_small);
+    world.until_done();
+    assert_eq!((world.end("a"), world.tries("a")), (OK, 2), "{}", world.why("a"));
+    assert_eq!(world.sizes(false), [128, 2048]);
+}
+
+#[test]
+fn a_task_that_had_all_that_it_asked_for_and_finds_it_too_small_has_failed() {
+    let mut world = World::on(one(), plans::of([asks(1, 256)]));
+    world.script = Some(first_is_too_small);
+    world.until_done();
+    assert_eq!((world.end("a"), world.tries("a")), (Some(StageEnd::Failed), 1));
+}
+
+#[test]
+fn a_running_task_that_uses_little_gives_the_rest_back_and_others_run_sooner() {
+    let mut world = learning(4, 2048, None);
+    world.uses = Some(|_| 100);
+    world.until(|world| world.running() == 2);
+    world.until(|world| world.running() > 2 || world.is_over());
+    assert!(world.running() > 2, "the third one starts while the first two run");
+    world.until_done();
+    assert!(world.sizes(true).iter().any(|&mib| mib <= 192), "{:?}", world.sizes(true));
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_task_that_nears_its_limit_gets_more_before_it_is_too_late() {
+    let mut world = World::on(one(), plans::of([elastic(256, 2048)]));
+    world.uses = Some(|_| 900);
+    world.until_done();
+    assert_eq!((world.end("a"), world.tries("a")), (OK, 1));
+    assert_eq!(world.sizes(true)[..3], [512, 1024, 2048]);
+    world.assert_nothing_left();
+}
+
+#[test]
+fn an_increase_that_is_refused_leaves_the_task_as_it_was() {
+    let mut world = World::on(one(), plans::of([elastic(256, 2048)]));
+    world.uses = Some(|_| 250);
+    world.refuses = true;
+    world.until_done();
+    assert_eq!((world.end("a"), world.tries("a"), world.sizes(true)), (OK, 1, vec![]));
+}
+
+#[test]
+fn what_finds_its_limit_before_it_could_grow_begins_again_with_the_limit() {
+    fn first(attempt: AttemptId) -> Option<dybox_model::Cause> {
+        first_is_too_small(attempt)
+    }
+    let mut world = World::on(one(), plans::of([elastic(256, 2048)]));
+    world.uses = Some(|_| 10);
+    world.script = Some(first);
+    world.until_done();
+    assert_eq!((world.end("a"), world.tries("a")), (OK, 2));
+    assert_eq!(world.sizes(false), [256, 2048]);
+}
+
+#[test]
+fn a_plain_size_stays_what_it_is() {
+    let mut world = World::on(one(), plans::of([asks(6, 1024)]));
+    world.uses = Some(|_| 10);
+    world.until_done();
+    assert!(world.sizes(false).iter().all(|&mib| mib == 1024) && world.sizes(true).is_empty());
+}
+
+#[test]
+fn on_one_machine_what_may_grow_begins_with_all_of_it() {
+    let mut world = World::of(plans::of([elastic(256, 512)]));
+    world.until_done();
+    assert_eq!((world.end("a"), world.sizes(false)), (OK, vec![512]));
+}
+
+#[test]
+fn a_new_master_knows_the_sizes_and_goes_on_learning() {
+    for after in 3..40 {
+        let mut world = learning(16, 2048, None);
+        world.uses = Some(|_| 200);
+        world.crash_at = Some(after);
+        world.until_done();
+        assert_eq!(world.end("a"), OK);
+        world.assert_nothing_left();
+    }
+}
