@@ -10,6 +10,7 @@ mod error;
 mod feed;
 mod follow;
 mod machine;
+mod profiles;
 mod read;
 mod resume;
 mod state;

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use dybox_job::{Cluster, Found, Policy, World};
+use dybox_job::{Cluster, Found, Policy, Profiles, World};
 use dybox_model::Resources;
 
 /// Most bytes of an `env_file`.
@@ -17,19 +17,33 @@ pub struct Here {
     largest: Option<Resources>,
     policy: Policy,
     cluster: Option<Cluster>,
+    far: bool,
+    profiles: Profiles,
 }
 
 impl Here {
     /// This machine with so much room for a run (nothing = not known), under this policy.
     #[must_use]
     pub const fn new(largest: Option<Resources>, policy: Policy) -> Self {
-        Self { largest, policy, cluster: None }
+        Self { largest, policy, cluster: None, far: false, profiles: Profiles::Unasked }
     }
 
     /// This cluster, as it stands now, under this policy. Files that a job names are those of this machine.
     #[must_use]
     pub const fn of_cluster(cluster: Cluster, policy: Policy) -> Self {
-        Self { largest: None, policy, cluster: Some(cluster) }
+        Self { largest: None, policy, cluster: Some(cluster), far: true, profiles: Profiles::Unasked }
+    }
+
+    /// A cluster that does not tell how it stands.
+    #[must_use]
+    pub const fn of_silent_cluster(policy: Policy) -> Self {
+        Self { largest: None, policy, cluster: None, far: true, profiles: Profiles::Unasked }
+    }
+
+    /// The same with the administrator's registry of profiles.
+    #[must_use]
+    pub fn with_profiles(self, profiles: Profiles) -> Self {
+        Self { profiles, ..self }
     }
 }
 
@@ -67,6 +81,14 @@ impl World for Here {
     fn cluster(&self) -> Option<Cluster> {
         self.cluster.clone()
     }
+
+    fn is_cluster(&self) -> bool {
+        self.far
+    }
+
+    fn profiles(&self) -> Profiles {
+        self.profiles.clone()
+    }
 }
 
 fn kind(real: PathBuf, facts: &Metadata) -> Found {
@@ -83,7 +105,7 @@ fn kind(real: PathBuf, facts: &Metadata) -> Found {
 }
 
 /// The system's words for the usual reasons, as fragments without numbers.
-fn words(error: &io::Error) -> String {
+pub(crate) fn words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),

@@ -365,6 +365,7 @@ fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag
             on: body.retry.on.unwrap_or_default(),
         },
         placement: body.placement.to_plan(apart),
+        profile: draft.profile,
         keep_failed: body.keep_failed.unwrap_or(false),
         attach: None,
     }

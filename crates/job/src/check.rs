@@ -8,10 +8,11 @@ use crate::diagnostic::Diagnostic;
 use crate::hidden::report_hidden;
 use crate::load::load;
 use crate::plan::Plan;
+use crate::read::Shelf;
 use crate::reader::Reader;
 use crate::report::Report;
 use crate::text::{Text, decode};
-use crate::world::World;
+use crate::world::{Profiles, World};
 
 /// A job file.
 #[derive(Debug, Clone, Copy)]
@@ -57,9 +58,16 @@ pub fn check(source: &Source, submit: &Submit, world: &dyn World) -> Outcome {
         return Outcome { plan: None, diagnostics: report.into_sorted() };
     };
     report_hidden(&mut report, &root);
+    let profiles = world.profiles();
+    let registry = match &profiles {
+        Profiles::File { name, bytes } => decode(name, "the registry", bytes).ok().map(|text| Text::new(name, text)),
+        _ => None,
+    };
     let mut reader = Reader::new(report, world, source.dir);
+    reader.profiles = Shelf::of(&profiles, registry.as_ref(), world);
     let job = crate::read::job(&mut reader, &root, source.name, submit);
     let (mut report, cluster) = (reader.report, reader.cluster);
+    report.found.extend(reader.profiles.problems());
     let plan = build(&mut report, job, cluster.as_ref());
     Outcome { plan: plan.filter(|_| !report.failed()), diagnostics: report.into_sorted() }
 }

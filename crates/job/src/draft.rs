@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use dybox_model::{Millis, Mount, Need, Network, Placement, PullPolicy, Spread, StageId, Tmpfs};
 
 use crate::RetryOn;
+use crate::profiled::Profiled;
 use crate::reader::Spot;
+use crate::text::Span;
 
 /// A whole job file.
 #[derive(Debug, Default)]
@@ -45,6 +47,7 @@ pub(crate) struct Stage {
     pub(crate) subdag: Option<Spot<String>>,
     pub(crate) queue: Option<Spot<String>>,
     pub(crate) node_label: Option<Spot<String>>,
+    pub(crate) profile: Option<Profiled>,
     pub(crate) body: Body,
 }
 
@@ -75,6 +78,16 @@ pub(crate) struct Body {
     pub(crate) pull: Option<PullPolicy>,
     pub(crate) placement: PlacementDraft,
     pub(crate) keep_failed: Option<bool>,
+    pub(crate) profile: Option<Spot<ProfileWanted>>,
+}
+
+/// `profile`: which one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ProfileWanted {
+    /// By its name.
+    Name(String),
+    /// The one that has all of these labels.
+    Labels(BTreeMap<String, String>),
 }
 
 /// `memory`: what a task begins with, and how far it may grow.
@@ -134,7 +147,7 @@ impl PlacementDraft {
 /// A hook.
 #[derive(Debug)]
 pub(crate) struct Hook {
-    pub(crate) span: crate::text::Span,
+    pub(crate) span: Span,
     pub(crate) after: Vec<Spot<String>>,
     pub(crate) run: Vec<String>,
     pub(crate) timeout: Option<Millis>,
@@ -189,6 +202,14 @@ impl Body {
                 hard: self.placement.hard.or(defaults.placement.hard),
             },
             keep_failed: self.keep_failed.or(defaults.keep_failed),
+            profile: self.profile.or_else(|| defaults.profile.clone()),
         }
+    }
+
+    /// This body with its places elsewhere: those of a profile mean nothing in the job file.
+    pub(crate) fn at(mut self, span: Span) -> Self {
+        self.volumes.iter_mut().flatten().for_each(|spot| spot.span = span);
+        self.tmpfs.iter_mut().flatten().for_each(|spot| spot.span = span);
+        self
     }
 }

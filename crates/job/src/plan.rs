@@ -7,6 +7,8 @@ use dybox_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::profiled::Profiled;
+
 /// Version of the plan's encoding.
 pub const PLAN_VERSION: u32 = 1;
 
@@ -89,6 +91,9 @@ pub struct Stage {
     /// Where its tasks may run; one machine has no choice.
     #[serde(default, skip_serializing_if = "Placement::is_anywhere")]
     pub placement: Placement,
+    /// The profile that it takes, and what of it; all of it is resolved here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profiled>,
     /// When a failed task is tried again.
     pub retry: Retry,
     /// Keep containers of failed attempts.

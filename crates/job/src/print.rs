@@ -12,6 +12,7 @@ use crate::cluster::{Cluster, wish_of};
 use crate::graph::{critical_path, levels};
 use crate::lint::{lint, lint_on_cluster};
 use crate::plan::{Elastic, Plan, RetryOn, Stage, SubDag};
+use crate::profiled;
 
 /// Names of a list that are shown.
 const MOST_NAMES: usize = 8;
@@ -80,6 +81,9 @@ fn dag(out: &mut String, plan: &Plan, cluster: Option<&Cluster>) {
             }
             if let Some(cluster) = cluster {
                 let _ = writeln!(out, "  {:width$}  {}", "", granted(stage, cluster));
+            }
+            for line in stage.profile.iter().flat_map(|profile| profiled::lines(stage, profile)) {
+                let _ = writeln!(out, "  {:width$}  {line}", "");
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::cluster::Cluster;
 use crate::fields::{self, FIELDS, Scope};
 use crate::names::bad_name;
 use crate::node::{Key, Kind, Node, Scalar, Value};
+use crate::read::Shelf;
 use crate::report::Report;
 use crate::template::{Fault, Filled, Templates};
 use crate::text::Span;
@@ -31,6 +32,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) largest: Option<Resources>,
     pub(crate) cluster: Option<Cluster>,
     pub(crate) dir: &'a Path,
+    /// The administrator's registry of profiles.
+    pub(crate) profiles: Shelf<'a>,
 }
 
 impl<'a> Reader<'a> {
@@ -42,7 +45,7 @@ impl<'a> Reader<'a> {
         }
         // A cluster's limits are looked at when the label of each stage is known.
         let largest = world.largest().filter(|_| cluster.is_none());
-        Self { report, templates: None, world, policy, largest, cluster, dir }
+        Self { report, templates: None, world, policy, largest, cluster, dir, profiles: Shelf::Unasked }
     }
 
     /// "X takes Y, found Z".

@@ -80,6 +80,7 @@ pub fn shell_plan(job: &ShellJob, world: &dyn World) -> Outcome {
         subdag: None,
         queue: None,
         node_label: None,
+        profile: None,
         body,
     };
     let (mut report, cluster) = (reader.report, reader.cluster);

@@ -36,6 +36,33 @@ pub struct Policy {
     pub registries: Option<Vec<String>>,
 }
 
+/// The administrator's registry of profiles.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Profiles {
+    /// Nobody looked for it.
+    #[default]
+    Unasked,
+    /// There is none.
+    Missing {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// It is there and can't be read.
+    Unread {
+        /// Where it is.
+        place: String,
+        /// Why, as a lower-case fragment.
+        why: String,
+    },
+    /// It is there.
+    File {
+        /// Where it is, for messages.
+        name: String,
+        /// What is in it.
+        bytes: Vec<u8>,
+    },
+}
+
 /// Answers about the machine that the job will run on and the files that the job names.
 pub trait World {
     /// Cpus and memory of the largest machine; nothing when that is not known.
@@ -52,6 +79,14 @@ pub trait World {
     /// The cluster that the job will run on; nothing = one machine. With it, [`World::largest`] counts no more.
     fn cluster(&self) -> Option<Cluster> {
         None
+    }
+    /// Whether the job will run on a cluster, known or not.
+    fn is_cluster(&self) -> bool {
+        self.cluster().is_some()
+    }
+    /// The administrator's registry of profiles.
+    fn profiles(&self) -> Profiles {
+        Profiles::Unasked
     }
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dybox_job::{
-    CODES, Cluster, Found, Outcome, Policy, QueueFacts, Source, Submit, World, check, print, print_on, render,
+    CODES, Cluster, Found, Outcome, Policy, Profiles, QueueFacts, Source, Submit, World, check, print, print_on, render,
 };
 use dybox_model::{Node, Resources};
 
@@ -17,6 +17,7 @@ struct TestWorld {
     registries: Option<Vec<String>>,
     policy: bool,
     cluster: bool,
+    profiles: Profiles,
 }
 
 /// Three machines in two racks, containers up to 8 GiB and 4 vcores, a few queues.
@@ -101,6 +102,10 @@ impl World for TestWorld {
     fn cluster(&self) -> Option<Cluster> {
         self.cluster.then(cluster)
     }
+
+    fn profiles(&self) -> Profiles {
+        self.profiles.clone()
+    }
 }
 
 /// Checks a file as its first line asks: `#! --param day=1 --name x policy cluster registries a,b`.
@@ -125,11 +130,25 @@ fn asked_of(path: &Path) -> (Submit, TestWorld, Vec<u8>) {
             "--name" => submit.name = words.next().map(str::to_owned),
             "policy" => world.policy = true,
             "cluster" => world.cluster = true,
+            "profiles" => world.profiles = registry(words.next().unwrap()),
             "registries" => world.registries = words.next().map(|list| list.split(',').map(str::to_owned).collect()),
             _ => {}
         }
     }
     (submit, world, bytes)
+}
+
+/// A registry of `tests/profiles`.
+fn registry(name: &str) -> Profiles {
+    let place = format!("/store/{name}");
+    match name {
+        "missing" => Profiles::Missing { place: "/store/profiles.yaml".to_owned() },
+        "unread" => Profiles::Unread { place, why: "permission denied".to_owned() },
+        _ => {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/profiles").join(name);
+            Profiles::File { name: place, bytes: fs::read(file).unwrap() }
+        }
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn stage(id: u32) -> Stage {
         retry: Retry { max: 2, backoff: Millis::from_secs(1), on: Vec::new() },
         keep_failed: false,
         placement: Default::default(),
+        profile: None,
         attach: None,
     }
 }

@@ -50,6 +50,7 @@ fn plan() -> Plan {
         retry: Retry::default(),
         keep_failed: false,
         placement: Default::default(),
+        profile: None,
         attach: None,
     };
     Plan {

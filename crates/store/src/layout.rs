@@ -44,6 +44,8 @@ pub fn learned(job: &str) -> String {
 
 /// The socket's name in [`SubDir::root`]: bound and dialled through the directory's descriptor.
 pub const MASTER_SOCKET: &str = "master.sock";
+/// The administrator's registry of profiles.
+pub const PROFILES: &str = "profiles.yaml";
 
 /// A store that is a directory of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

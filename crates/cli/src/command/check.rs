@@ -25,7 +25,7 @@ pub(crate) struct Args {
 /// Checks and prints.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let room = room(context, args.job.queue.as_deref()).await?;
-    let checked = check(context, &args.job, &room)?;
+    let checked = check(context, &args.job, &room).await?;
     let format = args.output.format(&context.conf);
     if matches!(format, Format::Table | Format::Name) {
         print_problems(&context.screen, &checked.problems);

@@ -121,7 +121,7 @@ impl Room {
         match self {
             Self::Machine(largest) => Here::new(Some(*largest), policy(&context.conf.policy, dir)),
             Self::Cluster(cluster) => Here::of_cluster((**cluster).clone(), far_policy(context, dir)),
-            Self::Unknown => Here::new(None, far_policy(context, dir)),
+            Self::Unknown => Here::of_silent_cluster(far_policy(context, dir)),
         }
     }
 }
@@ -137,7 +137,7 @@ fn far_policy(context: &Context, dir: &Path) -> Policy {
 }
 
 /// Reads, checks and plans for what is there. Prints nothing.
-pub(crate) fn check(context: &Context, args: &JobArgs, room: &Room) -> Result<Checked, Failure> {
+pub(crate) async fn check(context: &Context, args: &JobArgs, room: &Room) -> Result<Checked, Failure> {
     let text = read_job(&args.file).map_err(unread)?;
     let path = std::path::absolute(&args.file)
         .map_err(|e| Failure::new(ExitCode::Invalid, "the path of the job file can't be found").source(e))?;
@@ -149,7 +149,10 @@ pub(crate) fn check(context: &Context, args: &JobArgs, room: &Room) -> Result<Ch
         name: args.name.clone(),
         queue: args.queue.clone().filter(|_| far),
     };
-    let here = room.world(context, &dir);
+    let mut here = room.world(context, &dir);
+    if takes_profiles(&text) {
+        here = here.with_profiles(context.client()?.profiles(context.conf.profiles.value.as_deref()).await);
+    }
     let outcome = dybox_job::check(&Source { name: &name, bytes: &text, dir: &dir }, &submit, &here);
     let mut problems = outcome.diagnostics;
     problems.extend(outcome.plan.iter().flat_map(|plan| refused(&context.conf.policy, plan)));
@@ -164,6 +167,12 @@ pub(crate) fn check(context: &Context, args: &JobArgs, room: &Room) -> Result<Ch
         plan.right_size(|_| None);
     }
     Ok(Checked { text, path, plan, problems, learned: BTreeMap::new() })
+}
+
+/// Whether a job may take a profile: the registry is read for no other.
+fn takes_profiles(text: &[u8]) -> bool {
+    const KEY: &[u8] = b"profile";
+    text.windows(KEY.len()).any(|word| word == KEY)
 }
 
 /// `--queue`: what goes to the job's queue goes to this one. Stages that name a queue of their own keep it.

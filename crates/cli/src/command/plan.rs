@@ -41,7 +41,7 @@ enum Have {
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     context.say_place()?;
     let room = Room::now(context, args.job.queue.as_deref()).await?;
-    let mut checked = check(context, &args.job, &room)?;
+    let mut checked = check(context, &args.job, &room).await?;
     // The printed plan says what is of the whole job.
     checked.problems.retain(|problem| problem.place.is_some() || !problem.is_warning());
     print_problems(&context.screen, &checked.problems);

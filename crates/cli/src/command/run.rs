@@ -63,7 +63,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     }
     let preflight = Preflight::start(context)?;
     let room = room(context, &args).await?;
-    let mut checked = job::check(context, &args.job, &room)?;
+    let mut checked = job::check(context, &args.job, &room).await?;
     job::print_problems(&context.screen, &checked.problems);
     if checked.learns() {
         checked.learn(context).await?;

@@ -94,6 +94,13 @@ pub(crate) const KEYS: &[Key] = &[
         default: "128MiB",
         about: "On the cluster: memory that each master asks for, with a unit. The scheduler rounds it up.",
     },
+    Key {
+        name: "profiles",
+        env: &["DYBOX_PROFILES"],
+        flag: "",
+        default: "profiles.yaml in the store",
+        about: "The administrator's registry of profiles: a path, or an hdfs:// address.",
+    },
 ];
 
 /// Environment variables of DYbox that are no settings.

@@ -55,6 +55,8 @@ pub(crate) struct Conf {
     pub master_cpus: Setting<Option<u32>>,
     /// What a master asks for, in bytes.
     pub master_memory: Setting<Option<u64>>,
+    /// The registry of profiles; nothing = in the store.
+    pub profiles: Setting<Option<String>>,
     /// What the administrator allows.
     pub policy: PolicyFile,
     /// Configuration files that were read.
@@ -108,6 +110,7 @@ impl Conf {
             queue: value::setting(&all, "queue", value::text)?.optional(),
             master_cpus: value::setting(&all, "master_cpus", cpus)?.optional(),
             master_memory: value::setting(&all, "master_memory", memory)?.optional(),
+            profiles: value::setting(&all, "profiles", value::text)?.optional(),
             policy,
             files,
         })
@@ -128,6 +131,7 @@ impl Conf {
             self.queue.value.clone().unwrap_or_else(|| unset(8)),
             self.master_cpus.value.map_or_else(|| unset(9), dybox_model::format_cpus),
             self.master_memory.value.map_or_else(|| unset(10), dybox_model::format_bytes),
+            self.profiles.value.clone().unwrap_or_else(|| unset(11)),
         ];
         let from = [
             &self.home.from,
@@ -141,6 +145,7 @@ impl Conf {
             &self.queue.from,
             &self.master_cpus.from,
             &self.master_memory.from,
+            &self.profiles.from,
         ];
         KEYS.iter().zip(text).zip(from).map(|((key, text), from)| (key.name, text, from.as_str())).collect()
     }

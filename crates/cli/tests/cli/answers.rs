@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dybox_store::archive::Stream;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::home::{FAILED, Home, attempt};
 
@@ -114,4 +114,42 @@ fn check_and_plan_answer_as_the_page_says() {
         assert_eq!(text.matches(&warning).count(), 1, "{text}");
         assert!(home.err(0, &["check", good.as_str()]).contains(&warning), "{text}");
     }
+}
+
+#[test]
+fn a_profile_is_resolved_when_planning_and_plan_says_who_says_what() {
+    let home = Home::empty();
+    let job = home.dir.path().join("job.yaml");
+    std::fs::write(&job, "defaults: { pids: 32 }\nstages:\n  a: { profile: small, memory: 16MiB }\n").unwrap();
+    let job = job.to_str().unwrap();
+    let none = home.err(3, &["check", job]);
+    let place = home.dir.path().join("profiles.yaml");
+    assert!(none.contains("E0330") && none.contains(place.to_str().unwrap()), "{none}");
+    std::fs::write(&place, "profiles:\n  small: { image: \"busybox:1.36\", memory: 8MiB, cpus: 0.5 }\n").unwrap();
+    let nowhere = ["plan", job, "--docker-host", "unix:///nowhere/docker.sock"];
+    let text = home.out(0, &nowhere);
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = text.lines().map(words).collect();
+    for line in [
+        "cpus 0.5 from the profile",
+        "image busybox:1.36 from the profile",
+        "memory 16MiB from the stage, over the profile",
+        "pids 32 from defaults",
+    ] {
+        assert!(lines.iter().any(|known| known == line), "{line:?} is not in\n{text}");
+    }
+    let json = home.json(&[&nowhere[..], &["-o", "json"]].concat());
+    let profile = &json["plans"][0]["stages"][0]["profile"];
+    assert_eq!(
+        (&profile["name"], &profile["keys"]["memory"]),
+        (&json!("small"), &json!(["stage", "profile"])),
+        "{json}"
+    );
+    // Another registry, named by the setting.
+    let other = home.dir.path().join("other.yaml");
+    std::fs::write(&other, "profiles: { smalls: { image: \"busybox:1.36\" } }\n").unwrap();
+    let mut command = home.dybox(&["check", job]);
+    let output = command.env("DYBOX_PROFILES", &other).assert().code(3).get_output().clone();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("E0331") && said.contains("did you mean \"smalls\"?"), "{said}");
 }

@@ -7,6 +7,7 @@ use crate::draft::{RetryDraft, TimeoutDraft};
 use crate::fields::Scope;
 use crate::node::{Kind, Node, Scalar, Value};
 use crate::reader::{Reader, Spot};
+use crate::text::Span;
 
 /// The engine's own minimum.
 const LEAST_MEMORY: u64 = 6 << 20;
@@ -55,6 +56,20 @@ fn source(node: &Node) -> &str {
         Value::Scalar(scalar) => &scalar.text,
         _ => "",
     }
+}
+
+/// Reports what is more than the largest machine has, where it is known only now: a profile brought it.
+pub(crate) fn check_largest(reader: &mut Reader, span: Span, (cpus, memory): (Option<u32>, Option<u64>)) {
+    let Some(largest) = reader.largest else { return };
+    let what = if let Some(asks) = memory.filter(|&memory| memory > largest.memory) {
+        format!("{} of memory, the largest machine has {}", format_bytes(asks), format_bytes(largest.memory))
+    } else if let Some(asks) = cpus.filter(|&cpus| cpus > largest.cpu_milli) {
+        format!("{} cpus, the largest machine has {}", format_cpus(asks), format_cpus(largest.cpu_milli))
+    } else {
+        return;
+    };
+    let message = format!("the profile asks for {what}");
+    reader.report.error("E0214", span, message).help("write less in the stage, or take another profile");
 }
 
 /// Memory in bytes, between the engine's least and the largest machine.

@@ -8,9 +8,11 @@ mod memory;
 mod mounts;
 mod params;
 mod placement;
+mod profile;
 mod stage;
 mod top;
 
 pub(crate) use mounts::check_targets;
+pub(crate) use profile::Shelf;
 pub(crate) use stage::body;
 pub(crate) use top::job;

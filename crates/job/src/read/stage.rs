@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use dybox_model::{Need, Network, PullPolicy};
 
-use super::{env, image, limits, memory, mounts, placement};
-use crate::draft::{Body, Stage};
+use super::{env, image, limits, memory, mounts, placement, profile};
+use crate::draft::{Body, ProfileWanted, Stage};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
+use crate::profiled::{KeySource, Profiled, sources};
 use crate::reader::{Reader, Spot};
 
 /// Reads `stages`. Every stage gets what `defaults` says and it does not.
@@ -36,7 +37,7 @@ pub(crate) fn all(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) 
 fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
     let name = Spot { value: key.text.clone(), span: key.span };
     let (subdag, queue, node_label) = Default::default();
-    let mut stage = Stage { name, needs: Vec::new(), subdag, queue, node_label, body: Body::default() };
+    let mut stage = Stage { name, needs: Vec::new(), subdag, queue, node_label, profile: None, body: Body::default() };
     if let Value::Map(entries) = &node.value {
         for (key, node) in entries {
             match key.text.as_str() {
@@ -48,7 +49,11 @@ fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
             }
         }
     }
-    stage.body = body(reader, node, &format!("stage {:?}", key.text)).over(defaults);
+    let own = body(reader, node, &format!("stage {:?}", key.text));
+    stage.body = match own.profile.clone().or_else(|| defaults.profile.clone()) {
+        Some(wanted) => profiled(reader, &mut stage.profile, own, (&wanted, defaults)),
+        None => own.over(defaults),
+    };
     mounts::check_targets(reader, &stage.body);
     placement::check(reader, &stage.body.placement);
     if stage.body.image.is_none() && !stage.body.bad_image && !matches!(node.value, Value::Bad) {
@@ -56,6 +61,26 @@ fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
         reader.report.error("E0205", key.span, message).help("add image:, here or under defaults");
     }
     stage
+}
+
+/// A stage's own body over its profile's over `defaults`.
+fn profiled(
+    reader: &mut Reader,
+    taken: &mut Option<Profiled>,
+    own: Body,
+    (wanted, defaults): (&Spot<ProfileWanted>, &Body),
+) -> Body {
+    let Some(profile) = profile::take(reader, wanted) else {
+        // It might have brought an image.
+        return Body { bad_image: true, ..own.over(defaults) };
+    };
+    let keys =
+        sources([(KeySource::Stage, &own), (KeySource::Profile, &profile.body), (KeySource::Defaults, defaults)]);
+    *taken = Some(Profiled { name: profile.name, from: profile.from, labels: profile.labels, keys });
+    let body = own.over(&profile.body);
+    let most = body.memory.map(|memory| memory.limit.unwrap_or(memory.request));
+    limits::check_largest(reader, wanted.span, (body.cpus, most));
+    body.over(defaults)
 }
 
 /// Reads what a stage and `defaults` have in common.
@@ -107,6 +132,10 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
             body.pull = reader.choice(node, "pull", &["missing", "always", "never"]).map(|at| POLICIES[at]);
         }
         "placement" => body.placement = placement::read(reader, node),
+        "profile" => {
+            body.profile = profile::wanted(reader, node);
+            body.bad_image |= body.profile.is_none();
+        }
         "keep_failed" => body.keep_failed = reader.truth(node, "keep_failed"),
         _ => reader.unknown(Scope::Stage, key),
     }

@@ -65,6 +65,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         retry: Retry { max: 0, backoff: Millis::from_secs(1), on: Vec::new() },
         keep_failed: false,
         placement: Default::default(),
+        profile: None,
         attach: None,
     }
 }
