@@ -294,7 +294,7 @@ fn memory_is_a_size_or_a_request_with_a_limit() {
     assert_eq!((grows.limit_in(600 << 20), plain.limit_in(600 << 20)), (600 << 20, 512 << 20));
     assert_eq!(grows.limit_in(8 << 30), 4 << 30);
     let wrong = |memory: &str| {
-        codes(&checked(&format!("stages: {{ a: {{ image: a, memory: {memory} }} }}")).diagnostics).join(" ")
+        codes(&checked(&format!("stages: {{ a: {{ image: 'a:1', memory: {memory} }} }}")).diagnostics).join(" ")
     };
     assert_eq!(wrong("{ limit: 4GiB }"), "E0205");
     assert_eq!(wrong("{ request: 4GiB, limit: 1GiB }"), "E0207");

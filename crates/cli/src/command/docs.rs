@@ -91,7 +91,7 @@ fn answers() -> String {
         list. `yaml` is the same document as YAML. `jsonl` is one item a line, each with `version`. `name` is one name a line. Keys in brackets may be missing. \
         Times are RFC 3339 in UTC, bytes and seconds are numbers, `owner` is `user`, `cluster` or `dybox`, and every \
         `cause` is a code of [causes.md](causes.md).\n\n`dybox run -o json` (or `yaml`) prints one document at the end: `version`, \
-        `run`, `job`, `state`, `why`, `seconds`, `stages`, `failures`. `dybox run -o jsonl` prints one document an event, \
+        `run`, `job`, `state`, `why`, `seconds`, `granted`, `used`, `stages`, `failures`. `dybox run -o jsonl` prints one document an event, \
         its kind under `event`, and that document as its last line.";
     let mut text = page("Answers for programs", lead);
     head(&mut text, &["command", "list", "beside it", "keys of an item", "`name` prints"]);

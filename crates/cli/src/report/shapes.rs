@@ -78,7 +78,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "plan",
         list: "plans",
         beside: &[],
-        keys: "version name tags params fail_fast stages hooks subdags [images] [asks] [cluster] [queue] [priority] [node_label]",
+        keys: "version name tags params fail_fast stages hooks subdags learned [images] [asks] [cluster] [queue] [priority] [node_label]",
         name: "the names of its stages",
     },
     Shape {

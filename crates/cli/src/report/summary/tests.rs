@@ -98,6 +98,8 @@ fn a_failure_says_what_why_and_what_next() {
     join     failed       0/1  1.2s  12MiB of 256MiB  0.6s      2
     report   skipped      0/1     -                -     -      0
 
+    extract: you asked for 256MiB and used 12MiB: --right-size asks for what is used
+
     join failed on try 2 after 0.5s: exit code 3 (C1001 exit-code)
       owner: the user (the job or the image)
       last lines of its stderr:
