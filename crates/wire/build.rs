@@ -4,7 +4,7 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = "../../proto";
-    let protos = ["dybox/v1/master.proto", "dybox/v1/session.proto"];
+    let protos = ["dybox/v1/master.proto", "dybox/v1/roster.proto", "dybox/v1/session.proto"];
     for proto in protos {
         println!("cargo:rerun-if-changed={root}/{proto}");
     }

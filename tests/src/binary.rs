@@ -90,7 +90,7 @@ fn find_run_id(text: &str) -> Option<String> {
 /// # Panics
 /// When it has not been built: `cargo build -p dybox-cli` first (`scripts/test` does).
 #[must_use]
-pub(crate) fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let mut dir = std::env::current_exe().expect("a test has a path");
     while dir.pop() {
         let found = dir.join("dybox");

@@ -11,7 +11,7 @@ mod registry;
 mod wait;
 mod workspace;
 
-pub use binary::{Done, Follow};
+pub use binary::{Done, Follow, binary};
 pub use engine::{Engine, PrivateEngine};
 pub use payload::{Line, lines_of, overlaps};
 pub use registry::Registry;

@@ -65,8 +65,11 @@ pub(crate) enum Command {
     Logs(command::logs::Args),
     Why(command::why::Args),
     Gc(command::gc::Args),
+    Nodes(command::nodes::Args),
     Doctor(command::doctor::Args),
     Explain(command::explain::Args),
+    StateServer(command::state_server::Args),
+    Node(command::node::Args),
     #[command(hide = true)]
     Docs(command::docs::Args),
     #[command(flatten)]

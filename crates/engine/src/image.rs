@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bollard::models::CreateImageInfo;
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder};
 use dybox_model::ImageRef;
 use futures_util::StreamExt;
 
@@ -39,7 +39,42 @@ pub struct ImageInfo {
     pub size: u64,
 }
 
+/// One line of a list of images.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageListed {
+    /// Its id (`sha256:...`).
+    pub id: String,
+    /// Its names: tags first, then digests.
+    pub names: Vec<String>,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 impl Engine {
+    /// Every image that the engine has, by id.
+    ///
+    /// # Errors
+    /// Any transport failure.
+    pub async fn images(&self) -> Result<Vec<ImageListed>> {
+        let query = ListImagesOptionsBuilder::new().build();
+        let answer = within(QUICK, "list images", self.docker.list_images(Some(query))).await?;
+        let mut images: Vec<_> = answer
+            .into_iter()
+            .map(|image| ImageListed {
+                id: image.id,
+                names: image
+                    .repo_tags
+                    .into_iter()
+                    .chain(image.repo_digests)
+                    .filter(|name| !name.contains("<none>"))
+                    .collect(),
+                size: u64::try_from(image.size).unwrap_or(0),
+            })
+            .collect();
+        images.sort_by(|one, two| one.id.cmp(&two.id));
+        Ok(images)
+    }
+
     /// Looks at an image, by name or id; nothing where the engine does not have it.
     ///
     /// # Errors

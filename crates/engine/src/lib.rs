@@ -6,6 +6,7 @@
 //! Never: a bollard type, a call without a deadline, a payload's output, a decision about retrying.
 
 mod auth;
+mod canary;
 mod conf;
 mod connect;
 mod container;
@@ -29,7 +30,7 @@ pub use connect::Engine;
 pub use container::{KILL, Listed, STOP, STOP_NOW, Seen};
 pub use error::{EngineError, Kind, Result};
 pub use exit::{Asked, End, exit_of};
-pub use image::ImageInfo;
+pub use image::{ImageInfo, ImageListed};
 pub use info::EngineInfo;
 pub use network::NetworkSeen;
 pub use options::{Joined, Options, Placed, options, sandbox_options};

@@ -10,4 +10,5 @@ mod waiting;
 
 pub use waiting::Waiting;
 pub mod proxy;
+pub mod roster;
 pub mod usage;

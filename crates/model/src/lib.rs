@@ -11,6 +11,7 @@ mod ids;
 mod image;
 mod placement;
 mod resources;
+pub mod roster;
 mod session;
 mod spec;
 mod states;

@@ -273,7 +273,7 @@ pub(crate) fn answered<T>(
     }
 }
 
-fn ended(what: &'static str, status: &Status) -> WireError {
+pub(crate) fn ended(what: &'static str, status: &Status) -> WireError {
     let why = status.message().to_owned();
     match status.code() {
         Code::DeadlineExceeded => WireError::Late { what },

@@ -57,6 +57,14 @@ pub enum WireError {
         /// What the handshake showed.
         why: String,
     },
+    /// Somebody is there, but it is no state server of our authority, or takes us for a stranger.
+    #[error("{address} is no state server that we know: {why}")]
+    Stray {
+        /// Host and port.
+        address: String,
+        /// What the handshake showed.
+        why: String,
+    },
     /// A port can't be listened on.
     #[error("could not listen on {bind}")]
     Port {
@@ -121,6 +129,9 @@ impl WireError {
                 "look at the run with `dybox status`, and whether the host can be reached from here"
             }
             Self::Untrusted { .. } => "the master's address is an old one or another run's: look with `dybox status`",
+            Self::Stray { .. } => {
+                "use a certificate that the same `dybox state-server init` made as the server's, and check the address"
+            }
             Self::Port { .. } => "check the host's addresses and free ports",
             Self::Credentials { .. } => "check the run's directory: its credentials may be damaged",
             Self::Denied { .. } => "use the run's credentials of the right role",

@@ -16,6 +16,7 @@ mod error;
 mod message;
 mod proto;
 mod relay;
+pub mod roster;
 mod server;
 mod session;
 mod socket;

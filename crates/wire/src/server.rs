@@ -133,9 +133,9 @@ pub async fn serve_tcp(
     bind: SocketAddr,
     identity: &TlsIdentity,
 ) -> Result<(Server, mpsc::Receiver<Call>, u16), WireError> {
-    let config = tls::server_config(identity)?;
+    let config = tls::server_config(identity, false)?;
     let (listener, port) = tcp::listen(bind).await?;
-    let (server, calls) = serve_peers(ReceiverStream::new(tcp::accept(listener, config)), None);
+    let (server, calls) = serve_peers(ReceiverStream::new(tcp::accept(listener, config, tcp::of_run)), None);
     Ok((server, calls, port))
 }
 
@@ -181,6 +181,11 @@ fn admitted(stream: &UnixStream) -> bool {
 }
 
 impl Server {
+    /// One that listens on a port.
+    pub(crate) const fn new(quit: oneshot::Sender<()>, task: JoinHandle<()>) -> Self {
+        Self { path: None, quit, task }
+    }
+
     /// Takes no more calls, removes the socket, and gives what is on its way a moment to arrive.
     pub async fn close(self, patience: Duration) {
         if let Some(path) = self.path {

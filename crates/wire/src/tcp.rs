@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -35,6 +36,15 @@ pub(crate) struct Primed {
 
 /// Connects to the master there; whoever it is, it must show a certificate of the same run, and take ours.
 pub(crate) async fn connect(host: &str, port: u16, identity: &TlsIdentity) -> Result<Primed, WireError> {
+    connect_to(tls::master_name(), (host, port), identity).await
+}
+
+/// Connects to who must show a certificate of our authority, with this name, and take ours.
+pub(crate) async fn connect_to(
+    name: ServerName<'static>,
+    (host, port): (&str, u16),
+    identity: &TlsIdentity,
+) -> Result<Primed, WireError> {
     let config = tls::client_config(identity)?;
     let address = || format!("{host}:{port}");
     let unreachable = |source| WireError::Unreachable { address: address(), source };
@@ -43,7 +53,7 @@ pub(crate) async fn connect(host: &str, port: u16, identity: &TlsIdentity) -> Re
     let stream = connected.and_then(|stream| stream).map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
     let shaking = async {
-        let mut stream = TlsConnector::from(config).connect(tls::master_name(), stream).await?;
+        let mut stream = TlsConnector::from(config).connect(name, stream).await?;
         // Whether the master takes our certificate shows only in what it says next; it speaks first.
         let mut first = vec![0; 256];
         let read = stream.read(&mut first).await?;
@@ -77,23 +87,35 @@ pub(crate) struct Peer {
     pub(crate) role: Role,
 }
 
+/// Who a peer is, by the certificates that it showed; nothing = it is not let in.
+pub(crate) type Know<P> = fn(Option<&[CertificateDer<'_>]>) -> Option<P>;
+
 /// A line to a peer that has shown who it is.
 #[derive(Debug)]
-pub(crate) struct Secured {
-    peer: Peer,
+pub(crate) struct Secured<P> {
+    peer: P,
     stream: server::TlsStream<TcpStream>,
 }
 
-impl Connected for Secured {
-    type ConnectInfo = Peer;
+impl<P: Clone + Send + Sync + 'static> Connected for Secured<P> {
+    type ConnectInfo = P;
 
-    fn connect_info(&self) -> Peer {
-        self.peer
+    fn connect_info(&self) -> P {
+        self.peer.clone()
     }
 }
 
-/// Brings every peer of the run in, until nobody takes them any more.
-pub(crate) fn accept(listener: TcpListener, config: Arc<ServerConfig>) -> mpsc::Receiver<io::Result<Secured>> {
+/// A peer of a run.
+pub(crate) fn of_run(chain: Option<&[CertificateDer<'_>]>) -> Option<Peer> {
+    tls::role_of(chain).map(|role| Peer { role })
+}
+
+/// Brings every peer in that is known, until nobody takes them any more.
+pub(crate) fn accept<P: Send + 'static>(
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    know: Know<P>,
+) -> mpsc::Receiver<io::Result<Secured<P>>> {
     let (come, coming) = mpsc::channel(COMING);
     let acceptor = TlsAcceptor::from(config);
     let slots = Arc::new(Semaphore::new(HANDSHAKES));
@@ -111,7 +133,7 @@ pub(crate) fn accept(listener: TcpListener, config: Arc<ServerConfig>) -> mpsc::
             };
             let (acceptor, come) = (acceptor.clone(), come.clone());
             tokio::spawn(async move {
-                match timeout(CONNECT, shake(stream, acceptor)).await {
+                match timeout(CONNECT, shake(stream, acceptor, know)).await {
                     Ok(Ok(secured)) => drop(come.send(Ok(secured)).await),
                     Ok(Err(error)) => refused(from.ip(), &tls::explain(&error)),
                     Err(_) => refused(from.ip(), "it says nothing"),
@@ -127,12 +149,12 @@ fn refused(from: IpAddr, why: &str) {
     tracing::warn!(%from, why, "a peer was refused");
 }
 
-async fn shake(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Secured> {
+async fn shake<P>(stream: TcpStream, acceptor: TlsAcceptor, know: Know<P>) -> io::Result<Secured<P>> {
     stream.set_nodelay(true)?;
     let stream = acceptor.accept(stream).await?;
-    let role = tls::role_of(stream.get_ref().1.peer_certificates());
-    let role = role.ok_or_else(|| io::Error::other("its certificate names no role"))?;
-    Ok(Secured { peer: Peer { role }, stream })
+    let peer = know(stream.get_ref().1.peer_certificates());
+    let peer = peer.ok_or_else(|| io::Error::other("its certificate names no role"))?;
+    Ok(Secured { peer, stream })
 }
 
 impl AsyncRead for Primed {
@@ -148,15 +170,15 @@ impl AsyncRead for Primed {
     }
 }
 
-impl AsyncRead for Secured {
+impl<P: Unpin> AsyncRead for Secured<P> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
 macro_rules! writes_through {
-    ($name:ty) => {
-        impl AsyncWrite for $name {
+    ($name:ty $(, $peer:ident)?) => {
+        impl$(<$peer: Unpin>)? AsyncWrite for $name {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
                 Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
             }
@@ -185,4 +207,4 @@ macro_rules! writes_through {
 }
 
 writes_through!(Primed);
-writes_through!(Secured);
+writes_through!(Secured<P>, P);

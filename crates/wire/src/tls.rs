@@ -111,14 +111,15 @@ impl RunTls {
     }
 }
 
-fn credentials(why: impl fmt::Display) -> WireError {
+pub(crate) fn credentials(why: impl fmt::Display) -> WireError {
     WireError::Credentials { why: why.to_string() }
 }
 
 struct Parts {
     roots: RootCertStore,
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    /// None where the end shows no certificate.
+    key: Option<PrivateKeyDer<'static>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -128,10 +129,11 @@ impl Parts {
         let ca = CertificateDer::from_pem_slice(identity.ca.as_bytes()).map_err(credentials)?;
         let mut roots = RootCertStore::empty();
         roots.add(ca).map_err(credentials)?;
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes());
         Ok(Self {
             roots,
             chain: chain.map_err(credentials)?,
-            key: PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(credentials)?,
+            key: if identity.key.is_empty() { None } else { Some(key.map_err(credentials)?) },
             provider: Arc::new(ring::default_provider()),
         })
     }
@@ -142,16 +144,21 @@ pub(crate) fn client_config(identity: &TlsIdentity) -> Result<Arc<ClientConfig>,
     let Parts { roots, chain, key, provider } = Parts::of(identity)?;
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
     let builder = builder.map_err(credentials)?.with_root_certificates(roots);
-    let mut config = builder.with_client_auth_cert(chain, key).map_err(credentials)?;
+    let mut config = match key {
+        Some(key) => builder.with_client_auth_cert(chain, key).map_err(credentials)?,
+        None => builder.with_no_client_auth(),
+    };
     config.resumption = Resumption::disabled();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(config))
 }
 
-/// How a master talks to those who show a certificate of its run.
-pub(crate) fn server_config(identity: &TlsIdentity) -> Result<Arc<ServerConfig>, WireError> {
+/// How a server talks to those who show a certificate of its authority; where it is `open`, to those who show none, too.
+pub(crate) fn server_config(identity: &TlsIdentity, open: bool) -> Result<Arc<ServerConfig>, WireError> {
     let Parts { roots, chain, key, provider } = Parts::of(identity)?;
+    let key = key.ok_or_else(|| credentials("the server's key is missing"))?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let verifier = if open { verifier.allow_unauthenticated() } else { verifier };
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
     let builder = builder.map_err(credentials)?.with_client_cert_verifier(verifier.build().map_err(credentials)?);
     let mut config = builder.with_single_cert(chain, key).map_err(credentials)?;
@@ -168,12 +175,14 @@ pub(crate) fn master_name() -> ServerName<'static> {
 
 /// What a peer's leaf, which was verified already, says about it.
 pub(crate) fn role_of(chain: Option<&[CertificateDer<'_>]>) -> Option<Role> {
-    let leaf = ParsedCertificate::try_from(chain?.first()?).ok()?;
-    let is = |role: &Role| {
-        let name = ServerName::try_from(role.name()).expect("a role's name is a DNS name");
-        verify_server_name(&leaf, &name).is_ok()
-    };
-    [Role::Proxy, Role::Client].into_iter().find(is)
+    let leaf = chain?.first()?;
+    [Role::Proxy, Role::Client].into_iter().find(|role| is_named(leaf, role.name()))
+}
+
+/// Whether a leaf has this name.
+pub(crate) fn is_named(leaf: &CertificateDer<'_>, name: &str) -> bool {
+    let Ok(name) = ServerName::try_from(name) else { return false };
+    ParsedCertificate::try_from(leaf).is_ok_and(|leaf| verify_server_name(&leaf, &name).is_ok())
 }
 
 /// What a failed handshake means to people.

@@ -11,6 +11,8 @@ pub(crate) mod gc;
 pub(crate) mod job;
 pub(crate) mod logs;
 pub(crate) mod look;
+pub(crate) mod node;
+pub(crate) mod nodes;
 pub(crate) mod part;
 pub(crate) mod place;
 pub(crate) mod plan;
@@ -18,8 +20,10 @@ pub(crate) mod preflight;
 pub(crate) mod ps;
 pub(crate) mod resume;
 pub(crate) mod run;
+pub(crate) mod servers;
 pub(crate) mod session;
 pub(crate) mod shell;
+pub(crate) mod state_server;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod target;
@@ -96,6 +100,9 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Logs(args) => logs::run(context, &args).await,
         Command::Why(args) => why::run(context, &args).await,
         Command::Gc(args) => gc::run(context, &args).await,
+        Command::Nodes(args) => nodes::run(context, &args).await,
+        Command::StateServer(args) => state_server::run(context, &args).await,
+        Command::Node(args) => node::run(context, &args).await,
         Command::Docs(args) => docs::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args),

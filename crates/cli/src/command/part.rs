@@ -64,11 +64,23 @@ pub(crate) struct ProxyArgs {
 }
 
 /// What a part has to say goes to its stderr, which is a file of the run. `DYBOX_LOG` asks for more.
-fn log() {
+pub(super) fn log() {
     let filter = EnvFilter::try_from_env("DYBOX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let plain = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false);
     // Fails only where a subscriber is there already.
     let _ = plain.with_env_filter(filter).try_init();
+}
+
+/// Once the system or a person asks this process to end.
+pub(super) async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
 }
 
 /// Runs a master until its sub-DAG has ended.

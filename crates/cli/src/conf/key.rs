@@ -101,6 +101,20 @@ pub(crate) const KEYS: &[Key] = &[
         default: "profiles.yaml in the store",
         about: "The administrator's registry of profiles: a path, or an hdfs:// address.",
     },
+    Key {
+        name: "state_servers",
+        env: &["DYBOX_STATE_SERVERS"],
+        flag: "node --servers",
+        default: "none",
+        about: "State servers, `host:port`, with commas between them: they know which machines' engines can run tasks.",
+    },
+    Key {
+        name: "state_identity",
+        env: &["DYBOX_STATE_IDENTITY"],
+        flag: "node --identity",
+        default: "none",
+        about: "The certificate to show them: a file that `dybox state-server init` made, or its `ca.pem` where reading is open.",
+    },
 ];
 
 /// Environment variables of DYbox that are no settings.

@@ -57,6 +57,10 @@ pub(crate) struct Conf {
     pub master_memory: Setting<Option<u64>>,
     /// The registry of profiles; nothing = in the store.
     pub profiles: Setting<Option<String>>,
+    /// The state servers, in one text.
+    pub state_servers: Setting<Option<String>>,
+    /// What this user shows them.
+    pub state_identity: Setting<Option<PathBuf>>,
     /// What the administrator allows.
     pub policy: PolicyFile,
     /// Configuration files that were read.
@@ -111,6 +115,8 @@ impl Conf {
             master_cpus: value::setting(&all, "master_cpus", cpus)?.optional(),
             master_memory: value::setting(&all, "master_memory", memory)?.optional(),
             profiles: value::setting(&all, "profiles", value::text)?.optional(),
+            state_servers: value::setting(&all, "state_servers", value::text)?.optional(),
+            state_identity: value::setting(&all, "state_identity", value::path)?.optional(),
             policy,
             files,
         })
@@ -132,6 +138,8 @@ impl Conf {
             self.master_cpus.value.map_or_else(|| unset(9), dybox_model::format_cpus),
             self.master_memory.value.map_or_else(|| unset(10), dybox_model::format_bytes),
             self.profiles.value.clone().unwrap_or_else(|| unset(11)),
+            self.state_servers.value.clone().unwrap_or_else(|| unset(12)),
+            self.state_identity.value.as_ref().map_or_else(|| unset(13), |path| path.display().to_string()),
         ];
         let from = [
             &self.home.from,
@@ -146,6 +154,8 @@ impl Conf {
             &self.master_cpus.from,
             &self.master_memory.from,
             &self.profiles.from,
+            &self.state_servers.from,
+            &self.state_identity.from,
         ];
         KEYS.iter().zip(text).zip(from).map(|((key, text), from)| (key.name, text, from.as_str())).collect()
     }

@@ -125,6 +125,15 @@ errors! {
     CLUSTER "E2317" Unreachable "the cluster did not do it"
         "An answer of the cluster that DYbox has no better word for."
         "read the reason, then try again; `dybox doctor --yarn` checks the rest";
+    NO_SERVERS "E2318" Invalid "no state server is configured"
+        "The command asks the roster, and the configuration names no server of it."
+        "set `state_servers` and `state_identity`";
+    STATE_SERVER "E2319" Unreachable "no state server answers"
+        "None of the servers of `state_servers` could be reached, or all turned this user away."
+        "look with `dybox doctor`";
+    NO_NODE "E2320" NotFound "the roster does not know that machine"
+        "No agent of that name has reported."
+        "list the machines with `dybox nodes`, or start `dybox node` there";
     INTERNAL "E2901" Internal "DYbox itself failed"
         "A bug."
         "report it with the output of the same command with --debug";

@@ -82,6 +82,13 @@ pub(crate) const SHAPES: &[Shape] = &[
         name: "the names of its stages",
     },
     Shape {
+        command: "nodes",
+        list: "nodes",
+        beside: &["server"],
+        keys: "host health why since silent_seconds clock_ahead_ms drained drained_by drained_why yarn agent engine storage cgroup kernel running ping_ms list_ms disks canary images [image_list] [history]",
+        name: "its host",
+    },
+    Shape {
         command: "doctor",
         list: "findings",
         beside: &[],

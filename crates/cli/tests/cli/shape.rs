@@ -6,12 +6,13 @@ use crate::home::Home;
 fn what_is_not_built_is_not_listed_and_not_known() {
     let home = Home::empty();
     let help = home.out(0, &["--help"]);
-    for command in
-        ["run", "shell", "check", "plan", "ps", "status", "logs", "why", "stop", "resume", "gc", "doctor", "explain"]
-    {
+    for command in [
+        "run", "shell", "check", "plan", "ps", "status", "logs", "why", "stop", "resume", "gc", "nodes", "doctor",
+        "explain",
+    ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {help}");
     }
-    for hidden in ["  master", "  proxy", "  docs", "  top", "  exec", "  nodes"] {
+    for hidden in ["  master", "  proxy", "  docs", "  top", "  exec"] {
         assert!(!help.contains(hidden), "{hidden}: {help}");
     }
     home.err(2, &["top"]);

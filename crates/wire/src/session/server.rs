@@ -32,13 +32,13 @@ pub async fn serve_session(
     bind: SocketAddr,
     identity: &TlsIdentity,
 ) -> Result<(Server, mpsc::Receiver<SessionCall>, u16), WireError> {
-    let config = tls::server_config(identity)?;
+    let config = tls::server_config(identity, false)?;
     let (listener, port) = tcp::listen(bind).await?;
     let (mailbox, calls) = mpsc::channel(1024);
     let desk = SessionServer::new(Desk { mailbox, links: AtomicU64::new(1) })
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX);
-    let server = serve_routes(ReceiverStream::new(tcp::accept(listener, config)), None, Routes::new(desk));
+    let server = serve_routes(ReceiverStream::new(tcp::accept(listener, config, tcp::of_run)), None, Routes::new(desk));
     Ok((server, calls, port))
 }
 

@@ -3,6 +3,7 @@
 mod cluster;
 mod engine;
 mod machine;
+mod servers;
 mod settings;
 
 use dybox_model::ExitCode;
@@ -46,7 +47,7 @@ impl Level {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// Which part: `engine`, `cluster`, `home`, `machine`, `setting`, `policy`.
+    /// Which part: `engine`, `cluster`, `state servers`, `home`, `machine`, `setting`, `policy`.
     pub part: &'static str,
     /// What was looked at.
     pub name: String,
@@ -82,6 +83,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     if far || context.conf.yarn.value.is_some() {
         findings.extend(cluster::look(context).await);
     }
+    findings.extend(servers::look(context).await);
     findings.extend(machine::look(context));
     findings.extend(settings::look(context));
     let answer = Answer {

@@ -1,0 +1,108 @@
+//! The state servers that the configuration names, and how this user shows who it is.
+
+use std::path::Path;
+use std::time::Duration;
+
+use dybox_model::roster::RosterView;
+use dybox_wire::roster::{RosterClient, read_identity};
+use dybox_wire::{TlsIdentity, WireError};
+
+use super::Context;
+use crate::report::{Failure, chain, codes};
+
+/// For one server's whole answer; people wait for it.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// Every state server.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    /// `host:port` of each.
+    pub addresses: Vec<String>,
+    identity: TlsIdentity,
+}
+
+impl Servers {
+    /// Those of the configuration; nothing where it names none.
+    pub(crate) fn of(context: &Context) -> Result<Option<Self>, Failure> {
+        let Some(text) = &context.conf.state_servers.value else { return Ok(None) };
+        let addresses = addresses(text);
+        if addresses.is_empty() {
+            return Ok(None);
+        }
+        let Some(path) = &context.conf.state_identity.value else {
+            return Err(Failure::coded(codes::CONF_VALUE, "`state_servers` is set, and `state_identity` is not")
+                .next("set `state_identity` to the file that `dybox state-server init` made for you"));
+        };
+        Ok(Some(Self { addresses, identity: identity(path)? }))
+    }
+
+    /// The same, where a command can't do without.
+    pub(crate) fn needed(context: &Context) -> Result<Self, Failure> {
+        Self::of(context)?.ok_or_else(|| Failure::coded(codes::NO_SERVERS, "no state server is configured"))
+    }
+
+    /// The first good answer of any.
+    pub(crate) async fn nodes(&self, host: Option<&str>) -> Result<(String, RosterView), Failure> {
+        let mut asked = tokio::task::JoinSet::new();
+        for address in &self.addresses {
+            let (address, identity) = (address.clone(), self.identity.clone());
+            let host = host.map(str::to_owned);
+            asked.spawn(async move {
+                let answer = ask(&address, &identity, host.as_deref()).await;
+                (address, answer)
+            });
+        }
+        let mut troubles = Vec::new();
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok((address, Ok(view))) => return Ok((address, view)),
+                Ok((_, Err(error))) => troubles.push(chain(&error)),
+                Err(error) => troubles.push(error.to_string()),
+            }
+        }
+        Err(Failure::coded(codes::STATE_SERVER, "no state server answers").why(troubles.join("; ")))
+    }
+
+    /// What one server says.
+    pub(crate) async fn ask(&self, address: &str) -> Result<RosterView, WireError> {
+        ask(address, &self.identity, None).await
+    }
+
+    /// Drains a node, or ends that, on every server; what those say that did not take it.
+    pub(crate) async fn mark(&self, host: &str, drained: bool, why: &str, by: &str) -> Vec<Result<(), String>> {
+        let mut done = Vec::new();
+        for address in &self.addresses {
+            let marked = async {
+                let client = RosterClient::dial(address, &self.identity, ANSWER).await?;
+                client.mark(host, (drained, why, by), ANSWER).await
+            };
+            done.push(marked.await.map_err(|error| format!("{address}: {}", chain(&error))));
+        }
+        done
+    }
+}
+
+async fn ask(address: &str, identity: &TlsIdentity, host: Option<&str>) -> Result<RosterView, WireError> {
+    let client = RosterClient::dial(address, identity, ANSWER).await?;
+    client.nodes(host, Vec::new(), ANSWER).await
+}
+
+/// Addresses with commas or spaces between them.
+pub(crate) fn addresses(text: &str) -> Vec<String> {
+    text.split([',', ' ']).map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+}
+
+/// A certificate with its key, as `dybox state-server init` writes them.
+pub(crate) fn identity(path: &Path) -> Result<TlsIdentity, Failure> {
+    let place = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::coded(codes::CONF_READ, "the certificate can't be read").place(place.clone()).source(error)
+    })?;
+    read_identity(&text).map_err(|error| {
+        let why = match error {
+            WireError::Credentials { why } => why,
+            other => other.to_string(),
+        };
+        Failure::coded(codes::CONF_VALUE, "the certificate can't be used").place(place).why(why)
+    })
+}

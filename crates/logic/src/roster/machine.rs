@@ -1,0 +1,199 @@
+//! The machine: lines, reports, marks, silence.
+
+use std::collections::BTreeMap;
+
+use dybox_model::Millis;
+use dybox_model::roster::{Health, Mark, NodeChange, NodeFacts, NodeView, Pulse};
+
+use super::event::{Effect, Event, LOOK, Question, Refusal, Session};
+use super::judge::Rules;
+use super::node::{Line, Node};
+
+/// Knows every node.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Roster {
+    rules: Rules,
+    nodes: BTreeMap<String, Node>,
+    /// Whose line each is; the nodes know the same the other way round.
+    lines: BTreeMap<Session, String>,
+    looked: Millis,
+}
+
+impl Roster {
+    /// One that knows nobody.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// Takes back what an earlier server kept of a node. Its agent has not been heard since.
+    pub fn restore(&mut self, now: Millis, host: &str, mark: Mark, history: Vec<NodeChange>) {
+        let most = self.rules.history;
+        let node = self.node(now, host);
+        node.mark = mark;
+        node.history = history;
+        trim(&mut node.history, most);
+    }
+
+    /// Takes one event in; what is to be done about it is put into `out`, in order.
+    pub fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Opened { session, host } => self.open(now, session, host, out),
+            Event::Reported { session, host, seq, pulse, facts } => {
+                if let Err(why) = self.report((now, session, host), seq, (*pulse, facts), out) {
+                    self.close(session);
+                    out.push(Effect::Refuse { session, why });
+                }
+            }
+            Event::Closed { session } => self.close(session),
+            Event::Marked { host, drained, why, by } => self.mark(now, host, (drained, why, by), out),
+            Event::Tick => self.look(now, out),
+        }
+    }
+
+    /// When to call `handle(now, Event::Tick)` next.
+    #[must_use]
+    pub fn wake(&self) -> Millis {
+        Millis(self.looked.0 + LOOK.0)
+    }
+
+    /// What is known.
+    #[must_use]
+    pub fn view(&self, now: Millis, question: &Question) -> Vec<NodeView> {
+        match &question.host {
+            Some(host) => self.nodes.get(host).map(|node| node.view(now, host, question)).into_iter().collect(),
+            None => self.nodes.iter().map(|(host, node)| node.view(now, host, question)).collect(),
+        }
+    }
+
+    /// How many nodes are how healthy, and how many are drained.
+    #[must_use]
+    pub fn counts(&self) -> (BTreeMap<Health, u32>, u32) {
+        let mut counts = BTreeMap::new();
+        for node in self.nodes.values() {
+            *counts.entry(node.health()).or_default() += 1;
+        }
+        let drained = self.nodes.values().filter(|node| node.mark.drained).count();
+        (counts, u32::try_from(drained).unwrap_or(u32::MAX))
+    }
+
+    fn node(&mut self, now: Millis, host: &str) -> &mut Node {
+        if !self.nodes.contains_key(host) {
+            self.nodes.insert(host.to_owned(), Node::silent(now));
+        }
+        self.nodes.get_mut(host).expect("it was put there just now")
+    }
+
+    fn open(&mut self, now: Millis, session: Session, host: String, out: &mut Vec<Effect>) {
+        let node = self.node(now, &host);
+        let before = node.line.replace(Line::new(session));
+        let known = node.mark.clone();
+        if let Some(before) = before {
+            self.lines.remove(&before.session);
+            out.push(Effect::Refuse { session: before.session, why: Refusal::NoAgent });
+        }
+        if !known.is_none() {
+            out.push(Effect::Tell { session, mark: known });
+        }
+        self.lines.insert(session, host);
+    }
+
+    fn report(
+        &mut self,
+        (now, session, said): (Millis, Session, String),
+        seq: u64,
+        (pulse, facts): (Pulse, Option<NodeFacts>),
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let own = self.lines.get(&session).ok_or(Refusal::NoAgent)?;
+        if *own != said {
+            return Err(Refusal::OtherHost { own: own.clone(), said });
+        }
+        let node = self.nodes.get_mut(&said).ok_or(Refusal::NoAgent)?;
+        let carried = pulse.mark.clone();
+        let change = node.hear(now, seq, (pulse, facts), &self.rules)?;
+        if let Some(change) = change {
+            record(node, &said, change, (self.rules.history, out));
+        }
+        if carried > node.mark {
+            let change = marked(now, &carried);
+            node.mark = carried;
+            out.push(Effect::Keep { host: said.clone(), mark: node.mark.clone() });
+            record(node, &said, change, (self.rules.history, out));
+        } else if carried < node.mark {
+            out.push(Effect::Tell { session, mark: node.mark.clone() });
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, session: Session) {
+        let Some(host) = self.lines.remove(&session) else { return };
+        if let Some(node) = self.nodes.get_mut(&host) {
+            node.line = node.line.filter(|line| line.session != session);
+        }
+    }
+
+    fn mark(&mut self, now: Millis, host: String, said: (bool, String, String), out: &mut Vec<Effect>) {
+        let most = self.rules.history;
+        let (drained, why, by) = said;
+        let node = self.node(now, &host);
+        let mark = Mark { rev: node.mark.rev.saturating_add(1), drained, why, by, at: now };
+        let change = marked(now, &mark);
+        node.mark = mark.clone();
+        if let Some(line) = &node.line {
+            out.push(Effect::Tell { session: line.session, mark: mark.clone() });
+        }
+        out.push(Effect::Keep { host: host.clone(), mark });
+        record(node, &host, change, (most, out));
+    }
+
+    fn look(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        self.looked = now;
+        let rules = &self.rules;
+        for (host, node) in &mut self.nodes {
+            if let Some(change) = node.grow_silent(now, rules) {
+                record(node, host, change, (rules.history, out));
+            }
+        }
+        let over = self.nodes.extract_if(.., |_, node| node.is_over(now, rules));
+        out.extend(over.map(|(host, _)| Effect::Forget { host }));
+    }
+
+    /// What must always hold.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn check(&self) -> Result<(), String> {
+        for (session, host) in &self.lines {
+            let line = self.nodes.get(host).and_then(|node| node.line);
+            if line.is_none_or(|line| line.session != *session) {
+                return Err(format!("line {session:?} of {host} is not its line"));
+            }
+        }
+        let open = self.nodes.values().filter(|node| node.line.is_some()).count();
+        if open != self.lines.len() {
+            return Err(format!("{open} nodes have a line, and {} lines are open", self.lines.len()));
+        }
+        match self.nodes.iter().find(|(_, node)| node.history.len() > self.rules.history) {
+            Some((host, _)) => Err(format!("the history of {host} is too long")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn marked(now: Millis, mark: &Mark) -> NodeChange {
+    let to = if mark.drained { "drained" } else { "undrained" };
+    let why = if mark.why.is_empty() { format!("by {}", mark.by) } else { format!("by {}: {}", mark.by, mark.why) };
+    NodeChange { at: now, to: to.to_owned(), why }
+}
+
+fn record(node: &mut Node, host: &str, change: NodeChange, (most, out): (usize, &mut Vec<Effect>)) {
+    node.history.push(change.clone());
+    trim(&mut node.history, most);
+    out.push(Effect::Record { host: host.to_owned(), change });
+}
+
+fn trim(history: &mut Vec<NodeChange>, most: usize) {
+    let surplus = history.len().saturating_sub(most);
+    history.drain(..surplus);
+}

@@ -1,0 +1,189 @@
+//! One node: what was heard, and what it counts as.
+
+use dybox_model::Millis;
+use dybox_model::roster::{Health, Ill, Mark, NodeChange, NodeFacts, NodeView, Pulse, words};
+
+use super::event::{Question, Refusal, Session};
+use super::judge::{Rules, judge};
+
+/// Everything that is known of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) mark: Mark,
+    pub(super) history: Vec<NodeChange>,
+    pub(super) line: Option<Line>,
+    health: Health,
+    ills: Vec<Ill>,
+    since: Millis,
+    heard: Option<Millis>,
+    clock_ahead: i64,
+    pulse: Pulse,
+    facts: NodeFacts,
+    run: Option<Run>,
+}
+
+/// The agent's line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) session: Session,
+    last: Option<u64>,
+}
+
+/// Reports in a row that are all worse, or all better, than what the node counts as.
+#[derive(Debug, Clone, PartialEq)]
+struct Run {
+    worse: bool,
+    count: u32,
+    /// The one of them that is nearest to what the node counts as, and what it said.
+    mildest: (Health, Vec<Ill>),
+}
+
+impl Line {
+    pub(super) const fn new(session: Session) -> Self {
+        Self { session, last: None }
+    }
+}
+
+impl Node {
+    /// A node of which nothing was heard yet.
+    pub(super) fn silent(now: Millis) -> Self {
+        Self {
+            mark: Mark::default(),
+            history: Vec::new(),
+            line: None,
+            health: Health::Unknown,
+            ills: Vec::new(),
+            since: now,
+            heard: None,
+            clock_ahead: 0,
+            pulse: Pulse::default(),
+            facts: NodeFacts::default(),
+            run: None,
+        }
+    }
+
+    /// Takes a report of the line that is open.
+    pub(super) fn hear(
+        &mut self,
+        now: Millis,
+        seq: u64,
+        (pulse, facts): (Pulse, Option<NodeFacts>),
+        rules: &Rules,
+    ) -> Result<Option<NodeChange>, Refusal> {
+        let line = self.line.as_mut().ok_or(Refusal::NoAgent)?;
+        match line.last {
+            Some(last) if seq <= last => return Err(Refusal::Replayed { seq, last }),
+            None if facts.is_none() => return Err(Refusal::NoFacts),
+            _ => line.last = Some(seq),
+        }
+        let (health, ills) = judge(&pulse, rules);
+        self.clock_ahead = i64::try_from(i128::from(pulse.at.0) - i128::from(now.0)).unwrap_or(i64::MAX);
+        self.pulse = pulse;
+        self.facts = facts.unwrap_or_else(|| std::mem::take(&mut self.facts));
+        self.heard = Some(now);
+        Ok(self.follow(now, health, ills, rules))
+    }
+
+    /// Lets what the node counts as follow what a report says.
+    fn follow(&mut self, now: Millis, health: Health, ills: Vec<Ill>, rules: &Rules) -> Option<NodeChange> {
+        if health == self.health {
+            self.run = None;
+            let names = |ills: &[Ill]| ills.iter().map(Ill::name).collect::<Vec<_>>();
+            let same = names(&ills) == names(&self.ills);
+            self.ills = ills;
+            return (!same).then(|| self.change(now));
+        }
+        if self.health == Health::Unknown {
+            return Some(self.turn(now, health, ills));
+        }
+        let worse = health > self.health;
+        let mut run = self.run.take().filter(|run| run.worse == worse).unwrap_or_else(|| Run {
+            worse,
+            count: 0,
+            mildest: (health, ills.clone()),
+        });
+        run.count += 1;
+        // Of the mildest ones the newest, whose words are the freshest.
+        if if worse { health <= run.mildest.0 } else { health >= run.mildest.0 } {
+            run.mildest = (health, ills);
+        }
+        let enough = if worse { rules.worse_after } else { rules.better_after };
+        if run.count < enough {
+            self.run = Some(run);
+            return None;
+        }
+        Some(self.turn(now, run.mildest.0, run.mildest.1))
+    }
+
+    fn turn(&mut self, now: Millis, health: Health, ills: Vec<Ill>) -> NodeChange {
+        self.run = None;
+        self.health = health;
+        self.ills = ills;
+        self.since = now;
+        self.change(now)
+    }
+
+    fn change(&self, now: Millis) -> NodeChange {
+        NodeChange { at: now, to: self.health.to_string(), why: words(&self.ills) }
+    }
+
+    /// Makes it unknown where it is silent for too long.
+    pub(super) fn grow_silent(&mut self, now: Millis, rules: &Rules) -> Option<NodeChange> {
+        let late = self.heard.is_some_and(|heard| now.since(heard) > rules.silent_after);
+        if self.health == Health::Unknown || !late {
+            return None;
+        }
+        let mut change = self.turn(now, Health::Unknown, Vec::new());
+        change.why = "its agent is silent".to_owned();
+        Some(change)
+    }
+
+    /// Whether nobody would miss it.
+    pub(super) fn is_over(&self, now: Millis, rules: &Rules) -> bool {
+        let quiet = now.since(self.heard.unwrap_or(self.since));
+        self.line.is_none() && !self.mark.drained && self.health == Health::Unknown && quiet > rules.forget_after
+    }
+
+    pub(super) fn view(&self, now: Millis, host: &str, question: &Question) -> NodeView {
+        let whole = question.host.is_some();
+        let facts = match whole {
+            true => self.facts.clone(),
+            false => NodeFacts { images: Vec::new(), ..self.short_facts() },
+        };
+        NodeView {
+            host: host.to_owned(),
+            health: self.health,
+            ills: self.ills.clone(),
+            since: self.since,
+            silent: self.heard.map_or(Millis(0), |heard| now.since(heard)),
+            clock_ahead: self.clock_ahead,
+            mark: self.mark.clone(),
+            pulse: self.pulse.clone(),
+            facts,
+            images: u32::try_from(self.facts.images.len()).unwrap_or(u32::MAX),
+            present: question.images.iter().filter(|name| self.has(name)).cloned().collect(),
+            history: if whole { self.history.clone() } else { Vec::new() },
+        }
+    }
+
+    fn short_facts(&self) -> NodeFacts {
+        let NodeFacts { agent, yarn, engine, storage, cgroup, kernel, images: _ } = &self.facts;
+        NodeFacts {
+            agent: agent.clone(),
+            yarn: yarn.clone(),
+            engine: engine.clone(),
+            storage: storage.clone(),
+            cgroup: *cgroup,
+            kernel: kernel.clone(),
+            images: Vec::new(),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.facts.images.iter().any(|image| image.id == name || image.names.iter().any(|known| known == name))
+    }
+
+    pub(super) const fn health(&self) -> Health {
+        self.health
+    }
+}

@@ -1,0 +1,45 @@
+//! The loop: looks, shows what it saw to every line, and carries the greatest mark.
+
+use std::sync::Arc;
+
+use dybox_model::roster::Mark;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::conf::Conf;
+use crate::line::{Seen, keep_line};
+use crate::probe::Probe;
+
+/// Reports to all servers until `end` comes.
+pub async fn run(conf: Conf, end: impl Future<Output = ()>) {
+    let conf = Arc::new(conf);
+    let (show, seen) = watch::channel(None);
+    let (give, mut marks) = mpsc::channel(16);
+    for server in &conf.servers {
+        tokio::spawn(keep_line(Arc::clone(&conf), server.clone(), seen.clone(), give.clone()));
+    }
+    drop((seen, give));
+    let looking = async {
+        let mut probe = Probe::before(&conf);
+        let mut mark = Mark::default();
+        let mut facts = Arc::default();
+        let mut beat = interval(conf.interval);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            let (mut pulse, now) = probe.look(&conf).await;
+            while let Ok(other) = marks.try_recv() {
+                mark = mark.max(other);
+            }
+            pulse.mark = mark.clone();
+            if now != *facts {
+                facts = Arc::new(now);
+            }
+            show.send_replace(Some(Seen { pulse, facts: Arc::clone(&facts) }));
+        }
+    };
+    tokio::select! {
+        () = end => {}
+        () = looking => {}
+    }
+}

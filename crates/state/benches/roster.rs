@@ -1,0 +1,156 @@
+//! A thousand simulated agents at one report a second: what the state server needs, and how fast it answers.
+
+#![expect(clippy::print_stdout, reason = "a benchmark")]
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dybox_model::Millis;
+use dybox_model::roster::{Disk, NodeFacts, NodeImage, Pulse};
+use dybox_wire::TlsIdentity;
+use dybox_wire::roster::{NodeReport, RosterClient, read_identity};
+
+const AGENTS: usize = 1000;
+const SECONDS: u64 = 20;
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn main() {
+    let args: Vec<_> = std::env::args().collect();
+    let threads = if args.iter().any(|arg| arg == "--serve") { 1 } else { 2 };
+    let runtime = match threads {
+        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        _ => tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
+    };
+    let runtime = runtime.expect("a runtime");
+    match args.iter().position(|arg| arg == "--serve") {
+        Some(at) => runtime.block_on(serve(args[at + 1].clone().into())),
+        None => runtime.block_on(flood()),
+    }
+}
+
+/// The server in a process of its own, as in life: `dybox state-server` runs on one thread too.
+async fn serve(dir: std::path::PathBuf) {
+    let bind = "127.0.0.1:0".parse().expect("an address");
+    let conf = dybox_state::Conf { dir: dir.clone(), bind, open: false, http: None };
+    let running = dybox_state::start(&conf).await.expect("it starts");
+    std::fs::write(dir.join("port"), running.port.to_string()).expect("a file");
+    running.until(std::future::pending()).await;
+}
+
+fn pulse(at: u64) -> Pulse {
+    let disk = |of: &str| Disk { of: of.to_owned(), path: format!("/var/{of}"), free: 50 << 30, total: 100 << 30 };
+    Pulse {
+        at: Millis(at),
+        ping: Some(Millis(1)),
+        list: Some(Millis(9)),
+        running: 50,
+        disks: vec![disk("engine"), disk("logs")],
+        ..Pulse::default()
+    }
+}
+
+fn facts() -> NodeFacts {
+    let image = |n: usize| NodeImage {
+        id: format!("sha256:{n:064x}"),
+        names: vec![
+            format!("registry.example/team/image-{n}:1.2"),
+            format!("registry.example/team/image-{n}@sha256:{n:064x}"),
+        ],
+        size: 50 << 20,
+    };
+    NodeFacts {
+        engine: "20.10.24".to_owned(),
+        storage: "overlay2".to_owned(),
+        cgroup: 2,
+        images: (0..50).map(image).collect(),
+        ..NodeFacts::default()
+    }
+}
+
+async fn agent(address: String, identity: TlsIdentity, host: String, number: u64) {
+    let client = RosterClient::dial(&address, &identity, LIMIT).await.expect("a line");
+    let first = NodeReport { host: host.clone(), seq: 1, pulse: pulse(0), facts: Some(facts()) };
+    let mut line = client.attend(first, LIMIT).await.expect("it is heard");
+    tokio::time::sleep(Duration::from_millis(number % 1000)).await;
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    for seq in 2.. {
+        tokio::select! {
+            _ = beat.tick() => {}
+            order = line.orders.recv() => panic!("{host}: {order:?}"),
+        }
+        let report = NodeReport { host: host.clone(), seq, pulse: pulse(seq), facts: None };
+        if line.reports.send(report).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Hundredths of a second on cpus, and kilobytes of memory.
+fn used(pid: u32) -> (u64, u64) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let fields: Vec<_> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+    let number = |at: usize| fields[at].parse::<u64>().expect("a number");
+    (number(11) + number(12), number(21) * 4)
+}
+
+async fn flood() {
+    let dir = std::env::temp_dir().join(format!("dybox-roster-{}", std::process::id()));
+    let hosts: Vec<_> = (0..AGENTS).map(|n| format!("n{n}")).collect();
+    dybox_state::init(&dir, &hosts).expect("an authority");
+    let mut server = Command::new(std::env::current_exe().expect("a path"))
+        .arg("--serve")
+        .arg(&dir)
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let port = loop {
+        match std::fs::read_to_string(dir.join("port")) {
+            Ok(port) if !port.is_empty() => break port,
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    let address = format!("127.0.0.1:{port}");
+    let identity = |name: &str| {
+        let text = std::fs::read_to_string(dir.join(format!("{name}.pem"))).expect("a certificate");
+        read_identity(&text).expect("it is one")
+    };
+    let reader = Arc::new(RosterClient::dial(&address, &identity("reader"), LIMIT).await.expect("a line"));
+    for (number, host) in hosts.into_iter().enumerate() {
+        tokio::spawn(agent(address.clone(), identity(&format!("node-{host}")), host, number as u64));
+    }
+    loop {
+        let view = reader.nodes(None, Vec::new(), LIMIT).await.expect("an answer");
+        if view.nodes.iter().filter(|node| node.images == 50).count() == AGENTS {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (before, start) = (used(server.id()), Instant::now());
+    tokio::time::sleep(Duration::from_secs(SECONDS)).await;
+    let (after, took) = (used(server.id()), start.elapsed());
+    let cpu = (after.0 - before.0) as f64 / took.as_secs_f64();
+    println!("{AGENTS} agents, one report a second: {cpu:.1} % of a core, {:.1} MB", after.1 as f64 / 1000.0);
+    let mut one = Vec::new();
+    let mut all = Vec::new();
+    for _ in 0..50 {
+        for (host, times) in [(Some("n7"), &mut one), (None, &mut all)] {
+            let start = Instant::now();
+            let view = reader.nodes(host, Vec::new(), LIMIT).await.expect("an answer");
+            times.push(start.elapsed());
+            assert!(!view.nodes.is_empty());
+        }
+    }
+    for (what, times) in [("one node", &mut one), ("the whole roster", &mut all)] {
+        times.sort();
+        println!(
+            "{what}: {:.1} ms (median), {:.1} ms (p95)",
+            times[25].as_secs_f64() * 1e3,
+            times[47].as_secs_f64() * 1e3
+        );
+    }
+    let _ = server.kill();
+    let _ = server.wait();
+    let _ = std::fs::remove_dir_all(&dir);
+}

@@ -1,0 +1,25 @@
+//! The roster's gRPC: agents report, masters and people ask, operators drain. Over TCP with mutual TLS under an
+//! authority that outlives its servers, so it can sign for one more node a year later.
+
+mod badge;
+mod client;
+mod desk;
+mod server;
+
+pub use badge::{Authority, Badge, identity_text, read_identity};
+pub use client::{Attendance, RosterClient};
+pub use desk::{AgentOrder, RosterCall};
+pub use server::serve_roster;
+
+/// What an agent says of its node at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeReport {
+    /// The node's name; its certificate must say the same.
+    pub host: String,
+    /// One more than the last one's.
+    pub seq: u64,
+    /// What is now.
+    pub pulse: dybox_model::roster::Pulse,
+    /// What has changed; nothing = as before. The first of a line has it.
+    pub facts: Option<dybox_model::roster::NodeFacts>,
+}
