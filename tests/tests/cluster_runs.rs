@@ -426,6 +426,24 @@ fn tasks_go_where_their_placement_says() {
 }
 
 #[test]
+fn tasks_and_stages_that_are_kept_apart_share_no_machine() {
+    let user = User::with(concat!(
+        "stages:\n",
+        "  pairs: { parallelism: 2, placement: { max_per_host: 2, apart_from: [other] }, script: \". /said/fns; say start; UNTIL_GO\" }\n",
+        "  other: { parallelism: 2, script: \". /said/fns; say start; UNTIL_GO\" }\n",
+    ));
+    let run = user.detach();
+    user.until_said("start", "pairs", 2);
+    user.until_said("start", "other", 2);
+    user.go();
+    user.until_state(&run, "succeeded");
+    let hosts = |stage| user.hosts(&run, stage, 2).into_iter().collect::<BTreeSet<_>>();
+    let (pairs, other) = (hosts("pairs"), hosts("other"));
+    assert!(pairs.is_disjoint(&other) && pairs.len() == 1 && other.len() == 1, "{pairs:?} {other:?}");
+    user.over(&run);
+}
+
+#[test]
 fn a_plan_shows_what_the_cluster_gives_and_what_it_never_could() {
     let user = User::with(concat!(
         "stages:\n  a: { parallelism: 3, memory: 70MiB, command: [\"true\"] }\n",

@@ -26,16 +26,20 @@ struct Pin {
     level: u32,
     /// How many more may.
     limit: u32,
+    /// Machines with many of the stage come first, not those with few: it leaves room for what it is kept apart from.
+    packs: bool,
     /// All grants that are held there.
     held: u32,
 }
 
 impl Pin {
     /// How good the next ask is after `made` others; less is better. What is on its way is kept; then comes what is
-    /// not too near, has room, has the fewest of the stage, was asked for already, has the fewest own grants.
+    /// not too near, has room, has the fewest of the stage (or any of it), was asked for already, has the fewest own grants.
     fn rank(&self, made: u32) -> (bool, bool, bool, bool, u32, bool, u32) {
         let (away, asked, room) = self.counts;
-        (made >= away, self.near, self.claimed, made >= room, self.level + made, made >= asked, self.held)
+        let there = self.level + made;
+        let level = if self.packs { u32::from(there == 0) } else { there };
+        (made >= away, self.near, self.claimed, made >= room, level, made >= asked, self.held)
     }
 }
 
@@ -77,7 +81,8 @@ impl Master {
             let limit = most.unwrap_or(u32::MAX).saturating_sub(level).min(copies(size, node.capacity));
             let pin = self.pin_to(shape, wish, &[node], size);
             let near = place.apart.iter().any(|apart| self.taken.is_near(apart, &node.host, &self.hosts));
-            Pin { near, claimed: claimed.contains(node.host.as_str()), level, limit, ..pin }
+            let packs = !place.apart.is_empty() && place.placement.spread.is_none();
+            Pin { near, claimed: claimed.contains(node.host.as_str()), level, limit, packs, ..pin }
         });
         pins.collect()
     }
@@ -114,7 +119,7 @@ impl Master {
         let asked = id.map_or(0, |id| self.asks.wanted_by(shape, id));
         let room = nodes.iter().map(|node| copies(size, node.capacity - node.used)).sum();
         let held = nodes.iter().map(|node| self.pool.held_on(&node.host)).sum();
-        Pin { wish, near: false, claimed: false, counts: (away, asked, room), level: 0, limit: 1, held }
+        Pin { wish, near: false, claimed: false, counts: (away, asked, room), level: 0, limit: 1, packs: false, held }
     }
 
     /// Whether a task of another stage lives too near to a machine for a placed stage, come what may.

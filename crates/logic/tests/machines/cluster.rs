@@ -317,3 +317,17 @@ fn a_task_that_is_lost_is_placed_again_by_the_same_rule() {
     assert_eq!((world.tries("a"), world.end("a"), world.end("b")), (3, OK, OK));
     world.assert_nothing_left();
 }
+
+#[test]
+fn a_stage_that_is_kept_apart_leaves_machines_for_the_other() {
+    let two = || Cluster::of(&FOUR[..2], Resources { cpu_milli: 8000, memory: 1 << 30 });
+    for most in [None, Some(2)] {
+        let mut pairs = apart("a", 2, 1, true);
+        pairs.placement.max_per_host = most;
+        let mut world = World::on(two(), plans::of([pairs, stage("b", 2, &[])]));
+        world.until(|world| world.running() == 4);
+        let hosts = |stage| world.hosts_of(stage).into_iter().collect::<BTreeSet<_>>();
+        assert_eq!((hosts(0).len(), hosts(1).len()), (1, 1), "{:?} {:?}", hosts(0), hosts(1));
+        world.until_done();
+    }
+}
