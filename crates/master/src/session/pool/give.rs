@@ -44,26 +44,28 @@ impl Pool {
 
     fn lend(&mut self, now: Instant, out: &mut Vec<Out>) {
         for key in self.in_turn() {
-            let Some(claim) = self.claims.get_mut(&key) else { continue };
-            let wishes: Vec<_> = claim.asks.keys().cloned().collect();
+            let wishes: Vec<_> = self.claims.get(&key).map(|claim| claim.asks.keys().cloned().collect()).unwrap_or_default();
             for wish in wishes {
-                while let Some(count) = claim.asks.get_mut(&wish) {
-                    *count -= 1;
-                    let left = *count;
-                    let Some(container) = best(&self.agents, &wish, claim, &self.racks) else {
-                        *claim.asks.entry(wish.clone()).or_default() += 1;
-                        break;
-                    };
-                    if left == 0 {
-                        claim.asks.remove(&wish);
-                    }
-                    if let Some(agent) = self.agents.get_mut(&container) {
-                        (agent.state, agent.since) = (State::Lent(key.clone(), None), now);
-                    }
+                while let Some(container) = self.lend_one(&key, &wish, now) {
                     out.push(Out::Tell(key.clone(), Told::Granted { container, wish: wish.clone() }));
                 }
             }
         }
+    }
+
+    /// Lends an agent for one ask of a claim, where there is one for it.
+    fn lend_one(&mut self, key: &Key, wish: &Wish, now: Instant) -> Option<String> {
+        let claim = self.claims.get_mut(key)?;
+        let left = claim.asks.get(wish)?.saturating_sub(1);
+        let container = best(&self.agents, wish, claim, &self.racks)?;
+        match left {
+            0 => claim.asks.remove(wish),
+            _ => claim.asks.insert(wish.clone(), left),
+        };
+        if let Some(agent) = self.agents.get_mut(&container) {
+            (agent.state, agent.since) = (State::Lent(key.clone(), None), now);
+        }
+        Some(container)
     }
 
     /// Asks YARN for what is missing; how many more would be wanted than the session may have.
