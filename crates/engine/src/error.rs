@@ -70,6 +70,12 @@ impl EngineError {
         Self { operation: operation.into(), kind, text: one_line(&text.into()) }
     }
 
+    /// Whether the engine said nothing: what was asked of it may be done, or may still be done.
+    #[must_use]
+    pub const fn unanswered(&self) -> bool {
+        matches!(self.kind, Kind::NotRunning | Kind::Timeout)
+    }
+
     /// The failure of a task that this error makes.
     #[must_use]
     pub const fn cause(&self) -> Cause {

@@ -1,7 +1,10 @@
 //! The lease: a counter that must move. A counter and not a time of writing, so that jumps of the clock do nothing.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
 /// How often the counter is looked at.
@@ -20,6 +23,17 @@ pub(crate) fn wall_ms() -> u64 {
 fn millis(clock: ClockId) -> u64 {
     let now = clock_gettime(clock).map(std::time::Duration::from).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Locks the lease's file until the value is dropped, or this process is dead in whatever way. Taken before the spec is
+/// read: whoever takes the spec away and then finds no lock knows, without any engine, that nothing runs or will run.
+pub(crate) fn hold(path: &Path) -> Option<File> {
+    let file = File::open(path).ok()?;
+    let (kind, from) = (libc::F_RDLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+    let whole = libc::flock { l_type: kind, l_whence: from, l_start: 0, l_len: 0, l_pid: 0 };
+    // Without it only this proof is missing, and the lease itself is waited for.
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&whole)).ok()?;
+    Some(file)
 }
 
 /// Watches the counter.

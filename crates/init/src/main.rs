@@ -42,6 +42,7 @@ fn main() {
 }
 
 fn run(root: &std::path::Path) -> i32 {
+    let _alive = lease::hold(&root.join(".dybox/in/lease"));
     let verdict = std::panic::catch_unwind(|| life::live(root)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map_or("a panic", |text| *text);
         Verdict {

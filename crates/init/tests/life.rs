@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -142,6 +144,31 @@ fn the_lease_ends_the_payload() {
     assert_eq!(root.run(), 124);
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     assert_eq!(root.verdict("by"), "lease");
+}
+
+#[test]
+fn the_lease_is_locked_until_init_is_dead() {
+    let root = Root::shell("echo on; sleep 4 & sleep 4", "lease_ttl_ms 60000\n");
+    let locked = || {
+        let (kind, from) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+        let mut whole = libc::flock { l_type: kind, l_whence: from, l_start: 0, l_len: 0, l_pid: 0 };
+        let lease = std::fs::File::open(root.file("in/lease")).expect("a lease");
+        fcntl(&lease, FcntlArg::F_OFD_GETLK(&mut whole)).expect("an answer");
+        whole.l_type != libc::F_UNLCK as libc::c_short
+    };
+    assert!(!locked());
+    let init = root.start();
+    eventually(|| root.text("stdout") == "on\n");
+    assert!(locked());
+    init.signal(Signal::SIGPWR);
+    init.code();
+    assert!(!locked() && !root.verdict("by").is_empty());
+    // Its payload does not hold it: outside of a container that outlives a killed init.
+    let init = root.start();
+    eventually(locked);
+    init.signal(Signal::SIGKILL);
+    drop(init);
+    eventually(|| !locked());
 }
 
 #[test]

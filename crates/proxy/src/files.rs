@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use dybox_model::AttemptId;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 
 use crate::conf::Places;
 
@@ -82,6 +84,29 @@ impl Files {
         }
     }
 
+    /// Whether its init lives, whatever the engine says: init locks the lease's file before it reads the spec, and the
+    /// kernel unlocks it at any death. After [`Self::revoke`] a no is final.
+    pub(crate) fn alive(&self) -> bool {
+        let path = self.lease();
+        let (kind, from) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+        let mut whole = libc::flock { l_type: kind, l_whence: from, l_start: 0, l_len: 0, l_pid: 0 };
+        let asked = File::open(&path).and_then(|file| Ok(fcntl(&file, FcntlArg::F_OFD_GETLK(&mut whole))?));
+        match asked {
+            Ok(_) => whole.l_type != libc::F_UNLCK as libc::c_short,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "can't ask who holds the lease");
+                false
+            }
+        }
+    }
+
+    /// Whether its init runs, or ran to its end.
+    pub(crate) fn begun(&self) -> bool {
+        // In this order: the verdict is written before the lock is given up.
+        self.alive() || self.verdict().exists()
+    }
+
     pub(crate) fn remove_exchange(&self) -> io::Result<()> {
         absent_is_fine(fs::remove_dir_all(&self.root))
     }
@@ -145,6 +170,25 @@ mod tests {
         files.remove_logs().unwrap();
         files.remove_logs().unwrap();
         assert!(!files.root.exists() && !files.stderr.exists());
+    }
+
+    #[test]
+    fn an_init_is_alive_for_as_long_as_it_holds_the_lease() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::under(&dir.path().join("g/s0-0-1"));
+        assert!(!files.alive(), "no files");
+        files.make(None).unwrap();
+        files.give("lease", "", 0o644).unwrap();
+        assert!(!files.alive() && !files.begun());
+        let lease = File::open(files.lease()).unwrap();
+        let (kind, from) = (libc::F_RDLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+        let whole = libc::flock { l_type: kind, l_whence: from, l_start: 0, l_len: 0, l_pid: 0 };
+        fcntl(&lease, FcntlArg::F_OFD_SETLK(&whole)).unwrap();
+        assert!(files.alive() && files.alive() && files.begun(), "to ask takes nothing away");
+        drop(lease);
+        assert!(!files.alive());
+        fs::write(files.verdict(), "end").unwrap();
+        assert!(files.begun());
     }
 
     #[test]

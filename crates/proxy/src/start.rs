@@ -26,6 +26,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// An engine that needs longer to remove a container is not waited for.
 const REMOVE: Duration = Duration::from_secs(15);
 
+/// An init whose start was answered to nobody shows itself within this, on a busy machine too.
+const FIRST_SIGN: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Why no container runs.
 #[derive(Debug)]
 pub(crate) struct Refused {
@@ -99,7 +103,7 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
     let mut eyes = Eyes::open(job.spec.attempt, &identity.name, files.clone(), Arc::clone(&job.kick));
     ports.leases.keep(&identity.name, &files.lease())?;
     let started = tokio::select! {
-        started = create_and_start(&known, &identity, options.clone(), &ports.secret) => started,
+        started = create_and_start(ports, &known, &identity, options.clone(), &files) => started,
         error = until_it_hangs(&known.engine) => {
             if ports.places.far.is_some() {
                 // Before the next try of this task is given to this proxy.
@@ -112,7 +116,7 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
         // A proxy that left took the network along after we had seen it. Once more, with the network held.
         (Err(error), Network::Named(name)) if error.kind == Kind::NetworkNotFound => {
             match ensure_network(ports, &known.engine, &job.spec.run, name).await {
-                Ok(_held) => create_and_start(&known, &identity, options, &ports.secret).await,
+                Ok(_held) => create_and_start(ports, &known, &identity, options, &files).await,
                 Err(_) => Err(error),
             }
         }
@@ -146,21 +150,37 @@ fn lay_out(files: &Files, job: &Job, shown: Option<&Path>) -> Result<(), Refused
 }
 
 async fn create_and_start(
+    ports: &Ports,
     known: &Known,
     identity: &Identity,
     options: Options,
-    secret: &str,
+    files: &Files,
 ) -> Result<String, EngineError> {
     let engine = &known.engine;
     let id = match engine.create(options.clone()).await {
         Err(error) if error.kind == Kind::Conflict => {
-            clear_name(engine, identity, secret).await?;
+            clear_name(engine, identity, &ports.secret).await?;
             engine.create(options).await?
         }
         other => other?,
     };
-    engine.start(&id).await?;
+    match engine.start(&id).await {
+        // The answer was lost, and its init is the better witness.
+        Err(error) if error.unanswered() && begins(files).await => {
+            tracing::warn!(container = id, %error, "it runs all the same");
+        }
+        other => other?,
+    }
     Ok(id)
+}
+
+/// Whether init shows itself in time; false proves nothing.
+async fn begins(files: &Files) -> bool {
+    let end = Instant::now() + FIRST_SIGN;
+    while !files.begun() && Instant::now() < end {
+        sleep(LOOK).await;
+    }
+    files.begun()
 }
 
 /// The name is taken: by a container of this very attempt, whose create was answered to nobody, or by a stranger.
@@ -174,14 +194,18 @@ async fn clear_name(engine: &Engine, identity: &Identity, secret: &str) -> Resul
 }
 
 /// Makes sure that nothing of a start that failed runs, now or later: its spec is taken away, so an init that starts
-/// late starts nothing; what runs is removed, or, where the engine does not answer, ends by its lease.
+/// late starts nothing; what runs is removed, or, where the engine does not answer or has forgotten it in a crash, ends
+/// by its lease.
 pub(crate) async fn make_sure(ports: &Ports, engine: &Engine, attempt: AttemptId, name: &str) {
-    Files::of(&ports.places, attempt).revoke();
+    let files = Files::of(&ports.places, attempt);
+    files.revoke();
     ports.leases.stop(name);
     let dead = Instant::now() + Duration::from_millis(LEASE_DEAD.0);
-    while Instant::now() < dead {
+    // A lease that is over late, on a busy machine, is waited for too; whoever gave the order has a limit.
+    while Instant::now() < dead || files.alive() {
         match timeout(REMOVE, remove_proven(engine, name, &ports.secret)).await {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) if !files.alive() => return,
+            Ok(Ok(())) => tracing::warn!(container = name, "the engine does not know it, and it runs on"),
             Ok(Err(error)) => tracing::warn!(container = name, %error, "can't remove what may have started"),
             Err(_) => tracing::warn!(container = name, "the engine does not answer"),
         }

@@ -159,7 +159,7 @@ pub(crate) async fn watch(ports: Ports, mut eyes: Eyes) {
                 sample_at = Instant::now() + SAMPLE_EVERY;
             }
             () = sleep_until(ask_at) => {
-                if let Some(seen) = dead(&ports, &eyes.container).await {
+                if let Some(seen) = dead(&ports, &eyes).await {
                     // Init may have written in the meantime.
                     break (eyes.verdict(), seen);
                 }
@@ -176,11 +176,17 @@ pub(crate) async fn watch(ports: Ports, mut eyes: Eyes) {
     ports.arrive(Arrived::Dead(Box::new(Dead { attempt, verdict, seen, result, engine_started, usage })));
 }
 
-/// What the engine says of a container that does not run; nothing where it runs, or the engine does not say.
-async fn dead(ports: &Ports, name: &str) -> Option<Option<Seen>> {
+/// What the engine says of a container that does not run; nothing where it runs, or the engine does not say. One that
+/// crashed may have forgotten a container that runs on.
+async fn dead(ports: &Ports, eyes: &Eyes) -> Option<Option<Seen>> {
     let known = ports.engine().await.ok()?;
+    let name = &eyes.container;
     match known.engine.inspect(name).await {
         Ok(Some(seen)) if seen.running => None,
+        Ok(_) if eyes.files.alive() => {
+            tracing::warn!(container = name, "the engine takes it for dead, and it runs on");
+            None
+        }
         Ok(seen) => Some(seen),
         Err(error) => {
             tracing::warn!(container = name, %error, "the engine does not tell whether it runs");

@@ -51,10 +51,38 @@ async fn half_an_answer_to_create_leaves_no_container() {
 
 #[tokio::test]
 async fn an_answer_that_is_lost_leaves_no_container() {
-    for call in [CREATE, START] {
-        let exit = end_of(call, Fault::Lost).await;
-        assert!(matches!(exit.cause, Some(Cause::EngineDown | Cause::EngineFailed)), "{exit:?}");
+    let exit = end_of(CREATE, Fault::Lost).await;
+    assert!(matches!(exit.cause, Some(Cause::EngineDown | Cause::EngineFailed)), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_is_lost_is_a_start() {
+    let exit = end_of(START, Fault::Lost).await;
+    assert_eq!(exit.code, Some(8), "{exit:?}");
+}
+
+#[tokio::test]
+async fn an_engine_that_forgets_what_runs_ends_no_attempt_before_its_init_is_dead() {
+    const GONE: Fault = Fault::Answer(404, "No such container: x");
+    let meddler = Meddler::start();
+    let mut stage = Stage::open_on(Some(&meddler.socket())).await;
+    // It is said to run, and forgotten then: it goes on, and init tells its end.
+    meddler.spoil(("GET", "/containers/"), GONE, u32::MAX);
+    let spec = stage.spec(1, "sleep 6; exit 7");
+    assert_eq!(stage.run(spec).await.code, Some(7));
+    // It is said to have failed, and runs: the lease ends it before its end is told.
+    meddler.spoil(START, Fault::Lie(500, "something broke"), 1);
+    let spec = stage.spec(2, "trap '' TERM; while :; do sleep 1; done");
+    let exit = stage.run(spec).await;
+    assert!(matches!(exit.cause, Some(Cause::EngineDown | Cause::EngineFailed)), "{exit:?}");
+    let (told, name) = (Instant::now(), format!("name={}", stage.container(2)));
+    while !stage.docker(&["ps", "-q", "--filter", &name]).is_empty() {
+        assert!(told.elapsed() < Duration::from_secs(8), "more than the engine's own delay: it runs on");
+        std::thread::sleep(Duration::from_millis(100));
     }
+    assert!(!stage.dismiss().await, "it can't be sure");
+    stage.sweep().await;
+    stage.assert_no_containers();
 }
 
 #[tokio::test]

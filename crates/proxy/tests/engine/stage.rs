@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 const IMAGE: &str = "dybox-test/busybox:1";
 /// Longer than the longest deadline of a call of the engine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn attempt(number: u32) -> AttemptId {
     AttemptId { task: TaskId { stage: StageId(0), index: 0 }, number }

@@ -13,6 +13,8 @@ pub(crate) enum Fault {
     Hang,
     /// The engine never hears of it; this is the answer.
     Answer(u16, &'static str),
+    /// The engine does it, and this is the answer.
+    Lie(u16, &'static str),
     /// The engine does it, and half of its answer gets through.
     Half,
     /// The engine does it, and nobody hears of it.
@@ -74,7 +76,10 @@ fn serve(stream: &UnixStream, rules: &Mutex<Vec<Rule>>) -> Option<()> {
             // Until the caller hangs up.
             let _ = BufReader::new(stream).read_to_end(&mut Vec::new());
         }
-        Some(Fault::Answer(status, message)) => {
+        Some(Fault::Answer(status, message) | Fault::Lie(status, message)) => {
+            if matches!(fault, Some(Fault::Lie(..))) {
+                pass_on(&head, &body)?.read_to_end(&mut Vec::new()).ok()?;
+            }
             let body = format!("{{\"message\":\"{message}\"}}");
             let head = format!("HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\nConnection: close\r\n");
             write!(&*stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok()?;
