@@ -16,9 +16,6 @@ fn until_it_runs(place: &Workspace) {
 fn kill_all(place: &Workspace) {
     place.kill_all("master");
     place.kill_all("proxy");
-    eventually("they are gone", Duration::from_secs(5), || {
-        (place.pids("master").is_empty() && place.pids("proxy").is_empty()).then_some(())
-    });
 }
 
 /// How the newest run stands.
