@@ -182,10 +182,25 @@ impl Drop for PrivateEngine {
             let _ = child.wait();
         }
         let below = self.dir.path().to_string_lossy().into_owned();
+        end_shims(&below);
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
         for mount in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)).filter(|at| at.starts_with(&below))
         {
             let _ = Command::new("umount").arg("-l").arg(mount).status();
         }
+    }
+}
+
+/// A containerd that was killed may forget a container whose shim lives; no dockerd after it ends that one.
+fn end_shims(below: &str) {
+    let own = |pid: i32| {
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.contains("containerd-shim") && line.split('\0').any(|word| word.starts_with(below))
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    for pid in pids.filter(|&pid| own(pid)) {
+        // It may be gone by now.
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
     }
 }

@@ -17,9 +17,11 @@ pub fn eventually<T>(what: &str, deadline: Duration, mut found: impl FnMut() -> 
     }
 }
 
-/// Whether a process of this id lives (a zombie does not).
+/// Whether a process of this id lives. A zombie does not; one whose other threads still end does, for until the last of
+/// them has left, its files and locks are held.
 #[must_use]
 pub fn pid_alive(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X'])))
+    let dead = |stat: &str| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X']));
+    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !dead(&stat) || threads() > 1)
 }

@@ -161,15 +161,19 @@ impl Workspace {
         std::fs::read_dir("/proc").expect("/proc").filter_map(|entry| of(entry.ok()?)).collect()
     }
 
-    /// Kills every process of a kind with SIGKILL and gives how many there were.
+    /// Kills every process of a kind with SIGKILL, waits for their ends and gives how many there were.
     ///
     /// # Panics
-    /// When one can't be killed.
+    /// When one does not end.
     pub fn kill_all(&self, kind: &str) -> usize {
         let pids = self.pids(kind);
         for &pid in &pids {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
+        // By their ids: a process that ends loses its command line before its locks.
+        eventually("the killed are gone", Duration::from_secs(20), || {
+            pids.iter().all(|&pid| !crate::pid_alive(pid)).then_some(())
+        });
         pids.len()
     }
 

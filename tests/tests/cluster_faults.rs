@@ -91,9 +91,7 @@ impl Case {
 
     /// What the ResourceManager says of the run's newest application.
     fn application(&self, run: &str) -> Option<serde_json::Value> {
-        let all = cluster().rest(&format!("/ws/v1/cluster/apps?applicationTags=dybox-run:{run}")).ok()?;
-        let all = all["apps"]["app"].as_array()?.clone();
-        all.into_iter().max_by_key(|app| app["id"].as_str().map(str::to_owned))
+        cluster().applications_of(run).ok()?.pop()
     }
 
     /// Processes of the run in grants, whose command line holds `words`.
@@ -131,12 +129,8 @@ impl Case {
     #[track_caller]
     fn assert_nothing_left(&self, run: &str) {
         let left = || {
-            let nodes = 1..=cluster().nodes();
-            let on = |node: usize| {
-                let engine = cluster().engine(node);
-                [engine.containers_of(run), engine.networks_of(run)].concat()
-            };
-            let found = nodes.flat_map(on).chain(self.processes(run, "").into_iter().map(|found| found.words));
+            let processes = self.processes(run, "").into_iter().map(|found| found.words);
+            let found = cluster().of_run_on_engines(run).into_iter().chain(processes);
             let live = self.application(run).filter(|app| app["finishedTime"] == 0).map(|app| app["id"].to_string());
             found.chain(live).collect::<Vec<_>>()
         };

@@ -132,13 +132,7 @@ impl User {
 
     /// What is promised after every run: nothing of it is left on an engine or in YARN, and it can be read.
     fn over(&self, run: &str) {
-        let left = || {
-            let engines = (1..=cluster().nodes()).map(|node| cluster().engine(node));
-            let containers = engines.flat_map(|engine| [engine.containers_of(run), engine.networks_of(run)].concat());
-            let live = apps(run).into_iter().filter(|app| app["finalStatus"] == "UNDEFINED");
-            containers.chain(live.map(|app| text(&app["id"]))).collect::<Vec<_>>()
-        };
-        eventually(&format!("nothing of {run} is left"), Duration::from_secs(30), || left().is_empty().then_some(()));
+        cluster().assert_over(run);
         self.dybox(&["status", run]).expect(0);
         self.dybox(&["logs", run]).expect(0);
     }
@@ -148,13 +142,8 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Applications of a run as the ResourceManager tells of them, oldest first.
 fn apps(run: &str) -> Vec<Value> {
-    let answer = cluster().rest(&format!("/ws/v1/cluster/apps?applicationTags=dybox-run:{run}"));
-    let answer = answer.expect("the ResourceManager answers");
-    let mut apps = answer["apps"]["app"].as_array().cloned().unwrap_or_default();
-    apps.sort_by_key(|app| text(&app["id"]));
-    apps
+    cluster().applications_of(run).expect("the ResourceManager answers")
 }
 
 #[test]

@@ -92,16 +92,7 @@ impl User {
 
     /// What is promised after every run: nothing of it is left on an engine or in YARN, and it can be read.
     fn over(&self, run: &str) {
-        let left = || {
-            let containers = (1..=cluster().nodes()).flat_map(|node| {
-                let engine = cluster().engine(node);
-                [engine.containers_of(run), engine.networks_of(run)].concat()
-            });
-            let live =
-                apps(run).into_iter().filter(|app| app["finalStatus"] == "UNDEFINED").map(|app| text(&app["id"]));
-            containers.chain(live).collect::<Vec<_>>()
-        };
-        eventually(&format!("nothing of {run} is left"), Duration::from_secs(30), || left().is_empty().then_some(()));
+        cluster().assert_over(run);
         self.dybox(&["status", run]).expect(0);
         self.dybox(&["logs", run]).expect(0);
     }
@@ -111,13 +102,8 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Applications of a run as the ResourceManager tells of them, oldest first.
 fn apps(run: &str) -> Vec<Value> {
-    let answer = cluster().rest(&format!("/ws/v1/cluster/apps?applicationTags=dybox-run:{run}"));
-    let answer = answer.expect("the ResourceManager answers");
-    let mut apps = answer["apps"]["app"].as_array().cloned().unwrap_or_default();
-    apps.sort_by_key(|app| text(&app["id"]));
-    apps
+    cluster().applications_of(run).expect("the ResourceManager answers")
 }
 
 fn app(run: &str) -> Value {

@@ -140,9 +140,9 @@ async fn a_submission_that_died_half_way_is_finished_under_its_id() {
 async fn runs_are_found_by_latest_name_id_and_its_beginning() {
     let place = Place::with_master("exit 1");
     let mut runs = Vec::new();
-    for _ in 0..2 {
-        runs.push(place.client.submit(&plan(&[&[]]), &submission(None, "a")).await.unwrap().info.run);
-        std::thread::sleep(Duration::from_millis(3));
+    for at in [1000, 1001].map(Millis) {
+        let submission = Submission { at, ..submission(None, "a") };
+        runs.push(place.client.submit(&plan(&[&[]]), &submission).await.unwrap().info.run);
     }
     for (query, run) in [("@latest", &runs[1]), ("nightly", &runs[1]), (runs[0].as_str(), &runs[0])] {
         assert_eq!(&place.client.find(query).await.unwrap().run, run, "{query}");

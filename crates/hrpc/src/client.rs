@@ -16,6 +16,10 @@ use crate::options::Options;
 use crate::retry::{Next, Tries};
 use crate::target::{Address, Auth};
 
+/// After a failed try no other is begun with less time than this: all it could add is that it came too late, in the
+/// place of what the first was told.
+const LEAST: Duration = Duration::from_millis(100);
+
 /// A service: who offers it, and how to speak to it.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -103,7 +107,7 @@ impl Client {
                 self.order(Order::Leave { server });
             }
             let pause = if matches!(next, Next::Later | Next::Wait) { options.pause } else { Duration::ZERO };
-            if next == Next::Fail || began.elapsed() + pause >= limits.deadline {
+            if next == Next::Fail || began.elapsed() + pause + LEAST >= limits.deadline {
                 return Err(error);
             }
             sleep(pause).await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::process::pids;
 use super::{Broken, Cluster, Process};
 use crate::eventually;
@@ -71,6 +73,40 @@ impl Cluster {
         let mut ids: Vec<_> = apps.iter().filter_map(|app| app["id"].as_str().map(str::to_owned)).collect();
         ids.sort_unstable_by(|a, b| b.cmp(a));
         Ok(ids)
+    }
+
+    /// Applications of a run as the ResourceManager tells of them, oldest first.
+    ///
+    /// # Errors
+    /// When the ResourceManager does not answer.
+    pub fn applications_of(&self, run: &str) -> Result<Vec<Value>, Broken> {
+        let answer = self.rest(&format!("/ws/v1/cluster/apps?applicationTags=dybox-run:{run}"))?;
+        let mut apps = answer["apps"]["app"].as_array().cloned().unwrap_or_default();
+        apps.sort_by(|a, b| a["id"].as_str().cmp(&b["id"].as_str()));
+        Ok(apps)
+    }
+
+    /// Containers and networks of a run on all engines, in any state.
+    #[must_use]
+    pub fn of_run_on_engines(&self, run: &str) -> Vec<String> {
+        let engines = (1..=self.nodes()).map(|number| self.engine(number));
+        engines.flat_map(|engine| [engine.containers_of(run), engine.networks_of(run)].concat()).collect()
+    }
+
+    /// What is promised after every run: within 30 s nothing of it is left on an engine, and YARN knows how its
+    /// applications ended.
+    ///
+    /// # Panics
+    /// When something is left, or the ResourceManager does not answer.
+    #[track_caller]
+    pub fn assert_over(&self, run: &str) {
+        let left = || {
+            let apps = self.applications_of(run).expect("the ResourceManager answers");
+            let live =
+                apps.into_iter().filter(|app| app["finalStatus"] == "UNDEFINED").map(|app| app["id"].to_string());
+            self.of_run_on_engines(run).into_iter().chain(live).collect::<Vec<_>>()
+        };
+        eventually(&format!("nothing of {run} is left"), Duration::from_secs(30), || left().is_empty().then_some(()));
     }
 
     /// Promise P5: within 30 s no application, no process of a grant, no container and no network is left.

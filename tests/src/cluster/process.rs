@@ -27,10 +27,10 @@ impl Process {
         self.pid
     }
 
-    /// Whether it lives (a zombie does not).
+    /// Whether it lives (as [`crate::pid_alive`] has it).
     #[must_use]
     pub fn lives(self) -> bool {
-        stat(self.pid).is_some_and(|stat| stat.started == self.started && !stat.dead)
+        stat(self.pid).is_some_and(|stat| stat.started == self.started) && crate::pid_alive(self.pid)
     }
 
     /// Sends it a signal, if it lives.

@@ -104,7 +104,7 @@ impl Desk {
             }
             In::Joined(grant) => self.join(grant, out),
             In::Given(grant) => self.give(grant, now),
-            In::Works(grant) => self.pace.works(grant, now),
+            In::Works(grant) => self.works(grant, now),
             In::Cut(grant) => self.on(grant, |held| held.linked = false),
             In::Leaving(grant) => self.leaving(grant, now, out),
             In::Swept { by, grant, exits } => self.swept(by, grant, exits, out),
@@ -154,7 +154,7 @@ impl Desk {
     }
 
     fn leaving(&mut self, grant: GrantId, now: Instant, out: &mut Vec<Out>) {
-        self.pace.is_gone(grant);
+        self.starts_nothing(grant);
         self.on(grant, |held| (held.left, held.until) = (true, Some(now + GONE)));
         if self.sweeps.contains_key(&grant) {
             // It was thought lost, and has cleaned up itself.
@@ -295,7 +295,7 @@ impl Desk {
             return self.ask_yarn(wish, out);
         }
         let Some(&grant) = self.by_container.get(container) else { return };
-        self.pace.is_gone(grant);
+        self.starts_nothing(grant);
         let Some(held) = self.held.get_mut(&grant).filter(|held| held.over.is_none()) else { return };
         (held.over, held.linked) = (Some((now, verdict.dead)), false);
         if held.stand == Stand::Given {
@@ -334,7 +334,7 @@ impl Desk {
     }
 
     fn not_started(&mut self, grant: GrantId, how: String, sure: bool, out: &mut Vec<Out>) {
-        self.pace.is_gone(grant);
+        self.starts_nothing(grant);
         let Some(held) = self.held.get_mut(&grant) else { return };
         out.push(Out::Release(held.room.container.clone()));
         if held.over.is_none() && sure {
@@ -353,6 +353,18 @@ impl Desk {
     fn give(&mut self, grant: GrantId, now: Instant) {
         if let Some(held) = self.held.get(&grant).filter(|held| held.place == Place::Container) {
             self.pace.task_starts(grant, &held.room.host, now);
+        }
+    }
+
+    fn works(&mut self, grant: GrantId, now: Instant) {
+        if let Some(held) = self.held.get(&grant) {
+            self.pace.works(grant, &held.room.host, now);
+        }
+    }
+
+    fn starts_nothing(&mut self, grant: GrantId) {
+        if let Some(held) = self.held.get(&grant) {
+            self.pace.is_gone(grant, &held.room.host);
         }
     }
 

@@ -63,33 +63,36 @@ impl Pace {
 
     /// Its proxy is being started.
     pub(super) fn starts(&mut self, grant: GrantId, host: &str, now: Instant) {
-        self.task_starts(grant, host, now);
-        self.hosts.entry(host.to_owned()).and_modify(|host| host.last = now);
+        let host = self.host(host, now);
+        host.last = now;
+        host.starting.insert(grant, now);
     }
 
     /// A task is being started by its proxy: with that one, or later.
     pub(super) fn task_starts(&mut self, grant: GrantId, host: &str, now: Instant) {
+        self.host(host, now).starting.entry(grant).or_insert(now);
+    }
+
+    fn host(&mut self, host: &str, now: Instant) -> &mut Host {
         let new = || Host { starting: BTreeMap::new(), window: FIRST, last: now };
-        let host = self.hosts.entry(host.to_owned()).or_insert_with(new);
-        host.starting.entry(grant).or_insert(now);
+        self.hosts.entry(host.to_owned()).or_insert_with(new)
     }
 
     /// A task of its proxy runs, or has ended.
-    pub(super) fn works(&mut self, grant: GrantId, now: Instant) {
-        for host in self.hosts.values_mut() {
-            let Some(since) = host.starting.remove(&grant) else { continue };
-            host.last = now;
-            match now - since {
-                took if took <= QUICK => host.window = (host.window + 1).min(MOST),
-                took if took > SLOW => host.window = (host.window / 2).max(1),
-                _ => {}
-            }
+    pub(super) fn works(&mut self, grant: GrantId, host: &str, now: Instant) {
+        let Some(host) = self.hosts.get_mut(host) else { return };
+        let Some(since) = host.starting.remove(&grant) else { return };
+        host.last = now;
+        match now - since {
+            took if took <= QUICK => host.window = (host.window + 1).min(MOST),
+            took if took > SLOW => host.window = (host.window / 2).max(1),
+            _ => {}
         }
     }
 
     /// Its proxy never came, or nobody waits for it any more.
-    pub(super) fn is_gone(&mut self, grant: GrantId) {
-        for host in self.hosts.values_mut() {
+    pub(super) fn is_gone(&mut self, grant: GrantId, host: &str) {
+        if let Some(host) = self.hosts.get_mut(host) {
             host.starting.remove(&grant);
         }
     }
