@@ -3,7 +3,7 @@
 //! noisy.
 //!
 //! ```text
-//! scripts/bench yarn [one] [many] [dags] [logs] [memory] [bytes] [recovery] [usage] [--heartbeat MS] [--memory MIB] [--rounds N]     nothing = all
+//! scripts/bench yarn [one] [many] [dags] [logs] [memory] [bytes] [recovery] [session] [usage] [--heartbeat MS] [--memory MIB] [--rounds N]     nothing = all
 //! ```
 //! `DYBOX_BENCH`: another binary than the one beside this benchmark. `DYBOX_CLUSTER_DIR`: a cluster that is up.
 #![expect(
@@ -26,6 +26,8 @@ mod memory;
 mod recovery;
 #[path = "yarn/report.rs"]
 mod report;
+#[path = "yarn/session.rs"]
+mod session;
 #[path = "yarn/tasks.rs"]
 mod tasks;
 #[path = "yarn/usage.rs"]
@@ -38,7 +40,7 @@ use dybox_tests::cluster::{Cluster, Options};
 type Part = fn(&Bench);
 
 /// What there is to measure.
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("one", tasks::one),
     ("many", tasks::many),
     ("dags", dags::run),
@@ -46,6 +48,7 @@ const PARTS: [(&str, Part); 8] = [
     ("memory", memory::run),
     ("bytes", bytes::run),
     ("recovery", recovery::run),
+    ("session", session::run),
     ("usage", usage::run),
 ];
 

@@ -34,7 +34,7 @@ pub use keeper::keep;
 pub use layout::{Layout, Ports, node_host};
 pub use look::InGrant;
 pub use options::{Options, VERSION};
-pub use peer::{PeerRun, distributed_shell, tez, watch};
+pub use peer::{PeerRun, distributed_shell, tez, tez_session, watch};
 pub use process::Process;
 pub use teardown::leftovers;
 

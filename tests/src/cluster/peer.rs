@@ -46,12 +46,30 @@ pub fn distributed_shell(cluster: &Cluster, count: usize, memory_mib: u64, comma
 /// When `scripts/prepare --peers` has not put Tez on this machine.
 #[must_use]
 pub fn tez(cluster: &Cluster, shape: &str, command: &str) -> PeerRun {
+    watch(cluster, tez_client(cluster, &[], &[shape, command]), "org.apache.tez.dag.app.DAGAppMaster")
+}
+
+/// `command` in one task of each of `rounds` Tez DAGs, one after the other in one session whose processes stay: for
+/// each the seconds from its submission until `watched` was written. The first one finds nothing warm.
+///
+/// # Panics
+/// When `scripts/prepare --peers` has not put Tez on this machine, or a DAG fails.
+#[must_use]
+pub fn tez_session(cluster: &Cluster, rounds: usize, command: &str, watched: &std::path::Path) -> Vec<f64> {
+    let property = format!("-Dshell.watch={}", watched.display());
+    let client = tez_client(cluster, &[&property], &[&format!("session:{rounds}"), command]);
+    let run = watch(cluster, client, "org.apache.tez.dag.app.DAGAppMaster");
+    assert!(run.worked, "Tez failed: {}", run.said);
+    run.said.lines().filter_map(|line| line.strip_prefix("first byte ")?.trim().parse().ok()).collect()
+}
+
+fn tez_client(cluster: &Cluster, properties: &[&str], words: &[&str]) -> std::process::Command {
     let place = cluster.jars().with_file_name("tez");
     assert!(place.join("complete").is_file(), "no Tez in {}: run scripts/prepare --peers", place.display());
     let own = format!("{place}/classes:{place}/lib/*", place = place.display());
     let all = format!("{}:{own}:{}/*", cluster.conf_dir().display(), cluster.jars().display());
-    let client = cluster.java(&[&format!("-Dtez.classpath={own}"), "-cp", &all, "ShellDag", shape, command]);
-    watch(cluster, client, "org.apache.tez.dag.app.DAGAppMaster")
+    let classpath = format!("-Dtez.classpath={own}");
+    cluster.java(&[&[classpath.as_str()], properties, &["-cp", &all, "ShellDag"], words].concat())
 }
 
 /// Runs a client to its end, and looks at its master (a process whose command line holds `master`) meanwhile.

@@ -1,4 +1,7 @@
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -35,7 +38,10 @@ import org.apache.hadoop.io.IntWritable;
 /**
  * A DAG whose every task runs one shell command, for comparison.
  *
- * <pre>ShellDag single|independent:N|diamonds:N|chain:N COMMAND</pre>
+ * <pre>ShellDag single|independent:N|diamonds:N|chain:N|session:N COMMAND</pre>
+ *
+ * session:N runs N DAGs of one task, one after the other, in one warm session, and prints for each "first byte SECONDS":
+ * from its submission until the file of the property shell.watch was written, which it removes before.
  *
  * Diamonds: four vertices of N tasks with one-to-one edges. Chain: N vertices of one task.
  */
@@ -116,6 +122,33 @@ public final class ShellDag {
     return dag;
   }
 
+  private static boolean session(int rounds, String command, TezConfiguration conf) throws Exception {
+    Path watched = Paths.get(System.getProperty("shell.watch"));
+    // Its tasks' processes stay for the next DAG.
+    conf.setBoolean("tez.am.container.reuse.enabled", true);
+    conf.setLong("tez.am.container.idle.release-timeout-min.millis", 60000);
+    conf.setLong("tez.am.container.idle.release-timeout-max.millis", 120000);
+    TezClient client = TezClient.create("shell-session", conf, true);
+    client.start();
+    client.waitTillReady();
+    try {
+      for (int i = 0; i < rounds; i++) {
+        Files.deleteIfExists(watched);
+        long begin = System.currentTimeMillis();
+        DAGStatus status = client.submitDAG(dag("single", command, conf)).waitForCompletion();
+        if (status.getState() != DAGStatus.State.SUCCEEDED) {
+          System.out.println(status.getState() + " " + status.getDiagnostics());
+          return false;
+        }
+        System.out.println("first byte " + (Files.getLastModifiedTime(watched).toMillis() - begin) / 1000.0);
+        Thread.sleep(1000);
+      }
+      return true;
+    } finally {
+      client.stop();
+    }
+  }
+
   public static void main(String[] args) throws Exception {
     TezConfiguration conf = new TezConfiguration(new YarnConfiguration());
     conf.setBoolean("tez.ignore.lib.uris", true);
@@ -131,6 +164,9 @@ public final class ShellDag {
     conf.setBoolean("tez.runtime.optimize.local.fetch", true);
     conf.setInt("tez.runtime.io.sort.mb", 8);
     conf.setInt("tez.runtime.unordered.output.buffer.size-mb", 2);
+    if (args[0].startsWith("session:")) {
+      System.exit(session(Integer.parseInt(args[0].substring(8)), args[1], conf) ? 0 : 1);
+    }
     TezClient client = TezClient.create("shell-dag", conf, false);
     client.start();
     try {

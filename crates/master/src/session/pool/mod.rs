@@ -134,7 +134,7 @@ impl Pool {
     pub(crate) fn wake(&self) -> Option<Instant> {
         let silent = self.agents.values().filter_map(|agent| agent.silent);
         let idle = self.agents.values().filter(|agent| agent.state == State::Idle);
-        let idle = idle.map(|agent| agent.since + self.idle()).filter(|_| self.live() > self.spec.warm);
+        let idle = idle.map(|agent| agent.since + self.idle()).filter(|_| self.left || self.live() > self.spec.warm);
         let quiet = self.quiet.filter(|_| !self.left).map(|quiet| quiet + self.idle());
         silent.chain(idle).chain(quiet).min()
     }

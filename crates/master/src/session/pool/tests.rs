@@ -156,6 +156,17 @@ fn what_nobody_uses_goes_back() {
 }
 
 #[test]
+fn what_comes_after_everybody_left_goes_back_too() {
+    let mut script = Script::new(1, 1);
+    script.tell(In::Registered { previous: vec![] });
+    script.tell(In::Granted { room: room("c0", "a"), wish: Wish::anywhere(SIZE) });
+    assert_eq!(script.after(60), []);
+    script.tell(In::Hello { container: "c0".into(), serving: None, last: None });
+    assert_eq!(script.pool.wake(), Some(script.now + Duration::from_secs(60)));
+    assert_eq!(script.after(60), [Out::Leave("c0".into())]);
+}
+
+#[test]
 fn an_agent_that_dies_is_told_to_its_run() {
     let mut script = Script::with(1, 1, &["a"]);
     script.asks(1, small(), 1);
