@@ -134,7 +134,7 @@ pub enum Event {
         /// Its size.
         size: Resources,
     },
-    /// The other answer: it keeps its size.
+    /// The other answer: it keeps its size; which one, a [`Event::Resized`] after it says.
     NotResized {
         /// The grant.
         grant: GrantId,

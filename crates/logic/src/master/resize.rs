@@ -59,10 +59,13 @@ impl Master {
             && let Some(memory) = memory
         {
             let smaller = Resources { memory: grant_for(memory, extra), ..size };
-            match smaller.memory < size.memory {
-                true => out.push(Effect::Resize { grant: id, size: smaller }),
-                false => fit.refused(now),
+            if smaller.memory >= size.memory {
+                return fit.refused(now);
             }
+            // Written down before it is asked for: the master that comes after this one must not think that there is
+            // more. Where it is not done, the resource manager says how large the grant still is.
+            self.record(Fact::GrantResized { grant: id, size: smaller, at: now }, out);
+            out.push(Effect::Resize { grant: id, size: smaller });
         }
     }
 

@@ -55,7 +55,9 @@ impl World {
         let grows = size.memory > proxy.size.memory;
         let on_node = self.cluster.as_ref().is_none_or(|cluster| cluster.has_room(grant, size));
         if grows && (refused || !on_node) {
-            return self.post(30, Mail::Master(master::Event::NotResized { grant }));
+            let size = proxy.size;
+            self.post(30, Mail::Master(master::Event::NotResized { grant }));
+            return self.post(30, Mail::Master(master::Event::Resized { grant, size }));
         }
         let (limit, before) = (proxy.limit, proxy.size);
         proxy.size = size;

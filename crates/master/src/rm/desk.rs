@@ -96,6 +96,9 @@ impl Desk {
             In::NotResized { container, why } => {
                 if let Some(&grant) = self.by_container.get(&container) {
                     out.push(Out::Tell(News::NotResized { grant, why }));
+                    if let Some(room) = self.room(grant) {
+                        out.push(Out::Tell(News::Resized { grant, size: room.size }));
+                    }
                 }
             }
             In::Preempts(containers) => {

@@ -247,15 +247,18 @@ impl Cluster {
     }
 
     fn resize(&mut self, grant: GrantId, size: Resources) -> Vec<News> {
-        let refuse = |why: &str| vec![News::NotResized { grant, why: why.to_owned() }];
-        let Some(room) = self.desk.room(grant) else { return refuse("it is over") };
+        let refuse = |why: &str| News::NotResized { grant, why: why.to_owned() };
+        let Some(room) = self.desk.room(grant) else { return vec![refuse("it is over")] };
         match self.containers.get(&room.container) {
             Some(container) if !self.desk.is_over(grant) => {
                 self.line.order(am::Order::Update { container: container.id, size });
                 Vec::new()
             }
             // The master's own container is not the application's to change.
-            _ => refuse("YARN does not change the size of a master's own container"),
+            _ => vec![
+                refuse("YARN does not change the size of a master's own container"),
+                News::Resized { grant, size: room.size },
+            ],
         }
     }
 

@@ -44,7 +44,8 @@ impl Pool {
 
     fn lend(&mut self, now: Instant, out: &mut Vec<Out>) {
         for key in self.in_turn() {
-            let wishes: Vec<_> = self.claims.get(&key).map(|claim| claim.asks.keys().cloned().collect()).unwrap_or_default();
+            let wishes: Vec<_> =
+                self.claims.get(&key).map(|claim| claim.asks.keys().cloned().collect()).unwrap_or_default();
             for wish in wishes {
                 while let Some(container) = self.lend_one(&key, &wish, now) {
                     out.push(Out::Tell(key.clone(), Told::Granted { container, wish: wish.clone() }));
