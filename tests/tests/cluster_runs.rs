@@ -336,7 +336,9 @@ fn what_waits_says_why_and_a_stopped_run_is_stopped() {
         let why = user.dybox(&["why", &run]).expect(0).out;
         (why.contains("YARN has not granted it yet")).then_some(why)
     });
-    assert!(why.contains("1 task wants 1 cpu, 8GiB") && why.contains("queue root.default has"), "{why}");
+    // Hadoop before 3.4 tells a master only the last word of its queue's path.
+    let ours = ["queue root.default has", "queue default has"].iter().any(|ours| why.contains(ours));
+    assert!(why.contains("1 task wants 1 cpu, 8GiB") && ours, "{why}");
     assert!(why.contains("queue default: ") && why.contains("1 cpu and 8GiB asked for"), "{why}");
     assert!(why.contains("the cluster: ") && why.contains("free on 2 nodes"), "{why}");
     assert_eq!(user.status(&run)["stages"][0]["tasks"]["waiting"].as_u64(), Some(1));

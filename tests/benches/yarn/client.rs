@@ -64,6 +64,14 @@ impl Client {
         timed(&mut self.command(args))
     }
 
+    /// Seconds of a job on this one machine, and the facts that it printed.
+    pub(crate) fn timed_here(&self, job: &Path) -> (f64, String) {
+        let mut command = Command::new(dybox());
+        command.args(["run", "--local", "-o", "jsonl"]).arg(job).stdin(Stdio::null());
+        command.env("DYBOX_HOME", self.dir().join("local")).env("DYBOX_CONF", "/dev/null");
+        timed(&mut command)
+    }
+
     /// Seconds from the start of a command to the first byte of its stdout; it is run to its end.
     pub(crate) fn first_byte(&self, args: &[&str]) -> f64 {
         let mut command = self.command(args);

@@ -1,12 +1,10 @@
 //! The diamonds and the chain of `scripts/bench dags`, beside Tez, and beside the same on one machine.
 
 use std::fmt::Write;
-use std::process::{Command, Stdio};
 
 use dybox_tests::cluster::tez;
 
 use super::Bench;
-use crate::client::{dybox, timed};
 use crate::report::{beside, median};
 use crate::tasks::docker_run;
 
@@ -39,10 +37,7 @@ fn one(bench: &Bench, what: &str, (shape, dag): (&str, &[Vec<usize>]), width: us
         bench.ours.settle();
         inner.push(from_first_stage(&bench.ours.timed(&["run", "-o", "jsonl", &held.to_string_lossy()]).1));
         bench.ours.settle();
-        let mut local = Command::new(dybox());
-        local.args(["run", "--local", "-o", "jsonl"]).arg(&held).stdin(Stdio::null());
-        local.env("DYBOX_HOME", bench.ours.dir().join("local")).env("DYBOX_CONF", "/dev/null");
-        here.push(from_first_stage(&timed(&mut local).1));
+        here.push(from_first_stage(&bench.ours.timed_here(&held).1));
     }
     beside(what, &ours, ("Tez", &theirs), 0.35);
     let (inner, here) = (median(inner), median(here));

@@ -10,6 +10,8 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
+    /// It is told for comparison.
+    None,
 }
 
 pub(crate) fn head() {
@@ -18,12 +20,16 @@ pub(crate) fn head() {
 
 /// One line: what, the figure, the peer or limit, the ratio and whether its bound holds.
 pub(crate) fn line(what: &str, figure: &str, beside: &str, ratio: f64, bound: &Bound) {
-    let (text, holds) = match bound {
-        Bound::AtMost(most) => (format!("<= {most}"), ratio <= *most),
-        Bound::AtLeast(least) => (format!(">= {least}"), ratio >= *least),
+    let (text, verdict) = match bound {
+        Bound::AtMost(most) => (format!("<= {most}"), verdict(ratio <= *most)),
+        Bound::AtLeast(least) => (format!(">= {least}"), verdict(ratio >= *least)),
+        Bound::None => (String::new(), ""),
     };
-    let verdict = if holds { "holds" } else { "MISSED" };
     println!("{what:<46} {figure:>10}   {beside:<36} {ratio:>6.2}   {text:<8} {verdict:<6}  {}", load());
+}
+
+const fn verdict(holds: bool) -> &'static str {
+    if holds { "holds" } else { "MISSED" }
 }
 
 /// Both in seconds: ours at most `most` of the peer's.
