@@ -12,7 +12,7 @@ use dybox_store::layout::{RunDir, SESSIONS, SubDir, session_credentials};
 use dybox_wire::{SessionClient, TlsIdentity, WireError};
 use dybox_yarn::{AppState, KIND, LocalResource, Query, Submission as Order, session_named, session_tag};
 use futures_util::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::submit::{Parts, run_tls};
 use super::{Application, Cluster, Own, Phase};
@@ -24,6 +24,10 @@ use crate::{Client, ClientError};
 const BESIDE: u64 = 128 << 20;
 /// How long a session's machine may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long a run waits for the master of a session that YARN is starting.
+const STARTS: Duration = Duration::from_secs(60);
+/// Between two looks at it.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A session as YARN reports it.
 #[derive(Debug, Clone)]
@@ -167,6 +171,19 @@ impl Cluster {
         found.map(|(_, application)| application).ok_or_else(|| ClientError::NoSession { name: name.to_owned() })
     }
 
+    /// The session of this name, once YARN has started its master, or after the time for that.
+    async fn started_session(&self, name: &str) -> Result<Application, ClientError> {
+        let until = Instant::now() + STARTS;
+        loop {
+            let application = self.session(name).await?;
+            let has_master = application.phase == Phase::Runs && application.master.is_some();
+            if has_master || until <= Instant::now() {
+                return Ok(application);
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     pub(super) async fn dial_session(&self, application: &Application) -> Result<SessionClient, WireError> {
         let absent = |why: String| WireError::Ended { what: "dial", why };
         let (Phase::Runs, Some((host, port))) = (application.phase, &application.master) else {
@@ -186,7 +203,7 @@ impl Cluster {
         name: &str,
         (plan, submission): (&Plan, &Submission),
     ) -> Result<Submitted, ClientError> {
-        let application = self.session(name).await?;
+        let application = self.started_session(name).await?;
         let mut info = info_of(new_run(submission.at), plan, submission, &self.conf.binary);
         info.user.clone_from(&self.conf.user);
         let untaken = |source| ClientError::NotTaken { name: name.to_owned(), source };

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dybox_model::{GrantId, Resources, SubDagId, Wish};
+use dybox_model::{GrantId, SubDagId, Wish};
 use tokio::time::Instant;
 
 use super::News;
@@ -59,7 +59,7 @@ pub(crate) struct Desk {
     /// Room for tasks in the master's own container, and who is in it.
     pub(super) own: Option<(Room, Option<GrantId>)>,
     pub(super) held: BTreeMap<GrantId, Held>,
-    by_container: BTreeMap<String, GrantId>,
+    pub(super) by_container: BTreeMap<String, GrantId>,
     pub(super) sweeps: BTreeMap<GrantId, Sweep>,
     /// Small grants that were asked for to sweep, and how often, by machine.
     pub(super) sweepers: BTreeMap<String, u32>,
@@ -93,14 +93,7 @@ impl Desk {
             In::NotStarted { grant, how, sure } => self.not_started(grant, how, sure, out),
             In::OwnEnded { grant, clean, how } => self.own_ended(grant, (clean, how), now, out),
             In::Resized { container, size } => self.resized(&container, size, out),
-            In::NotResized { container, why } => {
-                if let Some(&grant) = self.by_container.get(&container) {
-                    out.push(Out::Tell(News::NotResized { grant, why }));
-                    if let Some(room) = self.room(grant) {
-                        out.push(Out::Tell(News::Resized { grant, size: room.size }));
-                    }
-                }
-            }
+            In::NotResized { container, why } => self.not_resized(&container, why, out),
             In::Preempts(containers) => {
                 let grants = containers.iter().filter_map(|container| self.by_container.get(container));
                 out.extend(grants.map(|grant| Out::Tell(News::Preempts { grant: *grant })));
@@ -130,13 +123,6 @@ impl Desk {
     /// Whether it is there to sweep: the machine knows nothing of it.
     pub(crate) fn is_sweeper(&self, grant: GrantId) -> bool {
         self.held.get(&grant).is_some_and(|held| held.sweeper)
-    }
-
-    fn resized(&mut self, container: &str, size: Resources, out: &mut Vec<Out>) {
-        let Some(&grant) = self.by_container.get(container) else { return };
-        let Some(held) = self.held.get_mut(&grant).filter(|held| held.over.is_none()) else { return };
-        held.room.size = size;
-        out.push(Out::Tell(News::Resized { grant, size }));
     }
 
     /// Whether YARN has it no more.

@@ -11,6 +11,7 @@ mod machine;
 mod own;
 mod pace;
 mod report;
+mod size;
 mod sweep;
 #[cfg(test)]
 mod tests;
