@@ -8,6 +8,7 @@ pub mod cluster;
 mod engine;
 mod payload;
 mod registry;
+mod roster;
 mod wait;
 mod workspace;
 
@@ -15,5 +16,6 @@ pub use binary::{Done, Follow, binary};
 pub use engine::{Engine, PrivateEngine};
 pub use payload::{Line, lines_of, overlaps};
 pub use registry::Registry;
+pub use roster::{Part, RosterWorld};
 pub use wait::{eventually, pid_alive};
 pub use workspace::Workspace;

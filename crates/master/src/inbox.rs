@@ -1,6 +1,7 @@
 //! The one mailbox: calls, the resource manager, hooks, time.
 
 use dybox_logic::driver;
+use dybox_logic::master::Advice;
 use dybox_wire::Call;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -12,12 +13,15 @@ pub(crate) struct Inbox {
     pub(crate) calls: mpsc::Receiver<Call>,
     pub(crate) from_rm: mpsc::UnboundedReceiver<FromRm>,
     pub(crate) from_hooks: mpsc::UnboundedReceiver<driver::Event>,
+    /// What the roster says.
+    pub(crate) advice: mpsc::UnboundedReceiver<Vec<Advice>>,
 }
 
 pub(crate) enum Came {
     Call(Call),
     Rm(FromRm),
     Hook(driver::Event),
+    Roster(Vec<Advice>),
     Time,
 }
 
@@ -34,6 +38,7 @@ impl Inbox {
             Some(call) = self.calls.recv() => Came::Call(call),
             Some(event) = self.from_rm.recv() => Came::Rm(event),
             Some(event) = self.from_hooks.recv() => Came::Hook(event),
+            Some(advice) = self.advice.recv() => Came::Roster(advice),
             () = time => Came::Time,
         }
     }

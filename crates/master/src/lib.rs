@@ -21,6 +21,7 @@ mod next;
 mod perform;
 mod recover;
 mod rm;
+mod roster;
 mod session;
 mod spec;
 mod take;

@@ -47,7 +47,7 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let (rm, telling) = (Rm::Machine(machine), JoinSet::new());
     let ports = Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, needs, telling, sub_dir };
     let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, settled: None });
-    actor.serve(Inbox { calls, from_rm, from_hooks }, server, first, past).await
+    actor.serve(Inbox { calls, from_rm, from_hooks, advice: mpsc::unbounded_channel().1 }, server, first, past).await
 }
 
 fn start(ledger: Ledger, tell: mpsc::UnboundedSender<FromRm>) -> Local {

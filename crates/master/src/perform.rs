@@ -76,6 +76,7 @@ impl Ports {
                 tracing::warn!("nothing more is asked for on {host}: {why}");
                 return self.order(Order::Blacklist { host });
             }
+            master::Effect::Warn { text } => return After::Heard(vec![News::Trouble { text, cause: None }]),
             master::Effect::Forgive { host } => return self.order(Order::Forgive { host }),
             master::Effect::Launch { grant } => return self.order(Order::Launch { grant }),
             master::Effect::Sweep { grant } => return self.order(Order::Sweep { grant }),

@@ -25,6 +25,7 @@ impl Actor {
                 }
                 batch.events.push(event.into());
             }
+            Came::Roster(advice) => batch.events.push(master::Event::Roster(advice).into()),
             Came::Time => {
                 for grant in self.awaited.late(Instant::now()) {
                     self.give_up(grant, batch);

@@ -64,6 +64,22 @@ impl ImageRef {
     pub fn floats(&self) -> bool {
         self.digest.is_none() && self.tag.as_deref().is_none_or(|tag| tag == "latest")
     }
+
+    /// As an engine lists the image that it means: with a tag or a digest, without what Docker adds by itself.
+    #[must_use]
+    pub fn listed(&self) -> String {
+        let (hub, path) = match self.registry.as_deref() {
+            None | Some("docker.io" | "index.docker.io") => {
+                (None, self.path.strip_prefix("library/").unwrap_or(&self.path))
+            }
+            Some(registry) => (Some(registry), self.path.as_str()),
+        };
+        let name = hub.map_or_else(|| path.to_owned(), |registry| format!("{registry}/{path}"));
+        match &self.digest {
+            Some(digest) => format!("{name}@{digest}"),
+            None => format!("{name}:{}", self.tag.as_deref().unwrap_or("latest")),
+        }
+    }
 }
 
 fn parse_digest(digest: &str, at: usize) -> Result<String, BadImage> {
@@ -129,6 +145,20 @@ mod tests {
     fn references_survive_their_own_text() {
         for text in ["busybox", "ubuntu:22.04", "127.0.0.1:5000/a/b_c:v1.0-x", "localhost/a", "centos:7"] {
             assert_eq!(ImageRef::parse(text).map(|image| image.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_engine_lists_an_image_without_what_docker_adds() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for (text, listed) in [
+            ("busybox", "busybox:latest".to_owned()),
+            ("docker.io/library/busybox:1", "busybox:1".to_owned()),
+            ("docker.io/ann/x", "ann/x:latest".to_owned()),
+            ("127.0.0.1:5000/library/b:2", "127.0.0.1:5000/library/b:2".to_owned()),
+            (&format!("busybox:1@{digest}"), format!("busybox@{digest}")),
+        ] {
+            assert_eq!(ImageRef::parse(text).map(|image| image.listed()), Ok(listed));
         }
     }
 

@@ -72,6 +72,15 @@ pub struct Binary {
     pub public: bool,
 }
 
+/// How masters ask the state servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterAccess {
+    /// `host:port` of each.
+    pub servers: Vec<String>,
+    /// What they are shown; without a certificate where everybody may read.
+    pub identity: Tls,
+}
+
 /// How the masters of a run start, as its client was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MasterStart {
@@ -109,6 +118,9 @@ pub struct Bundle {
     /// How the masters of later sub-DAGs start; nothing in what an older client wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masters: Option<MasterStart>,
+    /// Who knows which engines work; nothing where no state server is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roster: Option<RosterAccess>,
     /// For additions that this version does not know yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, String>,

@@ -12,6 +12,7 @@ use dybox_yarn::{Launch, ResourceManager};
 
 use super::answers::answers;
 use super::place::{Chosen, Hadoop, Place, tokens};
+use super::servers;
 use crate::args::Global;
 use crate::conf::Conf;
 use crate::report::{Failure, Screen, codes};
@@ -115,6 +116,7 @@ impl Context {
             },
             queue: self.conf.queue.value.clone(),
             minimum: minimum(&hadoop.settings),
+            roster: servers::for_masters(self),
             launch,
             pages: pages(&hadoop.settings),
         };

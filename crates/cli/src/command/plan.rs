@@ -2,6 +2,7 @@
 
 mod far;
 mod learned;
+mod roster;
 
 use std::collections::BTreeMap;
 
@@ -50,13 +51,19 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let learned = learned::text(&context.screen, plan, &checked.learned);
     let names = plan.stages.iter().map(|stage| stage.name.clone()).collect();
     let answer = match &room {
-        Room::Cluster(cluster) => Answer {
-            kind: "plans",
-            items: vec![learned::json(far::json(plan, cluster)?, plan, &checked.learned)],
-            names,
-            text: format!("{}{}{learned}", dybox_job::print_on(plan, cluster), far::text(cluster)),
-            ..Answer::default()
-        },
+        Room::Cluster(cluster) => {
+            let roster = roster::ask(context, plan, cluster).await;
+            let mut item = far::json(plan, cluster)?;
+            item["cluster"]["roster"] = roster.json();
+            let (far, roster) = (far::text(cluster), roster.text(cluster));
+            Answer {
+                kind: "plans",
+                items: vec![learned::json(item, plan, &checked.learned)],
+                names,
+                text: format!("{}{far}{roster}{learned}", dybox_job::print_on(plan, cluster)),
+                ..Answer::default()
+            }
+        }
         Room::Machine(_) | Room::Unknown => {
             let (images, engine) = images(context, plan).await;
             let images_text = images_text(&context.screen, &images, engine.as_deref());

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use dybox_model::roster::RosterView;
+use dybox_store::bundle::{RosterAccess, Tls};
 use dybox_wire::roster::{RosterClient, read_identity};
 use dybox_wire::{TlsIdentity, WireError};
 
@@ -12,6 +13,8 @@ use crate::report::{Failure, chain, codes};
 
 /// For one server's whole answer; people wait for it.
 const ANSWER: Duration = Duration::from_secs(3);
+/// For who goes on without an answer.
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// Every state server.
 #[derive(Debug)]
@@ -34,6 +37,27 @@ impl Servers {
                 .next("set `state_identity` to the file that `dybox state-server init` made for you"));
         };
         Ok(Some(Self { addresses, identity: identity(path)? }))
+    }
+
+    /// The first good answer of any to the whole roster, for who does not wait for it.
+    pub(crate) async fn at_once(&self, images: Vec<String>) -> Option<(String, RosterView)> {
+        let mut asked = tokio::task::JoinSet::new();
+        for address in &self.addresses {
+            let (address, identity, images) = (address.clone(), self.identity.clone(), images.clone());
+            asked.spawn(async move {
+                let client = RosterClient::dial(&address, &identity, AT_ONCE).await.ok()?;
+                Some((address, client.nodes(None, images, AT_ONCE).await.ok()?))
+            });
+        }
+        let first = async {
+            while let Some(answer) = asked.join_next().await {
+                if let Ok(Some(answer)) = answer {
+                    return Some(answer);
+                }
+            }
+            None
+        };
+        tokio::time::timeout(AT_ONCE, first).await.ok().flatten()
     }
 
     /// The same, where a command can't do without.
@@ -79,6 +103,20 @@ impl Servers {
             done.push(marked.await.map_err(|error| format!("{address}: {}", chain(&error))));
         }
         done
+    }
+}
+
+/// What masters are handed. A run goes on without it, so what is wrong with it is said and no more.
+pub(crate) fn for_masters(context: &Context) -> Option<RosterAccess> {
+    match Servers::of(context) {
+        Ok(servers) => servers.map(|Servers { addresses, identity: TlsIdentity { ca, cert, key } }| RosterAccess {
+            servers: addresses,
+            identity: Tls { ca, cert, key },
+        }),
+        Err(failure) => {
+            context.screen.warn(&format!("masters will not know the roster: {}", failure.what));
+            None
+        }
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) const KEYS: &[Key] = &[
         env: &["DYBOX_STATE_SERVERS"],
         flag: "node --servers",
         default: "none",
-        about: "State servers, `host:port`, with commas between them: they know which machines' engines can run tasks.",
+        about: "State servers, `host:port`, with commas between them: they know which machines' engines can run tasks, and masters on the cluster heed them.",
     },
     Key {
         name: "state_identity",

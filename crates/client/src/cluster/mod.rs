@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dybox_model::{Resources, RunId, SubDagId};
-use dybox_store::bundle::RunTls;
+use dybox_store::bundle::{RosterAccess, RunTls};
 use dybox_store::{HdfsConf, Store};
 use dybox_yarn::{ApplicationId, Launch, ResourceManager};
 
@@ -43,6 +43,8 @@ pub struct ClusterConf {
     pub queue: Option<String>,
     /// The smallest container and the step, where the configuration tells.
     pub minimum: Option<Resources>,
+    /// How masters ask the state servers, where there are some.
+    pub roster: Option<RosterAccess>,
     /// What every application starts with: tokens.
     pub launch: Launch,
     /// The address of the ResourceManager's pages, `http://host:port`.

@@ -211,6 +211,7 @@ impl Cluster {
             binary: parts.binary.clone(),
             own: own_grant(parts.plan).filter(|own| self.with_task(*own).fits(parts.max)),
             masters: Some(MasterStart { size: self.conf.master, env: self.conf.launch.env.clone() }),
+            roster: self.conf.roster.clone(),
             extra: reopen.into_iter().chain(queue).collect(),
         }
     }

@@ -2,6 +2,8 @@
 
 use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Node, Resources, StageEnd, StageId, Usage, Wish};
 
+use super::Advice;
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -42,6 +44,8 @@ pub enum Event {
     },
     /// The machines of the cluster, all of them, whenever something about them changed. It never comes on one machine.
     Nodes(Vec<Node>),
+    /// All that the roster says now: what it does not name any more is as any other. It never comes on one machine.
+    Roster(Vec<Advice>),
     /// The resource manager took a grant back, or lost its machine: `Preempted`, `NodeLost` or `GrantLost`.
     /// Its proxy is dead or can't be reached; like [`Event::ProxyLost`], but what it worked on ends with this cause.
     GrantTaken {
@@ -169,6 +173,11 @@ pub enum Effect {
         host: String,
         /// What went wrong there, in a sentence.
         why: String,
+    },
+    /// Tell people.
+    Warn {
+        /// What.
+        text: String,
     },
     /// The machine may be given again.
     Forgive {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dybox_model::{Resources, Spread, StageId, TaskId, format_bytes, format_cpus, format_duration};
 
 use super::Master;
+use super::heed::PATIENCE;
 use super::shapes::Place;
 use super::tasks::{Phase, Stage, State};
 use crate::Waiting;
@@ -40,7 +41,12 @@ impl Master {
         let asked = self.asks.of_shape(shape).iter().any(|&(wish, _)| self.asks.told(wish) > 0);
         let placed = entry.place.as_deref().map(|place| self.why_placed(shape, place, tasks));
         if !asked {
-            return placed.and_then(|(_, stuck)| stuck).unwrap_or_else(|| "its proxy is starting".to_owned());
+            let stuck = placed.and_then(|(_, stuck)| stuck);
+            let Some(mut why) = stuck else { return "its proxy is starting".to_owned() };
+            for more in self.said_by_roster(shape) {
+                why.push_str(&format!("; {more}"));
+            }
+            return why;
         }
         let many = if tasks == 1 { "1 task wants".to_owned() } else { format!("{tasks} tasks want") };
         let mut why = format!("no room: {many} {}", words(entry.size));
@@ -52,7 +58,7 @@ impl Master {
         if self.pool.len() > 0 {
             why.push_str(&format!("; its sub-DAG holds {}", words(self.pool.held())));
         }
-        for more in stuck.into_iter().chain(self.left_out()) {
+        for more in stuck.into_iter().chain(self.left_out()).chain(self.said_by_roster(shape)) {
             why.push_str(&format!("; {more}"));
         }
         why
@@ -92,6 +98,32 @@ impl Master {
             more => format!(" and {more} more"),
         };
         Some(format!("{host}{more} is left out for a while: {how}"))
+    }
+
+    /// The machines that the roster keeps a shape's tasks away from, and why.
+    fn said_by_roster(&self, shape: u32) -> Vec<String> {
+        let (roster, entry) = (&self.hosts.roster, self.tasks.shapes.get(shape));
+        let placement = entry.place.as_ref().map(|place| &place.placement);
+        let ours = |host: &str| {
+            let known = !self.hosts.known() || self.hosts.has(host);
+            known && placement.is_none_or(|placement| self.hosts.allows(placement, host))
+        };
+        let words = |(host, why): (&str, &str)| format!("{host} ({why})");
+        let named = |all: Vec<String>| listed(all.iter().map(String::as_str), "and");
+        let mut said = Vec::new();
+        let closed: Vec<String> = roster.closed().filter(|(host, _)| ours(host)).map(words).collect();
+        if !closed.is_empty() {
+            said.push(format!("the roster closes {}", named(closed)));
+        }
+        if self.is_shut(shape) {
+            let patience = PATIENCE.0 / 1000;
+            said.push(format!("that is every machine it could go to: after {patience} s it goes there all the same"));
+        }
+        let poor: Vec<String> = roster.all_poor().filter(|(host, _)| ours(host)).map(words).collect();
+        if !poor.is_empty() {
+            said.push(format!("others come before {}", named(poor)));
+        }
+        said
     }
 
     /// What must always hold. Walks over everything.
@@ -180,7 +212,7 @@ fn free(place: &Place) -> String {
 }
 
 /// `a, b or c`; cut where there are many.
-fn listed<'n>(names: impl Iterator<Item = &'n str>, last: &str) -> String {
+pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str>, last: &str) -> String {
     const MOST: usize = 4;
     let names: Vec<&str> = names.collect();
     match names.as_slice() {

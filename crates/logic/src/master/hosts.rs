@@ -1,10 +1,11 @@
 //! The machines of the cluster: which there are, which fit a placement, which are left out for a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dybox_model::{Cause, Exit, Millis, Node, Placement, Resources, Wish};
 
-use super::Effect;
+use super::heed::{Heeded, PATIENCE};
+use super::{Advice, Effect};
 
 /// Failures of the platform on one machine, with nothing that ran between them, until it is left out.
 const MOST_FAULTS: u32 = 2;
@@ -19,8 +20,8 @@ struct Faults {
     how: String,
     /// It is to be left out until then.
     until: Option<Millis>,
-    /// The resource manager was told so.
-    told: bool,
+    /// It is left out: not too many are.
+    out: bool,
 }
 
 /// All machines. Empty and silent on one machine.
@@ -30,6 +31,11 @@ pub(super) struct Hosts {
     pub(super) label: Option<String>,
     nodes: BTreeMap<String, Node>,
     faults: BTreeMap<String, Faults>,
+    pub(super) roster: Heeded,
+    /// Machines that the resource manager was told to leave out.
+    told: BTreeSet<String>,
+    /// The roster's advice is another one than when that was looked at.
+    advised: bool,
 }
 
 impl Hosts {
@@ -72,14 +78,19 @@ impl Hosts {
         placement: &'a Placement,
         size: Resources,
     ) -> impl Iterator<Item = &'a Node> + 'a {
+        let open = self.of_size(size).filter(move |node| !self.is_left_out(&node.host));
+        open.filter(move |node| self.allows(placement, &node.host))
+    }
+
+    /// Machines that are large enough and can be asked for.
+    pub(super) fn of_size(&self, size: Resources) -> impl Iterator<Item = &Node> {
         let any_bare = self.nodes.values().any(|node| node.labels.is_empty());
         self.nodes.values().filter(move |node| {
             let label = match &self.label {
                 Some(label) => node.labels.contains(label),
                 None => node.labels.is_empty() || !any_bare,
             };
-            let open = node.usable && label && size.fits(node.capacity) && !self.is_left_out(&node.host);
-            open && self.allows(placement, &node.host)
+            node.usable && label && size.fits(node.capacity)
         })
     }
 
@@ -131,46 +142,72 @@ impl Hosts {
         }
     }
 
+    /// The roster has news.
+    pub(super) fn advise(&mut self, all: Vec<Advice>) {
+        self.roster.put(all);
+        self.advised = true;
+    }
+
+    /// Uses machines that the roster closes.
+    pub(super) fn set_aside(&mut self, hosts: BTreeSet<String>) {
+        self.roster.set_aside(hosts);
+        self.advised = true;
+    }
+
     /// Whether nothing is to be put there.
     pub(super) fn is_left_out(&self, host: &str) -> bool {
-        self.faults.get(host).is_some_and(|faults| faults.told)
+        self.told.contains(host)
     }
 
-    /// Machines that are left out, with the reason.
+    /// Machines that are left out for what failed there, with the reason.
     pub(super) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
-        let told = self.faults.iter().filter(|(_, faults)| faults.told);
-        told.map(|(host, faults)| (host.as_str(), faults.how.as_str()))
+        let out = self.faults.iter().filter(|(_, faults)| faults.out);
+        out.map(|(host, faults)| (host.as_str(), faults.how.as_str()))
     }
 
-    /// Leaves machines out and forgives others; never more than half of those that could be used. Tells whether
-    /// anything changed.
+    /// Leaves machines out and takes others back: those that the roster closes, and those where too much failed. Tells
+    /// whether anything changed.
     pub(super) fn judge(&mut self, now: Millis, out: &mut Vec<Effect>) -> bool {
-        if self.faults.is_empty() {
+        let failed = !self.faults.is_empty() && self.judge_faults(now);
+        if !std::mem::take(&mut self.advised) && !failed {
             return false;
         }
+        let wanted: BTreeMap<&str, &str> = self.left_out().chain(self.roster.closed()).collect();
         let before = out.len();
-        let most = self.nodes.values().filter(|node| node.usable).count() / 2;
-        let mut left_out = self.left_out().count();
-        for (host, faults) in &mut self.faults {
+        for (&host, &why) in wanted.iter().filter(|(host, _)| !self.told.contains(**host)) {
+            out.push(Effect::Blacklist { host: host.to_owned(), why: why.to_owned() });
+        }
+        for host in self.told.iter().filter(|host| !wanted.contains_key(host.as_str())) {
+            out.push(Effect::Forgive { host: host.clone() });
+        }
+        self.told = wanted.into_keys().map(str::to_owned).collect();
+        out.len() > before
+    }
+
+    /// Never leaves out more than half of those that could be used. Tells whether anything changed.
+    fn judge_faults(&mut self, now: Millis) -> bool {
+        let open = self.nodes.values().filter(|node| node.usable && !self.roster.closes(&node.host));
+        let most = open.count() / 2;
+        let (mut left_out, mut changed) = (self.left_out().count(), false);
+        for faults in self.faults.values_mut() {
             let Some(until) = faults.until else { continue };
             if until <= now {
-                if std::mem::take(&mut faults.told) {
-                    left_out -= 1;
-                    out.push(Effect::Forgive { host: host.clone() });
+                if std::mem::take(&mut faults.out) {
+                    (left_out, changed) = (left_out - 1, true);
                 }
                 // It is on probation: one more failure is enough.
                 (faults.until, faults.count) = (None, MOST_FAULTS - 1);
-            } else if !faults.told && left_out < most {
-                left_out += 1;
-                faults.told = true;
-                out.push(Effect::Blacklist { host: host.clone(), why: faults.how.clone() });
+            } else if !faults.out && left_out < most {
+                (left_out, changed) = (left_out + 1, true);
+                faults.out = true;
             }
         }
-        out.len() > before
+        changed
     }
 
     /// When the first machine may be given again.
     pub(super) fn wake(&self) -> Option<Millis> {
-        self.faults.values().filter_map(|faults| faults.until).min()
+        let faults = self.faults.values().filter_map(|faults| faults.until).min();
+        [faults, self.roster.stuck.map(|since| since.after(PATIENCE))].into_iter().flatten().min()
     }
 }

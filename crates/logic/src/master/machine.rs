@@ -1,6 +1,6 @@
 //! The machine itself: what each fact changes and what each event calls for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dybox_job::{Plan, room_for, wish_of};
 use dybox_model::{
@@ -10,11 +10,12 @@ use dybox_model::{
 use super::asks::{Asks, WishId};
 use super::barren::Barren;
 use super::hosts::Hosts;
+use super::liking::as_listed;
 use super::pool::{Pool, Stand};
 use super::retry::Next;
 use super::shapes::Place;
 use super::taken::{Taken, apart_in};
-use super::tasks::{State, Tasks};
+use super::tasks::{Phase, State, Tasks};
 use super::{Effect, Event};
 use crate::usage::Fit;
 
@@ -31,6 +32,10 @@ pub struct Master {
     /// The YARN queue of the sub-DAG; empty = not known, or one machine.
     pub(super) queue: String,
     pub(super) pinned: BTreeMap<String, String>,
+    /// The image of each stage, as an engine lists it.
+    pub(super) images: Vec<String>,
+    /// Shapes for which the roster's news were not looked at yet.
+    pub(super) advised: BTreeSet<u32>,
     pub(super) barren: Barren,
     pub(super) others: Others,
     /// Stops go without the stages' grace.
@@ -82,6 +87,7 @@ impl Master {
         };
         let mut master = Self::of(Tasks::new(plan, subdag, shape_of));
         master.resizes = true;
+        master.images = plan.stages.iter().map(|stage| as_listed(&stage.image)).collect();
         if let Some(subdag) = plan.subdags.get(subdag.0 as usize) {
             master.queue = subdag.queue.clone().unwrap_or_default();
             master.hosts.label.clone_from(&subdag.node_label);
@@ -101,6 +107,8 @@ impl Master {
             taken: Taken::default(),
             queue: String::new(),
             pinned: BTreeMap::new(),
+            images: Vec::new(),
+            advised: BTreeSet::new(),
             barren: Barren::default(),
             others: Others::default(),
             at_once: false,
@@ -160,6 +168,7 @@ impl Master {
                 self.hosts.put(nodes);
                 self.place_anew();
             }
+            Event::Roster(advice) => self.take_advice(advice),
             Event::GrantTaken { grant, cause, how } => {
                 self.pool.taken(grant, cause);
                 self.lose(grant, how, now, out);
@@ -349,7 +358,9 @@ impl Master {
     }
 
     fn pin(&mut self, image: String, id: String, out: &mut Vec<Effect>) {
-        if !self.pinned.contains_key(&image) {
+        // Word of it may come when all is over.
+        let open = self.tasks.stages.iter().any(|stage| stage.ours && !matches!(stage.phase, Phase::Ended(_)));
+        if open && !self.pinned.contains_key(&image) {
             self.record(Fact::ImagePinned { image, id }, out);
         }
     }

@@ -10,12 +10,15 @@
 //!                    └─> leaving ─> gone
 //! ```
 
+mod advice;
 mod asks;
 mod barren;
 mod event;
 mod explain;
+mod heed;
 mod hosts;
 mod ladder;
+mod liking;
 mod machine;
 mod places;
 mod pool;
@@ -28,6 +31,7 @@ mod taken;
 mod tasks;
 mod view;
 
+pub use advice::{Advice, Advisor};
 pub use dybox_job::SANDBOX_MEMORY;
 pub use event::{Effect, Event};
 pub use machine::Master;

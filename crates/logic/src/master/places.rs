@@ -7,6 +7,7 @@ use dybox_model::{GrantId, Node, Resources, Spread, Wish};
 
 use super::Master;
 use super::asks::WishId;
+use super::liking::Rank;
 use super::shapes::Place;
 use super::taken::Apart;
 
@@ -28,18 +29,21 @@ struct Pin {
     limit: u32,
     /// Machines with many of the stage come first, not those with few: it leaves room for what it is kept apart from.
     packs: bool,
+    /// What the roster says of it.
+    worse: Rank,
     /// All grants that are held there.
     held: u32,
 }
 
 impl Pin {
     /// How good the next ask is after `made` others; less is better. What is on its way is kept; then comes what is
-    /// not too near, has room, has the fewest of the stage (or any of it), was asked for already, has the fewest own grants.
-    fn rank(&self, made: u32) -> (bool, bool, bool, bool, u32, bool, u32) {
+    /// not too near, has room, has the fewest of the stage (or any of it), is called well, has the image, was asked for
+    /// already, has the fewest own grants.
+    fn rank(&self, made: u32) -> (bool, bool, bool, bool, u32, Rank, (bool, u32)) {
         let (away, asked, room) = self.counts;
         let there = self.level + made;
         let level = if self.packs { u32::from(there == 0) } else { there };
-        (made >= away, self.near, self.claimed, made >= room, level, made >= asked, self.held)
+        (made >= away, self.near, self.claimed, made >= room, level, self.worse, (made >= asked, self.held))
     }
 }
 
@@ -119,7 +123,10 @@ impl Master {
         let asked = id.map_or(0, |id| self.asks.wanted_by(shape, id));
         let room = nodes.iter().map(|node| copies(size, node.capacity - node.used)).sum();
         let held = nodes.iter().map(|node| self.pool.held_on(&node.host)).sum();
-        Pin { wish, near: false, claimed: false, counts: (away, asked, room), level: 0, limit: 1, packs: false, held }
+        let images = self.images_of(shape);
+        let worse = nodes.iter().map(|node| self.rank_of(&node.host, &images)).min().unwrap_or_default();
+        let counts = (away, asked, room);
+        Pin { wish, near: false, claimed: false, counts, level: 0, limit: 1, packs: false, worse, held }
     }
 
     /// Whether a task of another stage lives too near to a machine for a placed stage, come what may.
@@ -191,7 +198,7 @@ impl Master {
 }
 
 /// How many of one size fit.
-fn copies(size: Resources, room: Resources) -> u32 {
+pub(super) fn copies(size: Resources, room: Resources) -> u32 {
     let by_memory = room.memory.checked_div(size.memory).map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
     by_memory.min(room.cpu_milli.checked_div(size.cpu_milli).unwrap_or(u32::MAX))
 }

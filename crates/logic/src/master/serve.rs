@@ -16,6 +16,7 @@ impl Master {
         self.give_up_if_barren();
         self.halt_condemned(out);
         self.tell_ends(out);
+        self.heed(now, out);
         if self.hosts.judge(now, out) {
             self.place_anew();
         }
@@ -89,7 +90,7 @@ impl Master {
         while let Some(shape) = self.tasks.shapes.changed.pop_first() {
             let entry = self.tasks.shapes.get(shape);
             match entry.place {
-                None => self.asks.want_one(shape, self.plain[shape as usize], entry.waiting),
+                None => self.want_anywhere(shape),
                 Some(_) => {
                     let wants = self.wants_of(shape);
                     self.asks.want(shape, wants);

@@ -27,6 +27,11 @@ impl Place {
     pub(super) fn is_soft(&self) -> bool {
         !self.placement.hard && self.apart.iter().all(|apart| !apart.hard)
     }
+
+    /// Whether the machines that it names are only the better ones.
+    pub(super) fn may_go_anywhere(&self) -> bool {
+        !self.placement.hard && (!self.is_kept_apart() || self.is_soft())
+    }
 }
 
 /// One shape.

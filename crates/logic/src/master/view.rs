@@ -1,5 +1,7 @@
 //! What the actor reads.
 
+use std::collections::BTreeSet;
+
 use dybox_model::{AttemptId, GrantId, Resources, StageId, TaskId};
 
 use super::Master;
@@ -51,6 +53,14 @@ impl Master {
     #[must_use]
     pub fn result_of(&self, task: TaskId) -> Option<&str> {
         self.tasks.result_of(task)
+    }
+
+    /// The images of the sub-DAG's stages, as an engine lists them; none on one machine.
+    #[must_use]
+    pub fn images(&self) -> Vec<String> {
+        let ours = self.tasks.stages.iter().zip(&self.images).filter(|(stage, _)| stage.ours);
+        let images: BTreeSet<&String> = ours.map(|(_, image)| image).collect();
+        images.into_iter().cloned().collect()
     }
 
     /// The id that this run has pinned for an image name.

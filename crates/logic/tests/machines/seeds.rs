@@ -83,3 +83,17 @@ fn on_a_cluster_crashes_are_only_more_of_the_same() {
         world.assert_nothing_left();
     }
 }
+
+#[test]
+fn a_roster_that_lies_and_changes_its_mind_keeps_no_run_from_its_end() {
+    let mut warned = 0;
+    for seed in 0..SEEDS / 2 {
+        let mut world = World::seeded_on_cluster(seed);
+        world.faults.roster = 60;
+        world.tell(format!("seed {seed} on a cluster with a roster that lies"));
+        world.until_done();
+        world.assert_nothing_left();
+        warned += world.warned;
+    }
+    assert!(warned > 0, "now and then it closes all that a task could go to");
+}

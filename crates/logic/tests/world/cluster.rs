@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dybox_logic::master::Advice;
 use dybox_model::{GrantId, Node, Resources, Wish};
+
+use super::rng::Rng;
 
 /// All machines, and what is given on them.
 #[derive(Debug, Default)]
@@ -12,6 +15,8 @@ pub(crate) struct Cluster {
     pub(crate) held: BTreeMap<GrantId, (String, Resources)>,
     /// Sizes are rounded up to multiples of so many bytes.
     pub(crate) step: u64,
+    /// What the roster says.
+    pub(crate) roster: Vec<Advice>,
     /// The engine of this machine does not answer.
     pub(crate) broken: Option<String>,
 }
@@ -78,4 +83,21 @@ impl Cluster {
     pub(crate) fn set_usable(&mut self, host: &str, usable: bool) {
         self.nodes.iter_mut().filter(|node| node.host == host).for_each(|node| node.usable = usable);
     }
+}
+
+/// What a roster may say that changes its mind and knows machines that are none; now and then it closes all.
+pub(crate) fn any_advice(rng: &mut Rng) -> Vec<Advice> {
+    let all = rng.percent(20);
+    let mut said = Vec::new();
+    for host in ["n1", "n2", "n3", "n4", "n9"] {
+        let closed = all || rng.percent(35);
+        let (poor, there) = (rng.percent(30), rng.percent(40));
+        said.push(Advice {
+            host: host.to_owned(),
+            closed: closed.then(|| "drained by ann".to_owned()),
+            poor: (poor && !closed).then(|| "/d is tight".to_owned()),
+            images: if there { vec!["busybox:latest".to_owned()] } else { Vec::new() },
+        });
+    }
+    said
 }

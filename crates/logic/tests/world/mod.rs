@@ -49,6 +49,8 @@ pub(crate) struct Faults {
     pub(crate) lose: u64,
     /// One chance in so many events that somebody asks to stop.
     pub(crate) stop: u64,
+    /// Events in a hundred, again in ten, at which the roster says something else (on a cluster).
+    pub(crate) roster: u64,
 }
 
 /// What lies in the mail.
@@ -146,6 +148,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) hooks_run: BTreeMap<HookId, u32>,
     pub(crate) launched: u32,
+    /// Words for people.
+    pub(crate) warned: u32,
     /// All that happened, put in words only when somebody asks.
     pub(crate) story: Vec<(u64, Line)>,
     machine: Machine,
@@ -179,6 +183,7 @@ impl World {
             now: 1_000_000,
             hooks_run: BTreeMap::new(),
             launched: 0,
+            warned: 0,
             story: Vec::new(),
             machine: Machine { budget, ..Machine::default() },
             asks: BTreeMap::new(),
@@ -227,9 +232,26 @@ impl World {
             hooks: rng.percent(30),
             stop: rng.of(&[0, 0, 400]),
             crowd: 0,
+            roster: rng.of(&[0, 0, 20]),
         };
         world.rng = rng;
         world
+    }
+
+    /// What the roster says from now on.
+    pub(crate) fn advise(&mut self, advice: Vec<master::Advice>) {
+        let Some(cluster) = &mut self.cluster else { return };
+        cluster.roster.clone_from(&advice);
+        self.post(0, Mail::Master(master::Event::Roster(advice)));
+    }
+
+    /// No new task goes where the roster was heeded.
+    fn check_open(&self, fact: &Fact) {
+        let (Fact::AttemptStarted { attempt, grant, .. }, Some(cluster)) = (fact, &self.cluster) else { return };
+        let host = cluster.host_of(*grant);
+        if cluster.black.contains(host) {
+            self.fail(&format!("broken: {attempt} is given to {host}, which is left out"));
+        }
     }
 
     fn tell_nodes(&mut self, delay: u64) {
@@ -336,6 +358,7 @@ impl World {
             crowd: rng.of(&[0, 5]),
             stop: rng.of(&[0, 0, 400]),
             lose: 0,
+            roster: 0,
         };
         world.machine.budget = rng.of(&[
             Resources { cpu_milli: 1000, memory: 300 << 20 },
@@ -405,6 +428,10 @@ impl World {
             cluster.held.retain(|grant, _| self.machine.proxies.contains_key(grant));
         }
         self.tell_nodes(8);
+        if let Some(advice) = self.cluster.as_ref().map(|cluster| cluster.roster.clone()) {
+            let delay = self.rng.of(&[0, 9, 200]);
+            self.post(delay, Mail::Master(master::Event::Roster(advice)));
+        }
         self.post(20, Mail::Room);
     }
 
@@ -644,7 +671,11 @@ impl World {
             self.say(Line::Does(effect.clone()));
         }
         match effect {
-            master::Effect::Record(fact) => self.append(fact),
+            master::Effect::Record(fact) => {
+                self.check_open(&fact);
+                self.append(fact);
+            }
+            master::Effect::Warn { .. } => self.warned += 1,
             master::Effect::StageEnded { stage, end, why } => {
                 queue.push_back(In::Driver(driver::Event::StageEnded { stage, end, why }));
             }
@@ -870,6 +901,10 @@ impl World {
             if let Some(host) = names.get(self.rng.below(4) as usize) {
                 self.lose_node(host);
             }
+        }
+        if self.rng.percent(faults.roster) && self.rng.percent(10) {
+            let advice = cluster::any_advice(&mut self.rng);
+            self.advise(advice);
         }
         if self.rng.percent(faults.crowd) {
             let (any, first) = (self.rng.percent(50), self.rng.percent(50));

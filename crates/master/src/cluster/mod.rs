@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dybox_logic::master;
 use dybox_store::bundle::Tls;
 use dybox_store::{Store, Trouble};
 use dybox_wire::{Call, Server, TlsIdentity, serve_tcp};
@@ -27,6 +28,7 @@ use crate::next::{Others, Rest, There};
 use crate::perform::Ports;
 use crate::recover::Recovered;
 use crate::rm::{self, Desk, FromRm, Launcher, Line, Rm, Room};
+use crate::roster::Roster;
 use crate::session::Hand;
 
 pub use conf::YarnConf;
@@ -46,6 +48,7 @@ pub(crate) const BEATS: (Duration, Duration) = (Duration::from_millis(500), Dura
 /// # Errors
 /// [`MasterError`].
 pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
+    let roster = Roster::start(conf.bundle.roster.as_ref());
     let (server, calls, port) = serve_tcp(ANY, &identity(&conf.bundle.tls.master)).await?;
     let listener = TcpListener::bind(ANY).await.map_err(MasterError::Page)?;
     let page_port = listener.local_addr().map_err(MasterError::Page)?.port();
@@ -68,7 +71,8 @@ pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
     };
     forward(events, tell.clone());
     let page = Some(listener);
-    Begun { server, calls, port, page, line: Line::yarn(line), tell, from_rm, session: None }.go_on(conf, past).await
+    let line = Line::yarn(line);
+    Begun { server, calls, port, page, line, tell, from_rm, session: None, roster }.go_on(conf, past).await
 }
 
 /// The same in a session, whose pool of grants is this sub-DAG's YARN. `listens`: hears the port.
@@ -81,6 +85,7 @@ pub(crate) async fn run_in_session(
     (tell, from_rm): (mpsc::UnboundedSender<FromRm>, mpsc::UnboundedReceiver<FromRm>),
     listens: oneshot::Sender<u16>,
 ) -> Result<(), MasterError> {
+    let roster = Roster::start(conf.bundle.roster.as_ref());
     let (server, calls, port) = serve_tcp(ANY, &identity(&conf.bundle.tls.master)).await?;
     // Whoever submitted may be gone.
     let _ = listens.send(port);
@@ -88,7 +93,8 @@ pub(crate) async fn run_in_session(
     let known = past.rooms.iter().map(|(grant, room)| (*grant, room.container.clone())).collect();
     hand.began(known);
     let session = Some(hand.clone());
-    Begun { server, calls, port, page: None, line: Line::session(hand), tell, from_rm, session }.go_on(conf, past).await
+    let line = Line::session(hand);
+    Begun { server, calls, port, page: None, line, tell, from_rm, session, roster }.go_on(conf, past).await
 }
 
 /// A master that listens and knows who gives it grants.
@@ -101,14 +107,15 @@ struct Begun {
     tell: mpsc::UnboundedSender<FromRm>,
     from_rm: mpsc::UnboundedReceiver<FromRm>,
     session: Option<Hand>,
+    roster: Roster,
 }
 
 impl Begun {
     /// To the end of the sub-DAG.
     async fn go_on(self, conf: YarnConf, past: recover::OnCluster) -> Result<(), MasterError> {
-        let Self { server, calls, port, page, line, tell, from_rm, session } = self;
+        let Self { server, calls, port, page, line, tell, from_rm, session, roster } = self;
         let recover::OnCluster { recovered, rooms, mirror } = past;
-        let Recovered { store, dir, info, plan, mind, live, book, upstream, first, epoch } = recovered;
+        let Recovered { store, dir, info, plan, mind, live, book, upstream, mut first, epoch } = recovered;
         tracing::info!(run = %info.run, epoch, port, "in control");
         let settled = settle::start(&conf, &store, (port, epoch), &plan);
         let own_room = own_room(&conf).filter(|_| session.is_none());
@@ -133,8 +140,11 @@ impl Begun {
         let (links, hooks, needs) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
         let ports = Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, needs, telling, sub_dir };
+        // The first ask knows what is closed already.
+        let (known, advice) = roster.begin(mind.master.images()).await;
+        first.splice(0..0, known.map(|known| master::Event::Roster(known).into()));
         let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, settled: Some(settled) });
-        actor.serve(Inbox { calls, from_rm, from_hooks }, server, first, Vec::new()).await
+        actor.serve(Inbox { calls, from_rm, from_hooks, advice }, server, first, Vec::new()).await
     }
 }
 

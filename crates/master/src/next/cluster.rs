@@ -144,7 +144,7 @@ fn dybox_yarn_id(error: dybox_yarn::BadId) -> MasterError {
 #[cfg(test)]
 mod tests {
     use dybox_job::{PLAN_VERSION, SubDag};
-    use dybox_store::bundle::{BUNDLE_VERSION, Binary, MasterStart, RunTls, Tls};
+    use dybox_store::bundle::{BUNDLE_VERSION, Binary, MasterStart, RosterAccess, RunTls, Tls};
     use dybox_store::{HdfsConf, RUN_INFO_VERSION, RunInfo};
     use dybox_yarn::Settings;
 
@@ -180,6 +180,7 @@ mod tests {
             binary: Binary { url: "hdfs://n:1/b".into(), len: 9, mtime_ms: 7, public: true },
             own: None,
             masters,
+            roster: Some(RosterAccess { servers: vec!["s1:7311".into()], identity: tls() }),
             extra: BTreeMap::new(),
         }
     }
@@ -218,6 +219,7 @@ mod tests {
         assert_eq!(told.launch.env["DYBOX_LOG"], "debug");
         let secret = &told.launch.credentials.secrets[BUNDLE_ALIAS];
         let handed = Bundle::decode(secret).unwrap();
+        assert_eq!(handed.roster.map(|roster| roster.servers), Some(vec!["s1:7311".to_owned()]));
         assert_eq!(handed.masters.map(|masters| masters.size), Some(size), "the ones after it, too");
         assert_eq!(submission(None).size, SIZE, "an older client says nothing");
     }

@@ -9,7 +9,7 @@
 //!               \-> nobody can look: over, then lease, grace and margin -> swept, ends unknown
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dybox_model::{GrantId, SubDagId, Wish};
@@ -17,38 +17,13 @@ use tokio::time::Instant;
 
 use super::News;
 use super::exit::Verdict;
+use super::held::{Held, Stand};
 use super::pace::Pace;
 use super::sweep::Sweep;
 use super::words::{In, Out, Place, Room};
 
 /// A proxy that said that it leaves ends within this time, or its grant is taken from it.
 const GONE: Duration = Duration::from_secs(15);
-
-/// A grant.
-#[derive(Debug)]
-pub(super) struct Held {
-    pub(super) room: Room,
-    pub(super) place: Place,
-    /// It is there to sweep, the machine knows nothing of it.
-    pub(super) sweeper: bool,
-    pub(super) stand: Stand,
-    pub(super) linked: bool,
-    left: bool,
-    /// When it is taken from its proxy, unless that is gone by then.
-    until: Option<Instant>,
-    /// When YARN reported its end, and whether its process was known to be dead.
-    pub(super) over: Option<(Instant, bool)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stand {
-    /// Of the journal; YARN has not told of it yet.
-    Known,
-    Given,
-    Launched,
-    /// Its proxy never ran.
-    Unborn,
-}
 
 /// All grants of the application.
 #[derive(Debug)]
@@ -66,6 +41,8 @@ pub(crate) struct Desk {
     /// Asks of the machine that are not answered yet, also not by a grant that waits in `pace`.
     asked: BTreeMap<Wish, u32>,
     pace: Pace,
+    /// Machines that nothing is to be put on; YARN heeds that itself.
+    avoided: BTreeSet<String>,
     pub(super) registered: bool,
 }
 
@@ -76,13 +53,15 @@ impl Desk {
         let held = known.into_iter().map(|(grant, room)| (grant, Held::new(room, Stand::Known))).collect();
         let own = own.map(|room| (room, None));
         let (next, sweeps, sweepers, asked) = (1, BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let pace = Pace::default();
-        Self { subdag, epoch, next, own, held, by_container, sweeps, sweepers, asked, pace, registered: false }
+        let (pace, avoided) = (Pace::default(), BTreeSet::new());
+        Self { subdag, epoch, next, own, held, by_container, sweeps, sweepers, asked, pace, avoided, registered: false }
     }
 
     pub(crate) fn handle(&mut self, now: Instant, event: In, out: &mut Vec<Out>) {
         match event {
             In::Asked { wish, count } => self.ask(wish, count, out),
+            In::Avoided { host, avoid: true } => drop(self.avoided.insert(host)),
+            In::Avoided { host, .. } => drop(self.avoided.remove(&host)),
             In::Launch(grant) => self.launch(grant, out),
             In::Kill(grant) => self.kill(grant, now, out),
             In::Sweep(grant) => self.begin_sweep(grant, now, out),
@@ -152,10 +131,12 @@ impl Desk {
     }
 
     fn ask(&mut self, wish: Wish, mut count: u32, out: &mut Vec<Out>) {
-        let here = |room: &Room| wish.racks.is_empty() && (wish.hosts.is_empty() || wish.hosts.contains(&room.host));
+        let anywhere = wish.racks.is_empty() && wish.hosts.is_empty();
+        let here = |room: &Room| anywhere || wish.relaxed || wish.hosts.contains(&room.host);
         if let Some((room, None)) = &self.own
             && count > 0
             && here(room)
+            && !self.avoided.contains(&room.host)
             && wish.size.fits(room.size)
         {
             count -= 1;
@@ -372,17 +353,5 @@ impl Desk {
             }
         }
         self.give_up_sweeps(now, out);
-    }
-}
-
-impl Held {
-    pub(super) fn new(room: Room, stand: Stand) -> Self {
-        let (place, sweeper, linked, left) = (Place::Container, false, false, false);
-        Self { room, place, sweeper, stand, linked, left, until: None, over: None }
-    }
-
-    /// Whether its proxy can be given something to do.
-    pub(super) fn works(&self) -> bool {
-        self.linked && !self.left && self.over.is_none()
     }
 }

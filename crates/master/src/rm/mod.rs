@@ -5,6 +5,7 @@
 
 mod desk;
 mod exit;
+mod held;
 mod launch;
 mod line;
 mod machine;

@@ -7,7 +7,8 @@ use dybox_model::{AttemptId, Exit, GrantId, Resources, Wish};
 use tokio::time::Instant;
 
 use super::News;
-use super::desk::{Desk, Held, Stand};
+use super::desk::Desk;
+use super::held::{Held, Stand};
 use super::words::{Out, Place, Room};
 
 /// A payload without its proxy ends by itself within this time: the lease, the grace after it, and a margin.

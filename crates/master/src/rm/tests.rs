@@ -214,6 +214,18 @@ fn a_second_master_knows_what_lives_and_gives_back_what_it_does_not_know() {
 }
 
 #[test]
+fn the_masters_own_room_takes_none_where_its_machine_is_left_out() {
+    let mut script = Script::new(&[], Some(room("c1", "a")));
+    script.tell(In::Avoided { host: "a".into(), avoid: true });
+    let wish = Wish::anywhere(SIZE);
+    let asked = |count| In::Asked { wish: Wish::anywhere(SIZE), count };
+    assert_eq!(script.tell(asked(1)), [Out::Ask { wish: wish.clone(), count: 1 }]);
+    script.tell(asked(0));
+    script.tell(In::Avoided { host: "a".into(), avoid: false });
+    assert!(matches!(script.news(asked(1)).as_slice(), [News::Granted { host, .. }] if host == "a"));
+}
+
+#[test]
 fn the_masters_own_room_takes_the_first_task() {
     let mut script = Script::new(&[], Some(room("c1", "a")));
     let wish = Wish::anywhere(SIZE);

@@ -10,6 +10,8 @@ use super::exit::Verdict;
 pub(crate) enum In {
     /// The machine asks: replaces the last ask of an equal wish.
     Asked { wish: Wish, count: u32 },
+    /// Nothing is to be put on a machine, or again.
+    Avoided { host: String, avoid: bool },
     /// The grant is written down: its proxy may start.
     Launch(GrantId),
     /// Its proxy does not answer.

@@ -79,12 +79,12 @@ impl Cluster {
             Order::Kill { grant } => In::Kill(grant),
             Order::Resize { grant, size } => return self.resize(grant, size),
             Order::Blacklist { host } => {
-                self.line.order(am::Order::Blacklist { add: vec![host], remove: Vec::new() });
-                return Vec::new();
+                self.line.order(am::Order::Blacklist { add: vec![host.clone()], remove: Vec::new() });
+                In::Avoided { host, avoid: true }
             }
             Order::Forgive { host } => {
-                self.line.order(am::Order::Blacklist { add: Vec::new(), remove: vec![host] });
-                return Vec::new();
+                self.line.order(am::Order::Blacklist { add: Vec::new(), remove: vec![host.clone()] });
+                In::Avoided { host, avoid: false }
             }
         };
         self.handle(event)

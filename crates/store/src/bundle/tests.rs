@@ -43,6 +43,7 @@ fn bundle() -> Bundle {
         binary: Binary { url: "hdfs://nn:8020/b".into(), len: 9, mtime_ms: 7, public: true },
         own: None,
         masters: None,
+        roster: Some(RosterAccess { servers: vec!["s1:7311".into()], identity: tls("reader") }),
         extra: BTreeMap::new(),
     }
 }
@@ -70,6 +71,14 @@ fn grant() -> GrantBundle {
 fn what_is_encoded_is_decoded() {
     assert_eq!(Bundle::decode(&bundle().encode()).unwrap(), bundle());
     assert_eq!(GrantBundle::decode(&grant().encode()).unwrap(), grant());
+}
+
+#[test]
+fn who_knows_no_roster_hands_none_over() {
+    let bundle = Bundle { roster: None, ..bundle() };
+    let text = serde_json::to_value(&bundle).unwrap();
+    assert!(text.get("roster").is_none(), "an older master could not read it");
+    assert_eq!(Bundle::decode(&bundle.encode()).unwrap(), bundle);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 /// Orders to the roster.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Order {
-    /// Marks a machine: no new tasks are wanted there
+    /// No new tasks on a machine; those that run there end as they would
     Drain {
         /// Which machine
         host: String,
@@ -39,7 +39,7 @@ pub(crate) enum Order {
         #[arg(long, value_name = "TEXT", default_value = "")]
         why: String,
     },
-    /// Takes the mark away
+    /// New tasks again
     Undrain {
         /// Which machine
         host: String,
@@ -85,7 +85,8 @@ async fn mark(context: &Context, servers: &Servers, (host, drained): (&str, bool
     for why in failed {
         context.screen.warn(&format!("{why} (it hears of it from the machine's agent)"));
     }
-    let word = if drained { "drained: no new tasks are wanted there" } else { "not drained any more" };
+    let word =
+        if drained { "drained: masters that know the roster start no new tasks there" } else { "not drained any more" };
     context.screen.hint(&format!("{host} is {word}"));
     Ok(ExitCode::Ok as u8)
 }

@@ -1,0 +1,171 @@
+//! State servers and agents as processes, under an authority of their own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::binary::binary;
+use crate::wait::eventually;
+
+const LONG: Duration = Duration::from_secs(90);
+
+/// A process of ours, killed when dropped.
+#[derive(Debug)]
+pub struct Part {
+    child: Child,
+    /// What it said in its first line.
+    pub said: String,
+}
+
+impl Part {
+    fn start(mut command: Command, wait_for_line: bool) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("dybox starts");
+        let mut said = String::new();
+        if wait_for_line {
+            let out = child.stdout.as_mut().expect("a pipe");
+            BufReader::new(out).read_line(&mut said).expect("a line");
+        }
+        Self { child, said }
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a pid fits");
+        kill(Pid::from_raw(pid), signal).expect("it lives");
+    }
+}
+
+impl Part {
+    /// Kills it and waits for its end.
+    ///
+    /// # Panics
+    /// When it can't.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it is ours");
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An authority, and a directory for all that is under it.
+#[derive(Debug)]
+pub struct RosterWorld {
+    dir: tempfile::TempDir,
+}
+
+impl RosterWorld {
+    /// A new authority with a certificate for each of `nodes`.
+    ///
+    /// # Panics
+    /// When the machine has no room for it.
+    #[must_use]
+    pub fn new(nodes: &[&str]) -> Self {
+        let world = Self { dir: tempfile::tempdir().expect("a directory") };
+        let ca = world.dir.path().join("ca");
+        let mut init = world.command(&["state-server", "init"]);
+        init.arg(&ca);
+        for node in nodes {
+            init.args(["--node", node]);
+        }
+        assert!(init.output().expect("dybox runs").status.success());
+        world
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A certificate, by its file's name.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join("ca").join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(args)
+            .env("DYBOX_HOME", self.dir.path().join("home"))
+            .env("DYBOX_CONF", "")
+            .env_remove("DOCKER_HOST");
+        command
+    }
+
+    /// A state server with a directory of its own, on `port` (0 = any), and its port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn server(&self, name: &str, port: u16) -> (Part, u16) {
+        let dir = self.dir.path().join(name);
+        std::fs::create_dir_all(&dir).expect("a directory");
+        std::fs::copy(self.file("server.pem"), dir.join("server.pem")).expect("a certificate");
+        let mut command = self.command(&["state-server", "--bind", &format!("127.0.0.1:{port}"), "--dir"]);
+        command.arg(&dir).args(["--http", "127.0.0.1:0"]);
+        let part = Part::start(command, true);
+        let words: Vec<_> = part.said.split([' ', ',']).collect();
+        let port = words[4].trim().parse().unwrap_or_else(|_| panic!("{:?}", part.said));
+        (part, port)
+    }
+
+    /// An agent that says that it is on `host`, with a certificate and an engine's socket.
+    #[must_use]
+    pub fn agent(&self, host: &str, certificate: &str, socket: &Path, servers: &str) -> Part {
+        let mut command =
+            self.command(&["node", "--interval", "1", "--host", host, "--canary", "dybox-test/busybox:1"]);
+        command.args(["--servers", servers, "--docker-host", &format!("unix://{}", socket.display()), "--identity"]);
+        command.arg(self.file(certificate)).stderr(Stdio::null());
+        Part::start(command, false)
+    }
+
+    /// What a command answers that is told these state servers and this certificate.
+    ///
+    /// # Panics
+    /// When it can't be run.
+    #[must_use]
+    pub fn ask(&self, servers: &str, identity: &str, args: &[&str]) -> Output {
+        let mut command = self.command(args);
+        command.env("DYBOX_STATE_SERVERS", servers).env("DYBOX_STATE_IDENTITY", self.file(identity));
+        command.output().expect("dybox runs")
+    }
+
+    /// What a server says of its nodes; nothing when it does not answer.
+    #[must_use]
+    pub fn nodes(&self, server: &str) -> Vec<Value> {
+        let output = self.ask(server, "reader.pem", &["nodes", "-o", "json"]);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        answer["nodes"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until a server says something of a node.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn until(&self, what: &str, server: &str, host: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        eventually(what, LONG, || self.nodes(server).into_iter().find(|node| node["host"] == host && fits(node)))
+    }
+
+    /// Waits until a node is so healthy.
+    ///
+    /// # Panics
+    /// When it does not become so.
+    pub fn until_health(&self, server: &str, host: &str, health: &str) -> Value {
+        self.until(&format!("{host} is {health}"), server, host, |node| node["health"] == health)
+    }
+}
