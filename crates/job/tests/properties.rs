@@ -129,7 +129,10 @@ proptest! {
         prop_assert_eq!(depth.iter().map(Vec::len).sum::<usize>(), plan.stages.len());
         prop_assert_eq!(critical_path(&plan).len(), depth.len());
         prop_assert!(!print(&plan).is_empty());
-        prop_assert!(lint(&plan).is_empty());
+        // Nothing but that there may be more masters than anybody needs.
+        let warned: Vec<_> = lint(&plan).iter().map(|warning| warning.code).collect();
+        let many = plan.subdags.len() > 16;
+        prop_assert_eq!(warned, if many { vec!["W0902"] } else { vec![] });
         let text = serde_json::to_string(&plan).unwrap();
         prop_assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
     }
