@@ -1,7 +1,8 @@
 //! What the tasks of this process share: the ways to the engine, the store, the leases and the actor.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dybox_engine::{Engine, EngineConf, EngineError, EngineInfo};
@@ -106,6 +107,48 @@ fn put_init(places: &Places) -> Result<PathBuf, ProxyError> {
     if let Some(dir) = path.parent() {
         dybox_store::local::make_dir(dir)?;
     }
-    write_whole(&path, init_binary(), 0o755).map_err(file_error("write", &path))?;
+    let fresh = path.with_extension(format!("{}.new", std::process::id()));
+    write_whole(&fresh, init_binary(), 0o755).map_err(file_error("write", &fresh))?;
+    put_once(&fresh, &path).map_err(file_error("write", &path))?;
     Ok(path)
+}
+
+/// Gives `fresh` its name, unless another proxy was first: a container that starts just now has that one's file in its
+/// mounts, and an engine refuses a file that is gone from its directory.
+fn put_once(fresh: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(fresh, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if fs::metadata(path)?.len() == fs::metadata(fresh)?.len() {
+                fs::remove_file(fresh)
+            } else {
+                fs::rename(fresh, path)
+            }
+        }
+        // A file system without them.
+        Err(_) => fs::rename(fresh, path),
+        Ok(()) => fs::remove_file(fresh),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_containers_start_with_is_replaced_only_where_it_is_torn() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fresh, path) = (dir.path().join("fresh"), dir.path().join("init"));
+        let put = |text: &str| {
+            fs::write(&fresh, text).unwrap();
+            put_once(&fresh, &path).unwrap();
+            assert!(!fresh.exists());
+            (fs::metadata(&path).unwrap().ino(), fs::read_to_string(&path).unwrap())
+        };
+        let torn = put("wh");
+        let whole = put("whole");
+        assert_ne!(torn.0, whole.0);
+        assert_eq!(put("whole"), whole, "the first one's");
+    }
 }
