@@ -14,6 +14,8 @@ mod output;
 mod raw;
 #[path = "peers/small.rs"]
 mod small;
+#[path = "peers/warm.rs"]
+mod warm;
 
 use std::time::{Duration, Instant};
 
@@ -80,5 +82,8 @@ fn main() {
     }
     if on("small") {
         small::run();
+    }
+    if on("warm") {
+        warm::run();
     }
 }

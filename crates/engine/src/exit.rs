@@ -35,6 +35,8 @@ pub struct End<'a> {
 
 /// The exit code of an init whose lease was over.
 const CODE_LEASE: i32 = 124;
+/// The exit code of an init that ended between two tasks: of the one that it was told last, nothing was started.
+pub const CODE_IDLE: i32 = 123;
 /// The exit code of an init that failed by itself.
 const CODE_OWN: i32 = 125;
 const SIGKILL: i32 = 9;

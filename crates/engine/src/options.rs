@@ -17,6 +17,7 @@ use crate::image::ImageInfo;
 const INIT_INSIDE: &str = "/.dybox/init";
 /// The script's path in a container whose stage has one.
 pub(crate) const SCRIPT_INSIDE: &str = "/.dybox/in/script";
+const TMP: &str = "/tmp";
 /// What the master counts for a sandbox beside its task (`logic::master::SANDBOX_MEMORY`); the engine takes no less
 /// than 6 MiB.
 const SANDBOX_MEMORY: i64 = 8 << 20;
@@ -108,7 +109,9 @@ pub fn options(spec: &TaskSpec, image: &ImageInfo, placed: &Placed) -> Options {
         pids_limit: Some(i64::from(spec.pids) + 1),
         shm_size: spec.shm.map(signed),
         mounts: Some(mounts),
-        tmpfs: tmpfs(&spec.tmpfs, &user, spec.limits.memory),
+        tmpfs: tmpfs(&room(spec), &user, spec.limits.memory),
+        // What a task can write to is then what init can clear for the next one.
+        readonly_rootfs: spec.reuse.then_some(true),
         cgroup_parent: placed.cgroup_parent.clone(),
         ..safe_host()
     };
@@ -219,6 +222,26 @@ fn bind(source: &Path, target: &str, read_only: bool) -> Mount {
         read_only: Some(read_only),
         ..Mount::default()
     }
+}
+
+/// The directories of memory of a task. Where the container is used again it can write to nothing else, so it has a
+/// `/tmp` in any case, but where a volume is there.
+fn room(spec: &TaskSpec) -> Vec<Tmpfs> {
+    let mut all = spec.tmpfs.clone();
+    let taken = spec.volumes.iter().map(|volume| &volume.target).chain(spec.tmpfs.iter().map(|one| &one.target));
+    if spec.reuse && !taken.into_iter().any(|target| Path::new(target).starts_with(TMP)) {
+        all.push(Tmpfs { target: TMP.to_owned(), size: None });
+    }
+    all
+}
+
+/// The directories that are emptied between two tasks of one container: all that they can write to, but for volumes.
+pub(crate) fn cleared(spec: &TaskSpec) -> Vec<String> {
+    let mut all: Vec<String> = room(spec).into_iter().map(|one| one.target).collect();
+    all.extend(["/dev/shm", "/dev/mqueue"].map(str::to_owned));
+    let volume = |dir: &String| spec.volumes.iter().any(|volume| Path::new(dir).starts_with(&volume.target));
+    all.retain(|dir| !volume(dir));
+    all
 }
 
 /// The directory's own owner and mode win over the tmpfs's default, so all are said.

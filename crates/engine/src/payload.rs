@@ -3,7 +3,7 @@
 use dybox_model::{Cause, Millis, TaskSpec};
 
 use crate::image::ImageInfo;
-use crate::options::SCRIPT_INSIDE;
+use crate::options::{SCRIPT_INSIDE, cleared};
 
 /// How long a container lives without a sign of its proxy.
 pub const LEASE_TTL: Millis = Millis::from_secs(15);
@@ -39,7 +39,7 @@ pub fn init_spec(spec: &TaskSpec, image: &ImageInfo, argv: &[String], lease_ttl:
     let mut line = |key: &str, value: &str| {
         text.push_str(key);
         text.push(' ');
-        text.push_str(&value.replace('\\', "\\\\").replace('\n', "\\n"));
+        text.push_str(&escape(value));
         text.push('\n');
     };
     for (i, word) in argv.iter().enumerate() {
@@ -57,7 +57,28 @@ pub fn init_spec(spec: &TaskSpec, image: &ImageInfo, argv: &[String], lease_ttl:
         Some(_) => line("attach", "output"),
         None => {}
     }
+    if spec.reuse {
+        line("task", &spec.attempt.to_string());
+        line("reuse", "yes");
+        for (i, dir) in cleared(spec).iter().enumerate() {
+            line(&format!("fresh.{i}"), dir);
+        }
+    }
     text
+}
+
+/// What init is told to go on with `next` in a container that was made for `first`, whose variables it has.
+#[must_use]
+pub fn init_next(first: &TaskSpec, next: &TaskSpec) -> String {
+    let mut text = format!("task {}\n", next.attempt);
+    for (name, value) in first.changes(next) {
+        text.push_str(&format!("env {name}={}\n", escape(value)));
+    }
+    text
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -87,6 +108,22 @@ mod tests {
         let run = |script: &str| argv(&TaskSpec { script: Some(script.to_owned()), ..task() }, &image()).unwrap();
         assert_eq!(run("echo a"), ["/bin/sh", "/.dybox/in/script"]);
         assert_eq!(run("#!/usr/bin/env python3\n"), ["/.dybox/in/script"]);
+    }
+
+    #[test]
+    fn a_container_that_is_used_again_hears_what_to_clear_and_what_differs() {
+        let spec = TaskSpec { reuse: true, env: vec![("A".to_owned(), "1".to_owned())], ..task() };
+        let text = init_spec(&spec, &image(), &["a".to_owned()], LEASE_TTL);
+        let attempt = spec.attempt;
+        assert!(text.contains(&format!("task {attempt}\nreuse yes\nfresh.0 ")), "{text}");
+        assert!(text.contains(" /tmp\n") && text.contains(" /dev/shm\n"), "{text}");
+        let mut next = TaskSpec { env: vec![("A".to_owned(), "x\ny".to_owned())], ..spec.clone() };
+        assert!(!spec.leads_to(&next), "an attempt does not follow itself");
+        next.attempt.task.index += 1;
+        assert!(spec.leads_to(&next));
+        assert_eq!(init_next(&spec, &next), format!("task {}\nenv A=x\\ny\n", next.attempt));
+        assert!(!spec.leads_to(&TaskSpec { pids: 1, ..next.clone() }));
+        assert!(!TaskSpec { reuse: false, ..spec }.leads_to(&next));
     }
 
     #[test]

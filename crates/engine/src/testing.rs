@@ -34,6 +34,7 @@ pub(crate) fn task() -> TaskSpec {
         stop_grace: Millis::from_secs(10),
         keep_failed: false,
         attach: None,
+        reuse: false,
         needs: "{}".to_owned(),
     }
 }

@@ -38,6 +38,10 @@ pub struct Verdict {
     pub oom_kills: u64,
     /// Bytes of output that found no room on the disk.
     pub dropped: u64,
+    /// The attempt, as its proxy named it; only where one container has several.
+    pub task: Option<String>,
+    /// Its container waits for the next task.
+    pub warm: bool,
 }
 
 impl Verdict {
@@ -59,6 +63,8 @@ impl Verdict {
                 "peak_memory" => verdict.peak_memory = value.parse().ok()?,
                 "oom_kills" => verdict.oom_kills = value.parse().ok()?,
                 "dropped" => verdict.dropped = value.parse().ok()?,
+                "task" => verdict.task = Some(value.to_owned()),
+                "warm" => verdict.warm = true,
                 "end" => whole = true,
                 _ => {}
             }

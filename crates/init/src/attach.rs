@@ -35,11 +35,15 @@ const LONGEST_FRAME: usize = 1 << 20;
 
 /// Opens the socket for clients. Its directory is closed to others on the machine.
 pub(crate) fn listen(out: &Path) -> io::Result<UnixListener> {
-    let path = out.join("attach.sock");
+    listen_at(&out.join("attach.sock"))
+}
+
+/// The same for any path.
+pub(crate) fn listen_at(path: &Path) -> io::Result<UnixListener> {
     // Left over only where the directory is used twice.
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777))?;
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

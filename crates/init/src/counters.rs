@@ -31,6 +31,17 @@ impl Counters {
     }
 }
 
+impl Counters {
+    /// What came since `before`. The highest memory is that of the whole time: nobody can set it back.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            cpu_ms: self.cpu_ms.saturating_sub(before.cpu_ms),
+            oom_kills: self.oom_kills.saturating_sub(before.oom_kills),
+            ..self
+        }
+    }
+}
+
 fn value(text: &str, key: &str) -> u64 {
     let found = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     found.and_then(|value| value.trim().parse().ok()).unwrap_or(0)

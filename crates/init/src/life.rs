@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::signalfd::SignalFd;
@@ -14,9 +15,13 @@ use crate::counters::Counters;
 use crate::lease::{LOOK_MS, Lease, boot_ms, wall_ms};
 use crate::signals::{self, Came, PASSED_ON};
 use crate::spec::Spec;
-use crate::start;
+use crate::start::{self, Ends};
 use crate::streams::{self, Streams};
 use crate::verdict::{By, Failure, Status, Verdict};
+
+mod warm;
+
+use warm::Line;
 
 /// How long init waits for a client before it starts the payload without.
 const CLIENT_MS: u64 = 10_000;
@@ -47,80 +52,97 @@ struct Life {
     status: Option<Status>,
     /// The payload is gone, and only its last output is awaited.
     finishing: bool,
+    /// The proxy, which has further tasks.
+    line: Option<Line>,
+    /// What the container had used when this task began.
+    before: Counters,
+    started_ms: Option<u64>,
 }
 
-/// Lives until the payload's end and returns what is to be told. `root` is `/` but in tests.
-pub(crate) fn live(root: &Path) -> Verdict {
-    let started = begin(root);
-    match started {
-        Ok((mut life, started_ms)) => {
-            while life.status.is_none() {
-                life.turn();
-            }
-            let ended_ms = wall_ms();
-            life.finish();
-            life.verdict(started_ms, ended_ms)
+/// How init's own life ends.
+pub(crate) enum Last {
+    /// With what is still to be told.
+    Untold(Verdict),
+    /// All is told; the exit code.
+    Told(i32),
+}
+
+/// Lives until the last payload's end and returns what is to be told. `root` is `/` but in tests.
+pub(crate) fn live(root: &Path) -> Last {
+    match begin(root) {
+        Ok(mut life) => {
+            let (verdict, clean) = life.serve();
+            if life.line.is_some() { warm::go_on(life, verdict, clean) } else { Last::Untold(verdict) }
         }
-        Err(failure) => Verdict {
-            status: Err(failure),
-            by: By::NotStarted,
-            started_ms: None,
-            ended_ms: wall_ms(),
-            counters: Counters::read(root),
-            dropped: 0,
-        },
+        Err(failure) => Last::Untold(Verdict::not_started(failure, root)),
     }
 }
 
-/// Waits for a signal or the end of the lease, as the sandbox does; returns the exit code.
-pub(crate) fn pause(root: &Path) -> i32 {
-    let Ok(signals) = signals::open() else { return 125 };
-    let spec = std::fs::read_to_string(root.join(".dybox/in/spec")).ok().and_then(|text| Spec::parse(&text).ok());
-    let spec = spec.unwrap_or_else(Spec::idle);
-    let mut lease = Lease::new(root.join(".dybox/in/lease"), spec.lease_ttl_ms, boot_ms());
-    loop {
-        let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        // Whatever poll says, the lease is looked at.
-        let _ = poll(&mut fds, LOOK_MS as u16);
-        if signals::take(&signals).iter().any(|came| matches!(came.signal, Signal::SIGTERM | Signal::SIGPWR)) {
-            return 0;
-        }
-        if lease.over(boot_ms()) {
-            return 124;
-        }
-        while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
-    }
-}
-
-fn begin(root: &Path) -> Result<(Life, Option<u64>), Failure> {
+fn begin(root: &Path) -> Result<Life, Failure> {
     let home = root.join(".dybox");
     let text = std::fs::read_to_string(home.join("in/spec")).map_err(|error| Failure::own(format!("spec: {error}")))?;
     let spec = Spec::parse(&text).map_err(Failure::own)?;
-    let word = spec.argv.first().ok_or_else(|| Failure::own("the spec names no command"))?.clone();
+    if spec.argv.is_empty() {
+        return Err(Failure::own("the spec names no command"));
+    }
     let signals = signals::open().map_err(|errno| Failure::own(format!("signals: {}", errno.desc())))?;
     let lease = Lease::new(home.join("in/lease"), spec.lease_ttl_ms, boot_ms());
     let (streams, ends) =
         Streams::open(spec.attach, &home).map_err(|error| Failure::own(format!("streams: {error}")))?;
     let root = root.to_owned();
-    let (client, payload, ending, status) = (None, None, None, None);
-    let mut life = Life { root, spec, signals, lease, streams, client, payload, ending, status, finishing: false };
+    let (root, before) = (root.to_owned(), Counters::default());
+    let mut life = Life {
+        root,
+        spec,
+        signals,
+        lease,
+        streams,
+        client: None,
+        payload: None,
+        ending: None,
+        status: None,
+        finishing: false,
+        line: None,
+        before,
+        started_ms: None,
+    };
     if life.spec.attach.is_some() {
         life.await_client(&home)?;
+    }
+    if life.spec.reuse {
+        life.await_line(&home)?;
     }
     if life.ending.is_some() {
         // Stopped before it started.
         life.status = Some(Status::Signal(Signal::SIGTERM as i32));
-        return Ok((life, None));
+        return Ok(life);
     }
-    let program = crate::find::find(&word, std::env::var_os("PATH").as_deref())?;
-    if std::process::id() == 1 {
-        streams::lend(&ends);
-    }
-    life.payload = Some(start::start(&program, &life.spec.argv, &ends)?);
-    Ok((life, Some(wall_ms())))
+    life.start(&ends, &[])?;
+    Ok(life)
 }
 
 impl Life {
+    /// Starts the payload; `env` are its own variables.
+    fn start(&mut self, ends: &Ends, env: &[String]) -> Result<(), Failure> {
+        let program = crate::find::find(&self.spec.argv[0], std::env::var_os("PATH").as_deref())?;
+        if std::process::id() == 1 {
+            streams::lend(ends);
+        }
+        self.payload = Some(start::start(&program, &self.spec.argv, env, ends)?);
+        self.started_ms = Some(wall_ms());
+        Ok(())
+    }
+
+    /// Stays with the payload until its end; whether nothing of it is left in the container, too.
+    fn serve(&mut self) -> (Verdict, bool) {
+        while self.status.is_none() {
+            self.turn();
+        }
+        let ended_ms = wall_ms();
+        let clean = self.finish();
+        (self.verdict(ended_ms), clean)
+    }
+
     /// Waits until a client has connected or the patience for it is over.
     fn await_client(&mut self, home: &Path) -> Result<(), Failure> {
         let listener = attach::listen(&home.join("out")).map_err(|error| Failure::own(format!("attach: {error}")))?;
@@ -311,17 +333,19 @@ impl Life {
         }
     }
 
-    /// The payload is gone: ends what it left behind and takes the last output.
-    fn finish(&mut self) {
+    /// The payload is gone: ends what it left behind and takes the last output. Whether it left nothing behind.
+    fn finish(&mut self) -> bool {
         self.streams.stdin = None;
         self.streams.kept_open = None;
-        if std::process::id() == 1 {
+        let left = if std::process::id() == 1 {
             streams::unlend();
+            // Those that ended along with it are none.
+            self.reap();
             // Everything in the container but init.
-            let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+            kill(Pid::from_raw(-1), Signal::SIGKILL)
         } else {
-            self.send(Signal::SIGKILL);
-        }
+            self.payload.map_or(Ok(()), |payload| killpg(payload, Signal::SIGKILL))
+        };
         self.finishing = true;
         let until = boot_ms() + DRAIN_MS;
         while self.streams.open_ended() && boot_ms() < until {
@@ -339,6 +363,7 @@ impl Life {
             self.wait(50);
         }
         self.reap();
+        left == Err(Errno::ESRCH)
     }
 
     fn flush_client(&mut self) {
@@ -348,14 +373,15 @@ impl Life {
         }
     }
 
-    fn verdict(self, started_ms: Option<u64>, ended_ms: u64) -> Verdict {
+    fn verdict(&self, ended_ms: u64) -> Verdict {
         let mut verdict = Verdict {
             status: self.status.map_or_else(|| Err(Failure::own("no status")), Ok),
-            by: self.ending.map_or(By::Itself, |ending| ending.by),
-            started_ms,
+            by: self.ending.as_ref().map_or(By::Itself, |ending| ending.by),
+            started_ms: self.started_ms,
             ended_ms,
-            counters: Counters::read(&self.root),
+            counters: Counters::read(&self.root).since(self.before),
             dropped: self.streams.dropped(),
+            task: self.spec.task.clone(),
         };
         verdict.blame_memory();
         verdict

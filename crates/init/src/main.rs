@@ -1,18 +1,20 @@
 //! PID 1 of every container of DYbox.
 //!
 //! Enters: the payload's words and limits in `/.dybox/in/spec`, the lease's counter in `/.dybox/in/lease`, signals, a
-//! client's frames. Leaves: the payload's output in `/.dybox/stdout` and `/.dybox/stderr`, its end in
-//! `/.dybox/out/verdict` and in the exit code.
-//! Never: the engine, the network, a thread, a payload that outlives the lease.
+//! client's frames, further tasks from the proxy. Leaves: the payload's output in `/.dybox/stdout` and
+//! `/.dybox/stderr`, its end in `/.dybox/out/verdict` and in the exit code. Never: the engine, the network, a thread, a
+//! payload that outlives the lease, a process of one task beside another's.
 //!
 //! It is static and needs nothing of the image. `dybox-init pause` holds a network namespace and does nothing else;
 //! `dybox-init --root DIR` puts DIR before every path, for tests.
 
 mod attach;
+mod clean;
 mod counters;
 mod find;
 mod lease;
 mod life;
+mod pause;
 mod pump;
 mod signals;
 mod spec;
@@ -22,7 +24,7 @@ mod verdict;
 
 use std::path::PathBuf;
 
-use verdict::{By, Failure, Verdict};
+use verdict::{Failure, Verdict};
 
 fn main() {
     let mut root = PathBuf::from("/");
@@ -37,24 +39,22 @@ fn main() {
     }
     // A PID 1 that aborts looks like a segmentation fault of the payload, so a panic becomes a verdict.
     std::panic::set_hook(Box::new(|_| {}));
-    let code = std::panic::catch_unwind(|| if pause { life::pause(&root) } else { run(&root) });
+    let code = std::panic::catch_unwind(|| if pause { pause::pause(&root) } else { run(&root) });
     std::process::exit(code.unwrap_or(125));
 }
 
 fn run(root: &std::path::Path) -> i32 {
     let _alive = lease::hold(&root.join(".dybox/in/lease"));
-    let verdict = std::panic::catch_unwind(|| life::live(root)).unwrap_or_else(|panic| {
+    let last = std::panic::catch_unwind(|| life::live(root)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map_or("a panic", |text| *text);
-        Verdict {
-            status: Err(Failure::own(text)),
-            by: By::NotStarted,
-            started_ms: None,
-            ended_ms: lease::wall_ms(),
-            counters: counters::Counters::read(root),
-            dropped: 0,
-        }
+        life::Last::Untold(Verdict::not_started(Failure::own(text), root))
     });
-    // Where there is no room for it, the exit code alone tells.
-    let _ = verdict.write(&root.join(".dybox/out"));
-    verdict.exit_code()
+    match last {
+        life::Last::Untold(verdict) => {
+            // Where there is no room for it, the exit code alone tells.
+            let _ = verdict.write(&root.join(".dybox/out"));
+            verdict.exit_code()
+        }
+        life::Last::Told(code) => code,
+    }
 }

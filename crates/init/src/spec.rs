@@ -1,5 +1,6 @@
 //! What the proxy says in `in/spec`: one `key value` a line, with `\n` and `\\` escaped.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use nix::sys::signal::Signal;
@@ -25,6 +26,36 @@ pub(crate) struct Spec {
     /// What the image wants to be stopped by.
     pub(crate) stop_signal: Signal,
     pub(crate) attach: Option<Attach>,
+    /// Which task it is; told in the verdict.
+    pub(crate) task: Option<String>,
+    /// Further tasks may come in the same container.
+    pub(crate) reuse: bool,
+    /// Directories whose content goes before each further task.
+    pub(crate) fresh: Vec<PathBuf>,
+}
+
+/// A further task: what differs from the one before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Next {
+    pub(crate) task: String,
+    /// `KEY=VALUE` of the container's environment that are others for this task.
+    pub(crate) env: Vec<String>,
+}
+
+impl Next {
+    /// Reads what the proxy says, in the words of the spec.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut next = Self::default();
+        for line in text.lines() {
+            let (key, value) = line.split_once(' ').ok_or_else(|| format!("next: no value in {line:?}"))?;
+            match key {
+                "task" => next.task = unescape(value),
+                "env" => next.env.push(unescape(value)),
+                _ => {}
+            }
+        }
+        if next.task.is_empty() { Err("next: no task".to_owned()) } else { Ok(next) }
+    }
 }
 
 impl Spec {
@@ -37,6 +68,9 @@ impl Spec {
             lease_grace_ms: 4_000,
             stop_signal: Signal::SIGTERM,
             attach: None,
+            task: None,
+            reuse: false,
+            fresh: Vec::new(),
         }
     }
 
@@ -59,7 +93,10 @@ impl Spec {
                         _ => Some(Attach::Output),
                     }
                 }
+                "task" => spec.task = Some(value),
+                "reuse" => spec.reuse = true,
                 _ if key.starts_with("argv.") => spec.argv.push(value),
+                _ if key.starts_with("fresh.") => spec.fresh.push(value.into()),
                 _ => {}
             }
         }
@@ -103,6 +140,15 @@ mod tests {
         assert_eq!(spec.argv, ["sh", "a\nb\\n c", ""]);
         assert_eq!((spec.grace_ms, spec.lease_ttl_ms, spec.stop_signal), (70, 15_000, Signal::SIGINT));
         assert_eq!(spec.attach, None);
+    }
+
+    #[test]
+    fn a_further_task_is_what_differs() {
+        let next = Next::parse("task s0-7-1\nenv A=x\\ny\nenv B=\n").unwrap();
+        assert_eq!(next, Next { task: "s0-7-1".to_owned(), env: vec!["A=x\ny".to_owned(), "B=".to_owned()] });
+        assert!(Next::parse("env A=1\n").is_err() && Next::parse("task\n").is_err());
+        let spec = Spec::parse("argv.0 a\ntask s0-0-1\nreuse yes\nfresh.0 /tmp\nfresh.1 /dev/shm\n").unwrap();
+        assert_eq!((spec.task.as_deref(), spec.reuse, spec.fresh.len()), (Some("s0-0-1"), true, 2));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Starting the payload: fork, set up the child, exec. The only place with `unsafe`, beside the window size.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -34,8 +34,9 @@ struct Image {
 }
 
 /// Starts `program` as leader of a session of its own, so that signals reach all that it starts.
-pub(crate) fn start(program: &Path, argv: &[String], ends: &Ends) -> Result<Pid, Failure> {
-    let image = Image::new(program, argv)?;
+/// `env` has `KEY=VALUE` that go before init's own.
+pub(crate) fn start(program: &Path, argv: &[String], env: &[String], ends: &Ends) -> Result<Pid, Failure> {
+    let image = Image::new(program, argv, env)?;
     let own = |what: &str, errno: Errno| Failure::own(format!("{what}: {}", errno.desc()));
     // Closes by itself when exec succeeds; else it carries the errno.
     let (news, tell) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| own("pipe", errno))?;
@@ -63,15 +64,22 @@ pub(crate) fn start(program: &Path, argv: &[String], ends: &Ends) -> Result<Pid,
 }
 
 impl Image {
-    fn new(program: &Path, argv: &[String]) -> Result<Self, Failure> {
+    fn new(program: &Path, argv: &[String], others: &[String]) -> Result<Self, Failure> {
         let c = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| Failure::own("a NUL byte in the command"));
-        let env = std::env::vars_os().map(|(key, value)| [key.into_vec(), value.into_vec()].join(&b'='));
+        let replaced = |key: &OsStr| others.iter().any(|other| key_of(other) == key.as_bytes());
+        let own = std::env::vars_os().filter(|(key, _)| !replaced(key));
+        let own = own.map(|(key, value)| [key.into_vec(), value.into_vec()].join(&b'='));
+        let env = own.chain(others.iter().map(|other| other.clone().into_bytes()));
         Ok(Self {
             program: c(program.as_os_str().to_owned().into_vec())?,
             argv: argv.iter().map(|word| c(word.clone().into_bytes())).collect::<Result<_, _>>()?,
             env: env.map(c).collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn key_of(pair: &str) -> &[u8] {
+    pair.split('=').next().unwrap_or_default().as_bytes()
 }
 
 /// Runs in the child. Returns only where something failed.

@@ -60,9 +60,24 @@ pub(crate) struct Verdict {
     pub(crate) ended_ms: u64,
     pub(crate) counters: Counters,
     pub(crate) dropped: u64,
+    /// Which task it is of, where the proxy named one.
+    pub(crate) task: Option<String>,
 }
 
 impl Verdict {
+    /// Of a payload that never ran.
+    pub(crate) fn not_started(failure: Failure, root: &Path) -> Self {
+        Self {
+            status: Err(failure),
+            by: By::NotStarted,
+            started_ms: None,
+            ended_ms: crate::lease::wall_ms(),
+            counters: Counters::read(root),
+            dropped: 0,
+            task: None,
+        }
+    }
+
     /// What init returns.
     pub(crate) fn exit_code(&self) -> i32 {
         match (&self.status, self.by) {
@@ -82,7 +97,7 @@ impl Verdict {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         let mut line = |key: &str, value: &dyn std::fmt::Display| {
             // Writing to a string can't fail.
@@ -105,6 +120,9 @@ impl Verdict {
         line("peak_memory", &self.counters.peak_memory);
         line("oom_kills", &self.counters.oom_kills);
         line("dropped", &self.dropped);
+        if let Some(task) = &self.task {
+            line("task", task);
+        }
         line("end", &"ok");
         text
     }
@@ -123,7 +141,8 @@ mod tests {
 
     fn verdict(status: Result<Status, Failure>, oom_kills: u64) -> Verdict {
         let counters = Counters { cpu_ms: 1, peak_memory: 2, oom_kills };
-        let mut verdict = Verdict { status, by: By::Itself, started_ms: Some(5), ended_ms: 9, counters, dropped: 0 };
+        let by = By::Itself;
+        let mut verdict = Verdict { status, by, started_ms: Some(5), ended_ms: 9, counters, dropped: 0, task: None };
         verdict.blame_memory();
         verdict
     }

@@ -1,5 +1,7 @@
 //! The life of a payload under init, outside of a container: with `--root`, as an ordinary process.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -223,4 +225,114 @@ fn a_command_that_is_not_there_is_told_with_its_path() {
     let root = Root::new("argv.0 nonesuch-at-all\n");
     assert_eq!(root.run(), 127);
     assert!(root.verdict("error").starts_with("2 not-found nonesuch-at-all: not found on PATH"));
+}
+
+/// Of an init that ends between two tasks: no task's own code, or the next one would seem to have ended well.
+const IDLE: i32 = 123;
+
+/// The proxy's end of a container that is used again.
+struct Line(UnixStream);
+
+impl Root {
+    fn reused(script: &str, more: &str) -> Self {
+        Self::shell(script, &format!("task s0-0-1\nreuse yes\n{more}"))
+    }
+
+    fn line(&self) -> Line {
+        let path = self.file("out/line.sock");
+        let mut line = None;
+        eventually(|| {
+            line = UnixStream::connect(&path).ok();
+            line.is_some()
+        });
+        let line = line.expect("a line");
+        line.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        Line(line)
+    }
+}
+
+impl Line {
+    fn next(&mut self, text: &str) -> String {
+        let len = u32::try_from(text.len()).expect("a word");
+        self.0.write_all(&[&len.to_le_bytes()[..], text.as_bytes()].concat()).expect("init listens");
+        self.hear()
+    }
+
+    fn hear(&mut self) -> String {
+        let mut len = [0; 4];
+        self.0.read_exact(&mut len).expect("an answer");
+        let mut text = vec![0; u32::from_le_bytes(len) as usize];
+        self.0.read_exact(&mut text).expect("an answer");
+        String::from_utf8(text).expect("text")
+    }
+}
+
+#[test]
+fn the_next_task_finds_nothing_of_the_one_before_it() {
+    let kept = tempfile::tempdir().expect("a directory");
+    let script =
+        "ls -A \"$KEPT\" \"$OUT\"; echo \"$N\"; echo x > \"$KEPT/x\"; mkdir \"$OUT/d\"; chmod 0 \"$OUT/d\"; exit 3";
+    let root = Root::reused(script, &format!("fresh.0 {}\n", kept.path().display()));
+    let out = root.file("out");
+    let env = format!("env KEPT={}\nenv OUT={}\n", kept.path().display(), out.display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dybox-init"));
+    command.arg("--root").arg(root.0.path()).env("KEPT", kept.path()).env("OUT", &out).env("N", "first");
+    let init = Init(command.spawn().expect("init starts"));
+    let mut line = root.line();
+    let end = line.hear();
+    assert!(end.contains("code 3\n") && end.ends_with("task s0-0-1\nend ok\nwarm yes\n"), "{end}");
+    assert!(root.text("stdout").ends_with("first\n"));
+    std::fs::write(root.file("stdout"), "").expect("a file");
+    let end = line.next(&format!("task s0-1-1\n{env}env N=second\n"));
+    assert!(end.ends_with("task s0-1-1\nend ok\nwarm yes\n"), "{end}");
+    let text = root.text("stdout");
+    let seen: Vec<_> = text.lines().filter(|line| !line.is_empty() && !line.ends_with(':')).collect();
+    assert_eq!(seen, ["verdict", "second"], "{text}");
+    assert_eq!(root.verdict("task"), "s0-1-1");
+    drop(line);
+    assert_eq!(init.code(), IDLE);
+    assert_eq!(root.verdict("task"), "s0-1-1", "the last words stay");
+}
+
+#[test]
+fn a_container_that_something_went_wrong_in_is_not_used_again() {
+    for script in ["sleep 60 & true", "kill -SEGV $$"] {
+        let root = Root::reused(script, "");
+        let init = root.start();
+        let end = root.line().hear();
+        assert!(end.ends_with("end ok\n"), "{script}: {end}");
+        init.code();
+    }
+    let root = Root::reused("true", "");
+    let init = root.start();
+    let mut line = root.line();
+    assert!(line.hear().ends_with("warm yes\n"));
+    assert!(line.next("task s0-1-1\n").ends_with("warm yes\n"));
+    std::fs::remove_file(root.file("in/spec")).expect("a spec");
+    assert_eq!(line.next("task s0-2-1\n"), "cold nobody wants it any more\n");
+    assert_eq!((init.code(), root.verdict("task").as_str()), (IDLE, "s0-1-1"));
+}
+
+#[test]
+fn a_task_in_a_container_that_is_used_again_is_stopped_as_any_other() {
+    let root = Root::reused("[ \"$N\" ] || exit 0; echo up; sleep 60", "grace_ms 300\n");
+    let init = root.start();
+    let mut line = root.line();
+    assert!(line.hear().ends_with("warm yes\n"));
+    let text = "task s0-1-1\nenv N=1\n";
+    line.0.write_all(&[&(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()).expect("init listens");
+    eventually(|| root.text("stdout") == "up\n");
+    init.signal(Signal::SIGTERM);
+    let end = line.hear();
+    assert!(end.contains("by stop\n") && end.ends_with("task s0-1-1\nend ok\n"), "{end}");
+    assert_eq!(init.code(), 143);
+}
+
+#[test]
+fn a_lease_that_ends_while_nothing_runs_ends_init_alone() {
+    let root = Root::reused("true", "lease_ttl_ms 600\n");
+    let init = root.start();
+    let mut line = root.line();
+    assert!(line.hear().ends_with("warm yes\n"));
+    assert_eq!((init.code(), root.verdict("by").as_str()), (IDLE, "itself"));
 }

@@ -13,6 +13,7 @@ use crate::lint::never_run;
 use crate::plan::{Elastic, Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
 use crate::reader::Spot;
 use crate::report::{Report, listed};
+use crate::reuse;
 use crate::split::{Class, Uncut, split};
 use crate::text::Span;
 
@@ -25,6 +26,7 @@ type Needs = Vec<Vec<(u32, Need, Span)>>;
 pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) -> Option<Plan> {
     let names: BTreeMap<&str, u32> =
         job.stages.iter().enumerate().map(|(at, stage)| (stage.name.value.as_str(), at as u32)).collect();
+    reuse::check(report, &job);
     let needs = resolve_needs(report, &job, &names);
     let aparts = apart::resolve(report, &job, &names);
     let afters: Vec<Vec<u32>> = job.hooks.iter().map(|hook| resolve_after(report, hook, &names)).collect();
@@ -367,6 +369,7 @@ fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag
         placement: body.placement.to_plan(apart),
         profile: draft.profile,
         keep_failed: body.keep_failed.unwrap_or(false),
+        reuse: body.reuse.is_some_and(|spot| spot.value),
         attach: None,
     }
 }

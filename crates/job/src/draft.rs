@@ -78,6 +78,7 @@ pub(crate) struct Body {
     pub(crate) pull: Option<PullPolicy>,
     pub(crate) placement: PlacementDraft,
     pub(crate) keep_failed: Option<bool>,
+    pub(crate) reuse: Option<Spot<bool>>,
     pub(crate) profile: Option<Spot<ProfileWanted>>,
 }
 
@@ -203,6 +204,7 @@ impl Body {
             },
             keep_failed: self.keep_failed.or(defaults.keep_failed),
             profile: self.profile.or_else(|| defaults.profile.clone()),
+            reuse: self.reuse.or_else(|| defaults.reuse.clone()),
         }
     }
 

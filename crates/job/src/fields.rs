@@ -237,6 +237,7 @@ pub const FIELDS: &[Field] = &[
         "A kind of container of the administrator's registry: what the stage does not say and the profile does.",
     ),
     now(Stage, "keep_failed", "true or false", "false", "Keep the containers of failed attempts."),
+    now(Stage, "reuse", "true or false", "false", "Tasks follow each other in one container, made ready in between."),
     later(Stage, "gpus", "Graphics processors of each task."),
     later(Stage, "each", "One task for each item of a list."),
     later(Stage, "matrix", "One task for each combination."),

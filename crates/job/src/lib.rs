@@ -28,6 +28,7 @@ mod profiled;
 mod read;
 mod reader;
 mod report;
+mod reuse;
 mod shell;
 mod split;
 mod template;

@@ -98,6 +98,9 @@ pub struct Stage {
     pub retry: Retry,
     /// Keep containers of failed attempts.
     pub keep_failed: bool,
+    /// Tasks follow each other in one container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuse: bool,
     /// A person at the other end (`dybox shell` only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<Attach>,
@@ -145,9 +148,9 @@ impl Stage {
 
 impl Plan {
     /// Lets the memory of all stages follow what is measured, down to [`LEAST_LEARNED`] and up to what the file asks for
-    /// (or names as the limit). `learned`: what tasks of a stage with this image should begin with.
+    /// (or names as the limit); where containers are used again all are of one size. `learned`: what tasks of a stage with this image should begin with.
     pub fn right_size(&mut self, learned: impl Fn(&Stage) -> Option<u64>) {
-        for stage in self.stages.iter_mut().filter(|stage| stage.attach.is_none()) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.attach.is_none() && !stage.reuse) {
             let requested = stage.elastic.map_or(stage.ask.memory, |elastic| elastic.requested);
             let most = stage.most_memory();
             let least = LEAST_LEARNED.min(requested);

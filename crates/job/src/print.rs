@@ -153,6 +153,9 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
     if let Some(silence) = stage.timeout.silence {
         extras.push(format!("silent at most {}", format_duration(silence)));
     }
+    if stage.reuse {
+        extras.push("containers are used again".to_owned());
+    }
     for mount in &stage.volumes {
         let mode = if mount.read_only { ":ro" } else { "" };
         extras.push(format!("mounts {}:{}{mode}", mount.source.display(), mount.target));

@@ -44,6 +44,7 @@ fn stage(id: u32) -> Stage {
         placement: Default::default(),
         profile: None,
         attach: None,
+        reuse: false,
     }
 }
 

@@ -52,6 +52,7 @@ fn plan() -> Plan {
         placement: Default::default(),
         profile: None,
         attach: None,
+        reuse: false,
     };
     Plan {
         version: PLAN_VERSION,

@@ -235,7 +235,7 @@ impl Actor {
         let now = now();
         let waited = matches!(self.ports.rm, Rm::Cluster(_)) && now >= ended.after(LEFT);
         let gone = |&grant: &GrantId| {
-            waited && !self.ports.links.is_linked(grant) && self.mind.master.attempt_at(grant).is_none()
+            waited && !self.ports.links.is_linked(grant) && self.mind.master.attempts_at(grant).next().is_none()
         };
         let left = self.mind.master.grants().filter(|grant| !gone(grant)).count();
         let late = now >= ended.after(LINGER);
@@ -260,7 +260,7 @@ impl Actor {
         let mut left = BTreeSet::new();
         let grants: Vec<_> = self.mind.master.grants().filter(|grant| self.ports.links.is_linked(*grant)).collect();
         for grant in grants {
-            if let Some(attempt) = self.mind.master.attempt_at(grant) {
+            for attempt in self.mind.master.attempts_at(grant) {
                 self.ports.links.send(grant, MasterOrder::Halt { attempt, now: false });
                 left.insert(attempt);
             }

@@ -55,6 +55,7 @@ pub(crate) fn spec(
         stop_grace: stage.stop_grace,
         keep_failed: stage.keep_failed,
         attach: stage.attach,
+        reuse: stage.reuse,
         needs: needs.to_owned(),
     }
 }

@@ -151,7 +151,7 @@ impl Actor {
     /// What it uses is for the machine too. A note that was overtaken by its attempt's end is nobody's.
     fn take_note(&mut self, grant: GrantId, note: Note, batch: &mut Batch) {
         if let Note::Uses { attempt, now, .. } = &note {
-            if self.mind.master.attempt_at(grant) != Some(*attempt) {
+            if self.mind.master.attempts_at(grant).next() != Some(*attempt) {
                 return;
             }
             self.live.uses(*attempt, &note);
@@ -211,7 +211,7 @@ impl Actor {
                 tracing::warn!("the proxy of {grant} {how}");
                 // It may live on a machine that YARN has lost.
                 self.taken.insert(grant, cause);
-                let attempts: Vec<_> = self.mind.master.attempt_at(grant).into_iter().collect();
+                let attempts: Vec<_> = self.mind.master.attempts_at(grant).collect();
                 self.send_away(grant, &attempts);
                 master::Event::GrantTaken { grant, cause, how }.into()
             }
@@ -258,7 +258,7 @@ impl Actor {
             return None;
         }
         tracing::info!("YARN will take {grant}: its task is told to end");
-        if let Some(attempt) = self.mind.master.attempt_at(grant) {
+        for attempt in self.mind.master.attempts_at(grant) {
             self.ports.links.send(grant, MasterOrder::Halt { attempt, now: false });
         }
         self.ports.links.send(grant, MasterOrder::Leave);

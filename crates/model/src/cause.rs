@@ -179,6 +179,9 @@ causes! {
     NodeLost "C2014" "node-lost" "its machine was lost" Cluster Run Always
         "YARN hears nothing of the machine, or took it out of service; what ran there ends by its lease."
         "Nothing: DYbox tries again elsewhere. Ask the administrator what happened to the machine.";
+    GivenBack "C2015" "given-back" "it was given back before it began" Cluster Allocate Always
+        "With `reuse: true` tasks are handed out in advance; this one would have waited behind one that takes longer."
+        "Nothing: it starts elsewhere, or later. No try is used up.";
     Internal "C9001" "internal" "DYbox itself failed" Dybox Run BackOff
         "A bug, or something that DYbox does not understand."
         "Report it with `dybox logs --system RUN`.";

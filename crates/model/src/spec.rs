@@ -135,6 +135,35 @@ pub struct TaskSpec {
     /// A person at the other end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<Attach>,
+    /// Tasks of this stage follow each other in one container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuse: bool,
     /// Text of the file that `$DYBOX_NEEDS` names: states, exit codes and results of the needed stages, as JSON.
     pub needs: String,
+}
+
+impl TaskSpec {
+    /// Whether `next` can follow in this one's container: a further attempt of the same stage whose container would be
+    /// made in the same way. Values of variables may differ.
+    #[must_use]
+    pub fn leads_to(&self, next: &Self) -> bool {
+        let of = |spec: &Self| (spec.run.clone(), spec.attempt.task.stage, spec.reuse, spec.tasks);
+        let made = |spec: &Self| (spec.limits, spec.shm, spec.pids, spec.stop_grace, spec.keep_failed);
+        let names = |spec: &Self| spec.env.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        self.reuse
+            && self.attempt != next.attempt
+            && of(self) == of(next)
+            && made(self) == made(next)
+            && (&self.image, &self.entrypoint, &self.command) == (&next.image, &next.entrypoint, &next.command)
+            && next.pinned.as_ref().is_none_or(|id| self.pinned.as_ref().is_none_or(|own| own == id))
+            && (&self.script, &self.workdir, &self.user) == (&next.script, &next.workdir, &next.user)
+            && (&self.volumes, &self.tmpfs, &self.network) == (&next.volumes, &next.tmpfs, &next.network)
+            && (&self.attach, &self.needs) == (&None, &next.needs)
+            && names(self) == names(next)
+    }
+
+    /// The variables that are others for `next`, which this one leads to.
+    pub fn changes<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = &'a (String, String)> {
+        next.env.iter().zip(&self.env).filter(|(theirs, ours)| theirs != ours).map(|(theirs, _)| theirs)
+    }
 }

@@ -55,6 +55,32 @@ impl Files {
         Ok(())
     }
 
+    /// Gives all of it to the next attempt in the same container, emptied first: whatever dies in between, no byte of
+    /// this one counts as the next one's. What is mounted stays mounted.
+    pub(crate) fn pass_on(&self, next: &Self, shown: Option<&Path>) -> io::Result<()> {
+        for file in [&self.stdout, &self.stderr].into_iter().filter(|file| !is_empty(file)) {
+            OpenOptions::new().write(true).truncate(true).open(file)?;
+        }
+        fs::rename(&self.root, &next.root)?;
+        for (from, to, end) in [(&self.stdout, &next.stdout, "stdout"), (&self.stderr, &next.stderr, "stderr")] {
+            let Some(shown) = shown else {
+                fs::rename(from, to)?;
+                continue;
+            };
+            let real = with_end(shown, end);
+            fs::rename(fs::read_link(from)?, &real)?;
+            absent_is_fine(fs::remove_file(to))?;
+            symlink(real, to)?;
+            fs::remove_file(from)?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything was written.
+    pub(crate) fn has_output(&self) -> bool {
+        !is_empty(&self.stdout) || !is_empty(&self.stderr)
+    }
+
     /// Writes one file for init, readable by all, runnable where `mode` says so.
     pub(crate) fn give(&self, name: &str, text: &str, mode: u32) -> io::Result<()> {
         let path = self.input.join(name);
@@ -120,6 +146,10 @@ impl Files {
         absent_is_fine(fs::remove_file(&self.stdout))?;
         absent_is_fine(fs::remove_file(&self.stderr))
     }
+}
+
+fn is_empty(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|meta| meta.len() == 0)
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {
@@ -189,6 +219,27 @@ mod tests {
         assert!(!files.alive());
         fs::write(files.verdict(), "end").unwrap();
         assert!(files.begun());
+    }
+
+    #[test]
+    fn the_next_attempt_gets_the_same_files_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (Files::under(&dir.path().join("g/s0-0-1")), Files::under(&dir.path().join("g/s0-1-1")));
+        let [shown, then] = ["work-0-1", "work-1-1"].map(|name| dir.path().join(name));
+        for (first, second) in [(None, None), (Some(&shown), Some(&then))] {
+            one.make(first.map(PathBuf::as_path)).unwrap();
+            one.give("spec", "x", 0o644).unwrap();
+            let mounted = File::open(&one.stdout).unwrap();
+            fs::write(&one.stdout, "said").unwrap();
+            assert!(one.has_output());
+            one.pass_on(&two, second.map(PathBuf::as_path)).unwrap();
+            assert!(!two.has_output() && two.input.join("spec").exists() && !one.root.exists());
+            fs::write(&two.stdout, "more").unwrap();
+            assert_eq!(mounted.metadata().unwrap().len(), 4, "what is mounted is the same file");
+            two.remove_exchange().unwrap();
+        }
+        assert_eq!(fs::read_to_string(dir.path().join("work-1-1.stdout")).unwrap(), "more");
+        assert!(!dir.path().join("work-0-1.stdout").exists());
     }
 
     #[test]

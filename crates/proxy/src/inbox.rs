@@ -9,6 +9,7 @@ use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::result::ResultFile;
+use crate::watch::Eyes;
 
 /// Everything that a port or the master tells.
 #[derive(Debug)]
@@ -46,4 +47,8 @@ pub(crate) struct Dead {
     pub(crate) usage: Usage,
     /// What stays of all samples.
     pub(crate) used: Peak,
+    /// Its container waits for the next attempt, and who watches it, too.
+    pub(crate) eyes: Option<Box<Eyes>>,
+    /// Its output is on its way already.
+    pub(crate) opened: bool,
 }

@@ -20,6 +20,7 @@ mod inbox;
 mod init_binary;
 mod lease;
 mod leave;
+mod line;
 mod link;
 mod names;
 mod node;

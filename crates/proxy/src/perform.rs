@@ -2,6 +2,7 @@
 
 mod limit;
 mod now;
+mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,6 +23,7 @@ use crate::inbox::{Arrived, Dead};
 use crate::ports::Ports;
 use crate::remove::{Leftover, remove_attempt};
 use crate::ship::Shipper;
+use crate::watch::Eyes;
 use crate::{engine_watch, image, names, node, start};
 
 /// Removals under way before the next start waits.
@@ -44,6 +46,14 @@ struct Hand {
     lost: u64,
     /// Its output is not all in the store.
     undrained: bool,
+    /// What its container was made for: that attempt's variables are those that its init has.
+    made: Arc<TaskSpec>,
+    /// The attempt before it in its container.
+    from: Option<AttemptId>,
+    /// The container waits for the next attempt.
+    eyes: Option<Box<Eyes>>,
+    /// Its output is being shipped.
+    opened: bool,
 }
 
 /// Does what the machine wishes.
@@ -141,13 +151,15 @@ impl Performer {
             Event::Drained { attempt, problem: Some(_) } => {
                 self.with(*attempt, |hand| hand.undrained = true);
             }
+            Event::Cold(attempt) => self.take_back(*attempt),
             _ => {}
         }
     }
 
     /// How it ended, from what was found and what was asked of it.
     fn judge(&mut self, dead: Dead) -> Option<Event> {
-        let hand = self.hands.get_mut(&dead.attempt)?;
+        let (attempt, hand) = (dead.attempt, self.hands.get_mut(&dead.attempt)?);
+        hand.opened = dead.opened;
         hand.lost = dead.verdict.as_ref().map_or(0, |verdict| verdict.dropped);
         let mut exit = exit_of(&End {
             verdict: dead.verdict.as_ref(),
@@ -161,8 +173,12 @@ impl Performer {
         let Peak { cpu_ms, memory, .. } = exit.used;
         exit.used = Peak { cpu_ms, memory, ..dead.used };
         dead.result.put_into(&mut exit);
-        tracing::info!("ended attempt={}: {}", dead.attempt, exit.words());
-        Some(Event::Ended { attempt: dead.attempt, exit })
+        if Self::rest(hand, dead.eyes) {
+            tracing::debug!("ended attempt={attempt}: {}; its container waits", exit.words());
+            return Some(Event::Rests { attempt, exit });
+        }
+        tracing::info!("ended attempt={attempt}: {}", exit.words());
+        Some(Event::Ended { attempt, exit })
     }
 
     /// Does one thing; `Leave` is the actor's.
@@ -178,6 +194,7 @@ impl Performer {
             Effect::Fetch(spec) => self.fetch(spec),
             Effect::CancelFetch(attempt) => self.cancel_fetch(attempt),
             Effect::Start { spec, image } => self.start(spec, &image),
+            Effect::Next { from, spec } => self.next(from, spec),
             Effect::HaltStart(attempt) => self.with(attempt, |hand| hand.halt.notify_one()),
             Effect::CancelStart(attempt) => self.cancel_start(attempt),
             Effect::Runs { attempt, container, image, image_id } => {
@@ -269,8 +286,10 @@ impl Performer {
         };
         let task = tokio::spawn(start::run(self.ports.clone(), job)).abort_handle();
         let (name, files) = (names::task(&spec), Files::of(&self.ports.places, attempt));
+        let (container, asked, from, eyes) = (None, None, None, None);
+        let (made, lost, undrained, opened) = (Arc::clone(&spec), 0, false, true);
         let hand =
-            Hand { spec, name, container: None, files, asked: None, halt, kick, task, lost: 0, undrained: false };
+            Hand { spec, name, container, files, asked, halt, kick, task, lost, undrained, made, from, eyes, opened };
         self.hands.insert(attempt, hand);
     }
 
@@ -325,8 +344,14 @@ impl Performer {
 
     fn drain(&mut self, attempt: AttemptId) {
         let Some(hand) = self.hands.get(&attempt) else { return };
-        self.ports.leases.stop(&hand.name);
-        self.shipper.finish(attempt, hand.lost);
+        if hand.eyes.is_none() {
+            self.ports.leases.stop(&hand.name);
+        }
+        if self.ships(attempt, hand) {
+            self.shipper.finish(attempt, hand.lost);
+        } else {
+            self.ports.tell(Event::Drained { attempt, problem: None });
+        }
     }
 
     fn save(&mut self, attempt: AttemptId, exit: &Exit) {
@@ -350,6 +375,8 @@ impl Performer {
             );
             self.say(ProxyNews::Noted(Note::Warns { text, cause: None }));
         }
+        // One that waits still has its lease and its line; without them its init ends by itself.
+        self.ports.leases.stop(&hand.name);
         let Hand { name, container, files, undrained, task, .. } = hand;
         let leftover = Leftover { attempt, name, container, files, keep, keep_logs: undrained };
         let (ports, backlog) = (self.ports.clone(), Arc::clone(&self.backlog));

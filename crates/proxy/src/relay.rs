@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +9,10 @@ use std::sync::Arc;
 use dybox_model::AttemptId;
 use dybox_wire::{MasterClient, Piece};
 use tokio::io::copy_bidirectional;
-use tokio::net::UnixStream;
 
 use crate::conf::Places;
 use crate::files::Files;
+use crate::line::connect;
 
 /// More is read in several pieces: a proxy stays small.
 const MOST: u32 = 256 << 10;
@@ -46,7 +45,7 @@ fn piece(path: &Path, offset: u64, max: u32) -> io::Result<Piece> {
 
 /// Carries between the client and the attach socket of the attempt's init, until one of them goes.
 pub(crate) async fn attach(master: MasterClient, places: Arc<Places>, (ticket, attempt): (u64, AttemptId)) {
-    let socket = match connect(&Files::of(&places, attempt)).await {
+    let socket = match connect(&Files::of(&places, attempt).output, "attach.sock").await {
         Ok(socket) => socket,
         Err(error) => {
             let why = format!("{attempt} takes nobody at its terminal: {error}");
@@ -63,12 +62,6 @@ pub(crate) async fn attach(master: MasterClient, places: Arc<Places>, (ticket, a
     if let Err(error) = carried.await {
         tracing::debug!(%error, "nobody wants the terminal any more");
     }
-}
-
-/// Through the directory's descriptor: the path may be longer than a socket's address can be.
-async fn connect(files: &Files) -> io::Result<UnixStream> {
-    let dir = File::open(&files.output)?;
-    UnixStream::connect(format!("/proc/self/fd/{}/attach.sock", dir.as_raw_fd())).await
 }
 
 #[cfg(test)]

@@ -127,6 +127,9 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
         Ok(id) => {
             job.shipper.open(job.spec.attempt, &files);
             eyes.on(&id);
+            if job.spec.reuse {
+                eyes.listen().await;
+            }
             Ok((id, eyes))
         }
         Err(error) => {

@@ -180,6 +180,8 @@ fn found(places: &Places, attempt: AttemptId, clock: Clock) -> Found {
 fn by_verdict(places: &Places, attempt: AttemptId, clock: Clock) -> Option<Exit> {
     let files = Files::of(places, attempt);
     let verdict = Verdict::parse(&read_verdict(&files.verdict()).ok()??)?;
+    // Where a container has several, the last words may be those of the one before.
+    verdict.task.as_ref().is_none_or(|task| *task == attempt.to_string()).then_some(())?;
     let asked = Asked { by: EndedBy::Stop, cause: Cause::ProxyLost, text: "its proxy died".to_owned() };
     let mut exit = exit_of(&End {
         verdict: Some(&verdict),

@@ -53,6 +53,7 @@ fn spec(command: Vec<String>, needs: String) -> TaskSpec {
         stop_grace: Millis(10_000),
         keep_failed: false,
         attach: None,
+        reuse: false,
         needs,
     }
 }

@@ -133,6 +133,7 @@ pub(crate) fn task(command: &[&str]) -> TaskSpec {
         stop_grace: Millis(1000),
         keep_failed: false,
         attach: None,
+        reuse: false,
         needs: "{}".to_owned(),
     }
 }

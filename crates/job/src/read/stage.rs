@@ -137,6 +137,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
             body.bad_image |= body.profile.is_none();
         }
         "keep_failed" => body.keep_failed = reader.truth(node, "keep_failed"),
+        "reuse" => body.reuse = reader.truth(node, "reuse").map(|value| Spot { value, span: node.span }),
         _ => reader.unknown(Scope::Stage, key),
     }
 }

@@ -145,17 +145,18 @@ impl Master {
         self.pool.check()?;
         let mut loads = Vec::new();
         for (id, grant) in self.pool.iter() {
-            let Some(attempt) = grant.load else { continue };
-            let task = self.tasks.task(attempt.task).ok_or_else(|| format!("grant {id} works on no task"))?;
-            if !matches!(task.state, State::Live | State::Runs) || task.last != attempt.number {
-                return Err(format!("grant {id} works on {attempt}, which is not live"));
+            for attempt in grant.loads() {
+                let task = self.tasks.task(attempt.task).ok_or_else(|| format!("grant {id} works on no task"))?;
+                if !matches!(task.state, State::Live | State::Runs) || task.last != attempt.number {
+                    return Err(format!("grant {id} works on {attempt}, which is not live"));
+                }
+                let stage = &self.tasks.stages[attempt.task.stage.0 as usize];
+                let shape = stage.ladder.bottom().unwrap_or(stage.shape);
+                if !self.tasks.shapes.get(shape).size.fits(grant.size) {
+                    return Err(format!("{attempt} does not fit into grant {id}"));
+                }
+                loads.push(attempt.task);
             }
-            let stage = &self.tasks.stages[attempt.task.stage.0 as usize];
-            let shape = stage.ladder.bottom().unwrap_or(stage.shape);
-            if !self.tasks.shapes.get(shape).size.fits(grant.size) {
-                return Err(format!("{attempt} does not fit into grant {id}"));
-            }
-            loads.push(attempt.task);
         }
         self.check_apart()?;
         loads.sort_unstable();

@@ -38,6 +38,8 @@ pub struct Master {
     pub(super) advised: BTreeSet<u32>,
     pub(super) barren: Barren,
     pub(super) others: Others,
+    /// Grants that ended a task and were not looked at since.
+    pub(super) paced: Vec<GrantId>,
     /// Stops go without the stages' grace.
     pub(super) at_once: bool,
     /// What tasks in each grant use, where it may be made larger or smaller.
@@ -111,6 +113,7 @@ impl Master {
             advised: BTreeSet::new(),
             barren: Barren::default(),
             others: Others::default(),
+            paced: Vec::new(),
             at_once: false,
             fits: BTreeMap::new(),
             resizes: false,
@@ -187,7 +190,7 @@ impl Master {
             }
             Event::Runs { .. } => {}
             Event::ImagePinned { image, id } => self.pin(image, id, out),
-            Event::Exited { grant, attempt, exit } => self.exited(grant, attempt, exit, out),
+            Event::Exited { grant, attempt, exit } => self.exited((grant, attempt), exit, now, out),
             Event::Used { grant, attempt, used } => self.used((grant, attempt), &used, now, out),
             Event::Limited { grant, attempt, memory } => self.limited((grant, attempt), memory, now, out),
             Event::Resized { grant, size } => self.resized(grant, size, now, out),
@@ -213,7 +216,7 @@ impl Master {
 
     /// The one place where late and stale news end: whether `attempt` is what `grant` works on.
     fn is_live(&self, grant: GrantId, attempt: AttemptId) -> bool {
-        self.pool.get(grant).is_some_and(|grant| grant.load == Some(attempt))
+        self.pool.get(grant).is_some_and(|grant| grant.has(attempt))
     }
 
     /// The ask that a grant of this size answers, as far as its size tells.
@@ -235,7 +238,7 @@ impl Master {
 
     fn unload(&mut self, grant: GrantId, attempt: AttemptId, exit: &Exit) {
         let host = self.pool.get(grant).map(|grant| grant.host.clone()).unwrap_or_default();
-        self.pool.unload(grant);
+        self.pool.unload(grant, attempt);
         if host.is_empty() {
             return;
         }
@@ -301,10 +304,19 @@ impl Master {
         let Some(grant) = self.pool.get(id).filter(|grant| grant.stand == Stand::Here) else {
             return out.push(Effect::Leave { grant: id });
         };
-        let Some(attempt) = grant.load else { return };
-        if attempts.contains(&attempt) {
+        let loads: Vec<AttemptId> = grant.loads().collect();
+        if loads.iter().any(|attempt| attempts.contains(attempt)) {
             self.halt(id, out);
-        } else if self.tasks.verdict(attempt.task.stage).is_some() {
+        }
+        loads
+            .into_iter()
+            .filter(|attempt| !attempts.contains(attempt))
+            .for_each(|attempt| self.give_again(id, attempt, now, out));
+    }
+
+    /// The order to start it may have been lost with the line.
+    fn give_again(&mut self, id: GrantId, attempt: AttemptId, now: Millis, out: &mut Vec<Effect>) {
+        if self.tasks.verdict(attempt.task.stage).is_some() {
             let exit = Exit::not_started(Cause::Stopped, "stopped before its proxy heard of it", now);
             self.settle(attempt, exit, out);
         } else {
@@ -322,8 +334,8 @@ impl Master {
 
     fn swept(&mut self, id: GrantId, exits: Vec<(AttemptId, Option<Exit>)>, now: Millis, out: &mut Vec<Effect>) {
         let Some(grant) = self.pool.get(id).filter(|grant| grant.stand == Stand::Sweeping) else { return };
-        if let Some(attempt) = grant.load {
-            let found = exits.into_iter().find(|(swept, _)| *swept == attempt).and_then(|(_, exit)| exit);
+        for attempt in grant.loads().collect::<Vec<_>>() {
+            let found = exits.iter().find(|(swept, _)| *swept == attempt).and_then(|(_, exit)| exit.clone());
             let exit = found.unwrap_or_else(|| self.lost_exit(id, attempt, now));
             self.settle(attempt, exit, out);
         }
@@ -365,8 +377,10 @@ impl Master {
         }
     }
 
-    fn exited(&mut self, grant: GrantId, attempt: AttemptId, exit: Exit, out: &mut Vec<Effect>) {
+    fn exited(&mut self, (grant, attempt): (GrantId, AttemptId), exit: Exit, now: Millis, out: &mut Vec<Effect>) {
         if self.is_live(grant, attempt) {
+            self.pool.paced(grant, exit.cause.is_none(), now);
+            self.paced.push(grant);
             self.settle(attempt, exit, out);
         }
         // Also when it is old news: the proxy repeats it until it hears this.

@@ -11,6 +11,7 @@
 //! ```
 
 mod advice;
+mod ahead;
 mod asks;
 mod barren;
 mod event;

@@ -1,9 +1,10 @@
 //! The grants that are held. Knows nothing of runs, stages and tasks: a grant's load is of any type.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use dybox_model::{Cause, GrantId, Millis, Resources};
 
+use super::ahead::Pace;
 use super::asks::WishId;
 
 /// Where a grant stands. After a recovery every grant is `Away` until the world tells of it.
@@ -29,6 +30,10 @@ pub(super) struct Grant<T> {
     pub(super) asked: WishId,
     pub(super) stand: Stand,
     pub(super) load: Option<T>,
+    /// What it does after that.
+    pub(super) next: VecDeque<T>,
+    /// How fast it is.
+    pub(super) pace: Pace,
     /// Whether its proxy was told to end the load.
     pub(super) halted: bool,
     /// Whether it ever had a load, or was told to leave: it was of use.
@@ -36,6 +41,18 @@ pub(super) struct Grant<T> {
     /// Why the resource manager took it, where it did.
     pub(super) taken: Option<Cause>,
     idle: Option<Millis>,
+}
+
+impl<T: Copy + PartialEq> Grant<T> {
+    /// What it does, and what it was given to do after that.
+    pub(super) fn loads(&self) -> impl Iterator<Item = T> {
+        self.load.into_iter().chain(self.next.iter().copied())
+    }
+
+    /// Whether this load is one of its.
+    pub(super) fn has(&self, load: T) -> bool {
+        self.load == Some(load) || self.next.contains(&load)
+    }
 }
 
 /// All grants.
@@ -76,6 +93,8 @@ impl<T: Copy + PartialEq> Pool<T> {
             asked,
             stand: Stand::Away,
             load: None,
+            next: VecDeque::new(),
+            pace: Pace::default(),
             halted: false,
             used: false,
             taken: None,
@@ -211,17 +230,34 @@ impl<T: Copy + PartialEq> Pool<T> {
         });
     }
 
+    /// Gives it a load, behind those that it has.
     pub(super) fn load(&mut self, id: GrantId, load: T) {
         self.change(id, |grant| {
+            if grant.load.is_some() {
+                return grant.next.push_back(load);
+            }
             grant.load = Some(load);
             grant.used = true;
             grant.halted = false;
         });
     }
 
-    /// It no longer has a load.
-    pub(super) fn unload(&mut self, id: GrantId) {
-        self.change(id, |grant| grant.load = None);
+    /// It no longer has this load.
+    pub(super) fn unload(&mut self, id: GrantId, load: T) {
+        self.change(id, |grant| {
+            if grant.load == Some(load) {
+                grant.load = grant.next.pop_front();
+            } else {
+                grant.next.retain(|other| *other != load);
+            }
+        });
+    }
+
+    /// A load of it ended by itself.
+    pub(super) fn paced(&mut self, id: GrantId, well: bool, now: Millis) {
+        if let Some(grant) = self.grants.get_mut(&id) {
+            grant.pace.ended(well, now);
+        }
     }
 
     /// Its proxy was told to end the load.
@@ -236,7 +272,7 @@ impl<T: Copy + PartialEq> Pool<T> {
 
     /// The grant that carries a load. Walks over the grants.
     pub(super) fn bearer(&self, load: T) -> Option<GrantId> {
-        self.iter().find(|(_, grant)| grant.load == Some(load)).map(|(id, _)| id)
+        self.iter().find(|(_, grant)| grant.has(load)).map(|(id, _)| id)
     }
 
     /// Whether a grant could take a load now.
@@ -272,6 +308,9 @@ impl<T: Copy + PartialEq> Pool<T> {
         }
         for (&id, grant) in &self.grants {
             let free = grant.stand == Stand::Here && grant.load.is_none();
+            if grant.load.is_none() && !grant.next.is_empty() {
+                return Err(format!("grant {id} does nothing and has something to do next"));
+            }
             if grant.idle.is_some_and(|since| !free || !self.idle.contains(&(since, id))) {
                 return Err(format!("grant {id} is listed as idle and is not"));
             }

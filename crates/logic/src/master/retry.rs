@@ -37,6 +37,8 @@ pub(super) fn after(exit: &Exit, rules: &Retry, tries: Tries) -> Next {
     match cause.info().reaction {
         // Stopped, and nobody here asked: the platform did it.
         _ if cause == Cause::Stopped => infra(INFRA_PAUSE, tries),
+        // It never began, and not for a fault of anybody.
+        _ if cause == Cause::GivenBack => Next::Again { pause: Millis(0), tries },
         Reaction::Never => Next::Over(end_of(cause)),
         Reaction::UpToMax if u32::from(tries.own) < rules.max && named(rules, cause, exit) => Next::Again {
             pause: doubled(rules.backoff, tries.own, LONGEST_PAUSE),

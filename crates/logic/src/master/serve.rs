@@ -21,6 +21,7 @@ impl Master {
             self.place_anew();
         }
         self.offer(now, out);
+        self.hand_ahead(now, out);
         self.ask(now, out);
         self.give_back(now, out);
     }
@@ -41,7 +42,9 @@ impl Master {
         let there = matches!(grant.stand, Stand::Here | Stand::Leaving);
         let Some(attempt) = grant.load.filter(|_| there) else { return };
         if self.tasks.verdict(attempt.task.stage).is_some() {
-            out.push(Effect::Halt { grant: id, attempt, now: self.at_once });
+            // Those behind it are of the same stage, and first: none of them is to begin.
+            let all: Vec<_> = grant.next.iter().rev().copied().chain([attempt]).collect();
+            out.extend(all.into_iter().map(|attempt| Effect::Halt { grant: id, attempt, now: self.at_once }));
             self.pool.halted(id);
         }
     }

@@ -75,6 +75,7 @@ pub(super) struct Stage {
     pub(super) ladder: Ladder,
     /// Somebody sits at its terminal.
     watched: bool,
+    pub(super) reuse: bool,
 }
 
 /// All stages and tasks.
@@ -131,6 +132,7 @@ impl Tasks {
                 rules: stage.retry.clone(),
                 ladder,
                 watched: stage.attach.is_some(),
+                reuse: stage.reuse,
             });
         }
         Self {

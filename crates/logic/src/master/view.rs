@@ -19,10 +19,9 @@ impl Master {
         self.pool.get(grant).map(|grant| grant.size)
     }
 
-    /// The attempt that a grant works on.
-    #[must_use]
-    pub fn attempt_at(&self, grant: GrantId) -> Option<AttemptId> {
-        self.pool.get(grant)?.load
+    /// The attempt that a grant works on, and those that it was given to do after that.
+    pub fn attempts_at(&self, grant: GrantId) -> impl Iterator<Item = AttemptId> {
+        self.pool.get(grant).into_iter().flat_map(|grant| grant.loads())
     }
 
     /// The grant that works on an attempt; nothing when the attempt is not live. Walks over the grants.

@@ -74,6 +74,15 @@ pub enum Event {
         /// How it ended, with what was asked of it taken into account.
         exit: Exit,
     },
+    /// The payload is known dead, all of it, and its container waits for a next one.
+    Rests {
+        /// Whose.
+        attempt: AttemptId,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// The container that was to take this attempt does not, and nothing of the attempt was started.
+    Cold(AttemptId),
     /// All that it wrote is in the store, or `problem` says why not.
     Drained {
         /// Whose.
@@ -111,6 +120,13 @@ pub enum Effect {
         spec: Arc<TaskSpec>,
         /// The image's id.
         image: String,
+    },
+    /// Hand the attempt to the container in which `from` has ended; answer `Started`, or `Cold` where that can't be.
+    Next {
+        /// Whose container it was last.
+        from: AttemptId,
+        /// The attempt.
+        spec: Arc<TaskSpec>,
     },
     /// Give the start up if the engine was not asked yet; answer `NotStarted`.
     HaltStart(AttemptId),

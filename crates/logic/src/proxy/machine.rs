@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use dybox_model::{AttemptId, Cause, Exit, Millis, Note, TaskSpec, format_duration};
 
+use super::warm::{Ahead, Warm};
 pub use super::work::{LEASE_DEAD, LOST_AFTER, LOST_AFTER_FAR};
-use super::work::{LOST_GRACE, Phase, Step, Work};
+use super::work::{LOST_GRACE, Phase, Step, TELL_AFTER, Work};
 use super::{Effect, Ending, Event, Signal};
 
 /// The line to the master.
@@ -24,10 +25,14 @@ pub struct Proxy {
     pub(super) line: Line,
     pub(super) work: Option<Work>,
     pub(super) unacked: Vec<(AttemptId, Exit)>,
+    /// How many of those, the last ones, the master was never told.
+    pub(super) untold: usize,
     pub(super) repeat_at: Millis,
+    pub(super) warm: Option<Warm>,
+    pub(super) ahead: Ahead,
     /// Every attempt that was ever given or halted here: a late second order must not start it again.
     seen: BTreeSet<AttemptId>,
-    leaving: Option<String>,
+    pub(super) leaving: Option<String>,
     left: bool,
     patience: Millis,
 }
@@ -46,7 +51,10 @@ impl Proxy {
             line: Line::Down { since: now, noticed: false },
             work: None,
             unacked: Vec::new(),
+            untold: 0,
             repeat_at: now,
+            warm: None,
+            ahead: Ahead::default(),
             seen: BTreeSet::new(),
             leaving: None,
             left: false,
@@ -81,10 +89,13 @@ impl Proxy {
             Event::KillFailed(attempt) => self.kill_failed(attempt, now, out),
             Event::Wrote(attempt) => self.wrote(attempt, now),
             Event::StoreFails { attempt, text } => self.store_fails(attempt, text, now, out),
-            Event::Ended { attempt, exit } => self.ended(attempt, exit, now, out),
+            Event::Ended { attempt, exit } => self.ended((attempt, false), exit, now, out),
+            Event::Rests { attempt, exit } => self.ended((attempt, true), exit, now, out),
+            Event::Cold(attempt) => self.cold(attempt, now, out),
             Event::Drained { attempt, problem } => self.drained(attempt, problem, out),
             Event::Tick => {}
         }
+        self.go_on(now, out);
         self.let_time_pass(now, out);
         self.leave_if_done(now, out);
     }
@@ -97,12 +108,15 @@ impl Proxy {
             Line::Up if !self.unacked.is_empty() => Some(self.repeat_at),
             _ => None,
         };
-        line.into_iter().chain(self.work.as_ref().and_then(Work::due)).min()
+        let work = self.work.as_ref();
+        let told = work.and_then(|work| work.tell_at);
+        [line, work.and_then(Work::due), told, self.ahead.wake()].into_iter().flatten().min()
     }
 
     /// What is in its hands: given, and not acknowledged as ended.
     pub fn in_hand(&self) -> impl Iterator<Item = AttemptId> {
-        self.work.iter().map(Work::attempt).chain(self.unacked.iter().map(|(attempt, _)| *attempt))
+        let given = self.work.iter().map(Work::attempt).chain(self.ahead.attempts());
+        given.chain(self.unacked.iter().map(|(attempt, _)| *attempt))
     }
 
     /// What must always hold.
@@ -139,6 +153,9 @@ impl Proxy {
         if !self.seen.insert(attempt) {
             return self.say_again(attempt, out);
         }
+        if self.queue(&spec, now) {
+            return;
+        }
         let refused = match (&self.work, &self.leaving) {
             (Some(work), _) => Some((Cause::Internal, format!("the grant is busy with {}", work.attempt()))),
             (_, Some(why)) => Some((Cause::GrantLost, format!("the proxy leaves: {why}"))),
@@ -147,13 +164,12 @@ impl Proxy {
         if let Some((cause, text)) = refused {
             return self.end(attempt, Exit::not_started(cause, text, now), out);
         }
-        self.work = Some(Work::new(Arc::clone(&spec), now));
-        out.push(Effect::Fetch(spec));
+        self.begin(spec, now, out);
     }
 
     fn halt(&mut self, attempt: AttemptId, at_once: bool, now: Millis, out: &mut Vec<Effect>) {
-        if self.seen.insert(attempt) {
-            // The order to start it was overtaken: it ends before it begins.
+        if self.seen.insert(attempt) || self.drop_ahead(attempt) {
+            // The order to start it was overtaken, or it waits behind another: it ends before it begins.
             return self.end(attempt, Exit::not_started(Cause::Stopped, "", now), out);
         }
         if self.work.as_ref().is_some_and(|work| work.attempt() == attempt) {
@@ -218,7 +234,10 @@ impl Proxy {
         }
         work.running(container, now);
         let ending = work.ending.clone();
-        self.say_running(out);
+        match work.from {
+            Some(_) => work.tell_at = Some(now.after(TELL_AFTER)),
+            None => self.say_running(out),
+        }
         if let Some(ending) = ending {
             self.stop(ending, Some(LOST_GRACE), now, out);
         }
@@ -241,16 +260,6 @@ impl Proxy {
         self.end(attempt, exit, out);
     }
 
-    fn kill_failed(&mut self, attempt: AttemptId, now: Millis, out: &mut Vec<Effect>) {
-        let Some(work) = self.work_on(attempt) else { return };
-        if let Phase::Running { stop: stop @ (Step::Term { .. } | Step::Now { .. } | Step::Kill { .. }), .. } =
-            &mut work.phase
-        {
-            *stop = Step::revoked(now);
-            out.push(Effect::Revoke(attempt));
-        }
-    }
-
     fn wrote(&mut self, attempt: AttemptId, now: Millis) {
         if let Some(Phase::Running { wrote, .. }) = self.work_on(attempt).map(|work| &mut work.phase) {
             *wrote = now;
@@ -264,10 +273,20 @@ impl Proxy {
         }
     }
 
-    fn ended(&mut self, attempt: AttemptId, exit: Exit, now: Millis, out: &mut Vec<Effect>) {
+    /// `rests`: its container waits.
+    pub(super) fn ended(
+        &mut self,
+        (attempt, rests): (AttemptId, bool),
+        exit: Exit,
+        now: Millis,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(work) = self.work_on(attempt) else { return };
         if matches!(work.phase, Phase::Running { .. }) {
-            work.draining(exit, now);
+            work.tell_at = None;
+            // A signal may still be on its way to a container in which somebody wanted an end.
+            let rests = rests && work.ending.is_none();
+            work.draining(exit, rests, now);
             out.push(Effect::Drain(attempt));
         }
     }
@@ -278,8 +297,10 @@ impl Proxy {
             return;
         }
         let keep_failed = work.spec.keep_failed;
-        let Some(Work { phase: Phase::Draining { exit, .. }, .. }) = self.work.take() else { return };
-        let mut exit = *exit;
+        let Some(Work { spec, image, phase: Phase::Draining { exit, rests, .. }, .. }) = self.work.take() else {
+            return;
+        };
+        let (mut exit, rests) = (*exit, rests && problem.is_none());
         if let Some(problem) = problem {
             out.push(Effect::Note(Note::Warns { text: problem.clone(), cause: Some(Cause::StoreFailed) }));
             // A success whose output is lost is none; a failure stays what it was.
@@ -290,7 +311,10 @@ impl Proxy {
         }
         let keep = keep_failed && exit.cause.is_some_and(|cause| cause != Cause::Stopped);
         self.end(attempt, exit, out);
-        out.push(Effect::Remove { attempt, keep });
+        match image.filter(|_| rests) {
+            Some(image) => self.warm = Some(Warm { spec, image }),
+            None => out.push(Effect::Remove { attempt, keep }),
+        }
     }
 
     fn leave_when_done(&mut self, why: &str) {
@@ -307,6 +331,9 @@ impl Proxy {
     fn let_time_pass(&mut self, now: Millis, out: &mut Vec<Effect>) {
         self.notice_lost_master(now, out);
         self.repeat_ends(now, out);
+        if self.work.as_mut().is_some_and(|work| work.tell_at.take_if(|at| *at <= now).is_some()) {
+            self.say_running(out);
+        }
         let Some(work) = &mut self.work else { return };
         let attempt = work.attempt();
         if let Some(cause) = work.passed(now) {
@@ -338,34 +365,6 @@ impl Proxy {
         }
     }
 
-    /// The next stronger means to end a container that should be dead by now.
-    fn go_on_stopping(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let Some(Work { spec, ending: Some(why), phase: Phase::Running { stop, since, .. }, .. }) = &mut self.work
-        else {
-            return;
-        };
-        let (attempt, why) = (spec.attempt, why.clone());
-        match *stop {
-            Step::None => {}
-            Step::Term { .. } => {
-                *stop = Step::at_once(now);
-                out.push(Effect::Kill { attempt, signal: Signal::Now, why });
-            }
-            Step::Now { .. } => {
-                *stop = Step::kill(now);
-                out.push(Effect::Kill { attempt, signal: Signal::Kill, why });
-            }
-            Step::Kill { .. } => {
-                *stop = Step::revoked(now);
-                out.push(Effect::Revoke(attempt));
-            }
-            Step::Revoked { .. } => {
-                let exit = why.unseen(*since, now);
-                self.ended(attempt, exit, now, out);
-            }
-        }
-    }
-
     fn notice_lost_master(&mut self, now: Millis, out: &mut Vec<Effect>) {
         if !self.lost(now) {
             return;
@@ -386,13 +385,15 @@ impl Proxy {
     fn leave_if_done(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let nobody_listens = self.lost(now);
         let Some(why) = &self.leaving else { return };
-        if self.work.is_none() && (self.unacked.is_empty() || nobody_listens) {
+        if self.work.is_none() && self.ahead.is_empty() && (self.unacked.is_empty() || nobody_listens) {
+            let why = why.clone();
             self.left = true;
-            out.push(Effect::Leave { why: why.clone() });
+            self.cool_down(out);
+            out.push(Effect::Leave { why });
         }
     }
 
-    fn work_on(&mut self, attempt: AttemptId) -> Option<&mut Work> {
+    pub(super) fn work_on(&mut self, attempt: AttemptId) -> Option<&mut Work> {
         self.work.as_mut().filter(|work| work.attempt() == attempt)
     }
 }

@@ -1,4 +1,4 @@
-//! The proxy's machine: what happens to the one attempt in a grant's hands, and to the ends that the master has not
+//! The proxy's machine: what happens to the one attempt in a grant's hands, to those that wait behind it, and to the ends that the master has not
 //! written down yet.
 //!
 //! Enters: orders of the master, answers of the engine, what init and the log files show, time. Leaves: what to fetch,
@@ -9,6 +9,8 @@ mod ending;
 mod event;
 mod machine;
 mod report;
+mod stronger;
+mod warm;
 mod work;
 
 pub use ending::Ending;

@@ -14,7 +14,7 @@ impl Proxy {
     pub(super) fn end(&mut self, attempt: AttemptId, exit: Exit, out: &mut Vec<Effect>) {
         out.push(Effect::Save { attempt, exit: exit.clone() });
         self.unacked.push((attempt, exit));
-        self.repeat_at = Millis(0);
+        self.untold += 1;
     }
 
     pub(super) fn forget(&mut self, attempt: AttemptId, out: &mut Vec<Effect>) {
@@ -43,10 +43,16 @@ impl Proxy {
     }
 
     pub(super) fn repeat_ends(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        if self.line == Line::Up && !self.unacked.is_empty() && now >= self.repeat_at {
-            self.repeat_at = now.after(REPEAT);
-            let again = self.unacked.iter().map(|(attempt, exit)| (*attempt, exit.clone()));
-            out.extend(again.map(|(attempt, exit)| Effect::Exited { attempt, exit }));
+        if self.line != Line::Up || self.unacked.is_empty() {
+            return;
         }
+        // Where tasks are short, many ends are on their way; each is told once, and again only after a while.
+        let mut from = self.unacked.len().saturating_sub(std::mem::take(&mut self.untold));
+        if now >= self.repeat_at {
+            from = 0;
+            self.repeat_at = now.after(REPEAT);
+        }
+        let told = self.unacked[from..].iter().map(|(attempt, exit)| (*attempt, exit.clone()));
+        out.extend(told.map(|(attempt, exit)| Effect::Exited { attempt, exit }));
     }
 }

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod warm;
+
 fn attempt(number: u32) -> AttemptId {
     format!("s0-0-{number}").parse().unwrap()
 }
@@ -38,6 +40,7 @@ fn spec(number: u32) -> TaskSpec {
         stop_grace: Millis::from_secs(10),
         keep_failed: false,
         attach: None,
+        reuse: false,
         needs: String::new(),
     }
 }

@@ -19,6 +19,8 @@ pub const LEASE_DEAD: Millis = Millis::from_secs(15 + 4 + 3);
 pub const LOST_AFTER: Millis = Millis::from_secs(8);
 /// On a cluster, where YARN needs its time to start the next master.
 pub const LOST_AFTER_FAR: Millis = Millis::from_secs(45);
+/// A payload that follows another in its container and lives longer is told of.
+pub(super) const TELL_AFTER: Millis = Millis(200);
 /// What is left of the 20 s after that for the payload's own grace.
 pub(super) const LOST_GRACE: Millis = Millis::from_secs(6);
 /// A pull without a limit of its own ends after this.
@@ -43,6 +45,10 @@ pub(super) struct Work {
     pub(super) image: Option<String>,
     pub(super) ending: Option<Ending>,
     pub(super) phase: Phase,
+    /// Whose container it was before, where it was not made for this attempt.
+    pub(super) from: Option<AttemptId>,
+    /// When the master hears that it runs, where that is not at once: most that follow another have ended by then.
+    pub(super) tell_at: Option<Millis>,
 }
 
 #[derive(Debug)]
@@ -55,8 +61,8 @@ pub(super) enum Phase {
     Cancelling { until: Millis },
     /// The container runs.
     Running { container: String, since: Millis, wrote: Millis, stop: Step },
-    /// The container is dead; the rest of its logs is on the way to the store.
-    Draining { exit: Box<Exit>, until: Millis },
+    /// The container is dead, or rests; the rest of its logs is on the way to the store.
+    Draining { exit: Box<Exit>, until: Millis, rests: bool },
 }
 
 /// How far the stop of a running container has come.
@@ -77,7 +83,7 @@ pub(super) enum Step {
 impl Work {
     pub(super) fn new(spec: Arc<TaskSpec>, now: Millis) -> Self {
         let until = now.after(spec.timeout.pull.unwrap_or(PULL_MOST));
-        Self { spec, image: None, ending: None, phase: Phase::Fetching { until } }
+        Self { spec, image: None, ending: None, phase: Phase::Fetching { until }, from: None, tell_at: None }
     }
 
     pub(super) fn attempt(&self) -> AttemptId {
@@ -93,8 +99,9 @@ impl Work {
         self.phase = Phase::Running { container, since: now, wrote: now, stop: Step::None };
     }
 
-    pub(super) fn draining(&mut self, exit: Exit, now: Millis) {
-        self.phase = Phase::Draining { exit: Box::new(exit), until: now.after(DRAIN_MOST) };
+    /// `rests`: its container waits for the next.
+    pub(super) fn draining(&mut self, exit: Exit, rests: bool, now: Millis) {
+        self.phase = Phase::Draining { exit: Box::new(exit), until: now.after(DRAIN_MOST), rests };
     }
 
     pub(super) fn cancelling(&mut self, now: Millis) {

@@ -6,12 +6,15 @@ const SEEDS: u64 = 600;
 
 #[test]
 fn whatever_happens_every_end_is_reached_and_nothing_is_left() {
+    let mut ahead = 0;
     for seed in 0..SEEDS {
         let mut world = World::seeded(seed);
         world.tell(format!("seed {seed}"));
         world.until_done();
         world.assert_nothing_left();
+        ahead += world.ahead;
     }
+    assert!(ahead > 100, "hardly anything was given in advance");
 }
 
 #[test]

@@ -401,7 +401,7 @@ fn old_news_changes_nothing_and_is_acknowledged_again() {
     let mut world = World::of(plans::of([stage("a", 1, &[])]));
     world.until(|world| world.running() == 1);
     let grant = world.master.grants().next().expect("one runs");
-    let attempt = world.master.attempt_at(grant).expect("it works");
+    let attempt = world.master.attempts_at(grant).next().expect("it works");
     world.until_done();
     let exit = Exit::not_started(Cause::Oom, "", Millis(0));
     let mut out = Vec::new();

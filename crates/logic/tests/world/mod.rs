@@ -150,6 +150,8 @@ pub(crate) struct World {
     pub(crate) launched: u32,
     /// Words for people.
     pub(crate) warned: u32,
+    /// Tasks that were given in advance.
+    pub(crate) ahead: u32,
     /// All that happened, put in words only when somebody asks.
     pub(crate) story: Vec<(u64, Line)>,
     machine: Machine,
@@ -184,6 +186,7 @@ impl World {
             hooks_run: BTreeMap::new(),
             launched: 0,
             warned: 0,
+            ahead: 0,
             story: Vec::new(),
             machine: Machine { budget, ..Machine::default() },
             asks: BTreeMap::new(),
@@ -475,7 +478,8 @@ impl World {
         let start = self.story.len().saturating_sub(400);
         let open: Vec<_> = self.plan.stages.iter().filter(|stage| self.end(&stage.name).is_none()).collect();
         let open: Vec<_> = open.iter().map(|stage| &stage.name).collect();
-        let held: Vec<_> = self.master.grants().map(|grant| (grant, self.master.attempt_at(grant))).collect();
+        let held: Vec<_> =
+            self.master.grants().map(|grant| (grant, self.master.attempts_at(grant).collect::<Vec<_>>())).collect();
         let story: Vec<String> = self.story[start..].iter().map(|(at, line)| format!("{at:>9} {line}")).collect();
         let (plan, story) = (shown(&self.plan), story.join("\n"));
         panic!(
@@ -758,24 +762,27 @@ impl World {
                 let sandbox = if stage.network == Network::Bridge { master::SANDBOX_MEMORY } else { 0 };
                 let size = self.machine.proxies.get(&grant).map_or(0, |proxy| proxy.size.memory);
                 let room = Resources { memory: stage.limit_in(size) + sandbox, ..stage.ask };
-                let measured = stage.elastic.is_some();
+                let reuse = stage.reuse;
                 if self.machine.proxies.get(&grant).is_some_and(|proxy| proxy.is_new(attempt)) {
                     self.check_place(grant, attempt);
-                }
-                if self.machine.start(grant, attempt, room) {
-                    let container = format!("c-{attempt}");
-                    self.news(grant, master::Event::Runs { grant, attempt, container });
-                    let (image, id) = ("busybox".to_owned(), "sha256:1".to_owned());
-                    self.news(grant, master::Event::ImagePinned { image, id });
-                    self.post(1000, Mail::Payload(grant, attempt));
-                    if measured {
-                        self.post(50, Mail::Sample(grant, attempt));
+                    if let Some(proxy) = self.machine.proxies.get_mut(&grant)
+                        && reuse
+                        && proxy.alive
+                        && proxy.container.is_some()
+                    {
+                        proxy.ahead.push_back((attempt, room));
+                        self.ahead += 1;
+                        return;
                     }
+                    self.run(grant, attempt, room);
                 }
             }
             master::Effect::Limit { attempt, memory, .. } => self.limit(grant, attempt, memory),
             master::Effect::Halt { attempt, .. } => {
                 let exit = Exit { by: EndedBy::Stop, ..Exit::not_started(Cause::Stopped, "", Millis(self.now)) };
+                if self.machine.drop_ahead(grant, attempt, &exit) {
+                    return self.report(grant, attempt);
+                }
                 self.end_container(grant, attempt, exit);
             }
             master::Effect::Ack { attempt, .. } => {
@@ -794,10 +801,43 @@ impl World {
         }
     }
 
+    fn run(&mut self, grant: GrantId, attempt: AttemptId, room: Resources) {
+        if self.machine.start(grant, attempt, room) {
+            let container = format!("c-{attempt}");
+            self.news(grant, master::Event::Runs { grant, attempt, container });
+            let (image, id) = ("busybox".to_owned(), "sha256:1".to_owned());
+            self.news(grant, master::Event::ImagePinned { image, id });
+            let reuse = self.plan.stages[attempt.task.stage.0 as usize].reuse;
+            let takes = if reuse { self.rng.of(&[1, 1, 2, 5, 400]) } else { 1000 };
+            self.post(takes, Mail::Payload(grant, attempt));
+            if self.plan.stages[attempt.task.stage.0 as usize].elastic.is_some() {
+                self.post(50, Mail::Sample(grant, attempt));
+            }
+        }
+    }
+
+    /// A proxy goes on with what it was given in advance, or gives it back.
+    fn go_on(&mut self, grant: GrantId) {
+        let back = self.rng.percent(10);
+        let Some(proxy) = self.machine.proxies.get_mut(&grant).filter(|proxy| proxy.alive) else { return };
+        if proxy.container.is_some() {
+            return;
+        }
+        if back || proxy.leaving {
+            for (attempt, _) in proxy.ahead.clone() {
+                let exit = Exit::not_started(Cause::GivenBack, "", Millis(self.now));
+                self.machine.drop_ahead(grant, attempt, &exit);
+                self.report(grant, attempt);
+            }
+        } else if let Some((attempt, room)) = proxy.ahead.pop_front() {
+            self.run(grant, attempt, room);
+        }
+    }
+
     /// A proxy that was told to leave does so once its hands are empty.
     fn leave(&mut self, grant: GrantId) {
         let Some(proxy) = self.machine.proxies.get(&grant).filter(|proxy| proxy.leaving) else { return };
-        if proxy.container.is_none() && proxy.unheard.is_empty() {
+        if proxy.container.is_none() && proxy.unheard.is_empty() && proxy.ahead.is_empty() {
             self.machine.used = self.machine.used - proxy.size;
             self.machine.proxies.remove(&grant);
             self.free(grant);
@@ -834,6 +874,7 @@ impl World {
     fn end_container(&mut self, grant: GrantId, attempt: AttemptId, exit: Exit) {
         if self.machine.end(grant, attempt, &exit) {
             self.report(grant, attempt);
+            self.go_on(grant);
         }
     }
 

@@ -67,6 +67,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         placement: Default::default(),
         profile: None,
         attach: None,
+        reuse: false,
     }
 }
 
@@ -121,12 +122,14 @@ pub(crate) fn any(rng: &mut Rng) -> Plan {
                 needs.push((u32::try_from(up).expect("few stages"), kind));
             }
         }
-        let tasks = rng.of(&[1, 1, 1, 2, 3, 8, 20]);
+        let reuse = rng.percent(20);
+        let tasks = if reuse { rng.of(&[2, 12, 40]) } else { rng.of(&[1, 1, 1, 2, 3, 8, 20]) };
         let mut stage = stage(&format!("s{id}"), tasks, &needs);
         stage.ask = rng.of(&[mib(64), mib(64), mib(128), Resources { cpu_milli: 500, memory: 256 << 20 }]);
         stage.network = if rng.percent(25) { Network::Bridge } else { Network::None };
         let on = rng.of(&[None, None, Some(RetryOn::Oom), Some(RetryOn::Exit(1, 75)), Some(RetryOn::Any)]);
         let max = rng.of(&[0, 0, 1, 3]);
+        stage.reuse = reuse;
         stage.retry = Retry { max, backoff: Millis(rng.below(4000)), on: on.into_iter().collect() };
         stages.push(stage);
     }

@@ -1,6 +1,6 @@
 //! Fake proxies with fake containers: what they have in their hands survives their master.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use dybox_model::{AttemptId, Exit, GrantId, Resources, TaskId};
 
@@ -19,6 +19,8 @@ pub(crate) struct Proxy {
     pub(crate) last_news: u64,
     pub(crate) last_order: u64,
     pub(crate) container: Option<AttemptId>,
+    /// What it was given in advance.
+    pub(crate) ahead: VecDeque<(AttemptId, Resources)>,
     /// Ends that the master has not acknowledged.
     pub(crate) unheard: BTreeMap<AttemptId, Exit>,
     /// All that it was ever given.
@@ -31,7 +33,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Whether it was not given this attempt before.
     pub(crate) fn is_new(&self, attempt: AttemptId) -> bool {
-        !self.given.contains(&attempt)
+        !self.given.contains(&attempt) && !self.ahead.iter().any(|(ahead, _)| *ahead == attempt)
     }
 }
 
@@ -67,6 +69,7 @@ impl Machine {
             last_news: 0,
             last_order: 0,
             container: None,
+            ahead: VecDeque::new(),
             unheard: BTreeMap::new(),
             given: BTreeSet::new(),
             verdicts: BTreeMap::new(),
@@ -88,6 +91,19 @@ impl Machine {
         let other = self.live.insert(attempt.task, attempt);
         assert!(other.is_none(), "broken: {other:?} and {attempt} live at once");
         *self.ran.entry(attempt).or_default() += 1;
+        true
+    }
+
+    /// Something given in advance goes back without having begun.
+    pub(crate) fn drop_ahead(&mut self, grant: GrantId, attempt: AttemptId, exit: &Exit) -> bool {
+        let Some(proxy) = self.proxies.get_mut(&grant).filter(|proxy| proxy.alive) else { return false };
+        let before = proxy.ahead.len();
+        proxy.ahead.retain(|(ahead, _)| *ahead != attempt);
+        if proxy.ahead.len() == before {
+            return false;
+        }
+        proxy.given.insert(attempt);
+        proxy.unheard.insert(attempt, exit.clone());
         true
     }
 
@@ -123,7 +139,10 @@ impl Machine {
 
     /// What a proxy would say in its Hello.
     pub(crate) fn hands(&self, grant: GrantId) -> Vec<AttemptId> {
-        let of = |proxy: &Proxy| proxy.unheard.keys().copied().chain(proxy.container).collect();
+        let of = |proxy: &Proxy| {
+            let ahead = proxy.ahead.iter().map(|(attempt, _)| *attempt);
+            proxy.unheard.keys().copied().chain(proxy.container).chain(ahead).collect()
+        };
         self.proxies.get(&grant).map(of).unwrap_or_default()
     }
 }

@@ -188,6 +188,9 @@ impl Ship {
     }
 
     fn open(&mut self, attempt: AttemptId, files: &Files) {
+        if self.live.as_ref().is_some_and(|live| live.attempt == attempt) {
+            return;
+        }
         let tail = |stream, path| Tail::open(stream, path, self.route.caps);
         match (tail(Stream::Stdout, &files.stdout), tail(Stream::Stderr, &files.stderr)) {
             (Ok(out), Ok(err)) => {

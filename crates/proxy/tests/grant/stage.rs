@@ -316,6 +316,7 @@ impl Stage {
             stop_grace: Millis::from_secs(5),
             keep_failed: false,
             attach: None,
+            reuse: false,
             needs: "{}".to_owned(),
         })
     }
