@@ -10,6 +10,8 @@
 mod dags;
 #[path = "peers/output.rs"]
 mod output;
+#[path = "peers/prefetch.rs"]
+mod prefetch;
 #[path = "peers/raw.rs"]
 mod raw;
 #[path = "peers/small.rs"]
@@ -85,5 +87,8 @@ fn main() {
     }
     if on("warm") {
         warm::run();
+    }
+    if on("prefetch") {
+        prefetch::run();
     }
 }

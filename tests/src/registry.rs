@@ -72,8 +72,16 @@ impl Registry {
     /// # Panics
     /// When the push fails.
     pub fn put(&self, engine: &Engine, name: &str) -> String {
+        self.put_image(engine, "dybox-test/busybox:1", name)
+    }
+
+    /// The same with an image of `engine`, which keeps its own name there.
+    ///
+    /// # Panics
+    /// When the push fails.
+    pub fn put_image(&self, engine: &Engine, image: &str, name: &str) -> String {
         let reference = format!("127.0.0.1:{}/{name}", self.port);
-        engine.docker(&["tag", "dybox-test/busybox:1", &reference]);
+        engine.docker(&["tag", image, &reference]);
         let pushed = engine.docker(&["push", &reference]);
         assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
         engine.docker(&["rmi", &reference]);

@@ -100,6 +100,25 @@ fn images_come_from_a_real_registry_and_are_pinned() {
 }
 
 #[test]
+fn the_image_of_the_next_stage_comes_while_the_one_before_it_runs() {
+    let registry = Registry::start();
+    let place = Workspace::new();
+    let next = registry.put(place.engine(), "dybox/next:1");
+    place.job(&format!(
+        "stages:\n  a: {{ stop_grace: 1s, script: \". /said/fns; say start; sleep 100\" }}\n  b: {{ needs: [a], image: \"{next}\", command: [\"true\"] }}\n"
+    ));
+    let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
+    eventually("it is there before it is needed", Duration::from_secs(60), || {
+        place.engine().docker(&["image", "inspect", &next]).status.success().then_some(())
+    });
+    let stages = place.dybox(&["status", &run, "-o", "json"]).expect(0).json()["stages"].clone();
+    assert_eq!((&stages[0]["state"], &stages[1]["state"]), (&"running".into(), &"waiting".into()), "{stages:#}");
+    place.dybox(&["stop", &run, "--yes", "--now"]).expect(0);
+    place.assert_nothing_left();
+    place.engine().docker(&["rmi", &next]);
+}
+
+#[test]
 fn an_engine_killed_in_the_middle_costs_a_try_but_no_retry() {
     let mut private = PrivateEngine::start(&[]);
     let place = Workspace::on(private.engine());

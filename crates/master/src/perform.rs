@@ -87,6 +87,10 @@ impl Ports {
             master::Effect::Limit { grant, attempt, memory } => {
                 self.links.send(grant, MasterOrder::Limit { attempt, memory });
             }
+            master::Effect::Prefetch { grant, stage } => {
+                let image = self.plan.stages[stage.0 as usize].image.clone();
+                self.links.send(grant, MasterOrder::Prefetch { image });
+            }
             master::Effect::Resize { grant, size } => return self.order(Order::Resize { grant, size }),
             master::Effect::Ack { grant, attempt } => self.links.send(grant, MasterOrder::Ack { attempt }),
             master::Effect::Leave { grant } => self.links.send(grant, MasterOrder::Leave),

@@ -7,6 +7,7 @@ use dybox_model::{Cause, Note, PullPolicy, TaskSpec};
 use dybox_store::layout::{Home, Machine};
 use tokio::time::Instant;
 
+use crate::ports::Ports;
 use crate::slot::hold;
 
 /// At most four notes on a pull's progress a second.
@@ -27,14 +28,45 @@ impl From<EngineError> for NoImage {
     }
 }
 
-/// Makes sure that the image of `spec` is there, and tells what it is.
+/// An image that somebody wants, and how.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    image: &'a str,
+    /// What the run means by it.
+    pinned: Option<&'a str>,
+    pull: PullPolicy,
+    limit: Duration,
+}
+
+impl<'a> Wanted<'a> {
+    /// For a task.
+    pub(crate) fn of(spec: &'a TaskSpec) -> Self {
+        let limit = spec.timeout.pull.map_or(PULL_MOST, |limit| Duration::from_millis(limit.0));
+        Self { image: &spec.image, pinned: spec.pinned.as_deref(), pull: spec.pull, limit }
+    }
+}
+
+/// Brings an image before a task needs it. What fails here is told where it is needed.
+pub(crate) async fn prefetch(ports: Ports, image: String) {
+    let wanted = Wanted { image: &image, pinned: None, pull: PullPolicy::Missing, limit: PULL_MOST };
+    let brought = match ports.engine().await {
+        Ok(known) => ensure(&known.engine, &ports.places.home, &wanted, |note| ports.note(note)).await,
+        Err(error) => Err(error.into()),
+    };
+    match brought {
+        Ok(info) => tracing::info!(image, id = info.id, "it is there before it is needed"),
+        Err(no) => tracing::info!(image, "not brought in advance: {}", no.text),
+    }
+}
+
+/// Makes sure that an image is there, and tells what it is.
 pub(crate) async fn ensure(
     engine: &Engine,
     home: &Home,
-    spec: &TaskSpec,
+    spec: &Wanted<'_>,
     note: impl Fn(Note) + Send + Sync,
 ) -> Result<ImageInfo, NoImage> {
-    let wanted = spec.pinned.as_deref().unwrap_or(&spec.image);
+    let wanted = spec.pinned.unwrap_or(spec.image);
     // `always` means once a run: what is pinned was asked for in this run.
     let ask_first = spec.pull == PullPolicy::Always && spec.pinned.is_none();
     if !ask_first && let Some(info) = engine.image(wanted).await? {
@@ -43,7 +75,7 @@ pub(crate) async fn ensure(
     if spec.pull == PullPolicy::Never {
         return Err(NoImage { cause: Cause::ImageMissing, text: format!("the engine has no {wanted}") });
     }
-    let lock = home.path(&Machine::pull(&spec.image));
+    let lock = home.path(&Machine::pull(spec.image));
     let held = hold(&lock).await;
     let _held = held.map_err(|error| NoImage { cause: Cause::StoreFailed, text: error.to_string() })?;
     // Whoever held the lock before us may have brought it.
@@ -54,20 +86,19 @@ pub(crate) async fn ensure(
     found(engine, spec).await
 }
 
-async fn pull(engine: &Engine, spec: &TaskSpec, note: &(impl Fn(Note) + Send + Sync)) -> Result<(), NoImage> {
-    let name = &spec.image;
-    let limit = spec.timeout.pull.map_or(PULL_MOST, |limit| Duration::from_millis(limit.0));
+async fn pull(engine: &Engine, spec: &Wanted<'_>, note: &(impl Fn(Note) + Send + Sync)) -> Result<(), NoImage> {
+    let name = spec.image;
     tracing::info!(image = name, "pulling");
-    note(Note::Pulling { image: name.clone(), have: 0, total: 0 });
+    note(Note::Pulling { image: name.to_owned(), have: 0, total: 0 });
     let mut said = Instant::now();
     let progress = |have, total| {
         if said.elapsed() >= NOTE_EVERY {
             said = Instant::now();
-            note(Note::Pulling { image: name.clone(), have, total });
+            note(Note::Pulling { image: name.to_owned(), have, total });
         }
     };
-    let pulled = engine.pull(name, limit, progress).await;
-    let image = name.clone();
+    let pulled = engine.pull(name, spec.limit, progress).await;
+    let image = name.to_owned();
     note(if pulled.is_ok() { Note::Pulled { image } } else { Note::NotPulled { image } });
     pulled.map_err(|error| match error.kind {
         dybox_engine::Kind::Timeout => NoImage { cause: Cause::PullTimeout, text: error.to_string() },
@@ -75,13 +106,13 @@ async fn pull(engine: &Engine, spec: &TaskSpec, note: &(impl Fn(Note) + Send + S
     })
 }
 
-async fn found(engine: &Engine, spec: &TaskSpec) -> Result<ImageInfo, NoImage> {
+async fn found(engine: &Engine, spec: &Wanted<'_>) -> Result<ImageInfo, NoImage> {
     let no = |text| NoImage { cause: Cause::ImageNotFound, text };
-    let Some(info) = engine.image(&spec.image).await? else {
+    let Some(info) = engine.image(spec.image).await? else {
         return Err(no(format!("{} is not there after it was pulled", spec.image)));
     };
-    match &spec.pinned {
-        Some(pinned) if *pinned != info.id => {
+    match spec.pinned {
+        Some(pinned) if pinned != info.id => {
             // It was removed from the machine in the middle of the run, and its tag has moved since.
             let there = engine.image(pinned).await?;
             there.ok_or_else(|| no(format!("this run began with {} = {pinned}, now it is {}", spec.image, info.id)))

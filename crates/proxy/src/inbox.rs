@@ -30,6 +30,8 @@ pub(crate) enum Arrived {
     Swept(GrantId, Vec<(AttemptId, Option<Exit>)>),
     /// The master wants another memory limit for the container of this attempt.
     LimitAsked(AttemptId, u64),
+    /// The master says that tasks with this image will follow.
+    PrefetchAsked(String),
     /// Whether it has it now, or why not.
     Limited(AttemptId, u64, Option<String>),
     /// News for whoever watches.

@@ -125,6 +125,7 @@ async fn carry(
                         continue;
                     }
                     MasterOrder::Sweep { grant } => Arrived::SweepAsked(grant),
+                    MasterOrder::Prefetch { image } => Arrived::PrefetchAsked(image),
                     MasterOrder::Limit { attempt, memory } => Arrived::LimitAsked(attempt, memory),
                     MasterOrder::Welcome { epoch } => {
                         tracing::info!(epoch, "the master answered");

@@ -19,6 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::files::{Files, absent_is_fine, write_whole};
+use crate::image::Wanted;
 use crate::inbox::{Arrived, Dead};
 use crate::ports::Ports;
 use crate::remove::{Leftover, remove_attempt};
@@ -126,6 +127,10 @@ impl Performer {
             Arrived::LimitAsked(attempt, memory) => {
                 let container = self.hands.get(&attempt).and_then(|hand| hand.container.clone());
                 tokio::spawn(limit::set(self.ports.clone(), attempt, container, memory));
+                None
+            }
+            Arrived::PrefetchAsked(image) => {
+                tokio::spawn(image::prefetch(self.ports.clone(), image));
                 None
             }
             Arrived::Limited(attempt, memory, why_not) => {
@@ -239,7 +244,9 @@ impl Performer {
         let ports = self.ports.clone();
         let task = tokio::spawn(async move {
             let fetched = match ports.engine().await {
-                Ok(known) => image::ensure(&known.engine, &ports.places.home, &spec, |note| ports.note(note)).await,
+                Ok(known) => {
+                    image::ensure(&known.engine, &ports.places.home, &Wanted::of(&spec), |note| ports.note(note)).await
+                }
                 Err(error) => Err(error.into()),
             };
             match fetched {

@@ -99,6 +99,7 @@ pub(crate) fn order_out(order: MasterOrder) -> proto::ToProxy {
         MasterOrder::Ack { attempt } => Order::Ack(proto::Ack { attempt: attempt.to_string() }),
         MasterOrder::Leave => Order::Leave(proto::Leave {}),
         MasterOrder::Sweep { grant } => Order::Sweep(proto::Sweep { grant: grant.0 }),
+        MasterOrder::Prefetch { image } => Order::Prefetch(proto::Prefetch { image }),
         MasterOrder::Limit { attempt, memory } => Order::Limit(proto::Limit { attempt: attempt.to_string(), memory }),
         MasterOrder::Read { ticket, offset, max } => Order::Read(proto::ReadOrder { ticket, offset, max }),
         MasterOrder::Attach { ticket, attempt } => {
@@ -116,6 +117,7 @@ pub(crate) fn order_in(message: proto::ToProxy) -> Result<MasterOrder, WireError
         Order::Ack(ack) => MasterOrder::Ack { attempt: attempt(&ack.attempt)? },
         Order::Leave(_) => MasterOrder::Leave,
         Order::Sweep(sweep) => MasterOrder::Sweep { grant: GrantId(sweep.grant) },
+        Order::Prefetch(prefetch) => MasterOrder::Prefetch { image: prefetch.image },
         Order::Limit(limit) => MasterOrder::Limit { attempt: attempt(&limit.attempt)?, memory: limit.memory },
         Order::Read(read) => MasterOrder::Read { ticket: read.ticket, offset: read.offset, max: read.max },
         Order::Attach(open) => MasterOrder::Attach { ticket: open.ticket, attempt: attempt(&open.attempt)? },

@@ -89,6 +89,11 @@ pub enum MasterOrder {
         /// In bytes; no swap comes on top.
         memory: u64,
     },
+    /// Bring this image to the machine, if it is not there, for tasks that will follow. Not answered.
+    Prefetch {
+        /// Its name.
+        image: String,
+    },
     /// Clean up after the dead proxy of this grant, which was on the same machine; answered by [`ProxyNews::Swept`].
     Sweep {
         /// The dead proxy's grant.

@@ -221,6 +221,13 @@ pub enum Effect {
         /// In bytes.
         memory: u64,
     },
+    /// Bring the image of a stage that will follow soon to the machine of this grant. Nothing waits for it.
+    Prefetch {
+        /// Whose proxy.
+        grant: GrantId,
+        /// Whose image.
+        stage: StageId,
+    },
     /// Make a grant larger or smaller; answered by [`Event::Resized`] or [`Event::NotResized`]. It never comes on one
     /// machine.
     Resize {

@@ -12,6 +12,7 @@ use super::barren::Barren;
 use super::hosts::Hosts;
 use super::liking::as_listed;
 use super::pool::{Pool, Stand};
+use super::prefetch::Prefetch;
 use super::retry::Next;
 use super::shapes::Place;
 use super::taken::{Taken, apart_in};
@@ -36,6 +37,7 @@ pub struct Master {
     pub(super) images: Vec<String>,
     /// Shapes for which the roster's news were not looked at yet.
     pub(super) advised: BTreeSet<u32>,
+    pub(super) prefetch: Prefetch,
     pub(super) barren: Barren,
     pub(super) others: Others,
     /// Grants that ended a task and were not looked at since.
@@ -71,7 +73,7 @@ impl Master {
                 tasks.reshape(StageId(id), top);
             }
         }
-        Self::of(tasks)
+        Self { prefetch: Prefetch::of(plan, subdag), ..Self::of(tasks) }
     }
 
     /// The same on a cluster: asks are such as YARN grants, and the stages' placements count.
@@ -89,6 +91,7 @@ impl Master {
         };
         let mut master = Self::of(Tasks::new(plan, subdag, shape_of));
         master.resizes = true;
+        master.prefetch = Prefetch::of(plan, subdag);
         master.images = plan.stages.iter().map(|stage| as_listed(&stage.image)).collect();
         if let Some(subdag) = plan.subdags.get(subdag.0 as usize) {
             master.queue = subdag.queue.clone().unwrap_or_default();
@@ -111,6 +114,7 @@ impl Master {
             pinned: BTreeMap::new(),
             images: Vec::new(),
             advised: BTreeSet::new(),
+            prefetch: Prefetch::default(),
             barren: Barren::default(),
             others: Others::default(),
             paced: Vec::new(),
@@ -124,7 +128,7 @@ impl Master {
     /// Takes one fact of the journal in. Facts that are not the master's are passed over.
     pub fn apply(&mut self, fact: &Fact) {
         match fact {
-            Fact::StageStarted { stage, tasks, .. } => self.tasks.begin(*stage, *tasks),
+            Fact::StageStarted { stage, tasks, .. } => self.begin(*stage, *tasks),
             Fact::StageEnded { stage, end, .. } => self.tasks.close(*stage, *end),
             Fact::StopAsked { why, .. } => self.tasks.stop(why),
             Fact::Reopened { .. } => self.tasks.reopen(),
@@ -161,7 +165,7 @@ impl Master {
     pub fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
         match event {
             Event::Opened => self.open(),
-            Event::StageStarted { stage, tasks } => self.tasks.begin(stage, tasks),
+            Event::StageStarted { stage, tasks } => self.begin(stage, tasks),
             Event::StageClosed { stage } => self.tasks.close(stage, StageEnd::Skipped),
             Event::StopAsked { why, now: at_once } => self.stop(&why, at_once, out),
             Event::Granted { grant, size, host, container, wish } => {
@@ -301,6 +305,7 @@ impl Master {
             });
         }
         self.pool.hello(id);
+        self.prefetch.look();
         let Some(grant) = self.pool.get(id).filter(|grant| grant.stand == Stand::Here) else {
             return out.push(Effect::Leave { grant: id });
         };

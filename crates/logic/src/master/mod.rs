@@ -23,6 +23,7 @@ mod liking;
 mod machine;
 mod places;
 mod pool;
+mod prefetch;
 mod resize;
 mod rests;
 mod retry;

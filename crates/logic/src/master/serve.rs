@@ -22,6 +22,7 @@ impl Master {
         }
         self.offer(now, out);
         self.hand_ahead(now, out);
+        self.prefetch(out);
         self.ask(now, out);
         self.give_back(now, out);
     }

@@ -150,6 +150,8 @@ pub(crate) struct World {
     pub(crate) launched: u32,
     /// Words for people.
     pub(crate) warned: u32,
+    /// Who was told to bring the image of which stage.
+    pub(crate) brought: Vec<(GrantId, StageId)>,
     /// Tasks that were given in advance.
     pub(crate) ahead: u32,
     /// All that happened, put in words only when somebody asks.
@@ -186,6 +188,7 @@ impl World {
             hooks_run: BTreeMap::new(),
             launched: 0,
             warned: 0,
+            brought: Vec::new(),
             ahead: 0,
             story: Vec::new(),
             machine: Machine { budget, ..Machine::default() },
@@ -704,6 +707,7 @@ impl World {
             | master::Effect::Limit { grant, .. }
             | master::Effect::Leave { grant } => self.order(grant, effect),
             master::Effect::Resize { grant, size } => self.resize(grant, size),
+            master::Effect::Prefetch { grant, stage } => self.brought.push((grant, stage)),
         }
     }
 

@@ -1,0 +1,101 @@
+//! Images along the DAG: while the stages before it run, the image of the next one is brought to the machines that the
+//! run works on. A favour that nothing waits for: what does not come is pulled when a task needs it, as ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dybox_job::Plan;
+use dybox_model::{GrantId, PullPolicy, StageId, SubDagId};
+
+use super::Effect;
+use super::machine::Master;
+use super::pool::Stand;
+use super::tasks::Phase;
+
+/// A stage with an image that none of those it needs has.
+#[derive(Debug)]
+struct Later {
+    needs: Vec<StageId>,
+    /// Number of its image.
+    image: u32,
+}
+
+/// What is to be brought, and what was said of it.
+#[derive(Debug, Default)]
+pub(super) struct Prefetch {
+    later: BTreeMap<StageId, Later>,
+    /// The stages of `later` that need this one.
+    after: BTreeMap<StageId, Vec<StageId>>,
+    /// All that they need has begun.
+    soon: BTreeSet<StageId>,
+    /// Machines, with the image that each was told to bring.
+    told: BTreeSet<(String, u32)>,
+    /// A stage began or a proxy came, and nobody has looked since.
+    news: bool,
+}
+
+impl Prefetch {
+    pub(super) fn of(plan: &Plan, subdag: SubDagId) -> Self {
+        let mut images = BTreeMap::new();
+        let mut all = Self::default();
+        for (id, stage) in (0u32..).map(StageId).zip(&plan.stages) {
+            // What another sub-DAG had to do is over when this one's master is there.
+            let ours = |need: &StageId| plan.stages.get(need.0 as usize).is_some_and(|stage| stage.subdag == subdag);
+            let needs: Vec<StageId> = stage.needs.iter().map(|(need, _)| *need).filter(ours).collect();
+            let there = needs.iter().any(|need| plan.stages[need.0 as usize].image == stage.image);
+            if stage.subdag != subdag || stage.pull == PullPolicy::Never || needs.is_empty() || there {
+                continue;
+            }
+            let number = u32::try_from(images.len()).unwrap_or(u32::MAX);
+            let image = *images.entry(stage.image.as_str()).or_insert(number);
+            needs.iter().for_each(|need| all.after.entry(*need).or_default().push(id));
+            all.later.insert(id, Later { needs, image });
+        }
+        all
+    }
+
+    /// Somebody is there who can bring something.
+    pub(super) fn look(&mut self) {
+        self.news = true;
+    }
+
+    /// A stage has begun; `began` tells it of the others.
+    pub(super) fn begin(&mut self, stage: StageId, began: impl Fn(StageId) -> bool) {
+        self.soon.remove(&stage);
+        self.later.remove(&stage);
+        for next in self.after.remove(&stage).into_iter().flatten() {
+            if self.later.get(&next).is_some_and(|later| later.needs.iter().all(|need| began(*need))) {
+                self.soon.insert(next);
+                self.news = true;
+            }
+        }
+    }
+}
+
+impl Master {
+    /// Has one proxy of each machine bring what will be needed there.
+    pub(super) fn prefetch(&mut self, out: &mut Vec<Effect>) {
+        if !std::mem::take(&mut self.prefetch.news) || self.prefetch.soon.is_empty() {
+            return;
+        }
+        let mut hosts: BTreeMap<&str, GrantId> = BTreeMap::new();
+        for (id, grant) in self.pool.iter().filter(|(_, grant)| grant.stand == Stand::Here) {
+            hosts.entry(grant.host.as_str()).or_insert(id);
+        }
+        let Prefetch { later, soon, told, .. } = &mut self.prefetch;
+        for stage in soon.iter().filter(|stage| self.tasks.verdict(**stage).is_none()) {
+            let Some(later) = later.get(stage) else { continue };
+            for (&host, &grant) in &hosts {
+                if told.insert((host.to_owned(), later.image)) {
+                    out.push(Effect::Prefetch { grant, stage: *stage });
+                }
+            }
+        }
+    }
+
+    /// Takes the start of a stage in.
+    pub(super) fn begin(&mut self, stage: StageId, tasks: u32) {
+        self.tasks.begin(stage, tasks);
+        let began = |id: StageId| self.tasks.stage(id).is_some_and(|stage| stage.phase != Phase::Unstarted);
+        self.prefetch.begin(stage, began);
+    }
+}
