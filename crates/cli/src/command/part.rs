@@ -116,8 +116,9 @@ pub(crate) fn proxy(args: ProxyArgs) -> Outcome {
         Failure::new(ExitCode::Unreachable, e.to_string()).next(next).because(e)
     };
     let (Some(run_dir), Some(subdag), Some(grant)) = (args.run_dir, args.subdag, args.grant) else {
+        let handed = handed_over(args.stdin)?;
         let spot = dybox_proxy::Spot::from_env().map_err(failed)?;
-        match handed_over(args.stdin)? {
+        match handed {
             InGrant::Grant(bundle) => {
                 let conf = dybox_proxy::ClusterConf::new(*bundle, spot).map_err(failed)?;
                 dybox_proxy::run_in_grant(conf).map_err(failed)?;
