@@ -27,8 +27,8 @@ mod spec;
 mod take;
 mod watch;
 
-pub use cluster::{YarnConf, run_on_yarn};
+pub use cluster::{AmConf, SessionConf, YarnConf, run_on_yarn};
 pub use conf::Conf;
 pub use error::MasterError;
 pub use machine::run;
-pub use session::{SessionConf, run_session};
+pub use session::run_session;

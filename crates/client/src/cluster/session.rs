@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::submit::{Parts, run_tls};
 use super::{Application, Cluster, Own, Phase};
 use crate::client::{Place, subdags};
-use crate::submit::{Submission, Submitted, damaged, info_of, new_run, secret};
+use crate::submit::{Submission, Submitted, damaged, info_of, new_run};
 use crate::{Client, ClientError};
 
 /// Room for the masters of runs beside the session's own.
@@ -209,16 +209,7 @@ impl Cluster {
         let untaken = |source| ClientError::NotTaken { name: name.to_owned(), source };
         let (session, binary) = tokio::join!(self.dial_session(&application), self.binary(store));
         let (session, binary) = (session.map_err(untaken)?, binary?);
-        let parts = Parts {
-            plan,
-            info: &info,
-            job: String::from_utf8_lossy(&submission.text).into_owned(),
-            secret: secret().map_err(|source| ClientError::System { what: "get random numbers", source })?,
-            tls: run_tls(&info.run)?,
-            binary,
-            max: Resources::default(),
-            again: false,
-        };
+        let parts = Parts::new((plan, submission), &info, binary, Resources::default())?;
         let text = serde_json::to_string(plan).map_err(|error| damaged("the plan", &error))?;
         let (mut applications, mut listens) = (BTreeMap::new(), BTreeMap::new());
         for (subdag, _) in subdags(plan).filter(|(_, sub)| sub.needs.is_empty()) {

@@ -34,6 +34,27 @@ pub(super) struct Parts<'a> {
     pub again: bool,
 }
 
+impl<'a> Parts<'a> {
+    /// Of a run that is submitted for the first time.
+    pub(super) fn new(
+        (plan, submission): (&'a Plan, &Submission),
+        info: &'a RunInfo,
+        binary: Binary,
+        max: Resources,
+    ) -> Result<Self, ClientError> {
+        Ok(Self {
+            plan,
+            info,
+            job: String::from_utf8_lossy(&submission.text).into_owned(),
+            secret: secret().map_err(|source| ClientError::System { what: "get random numbers", source })?,
+            tls: run_tls(&info.run)?,
+            binary,
+            max,
+            again: false,
+        })
+    }
+}
+
 impl Cluster {
     /// Submits a run. On return YARN has accepted its first applications, or nothing is left of it.
     pub(crate) async fn submit(
@@ -79,16 +100,7 @@ impl Cluster {
                 info.run = theirs.run;
             }
         }
-        let parts = Parts {
-            plan,
-            info: &info,
-            job: String::from_utf8_lossy(&submission.text).into_owned(),
-            secret: secret().map_err(|source| ClientError::System { what: "get random numbers", source })?,
-            tls: run_tls(&info.run)?,
-            binary,
-            max,
-            again: false,
-        };
+        let parts = Parts::new((plan, submission), &info, binary, max)?;
         let own =
             self.order_all(store, &parts, &ids.into_iter().map(|(n, id)| (n, id, false)).collect::<Vec<_>>()).await?;
         Ok(Submitted { own: Some(Arc::new(own)), ..Submitted::of(info, false) })

@@ -2,14 +2,19 @@
 
 use std::path::PathBuf;
 
-use dybox_store::bundle::Bundle;
+use dybox_store::bundle::{Bundle, SessionBundle};
 use dybox_yarn::{ContainerId, Credentials, Token, kind};
+
+/// What the master of a sub-DAG knows when it starts.
+pub type YarnConf = AmConf<Bundle>;
+/// What the master of a session knows when it starts.
+pub type SessionConf = AmConf<SessionBundle>;
 
 /// The environment of a YARN container, read and understood.
 #[derive(Debug, Clone)]
-pub struct YarnConf {
+pub struct AmConf<B> {
     /// What the client handed over.
-    pub bundle: Bundle,
+    pub bundle: B,
     /// All of the credentials file.
     pub credentials: Credentials,
     /// Of it, what lets this attempt talk to the ResourceManager.
@@ -26,24 +31,25 @@ pub struct YarnConf {
     pub program: PathBuf,
 }
 
-impl YarnConf {
+impl<B> AmConf<B> {
+    /// The same with another bundle.
+    pub fn with<C>(self, bundle: C) -> AmConf<C> {
+        let Self { credentials, token, container, host, page, work_dir, program, .. } = self;
+        AmConf { bundle, credentials, token, container, host, page, work_dir, program }
+    }
+
     /// Tokens that a proxy needs too: none of those that speak for this master.
     pub(crate) fn for_proxies(&self) -> Credentials {
-        for_proxies(&self.credentials)
+        self.tokens(|kind| kind == kind::HDFS)
     }
 
     /// Tokens that the next sub-DAGs' masters need: not what YARN gives each master itself.
     pub(crate) fn for_masters(&self) -> Credentials {
-        let given = [kind::AM_RM, kind::NODE_MANAGER, kind::CONTAINER];
-        let theirs = |token: &&Token| !given.contains(&token.kind.as_str());
-        let tokens = self.credentials.tokens.iter().filter(theirs).cloned().collect();
+        self.tokens(|kind| ![kind::AM_RM, kind::NODE_MANAGER, kind::CONTAINER].contains(&kind))
+    }
+
+    fn tokens(&self, wanted: impl Fn(&str) -> bool) -> Credentials {
+        let tokens = self.credentials.tokens.iter().filter(|token| wanted(&token.kind)).cloned().collect();
         Credentials { tokens, ..Credentials::default() }
     }
-}
-
-/// Tokens of a master's that its proxies need too.
-pub(crate) fn for_proxies(credentials: &Credentials) -> Credentials {
-    let theirs = |token: &&Token| token.kind == kind::HDFS;
-    let tokens = credentials.tokens.iter().filter(theirs).cloned().collect();
-    Credentials { tokens, ..Credentials::default() }
 }

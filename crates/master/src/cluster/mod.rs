@@ -31,8 +31,7 @@ use crate::rm::{self, Desk, FromRm, Launcher, Line, Rm, Room};
 use crate::roster::Roster;
 use crate::session::Hand;
 
-pub use conf::YarnConf;
-pub(crate) use conf::for_proxies;
+pub use conf::{AmConf, SessionConf, YarnConf};
 pub(crate) use recover::PATIENCE;
 
 /// Any port of any interface.

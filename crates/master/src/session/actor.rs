@@ -12,13 +12,13 @@ use dybox_yarn::{Container, ContainerId, Credentials, FinalStatus, Kind, Launch,
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::SessionConf;
 use super::book::Book;
 use super::hand::Said;
 use super::pool::{In, Key, Out, Pool};
 use super::runs::Running;
 use crate::MasterError;
 use crate::actor::now;
+use crate::cluster::SessionConf;
 use crate::rm::{Room, program};
 
 /// For agents to leave when the session ends.
@@ -361,7 +361,7 @@ impl Session {
             host: self.conf.host.clone(),
             port: self.port,
         };
-        let theirs = crate::cluster::for_proxies(&self.conf.credentials);
+        let theirs = self.conf.for_proxies();
         let secrets = BTreeMap::from([(AGENT_ALIAS.to_owned(), bundle.encode())]);
         let env = self.conf.bundle.env.clone();
         let launch = Launch { credentials: Credentials { secrets, ..theirs }, env, ..Launch::default() };

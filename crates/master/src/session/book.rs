@@ -12,10 +12,10 @@ use dybox_store::{Appender, EpochFence, Guard, Store, StoreError, Trouble};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::SessionConf;
 use super::pool::Key;
 use crate::MasterError;
 use crate::cluster::PATIENCE;
+use crate::cluster::SessionConf;
 
 /// How long it waits for HDFS.
 const OUTAGE: Duration = Duration::from_secs(300);

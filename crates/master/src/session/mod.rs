@@ -10,53 +10,21 @@ mod hand;
 mod pool;
 mod runs;
 
-use std::path::PathBuf;
-
-use dybox_store::bundle::{Bundle, SessionBundle};
+use dybox_store::bundle::Bundle;
 use dybox_wire::serve_session;
-use dybox_yarn::{ContainerId, Credentials, Settings, Token, am};
+use dybox_yarn::{Settings, am};
 use tokio::sync::mpsc;
 
 use crate::MasterError;
-use crate::cluster::{ANY, BEATS, YarnConf, identity};
+use crate::cluster::{ANY, BEATS, SessionConf, YarnConf, identity};
 
 pub(crate) use hand::Hand;
-
-/// What the ApplicationMaster of a session knows when it starts.
-#[derive(Debug, Clone)]
-pub struct SessionConf {
-    /// What the client handed over.
-    pub bundle: SessionBundle,
-    /// All of the credentials file.
-    pub credentials: Credentials,
-    /// Of it, what lets this attempt talk to the ResourceManager.
-    pub token: Token,
-    /// The own YARN container (`CONTAINER_ID`).
-    pub container: ContainerId,
-    /// The machine, as others reach it (`NM_HOST`).
-    pub host: String,
-    /// Where that machine's NodeManager shows its pages, where it says so.
-    pub page: Option<String>,
-    /// The directory that this attempt may fill.
-    pub work_dir: PathBuf,
-    /// This program's own file.
-    pub program: PathBuf,
-}
 
 impl SessionConf {
     /// What the master of a run in it knows.
     fn of_run(&self, bundle: Bundle) -> YarnConf {
         let work_dir = self.work_dir.join(format!("{}.{}", bundle.info.run, bundle.subdag.0));
-        YarnConf {
-            bundle,
-            credentials: self.credentials.clone(),
-            token: self.token.clone(),
-            container: self.container,
-            host: self.host.clone(),
-            page: self.page.clone(),
-            work_dir,
-            program: self.program.clone(),
-        }
+        YarnConf { work_dir, ..self.clone().with(bundle) }
     }
 
     fn application(&self) -> String {

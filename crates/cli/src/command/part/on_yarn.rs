@@ -4,7 +4,7 @@ use std::env::{self, VarError};
 use std::path::PathBuf;
 
 use dybox_hrpc::{Credentials, kind};
-use dybox_master::{SessionConf, YarnConf};
+use dybox_master::{AmConf, SessionConf, YarnConf};
 use dybox_model::ExitCode;
 use dybox_store::bundle::{AGENT_ALIAS, BUNDLE_ALIAS, Bundle, GRANT_BUNDLE_ALIAS, SESSION_ALIAS, SessionBundle};
 
@@ -36,22 +36,13 @@ pub(super) fn conf() -> Result<Handed, Failure> {
     let work_dir = env::current_dir().map_err(|e| failed("there is no working directory").because(e))?;
     // Not its path: what YARN brought here is a link that may be cleaned up.
     let program = PathBuf::from("/proc/self/exe");
+    let am = AmConf { bundle: (), credentials, token, container, host, page, work_dir, program };
     if let Some(handed) = session {
         let bundle = SessionBundle::decode(&handed).map_err(senseless)?;
-        return Ok(Handed::Session(Box::new(SessionConf {
-            bundle,
-            credentials,
-            token,
-            container,
-            host,
-            page,
-            work_dir,
-            program,
-        })));
+        return Ok(Handed::Session(Box::new(am.with(bundle))));
     }
     let handed = run.ok_or_else(|| bad_tokens("it is not of a master's container").next(NEXT))?;
-    let bundle = Bundle::decode(&handed).map_err(senseless)?;
-    Ok(Handed::Run(Box::new(YarnConf { bundle, credentials, token, container, host, page, work_dir, program })))
+    Ok(Handed::Run(Box::new(am.with(Bundle::decode(&handed).map_err(senseless)?))))
 }
 
 /// What a master has put into the launch context of a proxy's grant; whether it is for a session's agent.
