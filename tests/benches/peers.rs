@@ -19,6 +19,7 @@ mod small;
 #[path = "peers/warm.rs"]
 mod warm;
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The middle one of several measurements.
@@ -54,6 +55,23 @@ fn report(what: &str, figure: &str, beside: &str, ratio: f64, bound: &Bound) {
 fn dybox() -> std::path::PathBuf {
     let found = std::env::current_exe().unwrap().ancestors().map(|dir| dir.join("dybox")).find(|path| path.is_file());
     found.expect("scripts/bench builds dybox first")
+}
+
+/// `dybox run` of a job file in a home of its own, in silence.
+fn dybox_run(job: &std::path::Path, home: &std::path::Path) -> Command {
+    let mut command = Command::new(dybox());
+    command.arg("run").arg(job).env("DYBOX_HOME", home).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Seconds from the command to its end, all clean-up included.
+fn whole_run(text: &str) -> f64 {
+    let dir = tempfile::tempdir().unwrap();
+    let (job, home) = (dir.path().join("job.yaml"), dir.path().join("home"));
+    std::fs::write(&job, text).unwrap();
+    let took = seconds(|| assert!(dybox_run(&job, &home).status().unwrap().success(), "the run failed"));
+    settle(&home);
+    took
 }
 
 /// Waits until no process of this home is left, so that one measurement does not disturb the next.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::{Command, Stdio};
 
 use crate::raw::Dag;
-use crate::{Bound, dybox, median, raw, report, seconds, settle};
+use crate::{Bound, dybox_run, median, raw, report, seconds, settle};
 
 const ROUNDS: usize = 5;
 
@@ -33,9 +33,8 @@ fn one(name: &str, dag: &Dag) {
     for round in 0..ROUNDS {
         raw_loop.push(seconds(|| raw::run(dag, 8)));
         ours.push(seconds(|| {
-            let mut command = Command::new(dybox());
-            command.arg("run").arg(&job).env("DYBOX_HOME", &home).stdout(Stdio::null()).stderr(Stdio::null());
-            assert!(command.status().unwrap().success(), "dybox run failed in {}", dir.path().display());
+            let done = dybox_run(&job, &home).status().unwrap();
+            assert!(done.success(), "dybox run failed in {}", dir.path().display());
         }));
         settle(&home);
         if round < 3 {

@@ -1,10 +1,10 @@
 //! 200 MB of payload output to the end of its archive, beside a bare redirect to a file; and what the engine spends.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::{Bound, dybox, median, report, seconds, settle};
+use crate::{Bound, dybox, dybox_run, median, report, seconds, settle};
 
 const MEGABYTES: u64 = 200;
 const GENERATE: &str = "dd if=/dev/zero bs=64k count=3200 2>/dev/null | tr '\\\\0' x";
@@ -76,9 +76,7 @@ fn archived() -> (f64, f64) {
         std::fs::write(&job, text).unwrap();
         let home = dir.path().join("home");
         let (cpu, start) = (engine_cpu(), Instant::now());
-        let mut command = Command::new(dybox());
-        command.arg("run").arg(&job).env("DYBOX_HOME", &home).stdout(Stdio::null()).stderr(Stdio::null());
-        assert!(command.status().unwrap().success());
+        assert!(dybox_run(&job, &home).status().unwrap().success());
         let took = start.elapsed();
         let cpu = engine_cpu() - cpu;
         check(&home, script);

@@ -2,11 +2,10 @@
 //! warm.
 
 use std::fmt::Write;
-use std::process::{Command, Stdio};
 
 use dybox_tests::{Engine, Registry};
 
-use crate::{Bound, dybox, median, report, seconds, settle};
+use crate::{Bound, median, report, whole_run};
 
 const STAGES: usize = 5;
 /// Of each image, and nothing that packs.
@@ -17,12 +16,13 @@ const WORK: &str = "3";
 pub(crate) fn run() {
     let (engine, registry) = (Engine::machine(), Registry::start());
     let images: Vec<String> = (0..STAGES).map(|number| made(&engine, &registry, number)).collect();
+    let job = job(&images);
     let (mut cold, mut warm) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         images.iter().for_each(|image| drop(engine.docker(&["rmi", image])));
-        cold.push(whole_run(&images));
+        cold.push(whole_run(&job));
         engine.docker(&["rmi", &images[0]]);
-        warm.push(whole_run(&images));
+        warm.push(whole_run(&job));
     }
     images.iter().for_each(|image| drop(engine.docker(&["rmi", image])));
     let (cold, warm) = (median(cold), median(warm));
@@ -49,21 +49,12 @@ fn made(engine: &Engine, registry: &Registry, number: usize) -> String {
     image
 }
 
-fn whole_run(images: &[String]) -> f64 {
-    let dir = tempfile::tempdir().unwrap();
-    let (job, home) = (dir.path().join("job.yaml"), dir.path().join("home"));
+fn job(images: &[String]) -> String {
     let mut text = "name: prefetch\nstages:\n".to_owned();
     for (number, image) in images.iter().enumerate() {
         let needs = number.checked_sub(1).map(|before| format!("s{before}")).unwrap_or_default();
         writeln!(text, "  s{number}: {{ image: \"{image}\", command: [sleep, \"{WORK}\"], needs: [{needs}] }}")
             .unwrap();
     }
-    std::fs::write(&job, text).unwrap();
-    let took = seconds(|| {
-        let mut command = Command::new(dybox());
-        command.arg("run").arg(&job).env("DYBOX_HOME", &home).stdout(Stdio::null()).stderr(Stdio::null());
-        assert!(command.status().unwrap().success(), "the run failed");
-    });
-    settle(&home);
-    took
+    text
 }

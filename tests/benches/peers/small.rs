@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::{Bound, dybox, median, report, seconds, settle};
+use crate::{Bound, dybox, dybox_run, median, report, seconds, settle};
 
 pub(crate) fn run() {
     version_and_check();
@@ -42,9 +42,7 @@ fn memory() {
     let job = dir.path().join("job.yaml");
     std::fs::write(&job, "name: many\nstages:\n  a: { image: \"dybox-test/busybox:1\", command: [\"true\"], cpus: 0.25, memory: 32MiB, parallelism: 1000 }\n").unwrap();
     let home = dir.path().join("home");
-    let mut command = Command::new(dybox());
-    command.arg("run").arg(&job).env("DYBOX_HOME", &home).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
+    let mut child = dybox_run(&job, &home).spawn().unwrap();
     let (mut master, mut proxy) = (0, 0);
     while child.try_wait().unwrap().is_none() {
         master = master.max(peak_of("master", &home.to_string_lossy()));

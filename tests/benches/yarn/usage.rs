@@ -3,11 +3,12 @@
 use super::Bench;
 use crate::report::{Bound, line, median};
 
-/// Stages of one job: what they ask for, what they use, how many tasks they have and how long these run, in seconds.
+/// Stages of one job: what they ask for and use, in MiB, how many tasks they have and how long these run, in seconds.
+/// All tasks together need fewer cores than the cluster has: memory is what is scarce, as it is what is right-sized.
 const MIX: [(&str, u32, u32, u32, u32); 3] =
-    [("small", 512, 115, 24, 20), ("middle", 1024, 240, 12, 25), ("large", 2048, 480, 6, 30)];
+    [("small", 512, 115, 10, 20), ("middle", 1024, 240, 8, 25), ("large", 2048, 480, 10, 30)];
 
-/// The job; a node of the cluster has room for a few of its tasks at a time.
+/// The job; the cluster has room for half of it at a time, as it is asked for.
 fn stages() -> String {
     let stage = |(name, asks, uses, tasks, seconds): (&str, u32, u32, u32, u32)| {
         let fill = format!("dd if=/dev/zero of=/big/x bs=1M count={uses} 2>/dev/null && sleep {seconds}");
