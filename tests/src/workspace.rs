@@ -8,6 +8,9 @@ use crate::binary::{Done, Follow, binary, stripped};
 use crate::engine::Engine;
 use crate::wait::eventually;
 
+/// For what depends on how busy the machine is.
+const LONG: Duration = Duration::from_secs(120);
+
 /// One test's place. Its directory is kept when the test fails.
 #[derive(Debug)]
 pub struct Workspace {
@@ -85,6 +88,42 @@ impl Workspace {
         crate::lines_of(&self.path.join("said/lines"))
     }
 
+    /// How many attempts of `stage` said `what`.
+    #[must_use]
+    pub fn said_by(&self, stage: &str, what: &str) -> usize {
+        self.said().iter().filter(|line| line.stage == stage && line.what == what).count()
+    }
+
+    /// Waits until `count` attempts of `stage` said `what`.
+    ///
+    /// # Panics
+    /// After two minutes.
+    #[track_caller]
+    pub fn until_said(&self, stage: &str, what: &str, count: usize) {
+        eventually(&format!("{stage} says {what} {count} times"), LONG, || {
+            (self.said_by(stage, what) >= count).then_some(())
+        });
+    }
+
+    /// What `dybox status` says of a run, stage or task.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn status(&self, of: &str) -> serde_json::Value {
+        self.dybox(&["status", of, "-o", "json"]).expect(0).json()
+    }
+
+    /// Waits until a run is in `state`.
+    ///
+    /// # Panics
+    /// After two minutes.
+    #[track_caller]
+    pub fn until_state(&self, run: &str, state: &str) {
+        eventually(&format!("{run} is {state}"), LONG, || (self.status(run)["run"]["state"] == state).then_some(()));
+    }
+
     /// Writes `job.yaml`. `IMAGE` stands for the test image; every stage gets the volume `/said` and functions
     /// `say start|end` by `. /said/fns`.
     ///
@@ -123,7 +162,7 @@ impl Workspace {
     /// When it does not end.
     #[track_caller]
     pub fn dybox(&self, args: &[&str]) -> Done {
-        self.start(args).end(Duration::from_secs(120))
+        self.start(args).end(LONG)
     }
 
     /// Starts `dybox ARGS`.

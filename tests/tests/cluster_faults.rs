@@ -79,16 +79,6 @@ impl Case {
         self.place.dybox(&["run", "--detach", "job.yaml"]).expect(0).run_id()
     }
 
-    fn said(&self, stage: &str, what: &str) -> usize {
-        self.place.said().iter().filter(|line| line.stage == stage && line.what == what).count()
-    }
-
-    fn until(&self, stage: &str, what: &str, count: usize) {
-        eventually(&format!("{stage} says {what} {count} times"), LONG, || {
-            (self.said(stage, what) >= count).then_some(())
-        });
-    }
-
     /// What the ResourceManager says of the run's newest application.
     fn application(&self, run: &str) -> Option<serde_json::Value> {
         cluster().applications_of(run).ok()?.pop()
@@ -146,7 +136,7 @@ impl Case {
     fn assert_chain(&self, run: &str, times_b: usize) {
         let said = self.place.said();
         assert!(overlaps(&said).is_empty(), "{said:?}");
-        let starts = ["a", "b", "c"].map(|stage| self.said(stage, "start"));
+        let starts = ["a", "b", "c"].map(|stage| self.place.said_by(stage, "start"));
         assert_eq!(starts, [1, times_b, 1], "{said:?}");
         let hooks = std::fs::read_to_string(self.place.path().join("said/hooks")).unwrap_or_default();
         assert_eq!(hooks, "ran\n", "the hook ran more than once");
@@ -190,7 +180,7 @@ fn an_application_that_yarn_kills_leaves_nothing_and_resume_finishes_it() {
     let _held = beside_others();
     let case = Case::new(&CHAIN.replace("b: {", "b: { parallelism: 4,").replace("seq 20", "seq 1000"));
     let follow = case.follow();
-    case.until("b", "beat", 4);
+    case.place.until_said("b", "beat", 4);
     let run = case.run();
     let id = case.application(&run).expect("YARN knows it")["id"].as_str().expect("an id").to_owned();
     let kill = ["org.apache.hadoop.yarn.client.cli.ApplicationCLI", "application", "-kill", &id];
@@ -200,7 +190,10 @@ fn an_application_that_yarn_kills_leaves_nothing_and_resume_finishes_it() {
     case.place.dybox(&["status", &run]).says("killed");
     case.shorten();
     case.place.dybox(&["resume", &run]).expect(0);
-    assert_eq!((case.said("a", "start"), case.said("b", "start"), case.said("c", "start")), (1, 8, 1));
+    assert_eq!(
+        (case.place.said_by("a", "start"), case.place.said_by("b", "start"), case.place.said_by("c", "start")),
+        (1, 8, 1)
+    );
     assert!(overlaps(&case.place.said()).is_empty());
     case.assert_ended(&run, "SUCCEEDED");
 }
@@ -210,11 +203,11 @@ fn a_stopped_run_leaves_nothing() {
     let _held = beside_others();
     let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let run = case.detached();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     case.place.dybox(&["stop", &run, "--yes"]).expect(0);
     case.assert_nothing_left(&run);
     case.place.dybox(&["status", &run]).says("stopped");
-    assert_eq!((case.said("b", "start"), case.said("c", "start")), (1, 0));
+    assert_eq!((case.place.said_by("b", "start"), case.place.said_by("c", "start")), (1, 0));
 }
 
 #[test]
@@ -222,7 +215,7 @@ fn a_killed_master_is_replaced_while_its_tasks_run_on() {
     let _held = beside_others();
     let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     let run = case.run();
     let first = case.master(&run);
     first.process.signal(Signal::SIGKILL);
@@ -238,7 +231,7 @@ fn masters_that_die_too_often_end_the_run_and_resume_finishes_it() {
     let _held = beside_others();
     let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     let run = case.run();
     let first = case.master(&run);
     first.process.signal(Signal::SIGKILL);
@@ -260,12 +253,12 @@ fn a_killed_proxy_costs_no_retry_of_the_user() {
     let _held = beside_others();
     let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     let run = case.run();
     let proxies = case.processes(&run, "dybox proxy");
     assert!(!proxies.is_empty());
     proxies.iter().for_each(|proxy| proxy.process.signal(Signal::SIGKILL));
-    case.until("b", "start", 2);
+    case.place.until_said("b", "start", 2);
     case.shorten();
     end(follow).expect(0);
     case.assert_chain(&run, 2);
@@ -277,10 +270,10 @@ fn a_resource_manager_that_comes_back_finds_the_run_going_on() {
     let _alone = Alone::take();
     let case = Case::new(&CHAIN.replace("seq 20", "seq 40"));
     let follow = case.follow();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     let run = case.run();
     cluster().kill(Daemon::ResourceManager);
-    case.until("b", "beat", 5);
+    case.place.until_said("b", "beat", 5);
     cluster().revive(Daemon::ResourceManager);
     end(follow).expect(0);
     case.assert_chain(&run, 1);
@@ -291,7 +284,7 @@ fn a_node_manager_that_comes_back_soon_loses_nothing() {
     let _alone = Alone::take();
     let case = Case::new(&CHAIN.replace("seq 20", "seq 40"));
     let follow = case.follow();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     let run = case.run();
     let node = case.processes(&run, "dybox proxy").pop().expect("a proxy runs").node;
     cluster().restart(Daemon::NodeManager(node));
@@ -305,11 +298,11 @@ fn a_node_manager_that_stays_away_costs_one_attempt() {
     // On another machine than its master, so that one loss is looked at.
     let case = Case::new(&CHAIN.replace("seq 20", "seq 200"));
     let follow = case.follow();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     let run = case.run();
     let node = case.processes(&run, "dybox proxy").pop().expect("a proxy runs").node;
     cluster().kill(Daemon::NodeManager(node));
-    case.until("b", "start", 2);
+    case.place.until_said("b", "start", 2);
     case.shorten();
     end(follow).expect(0);
     cluster().revive(Daemon::NodeManager(node));
@@ -325,7 +318,7 @@ fn a_run_that_ends_beside_a_dead_node_manager_does_not_wait_for_it() {
         "script: \". /said/fns; say start; until [ -e /said/short ]; do sleep 0.2; done; say end\" }\n",
     ));
     let follow = case.follow();
-    case.until("a", "start", 3);
+    case.place.until_said("a", "start", 3);
     let run = case.run();
     let master = case.master(&run).node;
     let proxies = case.processes(&run, "dybox proxy");
@@ -347,7 +340,7 @@ fn an_engine_that_stands_still_keeps_what_runs_and_gets_nothing_new() {
     let _alone = Alone::take();
     let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     let run = case.run();
     let node = case.processes(&run, "dybox proxy").pop().expect("a proxy runs").node;
     cluster().signal(Daemon::Engine(node), Signal::SIGSTOP);
@@ -365,15 +358,15 @@ fn an_engine_that_is_killed_loses_its_tasks() {
     let _alone = Alone::take();
     let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     let run = case.run();
     let node = case.processes(&run, "dybox proxy").pop().expect("a proxy runs").node;
     cluster().kill(Daemon::Engine(node));
-    case.until("b", "beat", 2);
+    case.place.until_said("b", "beat", 2);
     cluster().revive(Daemon::Engine(node));
     case.shorten();
     end(follow).expect(0);
-    let times = case.said("b", "start");
+    let times = case.place.said_by("b", "start");
     assert!(times <= 2);
     case.assert_chain(&run, times);
 }
@@ -383,12 +376,12 @@ fn a_file_system_that_restarts_holds_up_nothing_but_the_end() {
     let _alone = Alone::take();
     let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     let run = case.run();
     cluster().kill(Daemon::NameNode);
     cluster().kill(Daemon::DataNode);
     case.shorten();
-    case.until("b", "end", 1);
+    case.place.until_said("b", "end", 1);
     cluster().revive(Daemon::NameNode);
     cluster().revive(Daemon::DataNode);
     end(follow).expect(0);
@@ -401,7 +394,7 @@ fn an_old_master_that_wakes_up_is_fenced() {
     let _held = beside_others();
     let case = Case::new(&CHAIN.replace("seq 20", "seq 1000"));
     let follow = case.follow();
-    case.until("b", "beat", 1);
+    case.place.until_said("b", "beat", 1);
     let run = case.run();
     let first = case.master(&run);
     first.process.signal(Signal::SIGSTOP);
@@ -421,7 +414,7 @@ fn what_a_queue_takes_back_is_tried_again() {
         "stages:\n  b: { parallelism: 5, memory: 4GiB, stop_grace: 1s, retry: { max: 0 }, script: \". /said/fns; say start; for i in $(seq 1000); do [ -e /said/short ] || sleep 0.2; done; say end\" }\n",
     );
     let follow = case.follow();
-    case.until("b", "start", 5);
+    case.place.until_said("b", "start", 5);
     let run = case.run();
     let other = Case::new(
         "stages:\n  b: { parallelism: 2, memory: 4GiB, stop_grace: 1s, script: \". /said/fns; say start; say end\" }\n",
@@ -431,7 +424,7 @@ fn what_a_queue_takes_back_is_tried_again() {
     end(follow).expect(0);
     let said = case.place.said();
     assert!(overlaps(&said).is_empty(), "{said:?}");
-    assert!(case.said("b", "start") > 5, "nothing was preempted");
-    assert_eq!(case.said("b", "end"), 5);
+    assert!(case.place.said_by("b", "start") > 5, "nothing was preempted");
+    assert_eq!(case.place.said_by("b", "end"), 5);
     case.assert_ended(&run, "SUCCEEDED");
 }

@@ -94,20 +94,6 @@ impl User {
         self.place.write("said/go", "");
     }
 
-    fn said(&self, stage: &str, what: &str) -> usize {
-        self.place.said().iter().filter(|line| line.stage == stage && line.what == what).count()
-    }
-
-    fn until(&self, stage: &str, what: &str, count: usize) {
-        eventually(&format!("{stage} says {what} {count} times"), LONG, || {
-            (self.said(stage, what) >= count).then_some(())
-        });
-    }
-
-    fn status(&self, of: &str) -> Value {
-        self.dybox(&["status", of, "-o", "json"]).expect(0).json()
-    }
-
     /// The run of this place, which another client has submitted.
     fn run(&self) -> String {
         let file = self.place.path().join("job.yaml").display().to_string();
@@ -121,7 +107,7 @@ impl User {
     /// Hosts of the only attempts of a stage's tasks.
     fn hosts(&self, run: &str, stage: &str, tasks: usize) -> BTreeSet<String> {
         let host = |task: usize| {
-            let task = self.status(&format!("{run}/{stage}/{task}"));
+            let task = self.place.status(&format!("{run}/{stage}/{task}"));
             let [attempt] = &task["attempts"].as_array().cloned().unwrap_or_default()[..] else {
                 panic!("not one attempt: {task}")
             };
@@ -154,24 +140,24 @@ fn a_run_goes_on_when_the_other_resource_manager_takes_over() {
         "  b: { needs: [a], parallelism: 2, memory: 200MiB, script: \". /said/fns; say start; say end\" }\n",
     ));
     let follow = user.follow();
-    user.until("a", "beat", 2);
+    user.place.until_said("a", "beat", 2);
     let run = user.run();
     let (first, second) = match cluster().active() {
         Daemon::ResourceManager => (Daemon::ResourceManager, Daemon::SecondResourceManager),
         _ => (Daemon::SecondResourceManager, Daemon::ResourceManager),
     };
     cluster().kill(first);
-    let beats = user.said("a", "beat");
-    user.until("a", "beat", beats + 4);
+    let beats = user.place.said_by("a", "beat");
+    user.place.until_said("a", "beat", beats + 4);
     cluster().activate(second).unwrap_or_else(|error| panic!("{error}"));
     user.dybox(&["ps"]).expect(0).says(&run);
-    eventually("its master is back", LONG, || (user.status(&run)["run"]["state"] == "running").then_some(()));
+    eventually("its master is back", LONG, || (user.place.status(&run)["run"]["state"] == "running").then_some(()));
     user.dybox(&["why", &run]).expect(0);
     user.go();
     follow.end(LONG).expect(0);
     let said = user.place.said();
     assert!(overlaps(&said).is_empty(), "{said:?}");
-    assert_eq!(["a", "b"].map(|stage| user.said(stage, "start")), [2, 2], "{said:?}");
+    assert_eq!(["a", "b"].map(|stage| user.place.said_by(stage, "start")), [2, 2], "{said:?}");
     cluster().revive(first);
     user.over(&run);
     assert!(apps(&run).iter().all(|app| app["finalStatus"] == "SUCCEEDED"), "{:?}", apps(&run));
@@ -191,13 +177,13 @@ fn a_run_outlives_the_keys_that_it_began_with_and_its_logs_are_whole() {
         "  b: { needs: [a], parallelism: 2, memory: 200MiB, script: \"echo after\" }\n",
     ));
     let run = user.detach(&[]);
-    user.until("a", "beat", 1);
+    user.place.until_said("a", "beat", 1);
     for what in ["Rolling master-key", "Activating next master key"] {
         let before = keys(what);
         eventually(what, LONG, || (0..3).all(|owner| keys(what)[owner] > before[owner]).then_some(()));
     }
     user.go();
-    eventually("it succeeds", LONG, || (user.status(&run)["run"]["state"] == "succeeded").then_some(()));
+    eventually("it succeeds", LONG, || (user.place.status(&run)["run"]["state"] == "succeeded").then_some(()));
     assert_eq!(user.hosts(&run, "a", 1).len(), 1);
     user.over(&run);
     user.dybox(&["logs", "--system", &run]).expect(0).says("in control").says("serving");
@@ -231,7 +217,7 @@ fn a_run_that_waits_for_room_in_its_queue_can_be_stopped() {
     let stages = "stages:\n  a: { parallelism: 2, script: \". /said/fns; say start; UNTIL_GO\" }\n";
     let (runs, waits) = (User::with(stages), User::with(stages));
     let first = runs.detach(&["--queue", "etl"]);
-    runs.until("a", "start", 2);
+    runs.place.until_said("a", "start", 2);
     let second = waits.detach(&["--queue", "etl"]);
     waits.dybox(&["why", &second]).expect(0).says("AM resource limit");
     assert_eq!(apps(&second)[0]["state"], "ACCEPTED");
@@ -240,8 +226,8 @@ fn a_run_that_waits_for_room_in_its_queue_can_be_stopped() {
     waits.dybox(&["resume", &second]).expect(7).says("dybox run");
     waits.over(&second);
     runs.go();
-    eventually("the other goes on", LONG, || (runs.status(&first)["run"]["state"] == "succeeded").then_some(()));
-    assert_eq!(waits.said("a", "start"), 0);
+    eventually("the other goes on", LONG, || (runs.place.status(&first)["run"]["state"] == "succeeded").then_some(()));
+    assert_eq!(waits.place.said_by("a", "start"), 0);
     runs.over(&first);
 }
 

@@ -63,27 +63,9 @@ impl User {
         self.place.write("said/go", "");
     }
 
-    fn status(&self, of: &str) -> Value {
-        self.dybox(&["status", of, "-o", "json"]).expect(0).json()
-    }
-
-    fn until_state(&self, run: &str, state: &str) {
-        eventually(&format!("{run} is {state}"), LONG, || (self.status(run)["run"]["state"] == state).then_some(()));
-    }
-
-    fn until_said(&self, what: &str, stage: &str, count: usize) {
-        eventually(&format!("{count} of {stage} said {what}"), LONG, || {
-            (self.said(what, stage) >= count).then_some(())
-        });
-    }
-
-    fn said(&self, what: &str, stage: &str) -> usize {
-        self.place.said().iter().filter(|line| line.what == what && line.stage == stage).count()
-    }
-
     /// The only attempt so far of a task.
     fn attempt(&self, run: &str, task: &str) -> Value {
-        self.status(&format!("{run}/{task}"))["attempts"][0].clone()
+        self.place.status(&format!("{run}/{task}"))["attempts"][0].clone()
     }
 
     fn hosts(&self, run: &str, stage: &str, tasks: usize) -> Vec<String> {
@@ -169,7 +151,7 @@ fn wordcount_has_the_same_result_as_on_one_machine() {
         assert!(read(&user.place) == read(&local) && read(&local).lines().count() > 5, "{name}");
     }
     // The hook between the stages decided how many tasks count.
-    let status = user.status(&run);
+    let status = user.place.status(&run);
     let tasks = |at: usize| status["stages"][at]["tasks"]["succeeded"].as_u64();
     assert!(tasks(1) > Some(1) && tasks(1) == tasks(2), "{status}");
     user.dybox(&["logs", "--no-prefix", &run, "report"]).expect(0).says("most frequent words");
@@ -187,7 +169,7 @@ fn a_dag_uses_all_nodes_within_what_yarn_granted_and_its_results_travel() {
     .replace("parallelism: 4", "parallelism: 2")
     .as_str());
     let run = user.detach();
-    user.until_said("start", "b", 2);
+    user.place.until_said("b", "start", 2);
     let app = text(&app(&run)["id"]);
     for node in 1..=2 {
         let engine = cluster().engine(node);
@@ -208,7 +190,7 @@ fn a_dag_uses_all_nodes_within_what_yarn_granted_and_its_results_travel() {
         assert!(sum.0 <= granted.0 && sum.1 <= granted.1, "node {node}: limits {sum:?}, granted {granted:?}");
     }
     user.go();
-    user.until_state(&run, "succeeded");
+    user.place.until_state(&run, "succeeded");
     user.dybox(&["logs", &run, "c"]).expect(0).says("\"n\":7").says("[0,1]");
     assert_eq!(user.hosts(&run, "b", 2).into_iter().collect::<BTreeSet<_>>().len(), 2);
     user.over(&run);
@@ -233,15 +215,15 @@ fn later_sub_dags_are_submitted_when_the_client_has_left() {
         "  c: { subdag: three, needs: [a, b], script: \"cat $DYBOX_NEEDS\" }\n",
     ));
     let run = user.detach();
-    user.until_said("start", "a", 1);
+    user.place.until_said("a", "start", 1);
     assert_eq!(apps(&run).len(), 2, "the last one waits for both");
     user.dybox(&["ps", "-o", "json"]).expect(0).says(&run).says("running");
     user.go();
-    user.until_state(&run, "succeeded");
+    user.place.until_state(&run, "succeeded");
     let tags: BTreeSet<_> = apps(&run).iter().map(|app| text(&app["applicationTags"])).collect();
     let of = |tag: String| tags.iter().any(|tags| tags.split(',').any(|seen| seen == tag));
     assert!(tags.len() == 3 && (0..3).all(|n| of(format!("dybox-sub:{n}"))), "{tags:?}");
-    assert_eq!(user.status(&run)["run"]["applications"].as_array().map(Vec::len), Some(3));
+    assert_eq!(user.place.status(&run)["run"]["applications"].as_array().map(Vec::len), Some(3));
     user.dybox(&["logs", &run, "c"]).expect(0).says("\"n\":7");
     user.over(&run);
     assert!(apps(&run).iter().all(|app| app["finalStatus"] == "SUCCEEDED"), "{:?}", apps(&run));
@@ -268,10 +250,10 @@ fn a_job_of_one_task_needs_no_second_grant() {
     let user =
         User::with("stages:\n  a: { script: \". /said/fns; say start; UNTIL_GO; exit 3\", retry: { max: 0 } }\n");
     let run = user.detach();
-    user.until_said("start", "a", 1);
+    user.place.until_said("a", "start", 1);
     assert_eq!(app(&run)["runningContainers"].as_u64(), Some(1));
     user.go();
-    user.until_state(&run, "failed");
+    user.place.until_state(&run, "failed");
     let app = ended_app(&run);
     assert_eq!(grants_ever(&text(&app["id"])), 1);
     assert!(text(&app["diagnostics"]).contains("stage a failed: exit code 3"), "{app}");
@@ -285,7 +267,7 @@ fn logs_can_be_read_while_a_task_runs_and_are_whole_afterwards() {
     );
     let run = user.detach();
     eventually("both run", LONG, || {
-        let status = user.status(&run);
+        let status = user.place.status(&run);
         (status["stages"][0]["tasks"]["running"].as_u64() == Some(2)).then_some(())
     });
     let follow = user.place.start(&["logs", "-f", &run, "a/1"]);
@@ -303,7 +285,7 @@ fn logs_can_be_read_while_a_task_runs_and_are_whole_afterwards() {
     user.go();
     let followed = follow.end(LONG).expect(0);
     assert!(followed.out.ends_with("line 2000\n") && followed.out.contains("oops"), "{:.2000}", followed.out);
-    user.until_state(&run, "succeeded");
+    user.place.until_state(&run, "succeeded");
     let whole: String =
         std::iter::once("begun\n".to_owned()).chain((1..=2000).map(|i| format!("line {i}\n"))).collect();
     for task in ["a/0", "a/1"] {
@@ -330,7 +312,7 @@ fn what_waits_says_why_and_a_stopped_run_is_stopped() {
         "stages:\n  a: {{ parallelism: 2, memory: 8GiB, stop_grace: 1s, script: \". /said/fns; say start; {UNTIL_GO}\" }}\n"
     ));
     let follow = user.place.start(&["run", "job.yaml", "-o", "jsonl"]);
-    user.until_said("start", "a", 1);
+    user.place.until_said("a", "start", 1);
     let run = text(&user.dybox(&["ps", "--state", "running", "-o", "json"]).expect(0).json()["runs"][0]["run"]);
     let why = eventually("the reason is known", LONG, || {
         let why = user.dybox(&["why", &run]).expect(0).out;
@@ -341,11 +323,11 @@ fn what_waits_says_why_and_a_stopped_run_is_stopped() {
     assert!(why.contains("1 task wants 1 cpu, 8GiB") && ours, "{why}");
     assert!(why.contains("queue default: ") && why.contains("1 cpu and 8GiB asked for"), "{why}");
     assert!(why.contains("the cluster: ") && why.contains("free on 2 nodes"), "{why}");
-    assert_eq!(user.status(&run)["stages"][0]["tasks"]["waiting"].as_u64(), Some(1));
+    assert_eq!(user.place.status(&run)["stages"][0]["tasks"]["waiting"].as_u64(), Some(1));
 
     user.dybox(&["stop", &run, "--yes"]).expect(0);
     follow.end(LONG).expect(6);
-    let status = user.status(&run);
+    let status = user.place.status(&run);
     assert_eq!((&status["run"]["state"], &status["run"]["resumable"]), (&"stopped".into(), &true.into()));
     let app = ended_app(&run);
     assert_eq!(app["finalStatus"], "KILLED", "{app}");
@@ -367,16 +349,19 @@ fn a_failed_run_says_why_and_resume_runs_only_what_failed() {
     assert!(text(&first["diagnostics"]).contains("stage bad failed: exit code 3"), "{first}");
     user.dybox(&["why", &run]).expect(0).says("bad").says("no such luck");
     user.dybox(&["status", &run]).expect(0).says("skipped").says(&format!("dybox why {run}"));
-    assert_eq!(user.status(&run)["run"]["resumable"], true);
+    assert_eq!(user.place.status(&run)["run"]["resumable"], true);
 
     user.go();
     user.dybox(&["resume", &run]).expect(0);
-    assert_eq!((user.said("start", "good"), user.said("start", "bad"), user.said("start", "after")), (2, 2, 1));
+    assert_eq!(
+        (user.place.said_by("good", "start"), user.place.said_by("bad", "start"), user.place.said_by("after", "start")),
+        (2, 2, 1)
+    );
     let both = eventually("YARN knows the end", LONG, || {
         Some(apps(&run)).filter(|apps| apps.len() == 2 && apps[1]["state"] == "FINISHED")
     });
     assert_eq!(both[1]["finalStatus"], "SUCCEEDED");
-    assert_eq!(user.status(&run)["run"]["state"], "succeeded");
+    assert_eq!(user.place.status(&run)["run"]["state"], "succeeded");
     user.over(&run);
 }
 
@@ -387,7 +372,7 @@ fn a_retry_uses_the_rules_of_its_stage() {
         "  b: { needs: { a: finished }, retry: { max: 2, backoff: 100ms, on: [\"exit:75\"] }, script: \". /said/fns; say start; exit 4\" }\n",
     ));
     let run = user.run(&[]).expect(1).run_id();
-    assert_eq!((user.said("start", "a"), user.said("start", "b")), (3, 1));
+    assert_eq!((user.place.said_by("a", "start"), user.place.said_by("b", "start")), (3, 1));
     user.over(&run);
 }
 
@@ -403,9 +388,9 @@ fn tasks_go_where_their_placement_says() {
         second = node_host(2)
     ));
     let run = user.detach();
-    user.until_said("start", "spread", 2);
+    user.place.until_said("spread", "start", 2);
     user.go();
-    user.until_state(&run, "succeeded");
+    user.place.until_state(&run, "succeeded");
     let hosts = |stage| user.hosts(&run, stage, 2).into_iter().collect::<BTreeSet<_>>();
     assert_eq!(hosts("spread"), BTreeSet::from([node_host(1), node_host(2)]));
     assert_eq!(hosts("pinned"), BTreeSet::from([node_host(2)]));
@@ -421,10 +406,10 @@ fn tasks_and_stages_that_are_kept_apart_share_no_machine() {
         "  other: { parallelism: 2, script: \". /said/fns; say start; UNTIL_GO\" }\n",
     ));
     let run = user.detach();
-    user.until_said("start", "pairs", 2);
-    user.until_said("start", "other", 2);
+    user.place.until_said("pairs", "start", 2);
+    user.place.until_said("other", "start", 2);
     user.go();
-    user.until_state(&run, "succeeded");
+    user.place.until_state(&run, "succeeded");
     let hosts = |stage| user.hosts(&run, stage, 2).into_iter().collect::<BTreeSet<_>>();
     let (pairs, other) = (hosts("pairs"), hosts("other"));
     assert!(pairs.is_disjoint(&other) && pairs.len() == 1 && other.len() == 1, "{pairs:?} {other:?}");
@@ -471,7 +456,7 @@ fn the_same_request_id_twice_is_one_run() {
     let request = format!("r-{}", std::process::id());
     let first = user.run(&["--request-id", &request]).expect(0).run_id();
     let second = user.run(&["--request-id", &request]).expect(0).run_id();
-    assert_eq!((first.as_str(), user.said("start", "a"), apps(&first).len()), (second.as_str(), 1, 1));
+    assert_eq!((first.as_str(), user.place.said_by("a", "start"), apps(&first).len()), (second.as_str(), 1, 1));
     user.over(&first);
 }
 
@@ -479,7 +464,7 @@ fn the_same_request_id_twice_is_one_run() {
 fn the_tracking_url_shows_the_run_and_afterwards_the_application() {
     let user = User::with("stages:\n  a: { parallelism: 2, script: \". /said/fns; say start; UNTIL_GO\" }\n");
     let run = user.detach();
-    user.until_said("start", "a", 2);
+    user.place.until_said("a", "start", 2);
     let app = text(&app(&run)["id"]);
     let page = tracked(&app, "");
     assert!(page.status == 200 && page.body.contains(&run) && page.body.contains("running"), "{page:?}");
@@ -495,7 +480,7 @@ fn the_tracking_url_shows_the_run_and_afterwards_the_application() {
     let denied = request("POST", &cluster().page(Daemon::ResourceManager).expect("a page"), &format!("/proxy/{app}/"));
     assert_ne!(denied.expect("an answer").status, 200);
     user.go();
-    user.until_state(&run, "succeeded");
+    user.place.until_state(&run, "succeeded");
     let after = eventually("the master is gone", LONG, || Some(tracked(&app, "")).filter(|page| page.status != 200));
     assert!(after.status == 302 && after.head.contains(&format!("/cluster/app/{app}")), "{after:?}");
     user.over(&run);
@@ -546,11 +531,11 @@ fn a_second_submission_sends_the_plan_and_its_directory_is_for_its_owner_only() 
 fn a_follower_that_leaves_does_not_end_the_run() {
     let user = User::with("stages:\n  a: { script: \". /said/fns; say start; UNTIL_GO\" }\n");
     let follow: Follow = user.place.start(&["run", "job.yaml"]);
-    user.until_said("start", "a", 1);
+    user.place.until_said("a", "start", 1);
     follow.signal(nix::sys::signal::Signal::SIGINT);
     let run = follow.end(LONG).expect(130).run_id();
-    assert_eq!(user.status(&run)["run"]["state"], "running");
+    assert_eq!(user.place.status(&run)["run"]["state"], "running");
     user.go();
-    user.until_state(&run, "succeeded");
+    user.place.until_state(&run, "succeeded");
     user.over(&run);
 }

@@ -62,24 +62,6 @@ impl User {
         grants.iter().map(|grant| text(&grant["container"])).collect()
     }
 
-    fn status(&self, of: &str) -> Value {
-        self.dybox(&["status", of, "-o", "json"]).expect(0).json()
-    }
-
-    fn until_state(&self, run: &str, state: &str) {
-        eventually(&format!("{run} is {state}"), LONG, || (self.status(run)["run"]["state"] == state).then_some(()));
-    }
-
-    fn until_said(&self, what: &str, stage: &str, count: usize) {
-        eventually(&format!("{count} of {stage} said {what}"), LONG, || {
-            (self.said(what, stage) >= count).then_some(())
-        });
-    }
-
-    fn said(&self, what: &str, stage: &str) -> usize {
-        self.place.said().iter().filter(|line| line.what == what && line.stage == stage).count()
-    }
-
     /// Ends a process of this session's application: its master, or the agent in a container.
     fn kill(&self, words: &str, container: Option<&str>) {
         let application = text(&self.session().expect("a session")["application"]).replace("application", "container");
@@ -94,11 +76,9 @@ impl User {
 
     /// What is promised after every run: nothing of it is left on an engine, and it can be read.
     fn over(&self, run: &str) {
-        let left = || {
-            let nodes = (1..=cluster().nodes()).map(|node| cluster().engine(node));
-            nodes.flat_map(|engine| [engine.containers_of(run), engine.networks_of(run)].concat()).collect::<Vec<_>>()
-        };
-        eventually(&format!("nothing of {run} is left"), Duration::from_secs(60), || left().is_empty().then_some(()));
+        eventually(&format!("nothing of {run} is left"), Duration::from_secs(60), || {
+            cluster().of_run_on_engines(run).is_empty().then_some(())
+        });
         assert_eq!(applications(run), 0, "a run in a session has no application of its own");
         self.dybox(&["logs", run]).expect(0);
     }
@@ -134,7 +114,7 @@ fn runs_share_the_grants_of_a_session_and_end_with_it() {
     // Two at once, and a third that waits with a reason.
     user.job("stages:\n  a: { script: \". /said/fns; say start; UNTIL_GO\" }\n");
     let runs = [user.detach(), user.detach()];
-    user.until_said("start", "a", 2);
+    user.place.until_said("a", "start", 2);
     let third = user.detach();
     eventually("it says why it waits", LONG, || {
         user.dybox(&["why", &third]).out.contains("session share has all of its 2 grants in use").then_some(())
@@ -142,7 +122,7 @@ fn runs_share_the_grants_of_a_session_and_end_with_it() {
     user.dybox(&["ps", "-o", "json"]).expect(0).says(&third);
     user.go();
     for run in runs.iter().chain([&third]) {
-        user.until_state(run, "succeeded");
+        user.place.until_state(run, "succeeded");
         user.over(run);
     }
     assert_eq!(user.grants(), warm, "no grant was taken or given back for a run");
@@ -160,9 +140,9 @@ fn runs_share_the_grants_of_a_session_and_end_with_it() {
     std::fs::remove_file(user.place.path().join("said/go")).expect("it is there");
     user.job("stages:\n  a: { script: \". /said/fns; say last; UNTIL_GO\", stop_grace: 1s }\n");
     let run = user.detach();
-    user.until_said("last", "a", 1);
+    user.place.until_said("a", "last", 1);
     user.dybox(&["session", "stop", "share"]).expect(0);
-    assert_eq!(user.status(&run)["run"]["state"], "stopped");
+    assert_eq!(user.place.status(&run)["run"]["state"], "stopped");
     user.over(&run);
     assert_eq!(user.session(), None);
     user.dybox(&["session", "stop", "share"]).expect(7);
@@ -173,7 +153,7 @@ fn the_death_of_a_sessions_master_costs_no_task() {
     let user = User::with("phoenix", &["--grants", "2"]);
     user.job("stages:\n  a: { parallelism: 2, script: \". /said/fns; say start; UNTIL_GO\" }\n  b: { needs: [a], script: \"echo whole\" }\n");
     let run = user.detach();
-    user.until_said("start", "a", 2);
+    user.place.until_said("a", "start", 2);
     let grants = user.grants();
     user.kill("dybox master", None);
     eventually("the next master knows its agents", LONG, || {
@@ -183,8 +163,8 @@ fn the_death_of_a_sessions_master_costs_no_task() {
     });
     assert_eq!(user.grants(), grants);
     user.go();
-    user.until_state(&run, "succeeded");
-    assert_eq!(user.said("start", "a"), 2, "each task ran once");
+    user.place.until_state(&run, "succeeded");
+    assert_eq!(user.place.said_by("a", "start"), 2, "each task ran once");
     user.over(&run);
     let run = user.run(&[]).expect(0).run_id();
     user.over(&run);
@@ -195,12 +175,12 @@ fn an_agent_that_dies_is_replaced_and_its_task_runs_again() {
     let user = User::with("agents", &["--grants", "1"]);
     user.job("stages:\n  a: { script: \". /said/fns; say start; UNTIL_GO; echo done\" }\n");
     let run = user.detach();
-    user.until_said("start", "a", 1);
+    user.place.until_said("a", "start", 1);
     let container = user.grants().pop_first().expect("a grant");
     user.kill("dybox proxy", Some(&container));
-    user.until_said("start", "a", 2);
+    user.place.until_said("a", "start", 2);
     user.go();
-    user.until_state(&run, "succeeded");
+    user.place.until_state(&run, "succeeded");
     user.over(&run);
     assert!(!user.grants().contains(&container));
 }

@@ -7,29 +7,19 @@ use dybox_tests::{Workspace, eventually, overlaps};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-fn said(place: &Workspace, stage: &str, what: &str) -> usize {
-    place.said().iter().filter(|line| line.stage == stage && line.what == what).count()
-}
-
-fn until_it_says(place: &Workspace, stage: &str, what: &str) {
-    eventually(&format!("{stage} says {what}"), Duration::from_secs(60), || {
-        (said(place, stage, what) > 0).then_some(())
-    });
-}
-
 #[test]
 fn a_short_run_does_not_wait_for_the_end_of_a_long_one() {
     let place = Workspace::new();
     place.job("stages:\n  long: { cpus: 1, parallelism: 30, script: \". /said/fns; say start; sleep 1; say end\" }\n");
     let long = place.dybox(&["run", "--detach", "--cpus", "1", "job.yaml"]).expect(0).run_id();
-    until_it_says(&place, "long", "start");
+    place.until_said("long", "start", 1);
     let head = std::fs::read_to_string(place.path().join("job.yaml")).expect("the job file");
     let head = head.split("stages:").next().expect("a head");
     let short = "stages:\n  short: { cpus: 1, script: \". /said/fns; say start\" }\n";
     place.write("short.yaml", &format!("{head}{short}"));
     let done = place.dybox(&["run", "--cpus", "1", "short.yaml"]).expect(0);
     assert!(done.took < Duration::from_secs(15), "{:?}", done.took);
-    assert!(said(&place, "long", "end") < 20, "the long one had ended nearly");
+    assert!(place.said_by("long", "end") < 20, "the long one had ended nearly");
     place.dybox(&["stop", &long, "--yes"]);
     assert!(overlaps(&place.said()).is_empty());
     place.assert_nothing_left();
@@ -40,7 +30,7 @@ fn a_proxy_that_stands_still_is_replaced() {
     let place = Workspace::new();
     place.job("stages:\n  a: { stop_grace: 1s, script: \". /said/fns; say start; for i in $(seq 40); do sleep 0.2; say beat; done; say end\" }\n");
     let follow = place.start(&["run", "job.yaml"]);
-    until_it_says(&place, "a", "beat");
+    place.until_said("a", "beat", 1);
     let proxy = place.pids("proxy")[0];
     kill(Pid::from_raw(proxy), Signal::SIGSTOP).expect("it lives");
     let done = follow.end(Duration::from_secs(100)).expect(0);
@@ -48,7 +38,7 @@ fn a_proxy_that_stands_still_is_replaced() {
     assert!(!dybox_tests::pid_alive(proxy));
     let lines = place.said();
     assert!(overlaps(&lines).is_empty(), "{lines:?}");
-    assert!(said(&place, "a", "end") >= 1);
+    assert!(place.said_by("a", "end") >= 1);
     place.assert_nothing_left();
 }
 
@@ -57,12 +47,12 @@ fn a_client_that_stood_still_follows_on() {
     let place = Workspace::new();
     place.job("stages:\n  a: { script: \". /said/fns; say start; sleep 24; say end\" }\n");
     let follow = place.start(&["run", "job.yaml"]);
-    until_it_says(&place, "a", "start");
+    place.until_said("a", "start", 1);
     follow.signal(Signal::SIGSTOP);
     std::thread::sleep(Duration::from_secs(18));
     follow.signal(Signal::SIGCONT);
     follow.end(Duration::from_secs(60)).expect(0);
-    assert_eq!(said(&place, "a", "start"), 1);
+    assert_eq!(place.said_by("a", "start"), 1);
     place.assert_nothing_left();
 }
 
@@ -71,13 +61,13 @@ fn a_master_that_stood_still_goes_on_and_repeats_nothing() {
     let place = Workspace::new();
     place.job("stages:\n  a: { parallelism: 2, script: \". /said/fns; say start; sleep 6; say end\" }\n  b: { needs: [a], script: \". /said/fns; say start; say end\" }\n");
     let follow = place.start(&["run", "job.yaml"]);
-    until_it_says(&place, "a", "start");
+    place.until_said("a", "start", 1);
     let master = Pid::from_raw(place.pids("master")[0]);
     kill(master, Signal::SIGSTOP).expect("it lives");
     std::thread::sleep(Duration::from_secs(18));
     kill(master, Signal::SIGCONT).expect("it lives");
     follow.end(Duration::from_secs(60)).expect(0);
-    assert_eq!((said(&place, "a", "start"), said(&place, "b", "start")), (2, 1));
+    assert_eq!((place.said_by("a", "start"), place.said_by("b", "start")), (2, 1));
     place.assert_nothing_left();
 }
 
@@ -93,11 +83,11 @@ fn proxies_that_can_never_start_end_the_run_with_their_words() {
     assert!(matches!(done.code, 5 | 9), "{done:?}");
     let done = done.says("8 proxies in a row").says("secret");
     assert!(done.took < Duration::from_secs(80), "{:?}", done.took);
-    assert_eq!((said(&place, "a", "start"), said(&place, "b", "start")), (1, 0));
+    assert_eq!((place.said_by("a", "start"), place.said_by("b", "start")), (1, 0));
     let secret = place.home().join("runs").join(done.run_id()).join("secret");
     std::fs::rename(place.path().join("kept"), secret).expect("it was moved");
     place.dybox(&["resume", &done.run_id()]).expect(0);
-    assert_eq!((said(&place, "a", "start"), said(&place, "b", "start")), (1, 1));
+    assert_eq!((place.said_by("a", "start"), place.said_by("b", "start")), (1, 1));
     place.assert_nothing_left();
 }
 
@@ -111,10 +101,10 @@ fn a_run_goes_on_when_its_binary_is_replaced() {
     let like = place.command(&[]);
     command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(place.path());
     let follow = dybox_tests::Follow::start(command.args(["run", "job.yaml"]));
-    until_it_says(&place, "a", "start");
+    place.until_said("a", "start", 1);
     std::fs::remove_file(&binary).expect("it is there");
     follow.end(Duration::from_secs(60)).expect(0);
-    assert_eq!(said(&place, "b", "start"), 1);
+    assert_eq!(place.said_by("b", "start"), 1);
     place.assert_nothing_left();
 }
 
@@ -140,7 +130,7 @@ fn a_journal_that_can_not_be_written_stops_the_run_and_keeps_what_it_has() {
     assert!(Command::new("mount").args(mount).arg(place.home()).status().expect("mount").success());
     let disk = SmallDisk(place.home());
     let follow = place.start(&["run", "job.yaml"]);
-    until_it_says(&place, "b", "beat");
+    place.until_said("b", "beat", 1);
     let filler = place.home().join("filler");
     let _ = Command::new("dd").args(["if=/dev/zero", "bs=4k"]).arg(format!("of={}", filler.display())).output();
     // The journal's last page still has room; the record of b's end, with its result, is longer than that.
@@ -152,7 +142,7 @@ fn a_journal_that_can_not_be_written_stops_the_run_and_keeps_what_it_has() {
     });
     std::fs::remove_file(&filler).expect("it is there");
     place.dybox(&["resume", &run]).expect(0);
-    assert_eq!((said(&place, "a", "start"), said(&place, "c", "end")), (1, 1));
+    assert_eq!((place.said_by("a", "start"), place.said_by("c", "end")), (1, 1));
     assert!(overlaps(&place.said()).is_empty());
     place.dybox(&["gc"]).expect(0);
     place.assert_nothing_left();
