@@ -170,6 +170,50 @@ fn the_death_of_a_sessions_master_costs_no_task() {
     user.over(&run);
 }
 
+/// What is left of the runs on all engines, made by whichever of them.
+fn left(runs: &[String]) -> Vec<String> {
+    runs.iter().flat_map(|run| cluster().of_run_on_engines(run)).collect()
+}
+
+#[test]
+fn a_warm_container_outlives_its_run_and_takes_the_same_task_of_the_next() {
+    let user = User::with("warm", &["--grants", "1"]);
+    let job =
+        "stages:\n  a: { reuse: true, script: \"cat /tmp/old; echo $DYBOX_RUN | tee /tmp/old; echo more >&2\" }\n";
+    let container = |run: &str| text(&user.place.status(&format!("{run}/a/0"))["attempts"][0]["container"]);
+    user.job(job);
+    let runs: Vec<_> = (0..3).map(|_| user.run(&[]).expect(0).run_id()).collect();
+    for run in &runs {
+        let said = user.dybox(&["logs", run, "--no-prefix"]).expect(0).out;
+        let lines: BTreeSet<_> = said.lines().filter(|line| !line.contains("/tmp/old")).collect();
+        assert_eq!(lines, BTreeSet::from([run.as_str(), "more"]), "its own output and variables, and an empty /tmp");
+    }
+    let warm = container(&runs[0]);
+    assert!(!warm.is_empty() && runs.iter().all(|run| container(run) == warm), "one container for all");
+    // Another task gets another container, and the one that waited is gone.
+    user.job("stages:\n  a: { reuse: true, script: \"echo other\" }\n");
+    let other = user.run(&[]).expect(0).run_id();
+    assert_ne!(container(&other), warm);
+    eventually("the first one is gone", LONG, || left(&runs).is_empty().then_some(()));
+    // The agent dies: what waits dies with it, and whoever works there next clears up.
+    user.job(job);
+    let run = user.run(&[]).expect(0).run_id();
+    eventually("one container waits", LONG, || (left(std::slice::from_ref(&run)).len() == 1).then_some(()));
+    let grant = user.grants().pop_first().expect("a grant");
+    user.kill("dybox proxy", Some(&grant));
+    // On the same node or the other: a run of two that can't be on one machine has a proxy on each.
+    let both = "stages:\n  b: { parallelism: 2, placement: { max_per_host: 1 }, memory: 64MiB, script: \"sleep 2\" }\n";
+    user.job(both);
+    let sweeps = user.dybox(&["run", "job.yaml"]).expect(0).run_id();
+    cluster().assert_over(&sweeps);
+    eventually("its container was swept", LONG, || left(std::slice::from_ref(&run)).is_empty().then_some(()));
+    // With the session goes what waits in it.
+    user.job(job);
+    let last = user.run(&[]).expect(0).run_id();
+    user.dybox(&["session", "stop", "warm"]).expect(0);
+    eventually("nothing is left", LONG, || left(std::slice::from_ref(&last)).is_empty().then_some(()));
+}
+
 #[test]
 fn an_agent_that_dies_is_replaced_and_its_task_runs_again() {
     let user = User::with("agents", &["--grants", "1"]);

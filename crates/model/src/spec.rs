@@ -147,18 +147,26 @@ impl TaskSpec {
     /// made in the same way. Values of variables may differ.
     #[must_use]
     pub fn leads_to(&self, next: &Self) -> bool {
-        let of = |spec: &Self| (spec.run.clone(), spec.attempt.task.stage, spec.reuse, spec.tasks);
-        let made = |spec: &Self| (spec.limits, spec.shm, spec.pids, spec.stop_grace, spec.keep_failed);
+        let of = |spec: &Self| (spec.run.clone(), spec.attempt.task.stage, spec.tasks);
+        of(self) == of(next)
+            && self.attempt != next.attempt
+            && self.needs == next.needs
+            && next.pinned.as_ref().is_none_or(|id| self.pinned.as_ref().is_none_or(|own| own == id))
+            && self.is_made_like(next)
+    }
+
+    /// Whether the containers of the two, which may be used again, would be made in the same way and run the same
+    /// command: in two runs of one job, say. Their images may still be two of one name.
+    #[must_use]
+    pub fn is_made_like(&self, next: &Self) -> bool {
+        let made = |spec: &Self| (spec.reuse, spec.limits, spec.shm, spec.pids, spec.stop_grace, spec.keep_failed);
         let names = |spec: &Self| spec.env.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         self.reuse
-            && self.attempt != next.attempt
-            && of(self) == of(next)
             && made(self) == made(next)
-            && (&self.image, &self.entrypoint, &self.command) == (&next.image, &next.entrypoint, &next.command)
-            && next.pinned.as_ref().is_none_or(|id| self.pinned.as_ref().is_none_or(|own| own == id))
-            && (&self.script, &self.workdir, &self.user) == (&next.script, &next.workdir, &next.user)
-            && (&self.volumes, &self.tmpfs, &self.network) == (&next.volumes, &next.tmpfs, &next.network)
-            && (&self.attach, &self.needs) == (&None, &next.needs)
+            && (&self.stage, &self.image, &self.attach) == (&next.stage, &next.image, &None)
+            && (&self.entrypoint, &self.command, &self.script) == (&next.entrypoint, &next.command, &next.script)
+            && (&self.workdir, &self.user, &self.network) == (&next.workdir, &next.user, &next.network)
+            && (&self.volumes, &self.tmpfs) == (&next.volumes, &next.tmpfs)
             && names(self) == names(next)
     }
 

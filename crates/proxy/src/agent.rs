@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::conf::{ClusterConf, Spot};
 use crate::error::ProxyError;
-use crate::serve::{log_to_stderr, run_in_grant, runtime};
+use crate::parked::Waiting;
+use crate::serve::{log_to_stderr, run_in_agent, runtime};
 
 /// Between two tries to reach the session.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -30,8 +31,11 @@ const ORPHANED: Duration = Duration::from_secs(45);
 /// What is in hand.
 struct Work {
     of: (RunId, GrantId),
-    ended: oneshot::Receiver<Result<(), String>>,
+    ended: oneshot::Receiver<Outcome>,
 }
+
+/// The container that waits for the next run, or why this one's proxy failed.
+type Outcome = Result<Waiting, String>;
 
 /// The session, and where it was last.
 struct Session {
@@ -45,6 +49,8 @@ struct Agent {
     spot: Spot,
     work: Option<Work>,
     last: Option<AgentEnd>,
+    /// The container in which the next run may go on.
+    parked: Waiting,
     /// To be gone once nothing is in hand.
     leaves: bool,
 }
@@ -63,7 +69,14 @@ pub fn run_agent(bundle: AgentBundle, spot: Spot) -> Result<(), ProxyError> {
         names: SubDir::of_session(&application),
     };
     let runtime = runtime()?;
-    let served = runtime.block_on(Agent { spot, work: None, last: None, leaves: false }.serve(session));
+    let mut agent = Agent { spot, work: None, last: None, parked: None, leaves: false };
+    let served = runtime.block_on(async {
+        let served = agent.serve(session).await;
+        if let Some(parked) = agent.parked.take() {
+            parked.end_by_itself().await;
+        }
+        served
+    });
     runtime.shutdown_background();
     served
 }
@@ -81,7 +94,7 @@ impl Session {
 }
 
 impl Agent {
-    async fn serve(mut self, mut session: Session) -> Result<(), ProxyError> {
+    async fn serve(&mut self, mut session: Session) -> Result<(), ProxyError> {
         let mut term = signal(SignalKind::terminate()).map_err(ProxyError::Runtime)?;
         let mut heard = Instant::now();
         loop {
@@ -167,11 +180,12 @@ impl Agent {
         let (of, spot) = ((bundle.run.clone(), bundle.grant), self.spot.clone());
         tracing::info!(run = %of.0, grant = %of.1, "serving");
         let (tell, ended) = oneshot::channel();
+        let parked = self.parked.take();
         let serve = move || {
             let shown_as = format!("{}-", bundle.run);
             let dir = spot.log_dir.clone();
             let conf = ClusterConf::new(bundle, spot).map(|conf| ClusterConf { shown_as: shown_as.clone(), ..conf });
-            let served = conf.and_then(run_in_grant);
+            let served = conf.and_then(|conf| run_in_agent(conf, parked));
             if served.is_ok() {
                 // It is in the store by now; a session's log directory would only grow.
                 clear(&dir, &shown_as);
@@ -183,17 +197,22 @@ impl Agent {
         self.work = Some(Work { of, ended });
     }
 
-    fn note_end(&mut self, ended: Result<(), String>) {
+    fn note_end(&mut self, ended: Outcome) {
         let Some(Work { of: (run, grant), .. }) = self.work.take() else { return };
-        let clean = ended.is_ok();
-        let how = ended.err().unwrap_or_else(|| "ended".to_owned());
+        let (clean, how) = match ended {
+            Ok(parked) => {
+                self.parked = parked;
+                (true, "ended".to_owned())
+            }
+            Err(how) => (false, how),
+        };
         tracing::info!(%run, %grant, clean, how, "free");
         self.last = Some(AgentEnd { run, grant, clean, how });
     }
 }
 
 /// When what is in hand ends; never, where nothing is.
-async fn ended(work: &mut Option<Work>) -> Result<(), String> {
+async fn ended(work: &mut Option<Work>) -> Outcome {
     match work {
         Some(work) => (&mut work.ended).await.unwrap_or_else(|_| Err("ended without a word".to_owned())),
         None => std::future::pending().await,

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::ProxyError;
 use crate::files::absent_is_fine;
+use crate::parked::Parked;
 use crate::perform::Performer;
 use crate::remove::{clear_directory, remove_all, remove_networks};
 use crate::settle::{has_ends, move_out};
@@ -19,32 +20,54 @@ const LISTED: Duration = Duration::from_secs(60);
 /// For the last words to reach the master.
 const GOODBYE: Duration = Duration::from_millis(50);
 
-/// Cleans up, gives the room back, says goodbye.
-pub(crate) async fn leave(performer: Performer, why: String) -> Result<(), ProxyError> {
+/// Cleans up, gives the room back, says goodbye. What comes back is a container that waits for another run; where it was
+/// made by this grant, then the grant is still there for it.
+pub(crate) async fn leave(performer: Performer, why: String) -> Result<Option<Parked>, ProxyError> {
     tracing::info!(why, "leaving");
     if performer.ports.places.far.is_some() {
         leave_far(performer, why).await
     } else {
-        leave_here(performer, why).await
+        leave_here(performer, why).await.map(|()| None)
     }
 }
 
 /// On a cluster the room is YARN's, which frees it when this process ends; the archive's end takes HDFS half a second,
 /// for which the master does not wait.
-async fn leave_far(mut performer: Performer, why: String) -> Result<(), ProxyError> {
+async fn leave_far(mut performer: Performer, why: String) -> Result<Option<Parked>, ProxyError> {
     let shipper = performer.shipper.clone();
     let closing = tokio::spawn(async move { shipper.close().await });
     clear_engine(&mut performer).await?;
-    performer.ports.cgroup.clean();
+    let parked = performer.parked.take();
+    if !is_own(parked.as_ref()) {
+        performer.ports.cgroup.clean();
+    }
     performer.say(ProxyNews::Leaving { why });
     sleep(GOODBYE).await;
     match closing.await {
         // The next master asks for them, and somebody sweeps.
-        Ok(Ok(())) if has_ends(&performer.ports.places) => Ok(()),
-        Ok(Ok(())) => move_out(&performer.ports.places).await,
+        Ok(Ok(())) if has_ends(&performer.ports.places) => Ok(given_up(&performer, parked).await),
+        Ok(Ok(())) if is_own(parked.as_ref()) => Ok(parked),
+        Ok(Ok(())) => move_out(&performer.ports.places).await.map(|()| parked),
         // The share stays: whoever sweeps it brings the rest.
         Ok(Err(error)) => Err(error.into()),
         Err(panic) => Err(ProxyError::Runtime(std::io::Error::other(panic))),
+    }
+}
+
+fn is_own(parked: Option<&Parked>) -> bool {
+    parked.is_some_and(|parked| parked.origin.is_none())
+}
+
+/// A grant that is left to a sweep takes its container along; another's may wait on.
+async fn given_up(performer: &Performer, parked: Option<Parked>) -> Option<Parked> {
+    match parked {
+        Some(own) if own.origin.is_none() => {
+            if let Ok(known) = performer.ports.engine().await {
+                own.end(&known.engine).await;
+            }
+            None
+        }
+        other => other,
     }
 }
 
@@ -76,7 +99,8 @@ async fn clear_engine(performer: &mut Performer) -> Result<(), ProxyError> {
     {
         tracing::warn!(%error, "can't remove the sandbox");
     }
-    let left = remove_all(&known.engine, &ports.places, &ports.secret, LISTED).await?;
+    let spared = performer.parked.as_ref().map(|parked| parked.rested.container.as_str());
+    let left = remove_all(&known.engine, &ports.places, (&ports.secret, spared), LISTED).await?;
     if left > 0 {
         return Err(ProxyError::Leftover { grant: ports.places.grant_id, left });
     }

@@ -24,6 +24,7 @@ mod line;
 mod link;
 mod names;
 mod node;
+mod parked;
 mod perform;
 mod ports;
 mod relay;

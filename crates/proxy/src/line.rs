@@ -25,6 +25,20 @@ pub(crate) struct Line {
     heard: Vec<u8>,
 }
 
+/// A line that no event loop holds. Dropping it ends the init, too.
+#[derive(Debug)]
+pub(crate) struct Quiet {
+    stream: std::os::unix::net::UnixStream,
+    heard: Vec<u8>,
+}
+
+impl Quiet {
+    /// In the event loop of the caller.
+    pub(crate) fn wake(self) -> io::Result<Line> {
+        Ok(Line { stream: UnixStream::from_std(self.stream)?, heard: self.heard })
+    }
+}
+
 /// Connects to a socket in this directory, through its descriptor: the path may be longer than a socket's address.
 pub(crate) async fn connect(dir: &Path, name: &str) -> io::Result<UnixStream> {
     let dir = File::open(dir)?;
@@ -42,6 +56,11 @@ impl Line {
                 Err(_) => sleep(AGAIN).await,
             }
         }
+    }
+
+    /// Out of its event loop.
+    pub(crate) fn quiet(self) -> io::Result<Quiet> {
+        Ok(Quiet { stream: self.stream.into_std()?, heard: self.heard })
     }
 
     /// Says one word. An error: init did not get it.

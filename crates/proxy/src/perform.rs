@@ -1,36 +1,35 @@
 //! Effects of the machine -> tasks, files, words to the master. Nothing here waits: answers arrive as events.
 
+mod ending;
 mod limit;
 mod now;
+mod park;
 mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
-use dybox_engine::{Asked, End, ImageInfo, KILL, STOP, STOP_NOW, exit_of};
-use dybox_logic::proxy::{Effect, Ending, Event, Signal};
-use dybox_model::{AttemptId, Cause, Exit, GrantId, Network, Note, Peak, TaskSpec};
+use dybox_engine::{Asked, End, ImageInfo, exit_of};
+use dybox_logic::proxy::{Effect, Event};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, Network, Peak, TaskSpec};
 use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
 
-use crate::files::{Files, absent_is_fine, write_whole};
+use crate::files::{Files, absent_is_fine};
 use crate::image::Wanted;
 use crate::inbox::{Arrived, Dead};
+use crate::lease::Leases;
+use crate::parked::{Origin, Parked};
 use crate::ports::Ports;
-use crate::remove::{Leftover, remove_attempt};
 use crate::ship::Shipper;
 use crate::watch::Eyes;
 use crate::{engine_watch, image, names, node, start};
 
 /// Removals under way before the next start waits.
 const BACKLOG: usize = 4;
-/// An engine that takes a signal no faster is left to the lease: a stop has an end.
-const SIGNAL: Duration = Duration::from_secs(5);
 
 /// What is known of the attempt in hand, beside what the machine knows.
 struct Hand {
@@ -55,6 +54,15 @@ struct Hand {
     eyes: Option<Box<Eyes>>,
     /// Its output is being shipped.
     opened: bool,
+    /// The grant that made its container, where that is another's.
+    origin: Option<Origin>,
+}
+
+impl Hand {
+    /// Where its lease is written.
+    fn leases<'a>(&'a self, ports: &'a Ports) -> &'a Leases {
+        self.origin.as_ref().map_or(&ports.leases, |origin| &origin.leases)
+    }
 }
 
 /// Does what the machine wishes.
@@ -73,6 +81,10 @@ pub(crate) struct Performer {
     images: BTreeMap<String, Arc<ImageInfo>>,
     pub(crate) sandbox: Option<String>,
     fetching: Option<(AttemptId, AbortHandle)>,
+    /// Whether a container may wait for another run.
+    pub(crate) parks: bool,
+    /// The one that does.
+    pub(crate) parked: Option<Parked>,
     hands: BTreeMap<AttemptId, Hand>,
 }
 
@@ -90,6 +102,8 @@ impl Performer {
             images: BTreeMap::new(),
             sandbox: None,
             fetching: None,
+            parks: false,
+            parked: None,
             hands: BTreeMap::new(),
         }
     }
@@ -200,6 +214,7 @@ impl Performer {
             Effect::CancelFetch(attempt) => self.cancel_fetch(attempt),
             Effect::Start { spec, image } => self.start(spec, &image),
             Effect::Next { from, spec } => self.next(from, spec),
+            Effect::Park { attempt, image } => self.park(attempt, image),
             Effect::HaltStart(attempt) => self.with(attempt, |hand| hand.halt.notify_one()),
             Effect::CancelStart(attempt) => self.cancel_start(attempt),
             Effect::Runs { attempt, container, image, image_id } => {
@@ -275,6 +290,9 @@ impl Performer {
     fn start(&mut self, spec: Arc<TaskSpec>, image: &str) {
         let attempt = spec.attempt;
         self.fetching = None;
+        if self.wakes(&spec, image) {
+            return;
+        }
         let Some(info) = self.images.get(image) else {
             let text = "the image was forgotten between its fetch and the start";
             let exit = Exit::not_started(Cause::Internal, text, self.ports.clock.now());
@@ -293,10 +311,25 @@ impl Performer {
         };
         let task = tokio::spawn(start::run(self.ports.clone(), job)).abort_handle();
         let (name, files) = (names::task(&spec), Files::of(&self.ports.places, attempt));
-        let (container, asked, from, eyes) = (None, None, None, None);
+        let (container, asked, from, eyes, origin) = (None, None, None, None, None);
         let (made, lost, undrained, opened) = (Arc::clone(&spec), 0, false, true);
-        let hand =
-            Hand { spec, name, container, files, asked, halt, kick, task, lost, undrained, made, from, eyes, opened };
+        let hand = Hand {
+            spec,
+            name,
+            container,
+            files,
+            asked,
+            halt,
+            kick,
+            task,
+            lost,
+            undrained,
+            made,
+            from,
+            eyes,
+            opened,
+            origin,
+        };
         self.hands.insert(attempt, hand);
     }
 
@@ -311,87 +344,5 @@ impl Performer {
             let exit = Exit::not_started(Cause::EngineDown, "its start took too long", ports.clock.now());
             ports.tell(Event::NotStarted { attempt, exit });
         });
-    }
-
-    fn kill(&mut self, attempt: AttemptId, signal: Signal, why: Ending) {
-        let Some(hand) = self.hands.get_mut(&attempt) else { return };
-        tracing::info!("stopping attempt={attempt} with {signal:?}: {}", why.cause.info().phrase);
-        hand.asked = Some(Asked { by: why.by(), cause: why.cause, text: why.text });
-        let Some(name) = hand.container.clone() else { return };
-        let (ports, kick) = (self.ports.clone(), Arc::clone(&hand.kick));
-        let signal = match signal {
-            Signal::Term => STOP,
-            Signal::Now => STOP_NOW,
-            Signal::Kill => KILL,
-        };
-        tokio::spawn(async move {
-            let sent = timeout(SIGNAL, async { ports.engine().await?.engine.kill(&name, signal).await }).await;
-            match sent {
-                Ok(Ok(true)) if signal == STOP => {}
-                // It does not run any more, or will not in a moment: look.
-                Ok(Ok(_)) => kick.notify_one(),
-                Ok(Err(error)) => {
-                    tracing::warn!(container = name, %error, "can't signal");
-                    ports.tell(Event::KillFailed(attempt));
-                }
-                Err(_) => {
-                    tracing::warn!(container = name, "the engine does not take a signal");
-                    ports.tell(Event::KillFailed(attempt));
-                }
-            }
-        });
-    }
-
-    fn revoke(&mut self, attempt: AttemptId) {
-        let Some(hand) = self.hands.get(&attempt) else { return };
-        tracing::warn!(%attempt, "left to its lease");
-        self.ports.leases.stop(&hand.name);
-        hand.files.revoke();
-    }
-
-    fn drain(&mut self, attempt: AttemptId) {
-        let Some(hand) = self.hands.get(&attempt) else { return };
-        if hand.eyes.is_none() {
-            self.ports.leases.stop(&hand.name);
-        }
-        if self.ships(attempt, hand) {
-            self.shipper.finish(attempt, hand.lost);
-        } else {
-            self.ports.tell(Event::Drained { attempt, problem: None });
-        }
-    }
-
-    fn save(&mut self, attempt: AttemptId, exit: &Exit) {
-        let path = self.ports.places.saved(attempt);
-        let text = serde_json::to_vec(exit).expect("an end is JSON");
-        if let Err(error) = write_whole(&path, text.as_slice(), 0o600) {
-            // The master hears of it all the same; only a master that dies before it has written it down may miss it.
-            tracing::warn!(path = %path.display(), %error, "can't save an end");
-        }
-    }
-
-    fn remove(&mut self, attempt: AttemptId, keep: bool) {
-        let Some(hand) = self.hands.remove(&attempt) else { return };
-        if keep || hand.undrained {
-            self.keeps.insert(attempt);
-        }
-        if keep {
-            let text = format!(
-                "the container {} of {} {attempt} is kept: `docker start -ai {0}`, `docker rm -v {0}`",
-                hand.name, hand.spec.stage
-            );
-            self.say(ProxyNews::Noted(Note::Warns { text, cause: None }));
-        }
-        // One that waits still has its lease and its line; without them its init ends by itself.
-        self.ports.leases.stop(&hand.name);
-        let Hand { name, container, files, undrained, task, .. } = hand;
-        let leftover = Leftover { attempt, name, container, files, keep, keep_logs: undrained };
-        let (ports, backlog) = (self.ports.clone(), Arc::clone(&self.backlog));
-        self.removals.spawn(async move {
-            let _room = backlog.acquire_owned().await;
-            task.abort();
-            remove_attempt(&ports, leftover).await;
-        });
-        while self.removals.try_join_next().is_some() {}
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::conf::{ClusterConf, Conf, Places};
 use crate::error::ProxyError;
 use crate::link::{FarMasters, Masters};
+use crate::parked::{Origin, Waiting};
 use crate::perform::Performer;
 use crate::ports::Ports;
 use crate::ship::{Caps, Route, Shipper};
@@ -33,7 +34,7 @@ pub fn run(conf: Conf) -> Result<(), ProxyError> {
     log_to_stderr();
     let places = Places::of(&conf)?;
     let masters = Masters::Here(places.path(&places.run.sub(places.subdag).root()));
-    to_the_end(serve(places, masters))
+    to_the_end(serve(places, masters, None, None)).map(drop)
 }
 
 /// Serves one grant of a cluster until its master lets it go, or is gone for long, or YARN takes the grant back. Logs
@@ -44,6 +45,16 @@ pub fn run(conf: Conf) -> Result<(), ProxyError> {
 /// a sweep must follow.
 pub fn run_in_grant(conf: ClusterConf) -> Result<(), ProxyError> {
     log_to_stderr();
+    to_the_end(serve_in_grant(conf, None)).map(drop)
+}
+
+/// The same in an agent: it gets the container that waits since the run before, and gives the one that is to wait for
+/// the next run.
+pub(crate) fn run_in_agent(conf: ClusterConf, parked: Waiting) -> Result<Waiting, ProxyError> {
+    to_the_end(serve_in_grant(conf, Some(parked)))
+}
+
+async fn serve_in_grant(conf: ClusterConf, parked: Option<Waiting>) -> Result<Waiting, ProxyError> {
     let places = Places::in_grant(&conf);
     let bundle = conf.bundle;
     let identity = TlsIdentity { ca: bundle.tls.ca, cert: bundle.tls.cert, key: bundle.tls.key };
@@ -54,13 +65,11 @@ pub fn run_in_grant(conf: ClusterConf) -> Result<(), ProxyError> {
         sub: places.run.sub(places.subdag),
         looked: None,
     };
-    to_the_end(async move {
-        let _share = settle::move_in(&places, &bundle.secret, &bundle.store).await?;
-        serve(places, Masters::Far(Box::new(masters))).await
-    })
+    let share = settle::move_in(&places, &bundle.secret, &bundle.store).await?;
+    serve(places, Masters::Far(Box::new(masters)), Some(share), parked).await
 }
 
-fn to_the_end(serving: impl Future<Output = Result<(), ProxyError>>) -> Result<(), ProxyError> {
+fn to_the_end<T>(serving: impl Future<Output = Result<T, ProxyError>>) -> Result<T, ProxyError> {
     let runtime = runtime()?;
     let served = runtime.block_on(serving);
     runtime.shutdown_background();
@@ -90,10 +99,16 @@ pub(crate) fn runtime() -> Result<Runtime, ProxyError> {
     builder.build().map_err(ProxyError::Runtime)
 }
 
-async fn serve(places: Places, masters: Masters) -> Result<(), ProxyError> {
+/// `parked`: of an agent's. `share` is the grant's place among those that are alive.
+async fn serve(
+    places: Places,
+    masters: Masters,
+    share: Option<Lock>,
+    parked: Option<Waiting>,
+) -> Result<Waiting, ProxyError> {
     dybox_store::local::make_dir(&places.path(&places.grant.root()))?;
     let owner = Lock::acquire(&places.path(&places.grant.owner()), OWNER).await?;
-    let _owner = owner.ok_or(ProxyError::Alive { grant: places.grant_id })?;
+    let owner = owner.ok_or(ProxyError::Alive { grant: places.grant_id })?;
     tracing::info!(grant = %places.grant_id, pid = std::process::id(), "serving");
     let (tell, mut inbox) = unbounded_channel();
     let line = tokio::spawn(link::keep_line(masters, Arc::new(places.clone()), tell.clone()));
@@ -111,11 +126,20 @@ async fn serve(places: Places, masters: Masters) -> Result<(), ProxyError> {
         caps: Caps::default(),
     };
     let shipper = Shipper::start(route).map_err(ProxyError::Runtime)?;
+    let (places, leases) = (Arc::clone(&ports.places), Arc::clone(&ports.leases));
+    let cgroup = Arc::clone(&ports.cgroup);
     let mut performer = Performer::new(ports, shipper);
+    performer.parks = parked.is_some();
+    performer.parked = parked.flatten().map(|parked| *parked);
     let why = actor::work(&mut performer, &mut inbox).await?;
     let left = leave::leave(performer, why).await;
     line.abort();
-    left
+    let Some(mut parked) = left? else { return Ok(None) };
+    if parked.origin.is_none() {
+        let locks = share.into_iter().chain([owner]).collect();
+        parked.origin = Some(Origin { places, leases, cgroup, locks });
+    }
+    Ok(Some(Box::new(parked)))
 }
 
 pub(crate) fn log_to_stderr() {

@@ -156,7 +156,7 @@ async fn end_by_engine(places: &Places, secret: &str) -> Result<usize, EngineErr
         }
         sleep(Duration::from_millis(100)).await;
     }
-    let left = remove_all(&engine, places, secret, LISTED).await?;
+    let left = remove_all(&engine, places, (secret, None), LISTED).await?;
     remove_networks(&engine, places, secret).await?;
     Ok(left)
 }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::files::Files;
 use crate::inbox::{Arrived, Dead};
-use crate::line::Line;
+use crate::line::{Line, Quiet};
 use crate::ports::Ports;
 use crate::result::{read_result, read_verdict};
 use crate::ship::Shipper;
@@ -60,6 +60,17 @@ pub(crate) struct Eyes {
     /// What the container has used in all, and what of it before this attempt.
     raw: Usage,
     base: Usage,
+}
+
+/// What is known of a container that waits between two runs.
+#[derive(Debug)]
+pub(crate) struct Rested {
+    /// The engine's id.
+    pub(crate) container: String,
+    line: Quiet,
+    cgroup: Option<CgroupPaths>,
+    pid: Option<u32>,
+    raw: Usage,
 }
 
 impl fmt::Debug for Eyes {
@@ -129,6 +140,26 @@ impl Eyes {
     pub(crate) fn next(&mut self, attempt: AttemptId, files: Files, shipper: Shipper) {
         (self.attempt, self.files, self.late) = (attempt, files, Some(shipper));
         (self.said, self.gauge, self.base, self.follows) = (None, Gauge::default(), self.raw, true);
+    }
+
+    /// What another run's proxy needs to go on with the container; nothing where its init takes no further task.
+    pub(crate) fn rest(self) -> Option<Rested> {
+        let Self { container, line, cgroup, pid, raw, .. } = self;
+        Some(Rested { container, line: line?.quiet().ok()?, cgroup, pid, raw })
+    }
+
+    /// On a container that waited between two runs.
+    pub(crate) fn wake(
+        rested: Rested,
+        attempt: AttemptId,
+        files: Files,
+        (kick, shipper): (Arc<Notify>, Shipper),
+    ) -> io::Result<Self> {
+        let Rested { container, line, cgroup, pid, raw } = rested;
+        let mut eyes = Self::open(attempt, &container, files.clone(), kick);
+        (eyes.line, eyes.cgroup, eyes.pid, eyes.raw) = (Some(line.wake()?), cgroup, pid, raw);
+        eyes.next(attempt, files, shipper);
+        Ok(eyes)
     }
 
     /// From now on it has an id, which no stranger's container can have.

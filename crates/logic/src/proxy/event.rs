@@ -121,6 +121,13 @@ pub enum Effect {
         /// The image's id.
         image: String,
     },
+    /// The master let this proxy go: the container in which the attempt ended may wait for another run's, else it goes.
+    Park {
+        /// Whose container it was last.
+        attempt: AttemptId,
+        /// The image's id.
+        image: String,
+    },
     /// Hand the attempt to the container in which `from` has ended; answer `Started`, or `Cold` where that can't be.
     Next {
         /// Whose container it was last.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dybox_model::{AttemptId, Cause, Exit, Millis, Note, TaskSpec, format_duration};
 
-use super::warm::{Ahead, Warm};
+use super::warm::{ASKED, Ahead, Warm};
 pub use super::work::{LEASE_DEAD, LOST_AFTER, LOST_AFTER_FAR};
 use super::work::{LOST_GRACE, Phase, Step, TELL_AFTER, Work};
 use super::{Effect, Ending, Event, Signal};
@@ -80,7 +80,7 @@ impl Proxy {
             Event::Ordered(spec) => self.take(spec, now, out),
             Event::HaltAsked { attempt, now: at_once } => self.halt(attempt, at_once, now, out),
             Event::Acked(attempt) => self.forget(attempt, out),
-            Event::LeaveAsked => self.leave_when_done("the master asked for it"),
+            Event::LeaveAsked => self.leave_when_done(ASKED),
             Event::Signalled => self.give_back(now, out),
             Event::EngineLost { why } => self.leave_when_done(&why),
             Event::ImageReady { attempt, id } => self.start(attempt, id, now, out),
@@ -388,7 +388,7 @@ impl Proxy {
         if self.work.is_none() && self.ahead.is_empty() && (self.unacked.is_empty() || nobody_listens) {
             let why = why.clone();
             self.left = true;
-            self.cool_down(out);
+            self.cool_down(&why, out);
             out.push(Effect::Leave { why });
         }
     }

@@ -12,6 +12,9 @@ use super::work::{Phase, Work};
 /// What waits behind an attempt for longer than this is given back: somebody else may have a hand free.
 const HOLD: Millis = Millis(300);
 
+/// Why a proxy leaves that its master has let go.
+pub(super) const ASKED: &str = "the master asked for it";
+
 /// A container whose last payload ended well, and that waits.
 #[derive(Debug)]
 pub(super) struct Warm {
@@ -76,9 +79,10 @@ impl Proxy {
     /// The container did not take it: a new one does.
     pub(super) fn cold(&mut self, attempt: AttemptId, now: Millis, out: &mut Vec<Effect>) {
         let Some(work) = self.work_on(attempt) else { return };
-        let (Some(from), Phase::Starting { .. } | Phase::Running { .. }) = (work.from, &work.phase) else { return };
+        let (Phase::Starting { .. } | Phase::Running { .. }) = &work.phase else { return };
         let (spec, ending) = (Arc::clone(&work.spec), work.ending.take());
-        out.push(cool(from));
+        // One of another run is nobody's any more.
+        out.extend(work.from.map(cool));
         self.work = None;
         match ending {
             Some(ending) => self.end(attempt, Exit::not_started(ending.cause, ending.text, now), out),
@@ -108,10 +112,11 @@ impl Proxy {
         self.ahead.list.len() < before
     }
 
-    /// Ends the container that waits.
-    pub(super) fn cool_down(&mut self, out: &mut Vec<Effect>) {
-        if let Some(warm) = self.warm.take() {
-            out.push(cool(warm.spec.attempt));
+    /// Gives up the container that waits. Where all went as it should, it may wait for another run.
+    pub(super) fn cool_down(&mut self, why: &str, out: &mut Vec<Effect>) {
+        if let Some(Warm { spec, image }) = self.warm.take() {
+            let attempt = spec.attempt;
+            out.push(if why == ASKED { Effect::Park { attempt, image } } else { cool(attempt) });
         }
     }
 }

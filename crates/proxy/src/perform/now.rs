@@ -37,6 +37,9 @@ impl Performer {
                 }
             });
         }
+        if let Some(parked) = self.parked.take() {
+            tokio::spawn(parked.end_by_itself());
+        }
         if self.sandbox.is_some() {
             let ports = self.ports.clone();
             tokio::spawn(async move {

@@ -8,6 +8,7 @@ use dybox_model::{AttemptId, TaskSpec};
 
 use super::{Hand, Performer};
 use crate::files::Files;
+use crate::parked::Parked;
 use crate::watch::{Eyes, watch};
 
 impl Performer {
@@ -43,7 +44,13 @@ impl Performer {
     /// The container is again that of whom it was before; all files of the attempt are made anew.
     pub(super) fn take_back(&mut self, attempt: AttemptId) {
         let Some(mut hand) = self.hands.remove(&attempt) else { return };
-        let from = hand.from.unwrap_or(attempt);
+        let Some(from) = hand.from else {
+            // That of another run: nobody else is in it.
+            let room = hand.origin.as_ref().map(|origin| Parked::room(&origin.places));
+            hand.files = room.unwrap_or(hand.files);
+            self.hands.insert(attempt, hand);
+            return self.remove(attempt, false);
+        };
         hand.files = Files::of(&self.ports.places, from);
         self.hands.insert(from, hand);
     }
@@ -56,7 +63,7 @@ impl Performer {
 
     /// Whether there is output to ship. Most short tasks have none, and then nobody is troubled with it.
     pub(super) fn ships(&self, attempt: AttemptId, hand: &Hand) -> bool {
-        if hand.from.is_some() && !hand.opened {
+        if !hand.opened {
             if !hand.files.has_output() {
                 return false;
             }

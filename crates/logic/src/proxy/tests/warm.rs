@@ -104,14 +104,25 @@ fn exited(index: u32, cause: Cause, now: Millis) -> Effect {
 
 #[test]
 fn whoever_leaves_gives_back_and_ends_the_container_that_waits() {
+    let parked = Effect::Park { attempt: id(0), image: "sha256:1".to_owned() };
+    let lost = Event::EngineLost { why: "it hangs".to_owned() };
+    for (event, fate) in [(Event::LeaveAsked, parked), (lost, removed(0))] {
+        let mut story = Story::running(task(0));
+        order(&mut story, task(1));
+        let wishes = story.tell(event);
+        assert!(has(&wishes, &exited(1, Cause::GivenBack, story.now)));
+        story.tell(Event::Acked(id(1)));
+        let wishes = [rests(&mut story, 0), story.tell(Event::Acked(id(0)))].concat();
+        let gone = wishes.iter().position(|wish| *wish == fate).expect("it may wait for another run, or is removed");
+        assert!(matches!(wishes[gone + 1..], [.., Effect::Leave { .. }]), "{wishes:?}");
+    }
+}
+
+#[test]
+fn an_attempt_that_the_container_of_another_run_does_not_take_starts_in_a_new_one() {
     let mut story = Story::running(task(0));
-    order(&mut story, task(1));
-    let wishes = story.tell(Event::LeaveAsked);
-    assert!(has(&wishes, &exited(1, Cause::GivenBack, story.now)));
-    story.tell(Event::Acked(id(1)));
-    let wishes = [rests(&mut story, 0), story.tell(Event::Acked(id(0)))].concat();
-    let gone = wishes.iter().position(|wish| *wish == removed(0)).expect("it is removed");
-    assert!(matches!(wishes[gone + 1..], [.., Effect::Leave { .. }]), "{wishes:?}");
+    let wishes = story.tell(Event::Cold(id(0)));
+    assert!(matches!(wishes[..], [Effect::Fetch(_)]), "nothing of this run is to be removed: {wishes:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Who gets what: idle grants to runs, asks to YARN, and back to YARN what nobody wants.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use dybox_model::{Resources, Wish};
@@ -144,10 +145,10 @@ impl Pool {
     }
 }
 
-/// The idle grant that wastes least.
+/// The idle grant that wastes least; of several the one that worked last, for a container may wait there.
 fn best(agents: &BTreeMap<String, Agent>, wish: &Wish, claim: &Claim, racks: &Racks) -> Option<String> {
     let free = agents.iter().filter(|(_, agent)| agent.state == State::Idle && agent.silent.is_none());
     let fits = free.filter(|(_, agent)| answers(&agent.room, wish, claim, racks));
-    let best = fits.min_by_key(|(_, agent)| (agent.room.size.memory, agent.room.size.cpu_milli, agent.since));
+    let best = fits.min_by_key(|(_, agent)| (agent.room.size.memory, agent.room.size.cpu_milli, Reverse(agent.since)));
     best.map(|(container, _)| container.clone())
 }
