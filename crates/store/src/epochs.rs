@@ -20,6 +20,10 @@ pub async fn newest(store: &Store, sub: &SubDir) -> Result<u32, StoreError> {
 
 /// Claims the next epoch.
 pub async fn claim(store: &Store, sub: &SubDir) -> Result<u32, StoreError> {
+    // None is ever removed: where the first is free, there is no other. Most masters are their sub-DAG's first.
+    if store.claim(&sub.epoch(1)).await? {
+        return Ok(1);
+    }
     let mut epoch = newest(store, sub).await?;
     for _ in 0..TRIES {
         epoch += 1;
