@@ -127,11 +127,26 @@ impl RosterWorld {
     /// An agent that says that it is on `host`, with a certificate and an engine's socket.
     #[must_use]
     pub fn agent(&self, host: &str, certificate: &str, socket: &Path, servers: &str) -> Part {
-        let mut command =
-            self.command(&["node", "--interval", "1", "--host", host, "--canary", "dybox-test/busybox:1"]);
-        command.args(["--servers", servers, "--docker-host", &format!("unix://{}", socket.display()), "--identity"]);
-        command.arg(self.file(certificate)).stderr(Stdio::null());
+        let mut command = self.agent_of(host, (certificate, socket), servers);
+        command.args(["--canary", "dybox-test/busybox:1"]).stderr(Stdio::null());
         Part::start(command, false)
+    }
+
+    /// An agent of `host` that is told more.
+    #[must_use]
+    pub fn agent_with(&self, host: &str, socket: &Path, servers: &str, args: &[&str]) -> Part {
+        let certificate = format!("node-{host}.pem");
+        let mut command = self.agent_of(host, (&certificate, socket), servers);
+        command.args(args);
+        Part::start(command, false)
+    }
+
+    fn agent_of(&self, host: &str, (certificate, socket): (&str, &Path), servers: &str) -> Command {
+        let mut command = self.command(&["node", "--interval", "1", "--host", host, "--servers", servers]);
+        command.args(["--docker-host", &format!("unix://{}", socket.display()), "--identity"]);
+        // Not the machine's: what runs beside this test must not lock there.
+        command.arg(self.file(certificate)).arg("--run-dir").arg(self.dir.path().join("run"));
+        command
     }
 
     /// What a command answers that is told these state servers and this certificate.

@@ -83,6 +83,8 @@ pub(crate) enum Part {
     Master(command::part::MasterArgs),
     #[command(hide = true)]
     Proxy(command::part::ProxyArgs),
+    #[command(hide = true)]
+    SweepHome(command::sweep_home::Args),
 }
 
 /// A command line that starts with a part's name.
@@ -96,7 +98,8 @@ struct PartLine {
 impl Part {
     /// The part that this process is started as. Nothing where the command line is wrong, too: [`Args`] then says why.
     pub(crate) fn given() -> Option<Self> {
-        let is_part = std::env::args_os().nth(1).is_some_and(|word| word == "master" || word == "proxy");
+        let parts = ["master", "proxy", "sweep-home"];
+        let is_part = std::env::args_os().nth(1).is_some_and(|word| parts.iter().any(|part| word == *part));
         if is_part { PartLine::try_parse().ok().map(|line| line.part) } else { None }
     }
 }

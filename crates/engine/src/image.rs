@@ -1,14 +1,16 @@
 //! Images: what the engine knows about one, and bringing one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bollard::models::CreateImageInfo;
-use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+};
 use dybox_model::ImageRef;
 use futures_util::StreamExt;
 
-use crate::connect::{Engine, QUICK, within};
+use crate::connect::{Engine, QUICK, SLOW, within};
 use crate::error::{EngineError, Kind, Result, from_bollard};
 
 /// A pull that shows no progress for this long has failed.
@@ -73,6 +75,30 @@ impl Engine {
             .collect();
         images.sort_by(|one, two| one.id.cmp(&two.id));
         Ok(images)
+    }
+
+    /// Ids of the images of all containers, whoever's and whatever their state.
+    ///
+    /// # Errors
+    /// Any transport failure.
+    pub async fn images_in_use(&self) -> Result<BTreeSet<String>> {
+        let query = ListContainersOptionsBuilder::new().all(true).build();
+        let answer = within(QUICK, "list containers", self.docker.list_containers(Some(query))).await?;
+        Ok(answer.into_iter().filter_map(|one| one.image_id).collect())
+    }
+
+    /// Takes a name from an image, or removes it by its id; with its last name the image goes. Never by force: false
+    /// where the engine refuses since something uses it, or it was gone.
+    ///
+    /// # Errors
+    /// Any transport failure.
+    pub async fn remove_image(&self, name: &str) -> Result<bool> {
+        let query = RemoveImageOptionsBuilder::new().force(false).build();
+        match within(SLOW, format!("remove image {name}"), self.docker.remove_image(name, Some(query), None)).await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::ImageNotFound | Kind::Conflict) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Looks at an image, by name or id; nothing where the engine does not have it.

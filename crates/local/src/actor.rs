@@ -258,7 +258,6 @@ impl Desk {
             share: self.ledger.share_path(&conf.run, grant),
             swept: conf.swept(grant),
             log: conf.log(grant),
-            engine: None,
         };
         let (binary, events) = (conf.binary.clone(), self.events.clone());
         tokio::spawn(async move {
@@ -292,7 +291,7 @@ impl Desk {
             }
             let binary = self.ledger.conf().binary.clone();
             // Its findings stay in their file, for the `resume` of its run. A failure is tried at a later look.
-            tokio::spawn(async move { spawn::sweep_share(share, &path, &binary, None).await });
+            tokio::spawn(async move { spawn::sweep_share(share, &path, &binary).await });
         }
         self.dead = dead;
     }

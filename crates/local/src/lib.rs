@@ -24,4 +24,4 @@ pub use error::LocalError;
 pub use event::{Event, Order};
 pub use ledger::{Ledger, Taken};
 pub use share::{Share, Short, Verdict, Waiter, verdict};
-pub use spawn::{how, sweep_share};
+pub use spawn::how;

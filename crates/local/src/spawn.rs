@@ -35,25 +35,20 @@ pub(crate) struct Dead {
     pub(crate) share: std::path::PathBuf,
     pub(crate) swept: std::path::PathBuf,
     pub(crate) log: std::path::PathBuf,
-    /// The engine to look at; nothing = this process's own.
-    pub(crate) engine: Option<String>,
 }
 
 /// Sweeps a dead share, of any run, as its own master would: ends what its proxy left, keeps what it finds for a later
-/// `resume`, frees the room. `path` is the share's file, `engine` the engine where it is not this process's own
-/// (`$DOCKER_HOST`), `binary` a dybox. Waits where somebody else sweeps it.
+/// `resume`, frees the room. `path` is the share's file, `binary` a dybox. Waits where somebody else sweeps it.
 ///
 /// # Errors
 /// [`LocalError`]; the share is still there then, and the sweep may be tried again.
-pub async fn sweep_share(
+pub(crate) async fn sweep_share(
     share: Share,
     path: &Path,
     binary: &Path,
-    engine: Option<&str>,
 ) -> Result<Vec<(AttemptId, Option<Exit>)>, LocalError> {
     let Share { run_dir, subdag, grant, swept, log, .. } = share;
-    let engine = engine.map(str::to_owned);
-    sweep(binary, &Dead { grant, subdag, run_dir, share: path.to_owned(), swept, log, engine }).await
+    sweep(binary, &Dead { grant, subdag, run_dir, share: path.to_owned(), swept, log }).await
 }
 
 /// Starts the proxy of a share that was taken.
@@ -82,7 +77,6 @@ pub(crate) async fn sweep(binary: &Path, dead: &Dead) -> Result<Vec<(AttemptId, 
     let mut command = Command::new(binary);
     command.args(["proxy", "--sweep"]).arg("--run-dir").arg(&dead.run_dir);
     command.args(["--subdag", &dead.subdag.0.to_string(), "--grant", &dead.grant.to_string()]);
-    command.envs(dead.engine.as_ref().map(|engine| ("DOCKER_HOST", engine)));
     match lock {
         Some(lock) => inherit(&mut command, lock, &dead.share),
         None => drop(command.stdin(Stdio::null())),

@@ -15,6 +15,7 @@ pub mod roster;
 mod session;
 mod spec;
 mod states;
+pub mod sweep;
 mod time;
 
 pub use cause::{CAUSES, Cause, CauseInfo, Owner, Phase, Reaction};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sweep::Sweep;
 use crate::{Millis, format_bytes, format_duration};
 
 /// What hardly ever changes; sent when it did.
@@ -65,6 +66,9 @@ pub struct Pulse {
     /// How the last test container went; nothing = none was needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
+    /// The last sweep; nothing = none yet, or by an agent that does not sweep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
     /// The drain mark that the agent carries.
     #[serde(default, skip_serializing_if = "Mark::is_none")]
     pub mark: Mark,

@@ -7,18 +7,26 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::conf::Conf;
-use crate::line::{Seen, keep_line};
+use crate::line::{Heard, Seen, keep_line};
 use crate::probe::Probe;
+use crate::sweep;
+
+/// Orders of people that wait; one more is dropped.
+const ORDERS: usize = 64;
 
 /// Reports to all servers until `end` comes.
 pub async fn run(conf: Conf, end: impl Future<Output = ()>) {
     let conf = Arc::new(conf);
     let (show, seen) = watch::channel(None);
     let (give, mut marks) = mpsc::channel(16);
+    let (want, wanted) = mpsc::channel(ORDERS);
+    let heard = Heard { marks: give, orders: want };
     for server in &conf.servers {
-        tokio::spawn(keep_line(Arc::clone(&conf), server.clone(), seen.clone(), give.clone()));
+        tokio::spawn(keep_line(Arc::clone(&conf), server.clone(), seen.clone(), heard.clone()));
     }
-    drop((seen, give));
+    let (tell, swept) = watch::channel(None);
+    let sweeping = sweep::keep_clean(Arc::clone(&conf), wanted, tell);
+    drop(seen);
     let looking = async {
         let mut probe = Probe::before(&conf);
         let mut mark = Mark::default();
@@ -32,6 +40,7 @@ pub async fn run(conf: Conf, end: impl Future<Output = ()>) {
                 mark = mark.max(other);
             }
             pulse.mark = mark.clone();
+            pulse.sweep = swept.borrow().clone();
             if now != *facts {
                 facts = Arc::new(now);
             }
@@ -41,5 +50,6 @@ pub async fn run(conf: Conf, end: impl Future<Output = ()>) {
     tokio::select! {
         () = end => {}
         () = looking => {}
+        () = sweeping => {}
     }
 }

@@ -27,4 +27,40 @@ pub struct Conf {
     pub interval: Duration,
     /// The agent's version.
     pub version: String,
+    /// What is cleaned up, and when.
+    pub cleaning: Cleaning,
+}
+
+/// What an agent cleans up, and when.
+#[derive(Debug, Clone)]
+pub struct Cleaning {
+    /// `yarn.nodemanager.local-dirs`: homes lie below them, in users' directories.
+    pub local_dirs: Vec<PathBuf>,
+    /// Homes of users of this machine.
+    pub homes: Vec<PathBuf>,
+    /// A dybox, which is started for each home with the rights of its owner.
+    pub program: PathBuf,
+    /// For what all users of the machine share.
+    pub run_dir: PathBuf,
+    /// Between two sweeps that nobody asked for.
+    pub every: Duration,
+    /// What is younger stays.
+    pub least_age: Duration,
+    /// Containers that `keep_failed` keeps go after this time.
+    pub keep_failed: Duration,
+    /// Scratch of runs that are over goes after this time from homes below `local_dirs`.
+    pub keep_logs: Duration,
+    /// When images go.
+    pub images: ImageRules,
+}
+
+/// When images go that DYbox brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageRules {
+    /// Where more percent of the engine's disk are used, images go.
+    pub high: u8,
+    /// Until no more percent are.
+    pub low: u8,
+    /// What was used within this time stays.
+    pub least_age: Duration,
 }

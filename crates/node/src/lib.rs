@@ -1,12 +1,16 @@
-//! The agent of a node: what its engine, disks and kernel are like, for the state servers.
+//! The agent of a node: what its engine, disks and kernel are like, for the state servers; and the broom for what dead
+//! processes of DYbox left there.
 //!
-//! Enters: the engine's answers, the disks' room, marks from state servers. Leaves: reports, to every server, with the
-//! same content. Never: a task, a judgement of what it saw (that is the roster's), a wait of one server for another.
+//! Enters: the engine's answers, the disks' room, marks and orders from state servers. Leaves: reports, to every server,
+//! with the same content; processes that sweep one home each with its owner's rights; images that nobody needs, where
+//! the disk is full. Never: a task, a judgement of what it saw (that is the roster's), a wait of one server for another,
+//! the removal of anything that is not proven to be of a run that is over.
 
 mod actor;
 mod conf;
 mod line;
 mod probe;
+mod sweep;
 
 pub use actor::run;
-pub use conf::Conf;
+pub use conf::{Cleaning, Conf, ImageRules};

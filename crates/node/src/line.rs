@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dybox_model::roster::{Mark, NodeFacts, Pulse};
+use dybox_model::sweep::SweepOrder;
 use dybox_wire::WireError;
-use dybox_wire::roster::{NodeReport, RosterClient};
+use dybox_wire::roster::{AgentOrder, NodeReport, RosterClient};
 use tokio::sync::{mpsc, watch};
 
 use crate::conf::Conf;
@@ -22,17 +23,34 @@ pub(crate) struct Seen {
     pub(crate) facts: Arc<NodeFacts>,
 }
 
+/// Where what servers say goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    pub(crate) marks: mpsc::Sender<Mark>,
+    pub(crate) orders: mpsc::Sender<SweepOrder>,
+}
+
+impl Heard {
+    async fn take(&self, order: AgentOrder) {
+        match order {
+            AgentOrder::Carry(mark) => drop(self.marks.send(mark).await),
+            AgentOrder::Sweep(order) => {
+                if let Err(mpsc::error::TrySendError::Full(order)) = self.orders.try_send(order) {
+                    tracing::warn!(order = order.id, "an order to sweep is dropped: too many wait");
+                }
+            }
+            // The line itself says that it is cut.
+            AgentOrder::Leave(_) => {}
+        }
+    }
+}
+
 /// Until nobody looks any more.
-pub(crate) async fn keep_line(
-    conf: Arc<Conf>,
-    server: String,
-    mut seen: watch::Receiver<Option<Seen>>,
-    marks: mpsc::Sender<Mark>,
-) {
+pub(crate) async fn keep_line(conf: Arc<Conf>, server: String, mut seen: watch::Receiver<Option<Seen>>, heard: Heard) {
     let mut pause = Duration::from_millis(250);
     let mut said = String::new();
     while seen.wait_for(Option::is_some).await.is_ok() {
-        let Err((error, served)) = attend(&conf, &server, &mut seen, &marks).await else { return };
+        let Err((error, served)) = attend(&conf, &server, &mut seen, &heard).await else { return };
         let text = error.to_string();
         if served {
             pause = Duration::from_millis(250);
@@ -52,7 +70,7 @@ async fn attend(
     conf: &Conf,
     server: &str,
     seen: &mut watch::Receiver<Option<Seen>>,
-    marks: &mpsc::Sender<Mark>,
+    heard: &Heard,
 ) -> Result<(), (WireError, bool)> {
     let new = |error| (error, false);
     let client = RosterClient::dial(server, &conf.identity, DIAL).await.map_err(new)?;
@@ -65,7 +83,7 @@ async fn attend(
     loop {
         tokio::select! {
             order = line.orders.recv() => match order {
-                Some(Ok(mark)) => drop(marks.send(mark).await),
+                Some(Ok(order)) => heard.take(order).await,
                 Some(Err(error)) => return Err((error, true)),
                 None => return Err((WireError::Ended { what: "attend", why: "the line is cut".to_owned() }, true)),
             },

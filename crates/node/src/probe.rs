@@ -140,7 +140,7 @@ async fn answer<T>(call: impl Future<Output = Result<T, EngineError>>) -> Result
 }
 
 /// By the machine's clock. Servers show it, and do not believe it.
-fn now() -> Millis {
+pub(crate) fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -150,7 +150,7 @@ fn kernel() -> String {
 }
 
 /// The room in a directory, for who is not root; nothing where it is not there.
-fn disk(of: &str, path: &Path) -> Option<Disk> {
+pub(crate) fn disk(of: &str, path: &Path) -> Option<Disk> {
     let seen = nix::sys::statvfs::statvfs(path).ok()?;
     let block = seen.fragment_size();
     let (free, used) = (seen.blocks_available() * block, (seen.blocks() - seen.blocks_free()) * block);
@@ -180,6 +180,7 @@ mod tests {
             canary: None,
             interval: Duration::from_secs(3),
             version: "1".to_owned(),
+            cleaning: crate::sweep::tests::cleaning(Path::new("/not/there")),
         };
         let (pulse, facts) = Probe::before(&conf).look(&conf).await;
         assert_eq!((pulse.ping, pulse.list), (None, None));

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::conf::Places;
 use crate::files::write_whole;
 
+/// Its name in the grant's directory.
+const FILE: &str = "cgroup.json";
+
 /// The grant's cgroup, if YARN made one.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct GrantCgroup {
@@ -35,6 +38,15 @@ impl GrantCgroup {
     /// Of a dead proxy.
     pub(crate) fn recall(places: &Places) -> Self {
         fs::read(file(places)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// What is left of those of the grant with this directory: its own, in each hierarchy, and none above it.
+    pub(crate) fn left(dir: &Path) -> Vec<PathBuf> {
+        let text = fs::read(dir.join(FILE)).ok();
+        let known: Self = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let Some(path) = known.path.filter(|path| path.len() > 1) else { return Vec::new() };
+        let own = path.trim_start_matches('/');
+        known.missing.into_iter().filter(|dir| dir.ends_with(own) && dir.exists()).collect()
     }
 
     /// Looks where this process is.
@@ -72,7 +84,7 @@ impl GrantCgroup {
 }
 
 fn file(places: &Places) -> PathBuf {
-    places.path(&places.grant.root()).join("cgroup.json")
+    places.path(&places.grant.root()).join(FILE)
 }
 
 /// The path of the first hierarchy in which this process is in the cgroup of the YARN container.

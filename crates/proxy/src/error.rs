@@ -52,6 +52,22 @@ pub enum ProxyError {
         /// How many.
         left: usize,
     },
+    /// A sweep takes too long.
+    #[error("the sweep of {grant} is not done after {secs} s")]
+    Slow {
+        /// The grant.
+        grant: dybox_model::GrantId,
+        /// How long it had.
+        secs: u64,
+    },
+    /// The home is none, or not this process's to sweep.
+    #[error("{} can't be swept: {why}", path.display())]
+    NotAHome {
+        /// What was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The runtime could not be made.
     #[error("can't start the event loop")]
     Runtime(#[source] io::Error),
@@ -69,6 +85,8 @@ impl ProxyError {
             Self::File { .. } => "Check the directory's permissions and free room.",
             Self::Engine(error) => error.advice(),
             Self::Leftover { .. } => "Look at them with `docker ps -a`, then run `dybox gc`.",
+            Self::Slow { .. } => "Look whether the Docker engine answers (`docker ps`), then try again.",
+            Self::NotAHome { .. } => "Name a home of DYbox, and run the agent as root.",
             Self::Runtime(_) => "Check the limits of this user (`ulimit -a`).",
         }
     }

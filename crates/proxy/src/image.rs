@@ -7,7 +7,9 @@ use dybox_model::{Cause, Note, PullPolicy, TaskSpec};
 use dybox_store::layout::{Home, Machine};
 use tokio::time::Instant;
 
+use crate::orphans::{note_pulled, note_used};
 use crate::ports::Ports;
+use crate::pulls;
 use crate::slot::hold;
 
 /// At most four notes on a pull's progress a second.
@@ -70,6 +72,7 @@ pub(crate) async fn ensure(
     // `always` means once a run: what is pinned was asked for in this run.
     let ask_first = spec.pull == PullPolicy::Always && spec.pinned.is_none();
     if !ask_first && let Some(info) = engine.image(wanted).await? {
+        note_used(home, &info.id);
         return Ok(info);
     }
     if spec.pull == PullPolicy::Never {
@@ -78,12 +81,21 @@ pub(crate) async fn ensure(
     let lock = home.path(&Machine::pull(spec.image));
     let held = hold(&lock).await;
     let _held = held.map_err(|error| NoImage { cause: Cause::StoreFailed, text: error.to_string() })?;
+    let _all = pulls::hold(spec.image, pulls::PATIENCE.min(spec.limit)).await;
     // Whoever held the lock before us may have brought it.
     if !ask_first && let Some(info) = engine.image(wanted).await? {
+        note_used(home, &info.id);
         return Ok(info);
     }
+    let before = engine.images().await;
     pull(engine, spec, &note).await?;
-    found(engine, spec).await
+    let info = found(engine, spec).await?;
+    // Without both lists nobody knows who brought it, and who did not bring it must not remove it.
+    match (before, engine.images().await) {
+        (Ok(before), Ok(after)) => note_pulled(home, &info.id, &before, &after),
+        _ => note_used(home, &info.id),
+    }
+    Ok(info)
 }
 
 async fn pull(engine: &Engine, spec: &Wanted<'_>, note: &(impl Fn(Note) + Send + Sync)) -> Result<(), NoImage> {

@@ -5,7 +5,8 @@
 //! its lease, an end before the output is shipped, a grant's room given back while anything of it lives.
 //!
 //! [`run`] serves one grant of this machine to its end, [`run_in_grant`] one of a cluster,
-//! [`run_agent`] one after another in a grant that a session keeps. [`sweep`] clears up after a proxy that died.
+//! [`run_agent`] one after another in a grant that a session keeps. [`sweep`] clears up after a proxy that died,
+//! [`orphans`] after all that died on this machine.
 
 mod actor;
 mod agent;
@@ -24,9 +25,11 @@ mod line;
 mod link;
 mod names;
 mod node;
+pub mod orphans;
 mod parked;
 mod perform;
 mod ports;
+mod pulls;
 mod relay;
 mod remove;
 mod result;

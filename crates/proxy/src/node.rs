@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use dybox_engine::EngineConf;
 use dybox_model::{AttemptId, Exit, GrantId, RunId};
 use dybox_store::layout::Machine;
 use dybox_store::{Lock, UploadConf, Uploader};
@@ -65,8 +66,15 @@ pub(crate) async fn sweep_asked(ports: Ports, grant: GrantId) {
     }
 }
 
+/// Sweeps one whose share the caller holds, and tells nobody.
+pub(crate) async fn clear_quietly(engine: &EngineConf, places: &Places) -> Result<(), ProxyError> {
+    sweep(places.clone(), engine).await?;
+    upload(places).await?;
+    move_out(places).await
+}
+
 async fn clear(ports: &Ports, places: &Places, tell: bool) -> Result<(), ProxyError> {
-    sweep(places.clone()).await?;
+    sweep(places.clone(), &EngineConf::default()).await?;
     if tell {
         // Before the rest of its output is brought to the store: the master waits for this alone.
         ports.arrive(Arrived::Swept(places.grant_id, ends(places)));
@@ -90,7 +98,7 @@ fn ends(places: &Places) -> Vec<(AttemptId, Option<Exit>)> {
 }
 
 /// Brings the rest of the archive to the store. What can't be brought stays, and so does the share.
-async fn upload(places: &Places) -> Result<(), ProxyError> {
+pub(crate) async fn upload(places: &Places) -> Result<(), ProxyError> {
     let (Some(far), name) = (&places.far, places.run.archive(places.grant_id)) else { return Ok(()) };
     let local = places.path(&name);
     if local.exists() {
@@ -100,7 +108,7 @@ async fn upload(places: &Places) -> Result<(), ProxyError> {
     Ok(())
 }
 
-fn share_of(name: &str) -> Option<(RunId, GrantId)> {
+pub(crate) fn share_of(name: &str) -> Option<(RunId, GrantId)> {
     let (run, grant) = name.split_once('.')?;
     Some((run.parse().ok()?, grant.parse().ok()?))
 }

@@ -122,7 +122,7 @@ pub(crate) async fn remove_networks(engine: &Engine, places: &Places, secret: &s
         let identity = proven(&network.name, &network.labels, secret);
         if identity.is_some_and(|identity| identity.run == places.run_id) {
             // Without the lock, somebody who has just found it here would lose it before it is used.
-            let _lock = lock_network(places, &network.name).await.ok().flatten();
+            let _lock = lock_network(&places.home, &network.name).await.ok().flatten();
             engine.remove_network(&network.id).await?;
         }
     }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use dybox_engine::{Engine, EngineError, Identity, ImageInfo, Joined, Placed, sandbox_options};
 use dybox_model::{Network, RunId, TaskSpec};
-use dybox_store::layout::Machine;
+use dybox_store::layout::{Home, Machine};
 use dybox_store::{Lock, StoreError};
 
-use crate::conf::Places;
 use crate::files::Files;
 use crate::inbox::Arrived;
 use crate::names;
@@ -44,14 +43,14 @@ pub(crate) async fn ensure_network(
     name: &str,
 ) -> Result<Option<Lock>, Refused> {
     let identity = names::network_identity(run, name);
-    let lock = lock_network(&ports.places, &identity.name).await?;
+    let lock = lock_network(&ports.places.home, &identity.name).await?;
     engine.ensure_network(&identity.name, &identity.labels(&ports.secret)).await?;
     Ok(lock)
 }
 
 /// The engine makes two networks of one name where two ask at once, and removes one that somebody is about to use.
-pub(crate) async fn lock_network(places: &Places, name: &str) -> Result<Option<Lock>, StoreError> {
-    Lock::acquire(&places.path(&Machine::pull(&format!("network {name}"))), NETWORK_LOCK).await
+pub(crate) async fn lock_network(home: &Home, name: &str) -> Result<Option<Lock>, StoreError> {
+    Lock::acquire(&home.path(&Machine::pull(&format!("network {name}"))), NETWORK_LOCK).await
 }
 
 /// A sandbox that runs: the last one, or a new one.

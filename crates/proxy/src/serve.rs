@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dybox_engine::EngineConf;
+use dybox_store::bundle::IMAGES;
 use dybox_store::{Lock, Store};
 use dybox_wire::{Address, TlsIdentity};
 use tokio::runtime::{Builder, Runtime};
@@ -17,7 +19,7 @@ use crate::perform::Performer;
 use crate::ports::Ports;
 use crate::ship::{Caps, Route, Shipper};
 use crate::sweep::SweepReport;
-use crate::{actor, engine_watch, leave, link, node, settle};
+use crate::{actor, engine_watch, leave, link, node, orphans, settle};
 
 /// Whoever looks whether the lock is held may hold it for a moment; a sweep may hold it for longer, and wins.
 const OWNER: Duration = Duration::from_secs(2);
@@ -66,6 +68,11 @@ async fn serve_in_grant(conf: ClusterConf, parked: Option<Waiting>) -> Result<Wa
         looked: None,
     };
     let share = settle::move_in(&places, &bundle.secret, &bundle.store).await?;
+    if let Some(images) = bundle.extra.get(IMAGES)
+        && let Err(error) = orphans::write_needed(&places.home, &places.run_id, images)
+    {
+        tracing::warn!(%error, "can't write down which images the run needs");
+    }
     serve(places, Masters::Far(Box::new(masters)), Some(share), parked).await
 }
 
@@ -88,7 +95,7 @@ pub fn sweep(conf: Conf) -> Result<SweepReport, ProxyError> {
     log_to_stderr();
     let places = Places::of(&conf)?;
     let runtime = runtime()?;
-    let swept = runtime.block_on(crate::sweep::sweep(places));
+    let swept = runtime.block_on(crate::sweep::sweep(places, &EngineConf::default()));
     runtime.shutdown_background();
     swept
 }

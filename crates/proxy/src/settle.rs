@@ -79,7 +79,7 @@ fn store_file(places: &Places) -> String {
     format!("{}/store.json", places.run.root())
 }
 
-async fn moving(places: &Places) -> Result<Option<Lock>, ProxyError> {
+pub(crate) async fn moving(places: &Places) -> Result<Option<Lock>, ProxyError> {
     Ok(Lock::acquire(&places.path(&Machine::pull(&format!("run {}", places.run_id))), MOVING).await?)
 }
 

@@ -50,7 +50,7 @@ pub struct Found {
 }
 
 /// Sweeps one grant. May be done again at any time.
-pub(crate) async fn sweep(places: Places) -> Result<SweepReport, ProxyError> {
+pub(crate) async fn sweep(places: Places, engine: &EngineConf) -> Result<SweepReport, ProxyError> {
     let clock = Clock::start();
     let root = places.path(&places.grant.root());
     dybox_store::local::make_dir(&root)?;
@@ -61,7 +61,7 @@ pub(crate) async fn sweep(places: Places) -> Result<SweepReport, ProxyError> {
     for &attempt in &attempts {
         Files::of(&places, attempt).revoke();
     }
-    end_containers(&places, &attempts).await?;
+    end_containers(&places, &attempts, engine).await?;
     GrantCgroup::recall(&places).clean();
     let exits = attempts.iter().map(|&attempt| found(&places, attempt, clock)).collect();
     let report = SweepReport { grant: places.grant_id.to_string(), exits };
@@ -88,6 +88,19 @@ fn record<'a>(
     if report.exits.is_empty() {
         return Ok(());
     }
+    write_down(places, report, shipped)
+}
+
+/// The same of a sweep that may have found nothing.
+pub(crate) fn record_all(places: &Places, report: &SweepReport) -> Result<(), ProxyError> {
+    if report.exits.is_empty() { write_down(places, report, [].into_iter()) } else { Ok(()) }
+}
+
+fn write_down<'a>(
+    places: &Places,
+    report: &SweepReport,
+    shipped: impl Iterator<Item = &'a AttemptId>,
+) -> Result<(), ProxyError> {
     let path = places.path(&places.grant.swept());
     // In one write, and on a line of its own: what is before it may be torn.
     let line = format!("\n{}\n", serde_json::to_string(report).expect("a report is JSON"));
@@ -118,13 +131,17 @@ fn attempts(places: &Places) -> Result<BTreeSet<AttemptId>, ProxyError> {
 }
 
 /// Returns once no container of the grant lives: because the engine says so, or because no lease lasts that long.
-async fn end_containers(places: &Places, attempts: &BTreeSet<AttemptId>) -> Result<(), ProxyError> {
+async fn end_containers(
+    places: &Places,
+    attempts: &BTreeSet<AttemptId>,
+    engine: &EngineConf,
+) -> Result<(), ProxyError> {
     let dead = Instant::now() + Duration::from_millis(LEASE_DEAD.0);
     let secret = read_secret(places)?;
     // One that crashed may have forgotten a container that runs on.
     let alive = || attempts.iter().any(|&one| !is_kept(places, one) && Files::of(places, one).alive());
     loop {
-        match end_by_engine(places, &secret).await {
+        match end_by_engine(places, &secret, engine).await {
             Ok(0) if !alive() || Instant::now() >= dead => return Ok(()),
             Ok(0) => tracing::warn!("the engine knows of no container, and one runs on"),
             Ok(left) if Instant::now() >= dead => return Err(ProxyError::Leftover { grant: places.grant_id, left }),
@@ -139,8 +156,8 @@ async fn end_containers(places: &Places, attempts: &BTreeSet<AttemptId>) -> Resu
     }
 }
 
-async fn end_by_engine(places: &Places, secret: &str) -> Result<usize, EngineError> {
-    let engine = Engine::connect(EngineConf::default()).await?;
+async fn end_by_engine(places: &Places, secret: &str, engine: &EngineConf) -> Result<usize, EngineError> {
+    let engine = Engine::connect(engine.clone()).await?;
     let end = Instant::now() + LAST_WORDS;
     let mut told = false;
     loop {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use dybox_logic::roster::{Effect, Event, Question, Roster, Rules, Session};
 use dybox_model::Millis;
 use dybox_model::roster::RosterView;
+use dybox_model::sweep::SweepOrder;
 use dybox_wire::roster::{AgentOrder, RosterCall, read_identity, serve_roster};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -151,8 +152,26 @@ impl Mind {
             RosterCall::Mark { host, drained, why, by, done } => {
                 self.hear(Event::Marked { host, drained, why, by }, Some(done));
             }
+            RosterCall::Sweep { host, order, answer } => {
+                let _ = answer.send(self.order(host, order));
+            }
         }
         self.count.lines = self.lines.len() as u64;
+    }
+
+    /// Tells agents to sweep; whose agents those are.
+    fn order(&mut self, host: Option<String>, order: SweepOrder) -> Vec<String> {
+        tracing::info!(order = order.id, by = order.by, "sweeps are wanted");
+        let mut effects = Vec::new();
+        self.roster.handle(self.clock.now(), Event::Wanted { host, order }, &mut effects);
+        let mut told = Vec::new();
+        for effect in effects {
+            if let Effect::Sweep { session, host, order } = effect {
+                self.tell(session, AgentOrder::Sweep(order));
+                told.push(host);
+            }
+        }
+        told
     }
 
     fn show(&mut self, look: Look) {
@@ -188,6 +207,7 @@ impl Mind {
                 Effect::Keep { host, .. } => drop(changed.insert(host)),
                 Effect::Forget { host } => self.keep.put(host, None),
                 Effect::Tell { session, mark } => self.tell(session, AgentOrder::Carry(mark)),
+                Effect::Sweep { session, order, .. } => self.tell(session, AgentOrder::Sweep(order)),
                 Effect::Refuse { session, why } => {
                     self.count.refuse(why.name());
                     self.tell(session, AgentOrder::Leave(why.to_string()));

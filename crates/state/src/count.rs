@@ -40,6 +40,13 @@ impl Count {
         put("dybox_roster_answers_total", "counter", "Questions that were answered.", &one(self.answers));
         let refused: Vec<_> = self.refused.iter().map(|(why, count)| (format!("{{why=\"{why}\"}}"), *count)).collect();
         put("dybox_roster_refused_total", "counter", "Reports and calls that were refused.", &refused);
+        let (swept, left) = roster.swept();
+        put("dybox_roster_sweeps_total", "counter", "Sweeps that agents told of.", &one(swept.sweeps));
+        let gone: Vec<_> = swept.removed.iter().map(|(kind, count)| (format!("{{kind=\"{kind}\"}}"), *count)).collect();
+        put("dybox_roster_swept_total", "counter", "What sweeps removed.", &gone);
+        put("dybox_roster_image_bytes_total", "counter", "Bytes of images that sweeps removed.", &one(swept.bytes));
+        let left = left.map(|(what, count)| (format!("{{what=\"{what}\"}}"), count));
+        put("dybox_roster_sweeps_left", "gauge", "Nodes whose last sweep left something.", &left);
         put("dybox_roster_troubles", "gauge", "What is wrong with this server.", &one(troubles as u64));
         if let Some((ticks, resident)) = own() {
             let seconds = format!("{}.{:02}", ticks / 100, ticks % 100);

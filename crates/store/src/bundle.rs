@@ -28,6 +28,8 @@ pub const AGENT_ALIAS: &str = "dybox.agent";
 pub const REOPEN: &str = "reopen";
 /// In [`Bundle::extra`]: the queue that the user chose for what names none.
 pub const QUEUE: &str = "queue";
+/// In [`GrantBundle::extra`]: the images that the run's plan names, as a JSON list.
+pub const IMAGES: &str = "images";
 /// Version of both encodings.
 pub const BUNDLE_VERSION: u32 = 1;
 /// Compressed bytes of a bundle beyond which its plan must go into HDFS instead: a ResourceManager keeps the whole

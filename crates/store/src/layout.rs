@@ -1,7 +1,7 @@
 //! Names of everything in a store: the only place that knows them.
 //!
 //! ```text
-//! runs/<run>/{run.json, plan.json, job.yaml, secret, credentials, stop}
+//! runs/<run>/{run.json, plan.json, images.json, job.yaml, secret, credentials, stop}
 //! runs/<run>/sub/<n>/{epoch/<k>, master.addr}
 //! runs/<run>/sub/<n>/{journal, master.lock, master.sock, master.log, claim}
 //! runs/<run>/grants/<grant>/{proxy.log, owner.lock, <attempt>/{in,out}/, <attempt>.stdout, <attempt>.stderr}
@@ -11,7 +11,7 @@
 //! sessions/<application>/{journal, epoch/<k>, master.addr, credentials}
 //! bin/dybox-<digest>
 //! learned/<job>/<sub-DAG>.json
-//! machine/{budget.lock, shares/, waiting/, starts/, pulls/, init/, requests/}
+//! machine/{budget.lock, shares/, waiting/, starts/, pulls/, images/, init/, requests/}
 //! ```
 //!
 //! All names are relative to the store; [`Home`] turns them into paths of this machine.
@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 pub use session::{SESSIONS, session_credentials};
 
 /// The directory of all runs.
-pub(crate) const RUNS: &str = "runs";
+pub const RUNS: &str = "runs";
 /// The directory of the binaries, open to all.
 pub(crate) const BIN: &str = "bin";
 
@@ -112,6 +112,12 @@ impl RunDir {
     #[must_use]
     pub fn plan(&self) -> String {
         format!("{}/plan.json", self.0)
+    }
+
+    /// On a cluster's node: the images that the plan names, as a JSON list.
+    #[must_use]
+    pub fn images(&self) -> String {
+        format!("{}/images.json", self.0)
     }
 
     /// The job file's text.
@@ -348,10 +354,34 @@ impl Machine {
         format!("machine/pulls/{}", digest(image))
     }
 
+    /// The same for all users of the machine, in the directory that the node's agent made for it.
+    #[must_use]
+    pub fn pull_of_all(image: &str) -> String {
+        format!("pulls/{}", digest(image))
+    }
+
+    /// The directory of what is known of images.
+    #[must_use]
+    pub fn images() -> String {
+        "machine/images".to_owned()
+    }
+
+    /// Whether DYbox brought the image with this id; written anew when it is used.
+    #[must_use]
+    pub fn image(id: &str) -> String {
+        format!("machine/images/{}", digest(id))
+    }
+
     /// The static init, by its digest; mode 0755.
     #[must_use]
     pub fn init(digest: &str) -> String {
         format!("machine/init/{digest}")
+    }
+
+    /// The directory of the inits.
+    #[must_use]
+    pub fn inits() -> String {
+        "machine/init".to_owned()
     }
 
     /// What the machine's engine said of itself.

@@ -26,6 +26,7 @@ pub(crate) mod shell;
 pub(crate) mod state_server;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod sweep_home;
 pub(crate) mod target;
 pub(crate) mod top;
 pub(crate) mod tries;
@@ -58,6 +59,7 @@ pub(crate) fn run_part(part: Part, debug: bool) -> u8 {
     let outcome = match part {
         Part::Master(args) => part::master(args),
         Part::Proxy(args) => part::proxy(args),
+        Part::SweepHome(args) => sweep_home::run(&args),
     };
     finish(&Screen::plain(debug), outcome)
 }

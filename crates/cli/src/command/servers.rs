@@ -1,9 +1,11 @@
 //! The state servers that the configuration names, and how this user shows who it is.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use dybox_model::roster::RosterView;
+use dybox_model::roster::{NodeView, RosterView};
+use dybox_model::sweep::SweepOrder;
 use dybox_store::bundle::{RosterAccess, Tls};
 use dybox_wire::roster::{RosterClient, read_identity};
 use dybox_wire::{TlsIdentity, WireError};
@@ -104,6 +106,59 @@ impl Servers {
         }
         done
     }
+
+    /// Orders all agents to sweep, through every server, since an agent may have a line to one alone. Returns the
+    /// machines whose agents were told (nothing where no server took it), and what servers say that did not take it.
+    pub(crate) async fn sweep(&self, order: &SweepOrder) -> (Option<BTreeSet<String>>, Vec<String>) {
+        let (mut told, mut troubles) = (None::<BTreeSet<String>>, Vec::new());
+        let order = order.clone();
+        let answers = self.each(move |client| {
+            let order = order.clone();
+            async move { client.sweep(None, &order, ANSWER).await }
+        });
+        for (address, answer) in answers.await {
+            match answer {
+                Ok(hosts) => told.get_or_insert_default().extend(hosts),
+                Err(error) => troubles.push(format!("{address}: {}", chain(&error))),
+            }
+        }
+        (told, troubles)
+    }
+
+    /// What all servers that answer say of all nodes; a node comes once for each of them.
+    pub(crate) async fn all_nodes(&self) -> Vec<NodeView> {
+        let answers = self.each(|client| async move { client.nodes(None, Vec::new(), ANSWER).await }).await;
+        answers.into_iter().filter_map(|(_, answer)| answer.ok()).flat_map(|view| view.nodes).collect()
+    }
+
+    /// Asks all servers at the same time.
+    async fn each<T, F>(
+        &self,
+        ask: impl Fn(RosterClient) -> F + Clone + Send + 'static,
+    ) -> Vec<(String, Result<T, WireError>)>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, WireError>> + Send,
+    {
+        let mut asked = tokio::task::JoinSet::new();
+        for address in &self.addresses {
+            let (address, identity, ask) = (address.clone(), self.identity.clone(), ask.clone());
+            asked.spawn(async move {
+                let answer = match RosterClient::dial(&address, &identity, ANSWER).await {
+                    Ok(client) => ask(client).await,
+                    Err(error) => Err(error),
+                };
+                (address, answer)
+            });
+        }
+        asked.join_all().await
+    }
+}
+
+/// Who this is, for others to read.
+pub(crate) fn user() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+    user.map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name)
 }
 
 /// What masters are handed. A run goes on without it, so what is wrong with it is said and no more.

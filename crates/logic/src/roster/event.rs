@@ -4,6 +4,7 @@ use std::fmt;
 
 use dybox_model::Millis;
 use dybox_model::roster::{Mark, NodeChange, NodeFacts, Pulse};
+use dybox_model::sweep::SweepOrder;
 
 /// A line of an agent; a number that never repeats in a server's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +49,13 @@ pub enum Event {
         /// Who.
         by: String,
     },
+    /// Somebody wants sweeps now.
+    Wanted {
+        /// Of which host; nothing = of all.
+        host: Option<String>,
+        /// What their agents are told.
+        order: SweepOrder,
+    },
     /// Time passed.
     Tick,
 }
@@ -80,6 +88,15 @@ pub enum Effect {
         session: Session,
         /// What.
         mark: Mark,
+    },
+    /// Tell an agent to sweep.
+    Sweep {
+        /// Over which line.
+        session: Session,
+        /// Whose it is.
+        host: String,
+        /// What it is told.
+        order: SweepOrder,
     },
     /// Cut this line, with the reason.
     Refuse {

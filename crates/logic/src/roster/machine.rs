@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_model::Millis;
 use dybox_model::roster::{Health, Mark, NodeChange, NodeFacts, NodeView, Pulse};
+use dybox_model::sweep::{Sweep, SweepOrder};
 
 use super::event::{Effect, Event, LOOK, Question, Refusal, Session};
 use super::judge::Rules;
@@ -17,6 +18,31 @@ pub struct Roster {
     /// Whose line each is; the nodes know the same the other way round.
     lines: BTreeMap<Session, String>,
     looked: Millis,
+    swept: Swept,
+}
+
+/// What agents told of their sweeps in this server's life.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Sweeps that removed what is to go.
+    pub sweeps: u64,
+    /// What went, by kind.
+    pub removed: BTreeMap<&'static str, u64>,
+    /// Bytes of images that went.
+    pub bytes: u64,
+}
+
+impl Swept {
+    fn add(&mut self, sweep: &Sweep) {
+        if sweep.dry_run {
+            return;
+        }
+        self.sweeps += 1;
+        self.bytes = self.bytes.saturating_add(sweep.bytes);
+        for (what, count) in sweep.removed.parts().into_iter().chain([("images", sweep.images)]) {
+            *self.removed.entry(what).or_default() += u64::from(count);
+        }
+    }
 }
 
 impl Roster {
@@ -47,6 +73,7 @@ impl Roster {
             }
             Event::Closed { session } => self.close(session),
             Event::Marked { host, drained, why, by } => self.mark(now, host, (drained, why, by), out),
+            Event::Wanted { host, order } => self.order(host.as_deref(), &order, out),
             Event::Tick => self.look(now, out),
         }
     }
@@ -75,6 +102,16 @@ impl Roster {
         }
         let drained = self.nodes.values().filter(|node| node.mark.drained).count();
         (counts, u32::try_from(drained).unwrap_or(u32::MAX))
+    }
+
+    /// What was swept, and of how many nodes' last sweeps something is left that nobody proves, or went wrong.
+    #[must_use]
+    pub fn swept(&self) -> (&Swept, [(&'static str, u64); 2]) {
+        let last = |of: &dyn Fn(&Sweep) -> bool| {
+            self.nodes.values().filter(|node| node.sweep().is_some_and(of)).count() as u64
+        };
+        let unproven = last(&|sweep| !sweep.unproven.is_none());
+        (&self.swept, [("unproven", unproven), ("trouble", last(&|sweep| !sweep.troubles.is_empty()))])
     }
 
     fn node(&mut self, now: Millis, host: &str) -> &mut Node {
@@ -111,9 +148,14 @@ impl Roster {
         }
         let node = self.nodes.get_mut(&said).ok_or(Refusal::NoAgent)?;
         let carried = pulse.mark.clone();
+        // The first report to this server may tell of a sweep of another server's life.
+        let fresh = pulse.sweep.as_ref().filter(|sweep| node.is_news(sweep)).cloned();
         let change = node.hear(now, seq, (pulse, facts), &self.rules)?;
         if let Some(change) = change {
             record(node, &said, change, (self.rules.history, out));
+        }
+        if let Some(sweep) = fresh {
+            self.swept.add(&sweep);
         }
         if carried > node.mark {
             let change = marked(now, &carried);
@@ -145,6 +187,13 @@ impl Roster {
         }
         out.push(Effect::Keep { host: host.clone(), mark });
         record(node, &host, change, (most, out));
+    }
+
+    fn order(&self, host: Option<&str>, order: &SweepOrder, out: &mut Vec<Effect>) {
+        let meant = self.nodes.iter().filter(|(name, _)| host.is_none_or(|host| host == name.as_str()));
+        out.extend(meant.filter_map(|(name, node)| {
+            Some(Effect::Sweep { session: node.line?.session, host: name.clone(), order: order.clone() })
+        }));
     }
 
     fn look(&mut self, now: Millis, out: &mut Vec<Effect>) {

@@ -13,4 +13,4 @@ mod tests;
 
 pub use event::{Effect, Event, Question, Refusal, Session};
 pub use judge::{Rules, judge};
-pub use machine::Roster;
+pub use machine::{Roster, Swept};

@@ -2,6 +2,7 @@
 
 use dybox_model::Millis;
 use dybox_model::roster::{Health, Ill, Mark, NodeChange, NodeFacts, NodeView, Pulse, words};
+use dybox_model::sweep::Sweep;
 
 use super::event::{Question, Refusal, Session};
 use super::judge::{Rules, judge};
@@ -181,6 +182,17 @@ impl Node {
 
     fn has(&self, name: &str) -> bool {
         self.facts.images.iter().any(|image| image.id == name || image.names.iter().any(|known| known == name))
+    }
+
+    /// The last sweep that was told.
+    pub(super) const fn sweep(&self) -> Option<&Sweep> {
+        self.pulse.sweep.as_ref()
+    }
+
+    /// Whether this server has not heard of this sweep, and would have heard of the one before it.
+    pub(super) fn is_news(&self, sweep: &Sweep) -> bool {
+        let same = self.sweep().is_some_and(|known| (known.number, known.at) == (sweep.number, sweep.at));
+        self.heard.is_some() && !same
     }
 
     pub(super) const fn health(&self) -> Health {

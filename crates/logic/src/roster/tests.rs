@@ -2,6 +2,7 @@
 
 use dybox_model::Millis;
 use dybox_model::roster::{Canary, Disk, Health, NodeFacts, NodeImage, NodeView, Pulse};
+use dybox_model::sweep::{Sweep, SweepOrder, Tally};
 use proptest::prelude::*;
 
 use super::*;
@@ -190,6 +191,40 @@ fn a_newer_line_of_a_host_takes_the_place_of_the_older() {
     // The news that the old one is cut comes late, and does no harm.
     pair.handle(Event::Closed { session: Session(1) });
     assert_eq!(refused(&pair.say(pulse(0))), None);
+}
+
+#[test]
+fn an_order_to_sweep_goes_to_whose_agent_has_a_line() {
+    let mut pair = Pair::new();
+    pair.say(pulse(0));
+    pair.handle(Event::Marked { host: "n2".to_owned(), drained: true, why: String::new(), by: "ann".to_owned() });
+    let order = SweepOrder { id: "o1".to_owned(), dry_run: false, by: "ann".to_owned() };
+    let wanted = |host: Option<&str>| Event::Wanted { host: host.map(str::to_owned), order: order.clone() };
+    let told = Effect::Sweep { session: Session(1), host: "n1".to_owned(), order: order.clone() };
+    assert_eq!(pair.handle(wanted(None)), std::slice::from_ref(&told));
+    assert_eq!(pair.handle(wanted(Some("n1"))), [told]);
+    assert_eq!((pair.handle(wanted(Some("n2"))), pair.handle(wanted(Some("n9")))), (vec![], vec![]));
+}
+
+#[test]
+fn a_sweep_is_counted_once_however_often_it_is_told() {
+    let mut pair = Pair::new();
+    let swept = |number, dry_run| {
+        let removed = Tally { containers: 2, ..Tally::default() };
+        let sweep = Sweep { number, at: Millis(number), dry_run, removed, bytes: 10, ..Sweep::default() };
+        Pulse { sweep: Some(sweep), ..pulse(0) }
+    };
+    // Of another server's life: it has been counted there.
+    pair.say(swept(1, false));
+    assert_eq!(pair.roster.swept().0.sweeps, 0);
+    for number in [1, 2, 2, 3] {
+        pair.say(swept(number, false));
+    }
+    pair.say(swept(4, true));
+    let (seen, left) = pair.roster.swept();
+    assert_eq!((seen.sweeps, seen.removed["containers"], seen.bytes), (2, 4, 20));
+    assert_eq!(left, [("unproven", 0), ("trouble", 0)]);
+    assert_eq!(pair.view().pulse.sweep.map(|sweep| sweep.number), Some(4));
 }
 
 #[test]

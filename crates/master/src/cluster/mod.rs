@@ -125,6 +125,7 @@ impl Begun {
             port,
             credentials: conf.for_proxies(),
             program: conf.program.clone(),
+            images: plan.stages.iter().map(|stage| stage.image.clone()).collect(),
         };
         let rm = rm::Cluster::new(desk, line, launcher, tell);
         if let Some(listener) = page {

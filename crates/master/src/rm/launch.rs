@@ -1,10 +1,10 @@
 //! What starts in a grant: the launch context of a proxy, as a value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use dybox_model::GrantId;
-use dybox_store::bundle::{BUNDLE_VERSION, Binary, Bundle, GRANT_BUNDLE_ALIAS, GrantBundle};
+use dybox_store::bundle::{BUNDLE_VERSION, Binary, Bundle, GRANT_BUNDLE_ALIAS, GrantBundle, IMAGES};
 use dybox_yarn::{Credentials, Launch, LocalResource};
 use tokio::sync::mpsc;
 
@@ -22,6 +22,8 @@ pub(crate) struct Launcher {
     pub(crate) credentials: Credentials,
     /// This program's own file.
     pub(crate) program: PathBuf,
+    /// The images that the plan names: no node may think that nobody needs them while the run lives there.
+    pub(crate) images: BTreeSet<String>,
 }
 
 impl Launcher {
@@ -37,6 +39,7 @@ impl Launcher {
 
     fn bundle(&self, grant: GrantId, room: &Room) -> GrantBundle {
         let Bundle { info, subdag, store, secret, tls, .. } = &self.bundle;
+        let images = serde_json::to_string(&self.images).expect("names are JSON");
         GrantBundle {
             version: BUNDLE_VERSION,
             run: info.run.clone(),
@@ -51,7 +54,7 @@ impl Launcher {
             uid: info.uid,
             gid: info.gid,
             user: info.user.clone(),
-            extra: BTreeMap::new(),
+            extra: BTreeMap::from([(IMAGES.to_owned(), images)]),
         }
     }
 }

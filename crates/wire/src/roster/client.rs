@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use dybox_model::roster::{Mark, NodeFacts, RosterView};
+use dybox_model::roster::{NodeFacts, RosterView};
+use dybox_model::sweep::SweepOrder;
 use rustls::pki_types::ServerName;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -11,10 +12,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
 use super::badge::Badge;
+use super::desk::AgentOrder;
 use crate::client::{answered, channel_over, ended};
 use crate::error::WireError;
 use crate::proto::roster_client::RosterClient as Stub;
-use crate::proto::{MarkRequest, NodeReport, NodesRequest};
+use crate::proto::{MarkRequest, NodeReport, NodesRequest, SweepRequest, ToNode};
 use crate::tcp;
 use crate::tls::TlsIdentity;
 
@@ -35,8 +37,8 @@ pub struct RosterClient {
 pub struct Attendance {
     /// What the agent says; `send` fails once the line is cut.
     pub reports: mpsc::Sender<super::NodeReport>,
-    /// Marks to carry; the last item says why the line was cut.
-    pub orders: mpsc::Receiver<Result<Mark, WireError>>,
+    /// What the server wants; the last item says why the line was cut.
+    pub orders: mpsc::Receiver<Result<AgentOrder, WireError>>,
 }
 
 impl RosterClient {
@@ -71,8 +73,7 @@ impl RosterClient {
         tokio::spawn(async move {
             loop {
                 let order = match replies.message().await {
-                    Ok(Some(order)) => serde_json::from_slice::<Mark>(&order.mark)
-                        .map_err(|error| WireError::Garbled { why: error.to_string() }),
+                    Ok(Some(order)) => order_in(&order).map_err(|error| WireError::Garbled { why: error.to_string() }),
                     Ok(None) => Err(WireError::Ended { what: "attend", why: "the server has closed".to_owned() }),
                     Err(status) => Err(ended("attend", &status)),
                 };
@@ -110,6 +111,31 @@ impl RosterClient {
         let mut stub = self.stub.clone();
         let request = MarkRequest { host: host.to_owned(), drained, why: why.to_owned(), by: by.to_owned() };
         answered("mark", tokio::time::timeout(limit, stub.mark(request)).await).map(|_| ())
+    }
+
+    /// Orders the agent of `host`, or all, to sweep now. Returns the machines whose agents were told; what they did is
+    /// in their reports.
+    ///
+    /// # Errors
+    /// [`WireError`]; `Denied` without an operator's certificate.
+    pub async fn sweep(
+        &self,
+        host: Option<&str>,
+        order: &SweepOrder,
+        limit: Duration,
+    ) -> Result<Vec<String>, WireError> {
+        let mut stub = self.stub.clone();
+        let order = serde_json::to_vec(order).expect("an order is JSON");
+        let request = SweepRequest { host: host.unwrap_or_default().to_owned(), order: order.into() };
+        answered("sweep", tokio::time::timeout(limit, stub.sweep(request)).await).map(|reply| reply.hosts)
+    }
+}
+
+fn order_in(order: &ToNode) -> Result<AgentOrder, serde_json::Error> {
+    if order.sweep.is_empty() {
+        serde_json::from_slice(&order.mark).map(AgentOrder::Carry)
+    } else {
+        serde_json::from_slice(&order.sweep).map(AgentOrder::Sweep)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dybox_model::roster::{Mark, NodeFacts, Pulse};
+use dybox_model::sweep::SweepOrder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -14,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::badge::{Badge, Holder};
 use crate::proto::roster_server::Roster;
-use crate::proto::{MarkReply, MarkRequest, NodeReport, NodesReply, NodesRequest, ToNode};
+use crate::proto::{MarkReply, MarkRequest, NodeReport, NodesReply, NodesRequest, SweepReply, SweepRequest, ToNode};
 
 /// For the first message of a line.
 const FIRST: Duration = Duration::from_secs(5);
@@ -70,6 +71,15 @@ pub enum RosterCall {
         /// To be answered once it is kept, or with the reason why it can't be.
         done: oneshot::Sender<Result<(), String>>,
     },
+    /// Agents are to sweep now.
+    Sweep {
+        /// Of which machine; nothing = of all.
+        host: Option<String>,
+        /// What they are told.
+        order: SweepOrder,
+        /// The machines whose agents were told.
+        answer: oneshot::Sender<Vec<String>>,
+    },
 }
 
 /// What a server says to an agent.
@@ -77,6 +87,8 @@ pub enum RosterCall {
 pub enum AgentOrder {
     /// Carry this mark.
     Carry(Mark),
+    /// Sweep now.
+    Sweep(SweepOrder),
     /// The line is cut, because.
     Leave(String),
 }
@@ -165,6 +177,18 @@ impl Roster for Desk {
             Err(why) => Err(Status::failed_precondition(why)),
         }
     }
+
+    async fn sweep(&self, request: Request<SweepRequest>) -> Result<Response<SweepReply>, Status> {
+        if !holder(&request).has(&Badge::Operator) {
+            return Err(self.deny("no_right", "only an operator's certificate orders sweeps".to_owned()).await);
+        }
+        let SweepRequest { host, order } = request.into_inner();
+        let order = serde_json::from_slice(&order)
+            .map_err(|error| Status::invalid_argument(format!("the order can't be understood: {error}")))?;
+        let (answer, told) = oneshot::channel();
+        self.call(RosterCall::Sweep { host: Some(host).filter(|host| !host.is_empty()), order, answer }).await?;
+        Ok(Response::new(SweepReply { hosts: told.await.map_err(closing)? }))
+    }
 }
 
 /// Brings an agent's reports in, until its line is cut from either side.
@@ -198,7 +222,13 @@ fn order_out(order: AgentOrder) -> Result<ToNode, Status> {
     match order {
         AgentOrder::Carry(mark) => {
             let mark = serde_json::to_vec(&mark).expect("a mark is JSON");
-            Ok(ToNode { mark: mark.into() })
+            Ok(ToNode { mark: mark.into(), ..ToNode::default() })
+        }
+        AgentOrder::Sweep(order) => {
+            // An agent that is older than sweeps takes the mark, which is less than any other, and nothing else.
+            let mark = serde_json::to_vec(&Mark::default()).expect("a mark is JSON");
+            let sweep = serde_json::to_vec(&order).expect("an order is JSON");
+            Ok(ToNode { mark: mark.into(), sweep: sweep.into() })
         }
         AgentOrder::Leave(why) => Err(Status::failed_precondition(why)),
     }

@@ -1,31 +1,33 @@
 //! `dybox gc`: what is left on the engine and in the budget of runs that are over, and its removal.
 //!
-//! A label proves nothing by itself, for an image can carry any. What is not proven by the secret of a run of this home
-//! is reported and never touched.
+//! What is found, proven and removed is decided where the node's agent has it from, too: `dybox_proxy::orphans`.
 
-mod found;
-mod shares;
+mod all;
 
 use dybox_engine::Engine;
 use dybox_model::ExitCode;
+use dybox_proxy::ProxyError;
+use dybox_proxy::orphans::{self, Fate, Found, Thing};
 use serde_json::json;
 
 use super::{Context, Outcome};
 use crate::report::{Answer, Failure, Output, table_text};
-use found::{Fate, Found, Known};
 
 /// Removes what runs that are over left on the engine
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It looks at the engine of this machine alone. On a YARN cluster nothing is to be done: what a dead proxy\nleft on a node is removed by the next proxy of that user there.\n\nOnly what is proven to be of a run of this home is removed; the rest is shown.\n\nExamples:\n  dybox gc --dry-run\n  dybox gc --kept       also containers that `keep_failed` kept for a look"
+    after_help = "It looks at the engine of this machine alone. On a YARN cluster nothing is to be done: what a dead proxy\nleft on a node is removed by the next proxy of that user there, or by the node's agent (`dybox node`).\nWith --all every agent does so now, for all users of its machine.\n\nOnly what is proven to be of a run of this home is removed; the rest is shown.\n\nExamples:\n  dybox gc --dry-run\n  dybox gc --kept       also containers that `keep_failed` kept for a look\n  dybox gc --all        on every machine that the state servers know"
 )]
 pub(crate) struct Args {
     /// Show what would be removed
     #[arg(long)]
     pub dry_run: bool,
     /// Also remove containers that `keep_failed` kept
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all")]
     pub kept: bool,
+    /// Let the agents of all machines sweep now; takes an operator's certificate
+    #[arg(long)]
+    pub all: bool,
     /// How to print.
     #[command(flatten)]
     pub output: Output,
@@ -33,50 +35,56 @@ pub(crate) struct Args {
 
 /// Looks, removes and prints.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
+    if args.all {
+        return all::run(context, args).await;
+    }
     let engine = Engine::connect(context.engine_conf()).await?;
-    let client = context.machine()?;
-    let mut found = shares::dead(client.store(), context.conf.docker_host.value.as_deref(), args.dry_run).await?;
-    let mut known = Known::new(&client, context.home());
-    for container in engine.list(None).await? {
-        found.extend(known.container(container).await?);
-    }
-    for network in engine.list_networks(None).await? {
-        found.extend(known.network(network).await?);
-    }
-    let mut failed = 0;
+    let mut found = orphans::dead_grants(context.home()).map_err(failed)?;
+    let mut failures = 0;
     if !args.dry_run {
-        for one in &mut found {
-            failed += u32::from(remove(context, &engine, one, args.kept).await.is_err());
-        }
+        // First: what a dead grant left on the engine goes with it.
+        failures += remove(context, args, &mut found).await;
     }
+    let mut rest = orphans::on_engine(&engine, context.home()).await.map_err(failed)?;
+    if !args.dry_run {
+        failures += remove(context, args, &mut rest).await;
+    }
+    found.extend(rest);
     print(context, args, &found)?;
     if context.is_cluster().unwrap_or(false) && !args.output.quiet {
         context.screen.hint("this was the engine of this machine; on the cluster's nodes proxies remove what is left");
     }
-    Ok(if failed > 0 { ExitCode::Unreachable } else { ExitCode::Ok } as u8)
+    Ok(if failures > 0 { ExitCode::Unreachable } else { ExitCode::Ok } as u8)
 }
 
-/// Removes one thing where that is its fate.
-async fn remove(context: &Context, engine: &Engine, one: &mut Found, kept: bool) -> Result<(), Failure> {
-    let doomed = one.fate == Fate::Remove || kept && one.fate == Fate::Kept;
-    if !doomed || one.done {
-        return Ok(());
+fn failed(error: ProxyError) -> Failure {
+    let next = error.advice();
+    match error {
+        ProxyError::Engine(error) => error.into(),
+        ProxyError::Store(error) => error.into(),
+        error => Failure::new(ExitCode::Unreachable, error.to_string()).next(next).because(error),
     }
-    let gone = match one.kind {
-        "container" => engine.remove(&one.id).await,
-        "network" => engine.remove_network(&one.id).await,
-        _ => return Ok(()),
-    };
-    match gone {
-        Ok(_) => {
-            one.done = true;
-            Ok(())
-        }
-        Err(e) => {
-            context.screen.warn(&format!("{} {} could not be removed: {e}", one.kind, one.name));
-            Err(e.into())
+}
+
+/// Removes everything whose fate that is; how much could not be removed.
+async fn remove(context: &Context, args: &Args, all: &mut [Found]) -> u32 {
+    let mut failures = 0;
+    let doomed = all.iter_mut().filter(|one| one.fate == Fate::Remove || args.kept && one.fate == Fate::Kept);
+    for one in doomed {
+        match orphans::remove(&context.engine_conf(), context.home(), one).await {
+            Ok(gone) => one.done = gone,
+            Err(error) => {
+                let run = one.run.as_ref().map(|run| format!(" of run {run}")).unwrap_or_default();
+                let what = match one.thing {
+                    Thing::Grant => format!("grant {}{run} could not be swept", one.name),
+                    thing => format!("{} {} could not be removed", thing.word(), one.name),
+                };
+                context.screen.warn(&format!("{what}: {}", crate::report::chain(&error)));
+                failures += 1;
+            }
         }
     }
+    failures
 }
 
 fn print(context: &Context, args: &Args, found: &[Found]) -> Result<(), Failure> {
@@ -84,7 +92,8 @@ fn print(context: &Context, args: &Args, found: &[Found]) -> Result<(), Failure>
     let mut table = screen.table(&["KIND", "NAME", "RUN", "WHAT", "WHY"]);
     for one in found {
         let run = one.run.as_ref().map(ToString::to_string).unwrap_or_default();
-        table.add_row([one.kind.to_owned(), one.name.clone(), run, one.word().to_owned(), one.why.clone()]);
+        let kind = one.thing.word().to_owned();
+        table.add_row([kind, one.name.clone(), run, one.word().to_owned(), one.why.clone()]);
     }
     let mut text = if found.is_empty() { String::new() } else { table_text(table, &[]) };
     if !found.iter().any(|one| one.done || one.fate == Fate::Remove) {
@@ -95,8 +104,8 @@ fn print(context: &Context, args: &Args, found: &[Found]) -> Result<(), Failure>
         items: found
             .iter()
             .map(|one| {
-                json!({ "kind": one.kind, "id": one.id, "name": one.name, "run": one.run, "fate": one.fate.word(),
-                        "removed": one.done, "why": one.why })
+                json!({ "kind": one.thing.word(), "id": one.id, "name": one.name, "run": one.run,
+                        "fate": one.fate.word(), "removed": one.done, "why": one.why })
             })
             .collect(),
         names: found.iter().map(|one| one.name.clone()).collect(),

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use dybox_model::ExitCode;
 use dybox_model::roster::RosterView;
 
-use super::servers::Servers;
+use super::servers::{Servers, user};
 use super::{Context, Outcome};
 use crate::conf::Format;
 use crate::report::{Failure, Output, codes};
@@ -75,9 +75,7 @@ async fn look(context: &Context, servers: &Servers, args: &Args) -> Outcome {
 }
 
 async fn mark(context: &Context, servers: &Servers, (host, drained): (&str, bool), why: &str) -> Outcome {
-    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
-    let by = user.map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name);
-    let done = servers.mark(host, drained, why, &by).await;
+    let done = servers.mark(host, drained, why, &user()).await;
     let failed: Vec<_> = done.iter().filter_map(|done| done.as_ref().err().cloned()).collect();
     if failed.len() == done.len() {
         return Err(Failure::coded(codes::STATE_SERVER, "no state server took it").why(failed.join("; ")));

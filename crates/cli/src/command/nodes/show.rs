@@ -1,6 +1,7 @@
 //! The roster as a table and as JSON.
 
 use dybox_model::roster::{Disk, Health, NodeView, words};
+use dybox_model::sweep::Sweep;
 use dybox_model::{Millis, format_bytes, format_duration};
 use serde_json::{Map, Value, json};
 
@@ -98,6 +99,9 @@ fn details(screen: &Screen, node: &NodeView) -> String {
         let said = if canary.why.is_empty() { "ran" } else { canary.why.as_str() };
         text.push_str(&format!("  test container {}: {said}\n", ago(now(), canary.at)));
     }
+    if let Some(sweep) = &node.pulse.sweep {
+        text.push_str(&swept(sweep));
+    }
     text.push_str(&format!("\n{}\n", screen.paint(Paint::Bold, "images")));
     for image in &facts.images {
         let name = image.names.first().map_or(image.id.as_str(), String::as_str);
@@ -112,6 +116,28 @@ fn details(screen: &Screen, node: &NodeView) -> String {
     text
 }
 
+/// The last sweep, in a line or a few.
+fn swept(sweep: &Sweep) -> String {
+    let (when, took, homes) = (ago(now(), sweep.at), format_duration(sweep.took), sweep.homes);
+    let gone = sweep.removed.words();
+    let gone = if sweep.dry_run { format!("{gone} would go") } else { format!("{gone} removed") };
+    let mut text = format!("  last sweep {when}, {took}, {homes} home(s): {gone}");
+    if sweep.images > 0 {
+        text.push_str(&format!(", {} image(s) of {}", sweep.images, format_bytes(sweep.bytes)));
+    }
+    if sweep.kept > 0 {
+        text.push_str(&format!(", {} kept for a look", sweep.kept));
+    }
+    if !sweep.unproven.is_none() {
+        text.push_str(&format!("; left alone, nobody proves whose: {}", sweep.unproven.words()));
+    }
+    text.push('\n');
+    for trouble in &sweep.troubles {
+        text.push_str(&format!("    {trouble}\n"));
+    }
+    text
+}
+
 fn json_of(node: &NodeView, whole: bool) -> Value {
     let facts = &node.facts;
     let mut item = json!({
@@ -121,7 +147,7 @@ fn json_of(node: &NodeView, whole: bool) -> Value {
         "yarn": facts.yarn, "agent": facts.agent, "engine": facts.engine, "storage": facts.storage,
         "cgroup": facts.cgroup, "kernel": facts.kernel, "running": node.pulse.running,
         "ping_ms": node.pulse.ping, "list_ms": node.pulse.list, "disks": node.pulse.disks,
-        "canary": node.pulse.canary, "images": node.images,
+        "canary": node.pulse.canary, "sweep": node.pulse.sweep, "images": node.images,
     });
     if whole && let Some(fields) = item.as_object_mut() {
         fields.insert("image_list".to_owned(), json!(facts.images));

@@ -1,0 +1,229 @@
+//! What a node's agent cleans up, on real engines: what is left of the dead goes where it is proven, and nothing else.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use dybox_engine::{Identity, Role};
+use dybox_tests::{Engine, Part, Registry, RosterWorld as World, Workspace, eventually};
+use serde_json::Value;
+
+const LONG: Duration = Duration::from_secs(120);
+const IMAGE: &str = "dybox-test/busybox:1";
+
+fn machine() -> PathBuf {
+    PathBuf::from("/var/run/docker.sock")
+}
+
+/// A state server, and an agent that sweeps when it is told to.
+struct Stage {
+    world: World,
+    server: Part,
+    _agent: Part,
+    at: String,
+}
+
+impl Stage {
+    fn new(socket: &std::path::Path, args: &[&str]) -> Self {
+        let world = World::new(&["n1"]);
+        let (server, port) = world.server("one", 0);
+        let at = format!("127.0.0.1:{port}");
+        let args = [&["--sweep-min-age", "1s", "--sweep-every", "1h"], args].concat();
+        let agent = world.agent_with("n1", socket, &at, &args);
+        world.until("n1 reports", &at, "n1", |node| node["engine"] != "");
+        Self { world, server, _agent: agent, at }
+    }
+
+    /// What `gc --all` says of the one agent.
+    fn gc(&self, args: &[&str]) -> Value {
+        let output = self.world.ask(&self.at, "operator.pem", &[&["gc", "--all", "-o", "json"], args].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {said}"));
+        assert!(output.status.success(), "{answer:#}\n{said}");
+        answer["sweeps"][0].clone()
+    }
+}
+
+impl Stage {
+    fn metrics(&self) -> String {
+        let port = self.server.said.rsplit(' ').next().and_then(|word| word.trim().parse().ok()).expect("a port");
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a page");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        text
+    }
+}
+
+/// A task of a run of this place, which nobody looks after, with its labels proven by `secret`.
+fn orphan(engine: &Engine, run: &str, number: u32, secret: &str) -> String {
+    let identity = Identity {
+        role: Role::Task,
+        run: run.parse().expect("a run"),
+        grant: Some(format!("g0-7-{number}").parse().expect("a grant")),
+        attempt: Some(format!("s0-{number}-1").parse().expect("an attempt")),
+        name: format!("dybox-agents-{}-{number}", &run[16..]),
+    };
+    let labels: Vec<String> =
+        identity.labels(secret).into_iter().map(|(key, value)| format!("--label={key}={value}")).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let made = engine.docker(&[&["create", "--name", &identity.name][..], &labels, &[IMAGE, "true"]].concat());
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    identity.name
+}
+
+/// Containers that are removed at the end, however the test ends.
+struct Made<'a>(&'a Engine, Vec<String>);
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        let names: Vec<&str> = self.1.iter().map(String::as_str).collect();
+        self.0.docker(&[&["rm", "-f"][..], &names].concat());
+    }
+}
+
+/// Images whose names are taken away at the end, however the test ends.
+struct Images<'a>(&'a Engine, Vec<String>);
+
+impl Drop for Images<'_> {
+    fn drop(&mut self) {
+        for image in &self.1 {
+            self.0.docker(&["rmi", image]);
+        }
+    }
+}
+
+/// An image like no other in the registry, and not on the engine.
+fn pushed(engine: &Engine, registry: &Registry, name: &str) -> String {
+    let own = format!("dybox-agents-{name}-{}", std::process::id());
+    engine.docker(&["create", "--name", &own, IMAGE, "true"]);
+    let made = engine.docker(&["commit", "--change", &format!("LABEL made-for={own}"), &own, &own]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    engine.docker(&["rm", &own]);
+    let reference = registry.put_image(engine, &own, &format!("{name}:1"));
+    engine.docker(&["rmi", &own]);
+    reference
+}
+
+#[test]
+fn what_a_dead_run_left_goes_and_forged_things_and_the_living_stay() {
+    let (place, living) = (Workspace::new(), Workspace::new());
+    place.job("stages:\n  a: { parallelism: 2, network: inside, script: \". /said/fns; say start; sleep 100\" }\n");
+    let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
+    living.job("stages:\n  a: { script: \". /said/fns; say start; sleep 1000\" }\n");
+    let other = living.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
+    let running = |place: &Workspace| std::fs::read_to_string(place.path().join("said/lines")).unwrap_or_default();
+    eventually("all run", LONG, || {
+        (running(&place).lines().count() == 2 && running(&living).lines().count() == 1).then_some(())
+    });
+    place.kill_all("master");
+    place.kill_all("proxy");
+    // Labels that say that they are of the dead run, and of the living one.
+    let forged = vec![orphan(place.engine(), &run, 1, "guess"), orphan(place.engine(), &other, 2, "guess")];
+    let forged = Made(place.engine(), forged);
+
+    let homes = [place.home(), living.home()].map(|home| home.display().to_string());
+    let stage = Stage::new(&machine(), &["--sweep-home", &homes[0], "--sweep-home", &homes[1]]);
+    let mut swept = Value::Null;
+    // Its leases may be over late, and what still writes is left alone.
+    eventually("the dead are gone", LONG, || {
+        let dry = stage.gc(&["--dry-run"]);
+        assert_eq!(dry["sweep"]["dry_run"], true, "{dry:#}");
+        let before = place.containers().len();
+        swept = stage.gc(&[]);
+        let gone = swept["sweep"]["removed"]["containers"].as_u64().expect("a count");
+        assert!(gone as usize <= before, "{swept:#}");
+        (place.containers().len() == 1 && place.networks().is_empty() && place.shares() == 0).then_some(())
+    });
+    assert_eq!(place.containers(), [forged.1[0].clone()], "what nobody proves stays");
+    // Other tests' containers are strangers to these homes, too.
+    assert!(swept["sweep"]["unproven"]["containers"].as_u64() >= Some(2), "{swept:#}");
+    assert_eq!(living.containers().len(), 2, "the living run and its forgery stay");
+    assert_eq!((living.pids("proxy").len(), swept["sweep"]["homes"].as_u64()), (1, Some(2)));
+    // The run can still be taken up: a sweep keeps what its master needs.
+    place.dybox(&["resume", &run, "--detach"]).expect(0);
+    eventually("it runs again", LONG, || (running(&place).lines().count() > 2).then_some(()));
+
+    let node = String::from_utf8(stage.world.ask(&stage.at, "reader.pem", &["nodes", "n1"]).stdout).expect("text");
+    assert!(node.contains("last sweep") && node.contains("nobody proves whose: "), "{node}");
+    let refused = stage.world.ask(&stage.at, "reader.pem", &["gc", "--all"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("only an operator"), "{refused:?}");
+    for (place, run) in [(&place, &run), (&living, &other)] {
+        place.dybox(&["stop", run, "--yes"]).expect(0);
+    }
+    drop(forged);
+    place.assert_nothing_left();
+    living.assert_nothing_left();
+}
+
+#[test]
+fn of_a_hundred_orphans_and_a_hundred_forgeries_only_the_proven_go() {
+    let place = Workspace::new();
+    let run = "01jd00000000000agents00100";
+    let dir = place.home().join("runs").join(run);
+    std::fs::create_dir_all(dir.join("grants")).expect("a directory");
+    std::fs::write(dir.join("secret"), "5ec2e7").expect("a secret");
+    let engine = place.engine();
+    let mut made = Made(engine, Vec::new());
+    for number in 0..200 {
+        made.1.push(orphan(engine, run, number, if number < 100 { "5ec2e7" } else { "forged" }));
+    }
+    let home = place.home().display().to_string();
+    let stage = Stage::new(&machine(), &["--sweep-home", &home]);
+    let swept = eventually("all are old enough", LONG, || {
+        let swept = stage.gc(&[]);
+        (engine.containers_of(run).len() == 100).then_some(swept)
+    });
+    assert!(swept["sweep"]["unproven"]["containers"].as_u64() >= Some(100), "{swept:#}");
+    assert_eq!(swept["sweep"]["troubles"], serde_json::json!([]), "{swept:#}");
+    let metrics = stage.metrics();
+    assert!(metrics.contains("dybox_roster_swept_total{kind=\"containers\"} 100"), "{metrics}");
+    let mut left = engine.containers_of(run);
+    left.sort();
+    let mut forged = made.1[100..].to_vec();
+    forged.sort();
+    assert_eq!(left, forged);
+}
+
+#[test]
+fn images_that_dybox_brought_and_nobody_needs_go_when_the_disk_is_full() {
+    let (engine, registry) = (Engine::machine(), Registry::start());
+    let [old, needed, mine] = ["old", "needed", "mine"].map(|name| pushed(&engine, &registry, name));
+    assert!(engine.docker(&["pull", &mine]).status.success());
+    let images = Images(&engine, vec![old.clone(), needed.clone(), mine.clone()]);
+    let place = Workspace::new();
+    place.job(&format!("stages:\n  a: {{ image: {old}, script: 'true' }}\n  b: {{ image: {mine}, script: 'true' }}\n"));
+    place.dybox(&["run", "job.yaml"]).expect(0);
+    place.job(&format!(
+        "stages:\n  a: {{ image: {needed}, script: 'true' }}\n  b: {{ needs: [a], script: \". /said/fns; say start; sleep 1000\" }}\n"
+    ));
+    let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
+    eventually("the second stage runs", LONG, || {
+        let said = std::fs::read_to_string(place.path().join("said/lines")).unwrap_or_default();
+        (!said.is_empty()).then_some(())
+    });
+    let has = |image: &str| engine.docker(&["image", "inspect", image]).status.success();
+    assert!(has(&old) && has(&needed) && has(&mine));
+    // All were used long ago; the disk is as good as full.
+    for entry in std::fs::read_dir(place.home().join("machine/images")).expect("a ledger").flatten() {
+        let file = std::fs::File::options().write(true).open(entry.path()).expect("a file");
+        file.set_modified(SystemTime::now() - Duration::from_secs(7200)).expect("a time");
+    }
+    let home = place.home().display().to_string();
+    let low = ["--sweep-home", home.as_str(), "--image-high", "1", "--image-low", "0"];
+    let fresh = Stage::new(&machine(), &[&low[..], &["--image-min-age", "3h"]].concat());
+    assert_eq!(fresh.gc(&[])["sweep"]["images"], 0);
+    drop(fresh);
+    let stage = Stage::new(&machine(), &low);
+    assert_eq!(stage.gc(&["--dry-run"])["sweep"]["images"], 1);
+    assert!(has(&old));
+    let swept = stage.gc(&[]);
+    assert_eq!(swept["sweep"]["images"], 1, "{swept:#}");
+    assert!(!has(&old), "nobody needs it");
+    assert!(has(&needed), "a run that lives names it");
+    assert!(has(&mine), "somebody else brought it");
+    assert!(has(IMAGE), "it is in use, and somebody else brought it");
+    place.dybox(&["stop", &run, "--yes"]).expect(0);
+    place.assert_nothing_left();
+    drop(images);
+}
