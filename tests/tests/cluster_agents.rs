@@ -1,0 +1,95 @@
+//! Agents on the nodes of a real cluster: what an application left whose proxies had no time to clear up goes without
+//! its user, and a run that lives beside it is left alone.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dybox_tests::cluster::{Cluster, Options, node_host};
+use dybox_tests::{Part, RosterWorld, Workspace, eventually};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// For what must have happened by now on a machine that is busy with other things, too.
+const LONG: Duration = Duration::from_secs(120);
+
+fn cluster() -> &'static Cluster {
+    Cluster::shared_as(&Options { nodes: 2, ..Options::default() })
+}
+
+/// The homes of users on a node.
+fn homes(node: usize) -> Vec<PathBuf> {
+    let users = std::fs::read_dir(cluster().layout().at(&format!("node-{node}/local/usercache"))).expect("users");
+    users.flatten().map(|user| user.path().join("dybox")).filter(|home| home.exists()).collect()
+}
+
+/// What homes have of a run: its directory, and shares of its grants.
+fn of_run(run: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for home in (1..=2).flat_map(homes) {
+        found.extend([home.join("runs").join(run)].into_iter().filter(|dir| dir.exists()));
+        let shares = std::fs::read_dir(home.join("machine/shares")).into_iter().flatten().flatten();
+        found.extend(shares.map(|share| share.path()).filter(|path| path.to_string_lossy().contains(run)));
+    }
+    found
+}
+
+fn on_engines(run: &str) -> usize {
+    (1..=2).map(|node| cluster().engine(node).containers_of(run).len()).sum()
+}
+
+fn job(place: &Workspace) -> String {
+    place.job(
+        "stages:\n  a: { parallelism: 2, placement: { max_per_host: 1, hard: true }, script: \". /said/fns; say start; echo first words; for i in $(seq 900); do [ -e /said/go ] && exit 0; sleep 0.2; done; exit 8\" }\n",
+    );
+    let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
+    place.until_said("a", "start", 2);
+    run
+}
+
+#[test]
+fn what_a_killed_application_left_on_its_nodes_goes_and_what_lives_beside_it_stays() {
+    let (place, living) = (Workspace::of_cluster(cluster()), Workspace::of_cluster(cluster()));
+    let run = job(&place);
+    let words = || place.dybox(&["logs", &run, "--no-prefix"]).out.matches("first words").count();
+    eventually("their output is in their archives", LONG, || (words() == 2).then_some(()));
+    // They stand still, so they hear no TERM, and YARN kills them.
+    let proxies = cluster().in_grants("dybox proxy");
+    proxies.iter().for_each(|proxy| proxy.process.signal(Signal::SIGSTOP));
+    let other = job(&living);
+    let apps = cluster().applications_of(&run).expect("YARN answers");
+    let id = apps[0]["id"].as_str().expect("an id").to_owned();
+    let kill = ["org.apache.hadoop.yarn.client.cli.ApplicationCLI", "application", "-kill", &id];
+    assert!(cluster().java(&kill).output().expect("java").status.success());
+    eventually("its proxies are gone", LONG, || proxies.iter().all(|proxy| !proxy.process.lives()).then_some(()));
+    assert_eq!((on_engines(&run), of_run(&run).len()), (2, 4), "{:?}", of_run(&run));
+    let lists = of_run(&other).into_iter().filter_map(|dir| std::fs::read_to_string(dir.join("images.json")).ok());
+    assert_eq!(lists.collect::<Vec<_>>(), [r#"["dybox-test/busybox:1"]"#; 2], "its nodes know what it needs");
+
+    let hosts: Vec<String> = (1..=2).map(node_host).collect();
+    let roster = RosterWorld::new(&hosts.iter().map(String::as_str).collect::<Vec<_>>());
+    let (_server, port) = roster.server("one", 0);
+    let at = format!("127.0.0.1:{port}");
+    let agent = |node: usize| {
+        let local = cluster().layout().text(&format!("node-{node}/local"));
+        let args = ["--local-dir", &local, "--sweep-min-age", "1s", "--sweep-every", "1h"];
+        roster.agent_with(&node_host(node), &cluster().layout().docker(node), &at, &args)
+    };
+    let _agents: Vec<Part> = (1..=2).map(agent).collect();
+    for host in &hosts {
+        roster.until(&format!("{host} reports"), &at, host, |node| node["engine"] != "");
+    }
+    eventually("nothing is left of it", LONG, || {
+        let output = roster.ask(&at, "operator.pem", &["gc", "--all", "-o", "json"]);
+        let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(output.status.success(), "{answer:#}");
+        assert_eq!(answer["sweeps"].as_array().map(Vec::len), Some(2), "{answer:#}");
+        (on_engines(&run) == 0 && of_run(&run).is_empty()).then_some(())
+    });
+    assert_eq!(words(), 2, "it is in the store, whole");
+
+    assert_eq!((on_engines(&other), of_run(&other).len()), (2, 4), "it was left alone");
+    living.write("said/go", "");
+    living.until_state(&other, "succeeded");
+    cluster().assert_over(&other);
+    eventually("nothing is left of it either", LONG, || of_run(&other).is_empty().then_some(()));
+}
