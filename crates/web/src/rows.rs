@@ -148,7 +148,7 @@ impl AttemptRow {
     fn put(&mut self, place: Option<&Where>, about: &About) {
         if let Some(place) = place {
             self.host.clone_from(&place.host);
-            self.logs = about.logs(place).unwrap_or_default();
+            self.logs = about.logs_at(place).unwrap_or_default();
         }
     }
 

@@ -2,11 +2,11 @@
 
 use dybox_journal::RunView;
 use dybox_model::{
-    AttemptId, Cause, EndedBy, Exit, Fact, GrantId, Millis, Need, Note, Peak, Resources, StageEnd, StageId,
-    StageOutline, SubDagId, TaskId,
+    AttemptId, Cause, EndedBy, Exit, Fact, GrantId, GrantState, Millis, Need, Note, Peak, Resources, RunId,
+    SessionGrant, SessionRun, SessionSpec, SessionView, StageEnd, StageId, StageOutline, SubDagId, TaskId,
 };
 
-use crate::{About, answer, json, page, stage};
+use crate::{About, Answer, OverRun, Session, answer, answer_session, json, of_run, page, run_asked, stage};
 
 const NOW: Millis = Millis(1_000_000);
 
@@ -18,6 +18,7 @@ fn about() -> About {
         application: "application_1763700000000_0007".to_owned(),
         nodes: [("n1.example".to_owned(), "n1.example:8042".to_owned())].into(),
         refresh: Some(3),
+        ..About::default()
     }
 }
 
@@ -177,6 +178,116 @@ fn a_run_of_which_nothing_is_known_has_a_page() {
     assert!(json(&RunView::new(2), &about).contains("\"state\": \"submitted\""));
 }
 
+fn session_view() -> SessionView {
+    let size = Resources { cpu_milli: 1000, memory: 1 << 30 };
+    let run: RunId = "01jd0000000000000000000000".parse().expect("a run id");
+    let grant = |number: u32, host: &str, state, run| SessionGrant {
+        container: format!("container_1763700000000_0007_01_{number:06}"),
+        host: host.to_owned(),
+        size,
+        state,
+        run,
+    };
+    let in_hand = |run: RunId, subdag, job: &str, waits: &str| SessionRun {
+        run,
+        subdag: SubDagId(subdag),
+        job: job.to_owned(),
+        submitted: NOW,
+        waits: waits.to_owned(),
+    };
+    let second = "01jd0000000000000000000001".parse().expect("a run id");
+    SessionView {
+        spec: SessionSpec {
+            name: "etl".to_owned(),
+            warm: 2,
+            most: 4,
+            size,
+            idle: Millis(600_000),
+            keep: Millis(28_800_000),
+        },
+        since: NOW,
+        epoch: 2,
+        grants: vec![
+            grant(2, "n1.example", GrantState::Busy, Some(run.clone())),
+            grant(3, "n2.example", GrantState::Idle, None),
+        ],
+        runs: vec![
+            in_hand(run, 0, "night<script>ly", ""),
+            in_hand(second, 1, "ad-hoc", "session etl has 2 grants, none free, and waits for 2 more of YARN"),
+        ],
+        asked: 2,
+        free: Some(Resources { cpu_milli: 4000, memory: 6 << 30 }),
+        stops: false,
+    }
+}
+
+fn over() -> Vec<OverRun> {
+    let run = "01jc0000000000000000000009".parse().expect("a run id");
+    let ended = Some(Millis(NOW.0 + 15_000));
+    vec![OverRun { run, subdag: SubDagId(0), job: "early".to_owned(), state: "failed", ended }]
+}
+
+fn about_session() -> About {
+    About { session: "etl".to_owned(), ..about() }
+}
+
+fn shown(target: &str) -> Answer {
+    let (view, over) = (session_view(), over());
+    let linked = [view.runs[0].run.clone(), over[0].run.clone()].into();
+    answer_session(target, &Session { view: &view, linked: &linked, over: &over }, &about_session())
+}
+
+#[test]
+fn the_page_of_a_session_tells_what_it_has_may_have_and_waits_for() {
+    let page = shown("/proxy/application_1_0007/");
+    assert_eq!(page.status, 200);
+    for part in [
+        "session etl <span class=\"state ready\">ready</span>",
+        "ada · queue etl · application_1763700000000_0007 · its master number 2 up for 1m15s",
+        "2 of at most 4 grants: 1 busy, 1 idle",
+        "2 grants are kept ready, each of 1 cpu, 1GiB; one beyond them goes back after 10m00s without work",
+        "it waits for 2 more grants of YARN, whose queue has 4 cpus, 6GiB left for it",
+        "<a href=\"?run=01jd0000000000000000000000\">night",
+        "none free, and waits for 2 more of YARN",
+        "ad-hoc <span class=\"dim\">sub-DAG 1</span>",
+        "http://n1.example:8042/node/containerlogs/container_1763700000000_0007_01_000002/ada",
+        "<a href=\"?run=01jc0000000000000000000009\">early</a>",
+        "1m00s ago",
+    ] {
+        assert!(page.body.contains(part), "{part:?} is not in\n{}", page.body);
+    }
+    assert!(!page.body.contains("run=01jd0000000000000000000001"), "a run without a page is not linked");
+    assert!(!page.body.contains("<script"), "{}", page.body);
+}
+
+#[test]
+fn a_session_as_json_tells_the_same() {
+    let told: serde_json::Value = serde_json::from_str(&shown("/?format=json").body).expect("it is JSON");
+    assert_eq!((&told["session"], &told["state"], &told["asked"]), (&"etl".into(), &"ready".into(), &2.into()));
+    assert_eq!(told["grants"][0]["run"], "01jd0000000000000000000000");
+    assert_eq!(told["grants"][1]["logs"], serde_json::Value::Null);
+    assert_eq!(told["runs"][0]["page"], "run=01jd0000000000000000000000");
+    assert_eq!(told["runs"][1]["page"], serde_json::Value::Null);
+    assert_eq!(told["over"][0]["state"], "failed");
+}
+
+#[test]
+fn the_pages_of_a_run_in_a_session_lead_to_itself_and_to_the_session() {
+    let run = "01jd0000000000000000000000".parse().expect("a run id");
+    let about = About { query: of_run(&run), ..about_session() };
+    let pages = page(&view(), &about) + &stage(&view(), &about, "load", 200).expect("the stage");
+    let links = pages.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let links = links.filter(|link| !link.contains("/node/containerlogs/"));
+    let links: Vec<_> = links.map(|link| link.replace("&#38;", "&").replace("&amp;", "&")).collect();
+    for link in ["?", "?run=01jd0000000000000000000000&stage=extract"] {
+        assert!(links.iter().any(|known| known == link), "{link} is not in {links:?}");
+    }
+    for link in links {
+        let asked = (link != "?").then_some("01jd0000000000000000000000");
+        assert_eq!(run_asked(&link), asked, "{link}");
+    }
+}
+
 /// `DYBOX_PAGES=DIR` keeps the pages, to look at.
 #[test]
 fn pages_to_look_at() {
@@ -184,4 +295,5 @@ fn pages_to_look_at() {
     std::fs::write(dir.join("run.html"), page(&view(), &about())).expect("written");
     std::fs::write(dir.join("stage.html"), stage(&view(), &about(), "extract", 0).expect("the stage"))
         .expect("written");
+    std::fs::write(dir.join("session.html"), shown("/").body).expect("written");
 }
