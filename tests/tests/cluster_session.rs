@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dybox_tests::cluster::{Cluster, Options};
+use dybox_tests::cluster::{Answer, Cluster, Daemon, Options, request};
 use dybox_tests::{Done, Workspace, eventually};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -56,6 +56,10 @@ impl User {
         all["sessions"].as_array()?.iter().find(|session| session["session"] == self.name).cloned()
     }
 
+    fn application(&self) -> String {
+        text(&self.session().expect("a session")["application"])
+    }
+
     fn grants(&self) -> BTreeSet<String> {
         let session = self.session().expect("a session");
         let grants = session["grants"].as_array().cloned().unwrap_or_default();
@@ -64,7 +68,7 @@ impl User {
 
     /// Ends a process of this session's application: its master, or the agent in a container.
     fn kill(&self, words: &str, container: Option<&str>) {
-        let application = text(&self.session().expect("a session")["application"]).replace("application", "container");
+        let application = self.application().replace("application", "container");
         let of = |found: &str| match container {
             Some(container) => found == container,
             None => found.starts_with(&application),
@@ -92,6 +96,17 @@ impl Drop for User {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A page behind the tracking URL of an application, through the ResourceManager's proxy.
+fn tracked(application: &str, query: &str) -> Answer {
+    let path = format!("/proxy/{application}/{query}");
+    cluster().get(Daemon::ResourceManager, &path).expect("the proxy answers")
+}
+
+fn links(page: &Answer) -> Vec<String> {
+    let all = page.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    all.map(|link| link.replace("&amp;", "&").replace("&#38;", "&")).collect()
 }
 
 fn applications(run: &str) -> usize {
@@ -248,4 +263,116 @@ fn what_makes_no_session_is_refused() {
     user.dybox(&["run", "job.yaml", "--session", "nobody"]).expect(7);
     user.dybox(&["run", "job.yaml", "--session", "once", "--local"]).expect(2);
     user.run(&[]).expect(0);
+}
+
+#[test]
+fn the_tracking_url_shows_the_session_and_below_it_its_runs() {
+    let user = User::with("pages", &["--grants", "1"]);
+    let app = user.application();
+    user.job("stages:\n  a: { script: \". /said/fns; say start; UNTIL_GO\" }\n");
+    let told = user.run(&["--detach"]).expect(0);
+    let run = told.run_id();
+    told.says(&format!("/proxy/{app}/?run={run}"));
+    user.place.until_said("a", "start", 1);
+    let second = user.detach();
+    let page = eventually("the page tells why the second waits", LONG, || {
+        Some(tracked(&app, "")).filter(|page| page.body.contains("session pages has all of its 1 grants in use"))
+    });
+    assert_eq!(page.status, 200);
+    for part in [&run, &second, "1 of at most 1 grants: 1 busy", "1 grant is kept ready, each of 1 cpu, 256MiB", &app] {
+        assert!(page.body.contains(part), "{part} is not in {page:?}");
+    }
+    let grant = user.grants().pop_first().expect("a grant");
+    let logs = links(&page).into_iter().find(|link| link.contains(&grant)).expect("a link to the grant's log page");
+    assert!(logs.starts_with("http://") && logs.contains("/node/containerlogs/container_"), "{logs}");
+    let json = tracked(&app, "?format=json").json().expect("JSON");
+    assert_eq!((&json["grants"][0]["run"], &json["grants"][0]["state"]), (&Value::from(run.as_str()), &"busy".into()));
+    // Every link to a run, and from its pages to itself, leads where it says.
+    let of_run = links(&page).into_iter().find(|link| *link == format!("?run={run}")).expect("a link to the run");
+    let page = tracked(&app, &of_run);
+    assert!(page.status == 200 && page.body.contains("running") && page.body.contains(&run), "{page:?}");
+    assert_eq!(page.body.matches("/node/containerlogs/container_").count(), 1, "{page:?}");
+    let stage = links(&page).into_iter().find(|link| link.contains("stage=a")).expect("a link to the stage");
+    let stage = tracked(&app, &stage);
+    assert!(stage.status == 200 && stage.body.contains("dybox-test/busybox:1"), "{stage:?}");
+    assert!(links(&stage).contains(&format!("?run={run}&")) && links(&page).contains(&"?".to_owned()));
+    assert!(tracked(&app, &format!("?run={run}&format=json")).json().expect("JSON").to_string().contains(&run));
+    assert_eq!(tracked(&app, "?run=01jd0000000000000000000000").status, 404);
+    let denied = request("POST", &cluster().page(Daemon::ResourceManager).expect("a page"), &format!("/proxy/{app}/"));
+    assert_ne!(denied.expect("an answer").status, 200);
+    user.go();
+    user.place.until_state(&second, "succeeded");
+    let page = eventually("both are over", LONG, || {
+        Some(tracked(&app, "")).filter(|page| page.body.matches("succeeded\">").count() == 2)
+    });
+    assert!(page.body.contains("Runs in hand</h2>\n<p class=\"dim\">none"), "{page:?}");
+    let page = tracked(&app, &of_run);
+    assert!(page.status == 200 && page.body.contains("1 of 1 succeeded"), "{page:?}");
+    assert!(!page.body.contains("http-equiv=\"refresh\""), "nothing more comes");
+    user.over(&run);
+    user.dybox(&["session", "stop", "pages"]).expect(0);
+    let after = eventually("its master is gone", LONG, || Some(tracked(&app, "")).filter(|page| page.status != 200));
+    assert!(after.status == 302 && after.head.contains(&format!("/cluster/app/{app}")), "{after:?}");
+}
+
+/// Ends an application as an administrator does.
+fn kill_application(id: &str) {
+    let kill = ["org.apache.hadoop.yarn.client.cli.ApplicationCLI", "application", "-kill", id];
+    assert!(cluster().java(&kill).output().expect("java").status.success());
+}
+
+#[test]
+fn a_run_goes_on_in_a_session_in_the_same_one_again_and_without_one() {
+    let user = User::with("again", &["--grants", "1"]);
+    user.job("stages:\n  a: { script: \". /said/fns; say start\" }\n  b: { needs: [a], script: \". /said/fns; say try; [ -e /said/good ]\" }\n  c: { subdag: two, needs: [b], script: \". /said/fns; say start; UNTIL_GO\" }\n");
+    let run = user.dybox(&["run", "job.yaml"]).expect(1).run_id();
+    let before = applications(&run);
+    let resume = |more: &[&str]| user.dybox(&[&["resume", &run], more].concat());
+    resume(&["--session", "nobody"]).expect(7);
+    resume(&["--session", "again"]).expect(1).says("in session again");
+    resume(&["--session", "again"]).expect(1);
+    assert_eq!(
+        (user.place.said_by("a", "start"), user.place.said_by("b", "try")),
+        (1, 3),
+        "what finished stays, the rest ran each time"
+    );
+    assert_eq!(applications(&run), before, "a session needs no new application");
+    user.place.write("said/good", "");
+    resume(&["--session", "again", "--detach"]).expect(0);
+    user.place.until_said("c", "start", 1);
+    // It lives there: nobody else gets it.
+    resume(&["--session", "again"]).expect(8).says("session again, application_");
+    resume(&[]).expect(8).says("session again, application_");
+    user.dybox(&["ps", "-o", "json"]).expect(0).says(&run);
+    // The session dies with it, and it goes on in an application of its own.
+    kill_application(&user.application());
+    eventually("the run is known to be over", LONG, || {
+        let state = text(&user.place.status(&run)["run"]["state"]);
+        (state != "running" && state != "submitted").then_some(())
+    });
+    user.go();
+    resume(&[]).expect(0);
+    assert!(applications(&run) > before);
+    assert_eq!(
+        (user.place.said_by("a", "start"), user.place.said_by("b", "try"), user.place.said_by("c", "start")),
+        (1, 4, 2)
+    );
+    resume(&["--session", "again"]).expect(7);
+    user.dybox(&["logs", &run]).expect(0);
+}
+
+#[test]
+fn a_run_that_is_submitted_while_the_master_dies_is_taken_or_said_not_to_be() {
+    let user = User::with("hasty", &["--grants", "1"]);
+    user.job("stages:\n  a: { script: \". /said/fns; say start\" }\n");
+    for (round, pause) in [0, 60, 120].into_iter().enumerate() {
+        let submits = user.place.start(&["run", "job.yaml", "--session", "hasty", "--detach"]);
+        std::thread::sleep(Duration::from_millis(pause));
+        user.kill("dybox master", None);
+        // YARN starts the next master within the time that a client waits for it.
+        let run = submits.end(LONG).expect(0).run_id();
+        user.place.until_state(&run, "succeeded");
+        assert_eq!(user.place.said_by("a", "start"), round + 1, "each ran once");
+        user.over(&run);
+    }
 }

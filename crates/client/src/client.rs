@@ -213,7 +213,10 @@ impl Client {
             Place::Machine(machine) => machine.holder(run, subdag).map(|pid| format!("pid {pid}")),
             Place::Cluster(cluster) => {
                 let application = cluster.application(run, subdag).await.ok().flatten();
-                application.map(|application| application.id)
+                application.map(|application| match application.session {
+                    true => format!("{}, {}", application.name, application.id),
+                    false => application.id,
+                })
             }
         }
     }

@@ -96,6 +96,16 @@ pub enum ClientError {
         /// Why.
         source: WireError,
     },
+    /// A session went silent while it was handed a run.
+    #[error("session {name:?} does not answer any more, and may have taken run {run}")]
+    Unsure {
+        /// The name.
+        name: String,
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: WireError,
+    },
     /// One machine has no sessions.
     #[error("sessions are on a YARN cluster alone")]
     NoSessions,
@@ -133,9 +143,11 @@ impl ClientError {
                 Kind::Invalid => ExitCode::Invalid,
                 Kind::Gone => ExitCode::NotFound,
             },
-            Self::Store(_) | Self::Damaged { .. } | Self::Unheard { .. } | Self::NotTaken { .. } => {
-                ExitCode::Unreachable
-            }
+            Self::Store(_)
+            | Self::Damaged { .. }
+            | Self::Unheard { .. }
+            | Self::NotTaken { .. }
+            | Self::Unsure { .. } => ExitCode::Unreachable,
             Self::Spawn { .. } | Self::System { .. } => ExitCode::Internal,
         }
     }
@@ -175,6 +187,9 @@ impl ClientError {
                     "look at it with `dybox session ls`; without `--session {name}` the run has its own application"
                 )
             }
+            Self::Unsure { run, .. } => format!(
+                "before you submit again: `dybox session ls` tells when it answers, and then `dybox status {run}` whether it has the run"
+            ),
             Self::NoSessions => "use --yarn, or leave --session away: one machine needs no session".to_owned(),
             Self::Busy { .. } => "wait for it, then submit again: the answer will be its run".to_owned(),
             Self::System { .. } => "look at the system's log; `dybox doctor` checks the rest".to_owned(),

@@ -49,12 +49,16 @@ enum Todo {
 }
 
 impl Client {
-    /// Starts masters for all of a run that has not succeeded. All or nothing is decided before any is started.
+    /// Starts masters for all of a run that has not succeeded, in this session of the cluster where one is named. All or
+    /// nothing is decided before any is started.
     ///
     /// # Errors
     /// `Held` when a master of the run lives; `NeverBegan` when none ever did; `Damaged` when a journal is; the store's;
-    /// `Spawn`.
-    pub async fn resume(&self, run: &RunId, plan: &Plan) -> Result<Resumed, ClientError> {
+    /// `Spawn`; `NoSession`, `NoSessions`, `NotTaken` and `Unsure`.
+    pub async fn resume(&self, run: &RunId, plan: &Plan, session: Option<&str>) -> Result<Resumed, ClientError> {
+        if let Some(name) = session {
+            self.session_named(name).await?;
+        }
         let mut todo = Vec::new();
         for n in 0..u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX) {
             todo.push(self.todo(run, SubDagId(n)).await?);
@@ -77,7 +81,7 @@ impl Client {
             }
         }
         if let Place::Cluster(cluster) = &self.place {
-            cluster.submit_again(&self.store, run, &resumed.way.again).await?;
+            cluster.submit_again(run, &resumed.way.again, session).await?;
         }
         resumed.way.supervise = true;
         Ok(resumed)

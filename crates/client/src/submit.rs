@@ -54,8 +54,15 @@ impl Submitted {
     /// The ids of the applications that were submitted now; none on one machine, or in a session.
     #[must_use]
     pub fn applications(&self) -> Vec<String> {
-        let own = self.own.iter().filter(|own| own.listens.is_empty());
+        let own = self.own.iter().filter(|own| !own.in_session);
         own.flat_map(|own| own.applications.values()).map(ToString::to_string).collect()
+    }
+
+    /// The application of the session that took it; nothing where none did.
+    #[must_use]
+    pub fn session_application(&self) -> Option<String> {
+        let own = self.own.iter().find(|own| own.in_session)?;
+        own.applications.values().next().map(ToString::to_string)
     }
 
     pub(crate) const fn of(info: RunInfo, existed: bool) -> Self {

@@ -28,12 +28,18 @@ pub struct SessionView {
     pub spec: SessionSpec,
     /// When this master of it began.
     pub since: Millis,
+    /// Which master of it this is, from 1.
+    #[serde(default)]
+    pub epoch: u32,
     /// Its grants.
     pub grants: Vec<SessionGrant>,
     /// The sub-DAGs that it has in hand.
     pub runs: Vec<SessionRun>,
     /// Grants that YARN was asked for and has not given.
     pub asked: u32,
+    /// What its queue would still give it, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<Resources>,
     /// It takes no more runs.
     pub stops: bool,
 }
@@ -92,4 +98,7 @@ pub struct SessionRun {
     pub job: String,
     /// When the run was submitted.
     pub submitted: Millis,
+    /// What it waits for; empty when it waits for no grant.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub waits: String,
 }

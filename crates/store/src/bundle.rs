@@ -24,7 +24,8 @@ pub const GRANT_BUNDLE_ALIAS: &str = "dybox.grant";
 pub const SESSION_ALIAS: &str = "dybox.session";
 /// Alias of the agent's secret in the launch context of a session's grant.
 pub const AGENT_ALIAS: &str = "dybox.agent";
-/// In [`Bundle::extra`]: what had ended without success runs again.
+/// In [`Bundle::extra`]: what had ended without success runs again, once for each value; `true` = once for each
+/// application.
 pub const REOPEN: &str = "reopen";
 /// In [`Bundle::extra`]: the queue that the user chose for what names none.
 pub const QUEUE: &str = "queue";

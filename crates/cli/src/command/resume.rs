@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dybox_client::ClientError;
 use dybox_model::ExitCode;
 
 use super::foreground::Foreground;
@@ -13,7 +14,7 @@ use crate::conf::Format;
 /// Goes on with a run: what finished stays, the rest runs again.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The job file is not read again: the run goes on with what was submitted.\n\nExamples:\n  dybox resume @latest\n  dybox resume nightly --detach"
+    after_help = "The job file is not read again: the run goes on with what was submitted. On the cluster it goes on in an\napplication of its own, also where a session had it, unless --session names one.\n\nExamples:\n  dybox resume @latest\n  dybox resume nightly --detach\n  dybox resume nightly --session etl"
 )]
 pub(crate) struct Args {
     /// Id, beginning of an id, name of the job, or @latest
@@ -22,6 +23,9 @@ pub(crate) struct Args {
     /// Start it and return
     #[arg(short, long)]
     pub detach: bool,
+    /// Hand it to this session of yours on the cluster (`dybox session`)
+    #[arg(long, value_name = "NAME")]
+    pub session: Option<String>,
     /// Follow at most so long (30s, 10m, 2h); the run goes on
     #[arg(long, value_name = "DURATION", value_parser = super::run::duration, conflicts_with = "detach")]
     pub wait: Option<Duration>,
@@ -38,12 +42,15 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     if !args.quiet {
         context.say_place()?;
     }
+    if args.session.is_some() && !context.is_cluster()? {
+        return Err(ClientError::NoSessions.into());
+    }
     let preflight = Preflight::start(context)?;
     let client = context.client()?;
     let info = find(context, &args.run).await?;
     let plan = client.plan(&info.run).await?;
     preflight.passed().await?;
-    let resumed = client.resume(&info.run, &plan).await?;
+    let resumed = client.resume(&info.run, &plan, args.session.as_deref()).await?;
     let programs = args.output.is_some_and(Format::is_for_programs);
     if !programs {
         context.screen.line(info.run.as_str())?;
@@ -51,6 +58,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     if resumed.is_nothing() {
         context.screen.hint(&format!("run {} has succeeded: there is nothing to resume", info.run));
         return Ok(ExitCode::Ok as u8);
+    }
+    if let Some(session) = args.session.filter(|_| !programs && !args.quiet) {
+        context.screen.hint(&format!("in session {session}"));
     }
     if args.detach {
         return Ok(ExitCode::Ok as u8);

@@ -155,6 +155,11 @@ fn tell_id(context: &Context, args: &Args, submitted: &Submitted) -> Result<(), 
     if let Some(session) = args.session.as_ref().filter(|_| !args.quiet) {
         context.screen.hint(&format!("in session {session}"));
     }
+    if let Some(application) = submitted.session_application().filter(|_| !args.quiet)
+        && let Some(pages) = pages(context)
+    {
+        context.screen.hint(&format!("page: {pages}/proxy/{application}/?run={run}"));
+    }
     for application in submitted.applications().iter().filter(|_| !args.quiet) {
         context.screen.hint(&format!("page: {}", page(context, application)));
     }
@@ -166,8 +171,12 @@ fn tell_id(context: &Context, args: &Args, submitted: &Submitted) -> Result<(), 
 
 /// The page of an application, on the ResourceManager's own page where that is known.
 pub(crate) fn page(context: &Context, application: &str) -> String {
-    let pages = context.client().ok().and_then(|client| client.cluster()?.pages.clone());
-    pages.map_or_else(|| application.to_owned(), |pages| format!("{pages}/cluster/app/{application}"))
+    pages(context).map_or_else(|| application.to_owned(), |pages| format!("{pages}/cluster/app/{application}"))
+}
+
+/// The address of the ResourceManager's pages.
+fn pages(context: &Context) -> Option<String> {
+    context.client().ok().and_then(|client| client.cluster()?.pages.clone())
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

@@ -181,10 +181,11 @@ impl Cluster {
                 newest.insert(application.subdag, application);
             }
         }
-        match newest.is_empty() {
-            true => self.in_sessions(run).await,
-            false => Ok(newest),
+        // A run that goes on in a session had applications of its own before, or none.
+        if newest.values().all(|application| !application.phase.is_live()) {
+            newest.extend(self.in_sessions(run).await?);
         }
+        Ok(newest)
     }
 
     /// The sub-DAGs of a run that sessions have in hand, as their marks in its directory say: each with the session's
@@ -221,7 +222,7 @@ impl Cluster {
 
     /// The application of a sub-DAG; nothing while there is none.
     pub(crate) async fn application(&self, run: &RunId, subdag: SubDagId) -> Result<Option<Application>, ClientError> {
-        let own = self.own(run).filter(|own| own.listens.is_empty());
+        let own = self.own(run).filter(|own| !own.in_session);
         if let Some(&id) = own.and_then(|own| own.applications.get(&subdag)) {
             return self.reported(run, subdag, id).await;
         }

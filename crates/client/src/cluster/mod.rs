@@ -4,6 +4,7 @@ mod application;
 pub(crate) mod binary;
 mod facts;
 mod find;
+mod handing;
 mod journal;
 mod live;
 mod reach;
@@ -67,6 +68,8 @@ pub(crate) struct Own {
     pub run: RunId,
     pub tls: RunTls,
     pub applications: BTreeMap<SubDagId, ApplicationId>,
+    /// Whether a session has it; then `applications` are the session's.
+    pub in_session: bool,
     /// In a session: where their masters listened when it took them.
     pub listens: BTreeMap<SubDagId, (String, u16)>,
 }

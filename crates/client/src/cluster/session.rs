@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dybox_job::Plan;
-use dybox_model::{Millis, Resources, SessionSpec, SessionView};
-use dybox_store::Store;
+use dybox_model::{Millis, Resources, SessionSpec, SessionView, SubDagId};
 use dybox_store::bundle::{BUNDLE_VERSION, Binary, SESSION_ALIAS, SessionBundle, Tls};
 use dybox_store::layout::{RunDir, SESSIONS, SubDir, session_credentials};
-use dybox_wire::{SessionClient, TlsIdentity, WireError};
+use dybox_store::{StopMark, Store};
+use dybox_wire::{Address, MasterClient, SessionClient, TlsIdentity, WireError};
 use dybox_yarn::{AppState, KIND, LocalResource, Query, Submission as Order, session_named, session_tag};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::handing::Taker;
 use super::submit::{Parts, run_tls};
 use super::{Application, Cluster, Own, Phase};
 use crate::client::{Place, subdags};
@@ -95,6 +96,11 @@ impl Client {
         Ok(!Application::of(report).phase.is_live())
     }
 
+    /// That a session of this name lives.
+    pub(crate) async fn session_named(&self, name: &str) -> Result<Application, ClientError> {
+        self.there()?.session(name).await
+    }
+
     const fn there(&self) -> Result<&Cluster, ClientError> {
         match &self.place {
             Place::Machine(_) => Err(ClientError::NoSessions),
@@ -172,7 +178,7 @@ impl Cluster {
     }
 
     /// The session of this name, once YARN has started its master, or after the time for that.
-    async fn started_session(&self, name: &str) -> Result<Application, ClientError> {
+    pub(super) async fn started_session(&self, name: &str) -> Result<Application, ClientError> {
         let until = Instant::now() + STARTS;
         loop {
             let application = self.session(name).await?;
@@ -196,37 +202,76 @@ impl Cluster {
         dialled.unwrap_or(Err(WireError::Late { what: "dial" }))
     }
 
-    /// Hands a run to a session: on return it is written down there.
+    /// Hands a run to a session: on return it is written down there, or nothing of it goes on.
     pub(super) async fn submit_to_session(
         &self,
         store: &Store,
         name: &str,
         (plan, submission): (&Plan, &Submission),
     ) -> Result<Submitted, ClientError> {
-        let application = self.started_session(name).await?;
+        let (taker, binary) = tokio::join!(self.taker(name), self.binary(store));
+        let (mut taker, binary) = (taker?, binary?);
         let mut info = info_of(new_run(submission.at), plan, submission, &self.conf.binary);
         info.user.clone_from(&self.conf.user);
-        let untaken = |source| ClientError::NotTaken { name: name.to_owned(), source };
-        let (session, binary) = tokio::join!(self.dial_session(&application), self.binary(store));
-        let (session, binary) = (session.map_err(untaken)?, binary?);
         let parts = Parts::new((plan, submission), &info, binary, Resources::default())?;
-        let text = serde_json::to_string(plan).map_err(|error| damaged("the plan", &error))?;
-        let (mut applications, mut listens) = (BTreeMap::new(), BTreeMap::new());
-        for (subdag, _) in subdags(plan).filter(|(_, sub)| sub.needs.is_empty()) {
-            let mut bundle = self.bundle(&parts, subdag, false);
-            bundle.plan = Some(text.clone());
-            match session.submit(bundle.encode()).await {
-                Ok(at) => listens.insert(subdag, at),
-                Err(source) => {
-                    if listens.is_empty() {
+        let first: Vec<_> =
+            subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(subdag, _)| (subdag, false)).collect();
+        let own = match self.hand_all(&mut taker, &parts, &first).await {
+            Ok(own) => own,
+            Err((error, taken)) => {
+                match taken.applications.is_empty() {
+                    // Where that is not certain it must find its directory.
+                    true if matches!(error, ClientError::NotTaken { .. }) => {
                         let _ = store.remove_tree(&RunDir::new(&info.run).root()).await;
                     }
-                    return Err(untaken(source));
+                    true => {}
+                    false => self.stop_taken(store, &taken, submission.at).await,
                 }
-            };
-            applications.insert(subdag, application.yarn);
-        }
-        let own = Own { run: info.run.clone(), tls: parts.tls.clone(), applications, listens };
+                return Err(error);
+            }
+        };
         Ok(Submitted { own: Some(Arc::new(own)), ..Submitted::of(info, false) })
+    }
+
+    /// Hands over these sub-DAGs, each with whether it is opened again; or why not, and what was taken before.
+    pub(super) async fn hand_all(
+        &self,
+        taker: &mut Taker<'_>,
+        parts: &Parts<'_>,
+        all: &[(SubDagId, bool)],
+    ) -> Result<Own, (ClientError, Own)> {
+        let (run, tls) = (parts.info.run.clone(), parts.tls.clone());
+        let (applications, listens) = (BTreeMap::new(), BTreeMap::new());
+        let mut own = Own { run, tls, applications, in_session: true, listens };
+        let text = match serde_json::to_string(parts.plan) {
+            Ok(text) => text,
+            Err(error) => return Err((damaged("the plan", &error), own)),
+        };
+        for &(subdag, reopen) in all {
+            let mut bundle = self.bundle(parts, subdag, reopen);
+            bundle.plan = Some(text.clone());
+            match taker.hand((&own.run, subdag), &bundle.encode()).await {
+                Ok(at) => own.listens.extend(at.map(|at| (subdag, at))),
+                Err(error) => return Err((error, own)),
+            }
+            own.applications.insert(subdag, taker.application.yarn);
+        }
+        Ok(own)
+    }
+
+    /// A run of which a session took a part alone must not go on.
+    async fn stop_taken(&self, store: &Store, taken: &Own, at: Millis) {
+        let why = "its session did not take the rest of it".to_owned();
+        let mark = serde_json::to_vec(&StopMark { why: why.clone(), at });
+        // The mark holds for masters that can't be told.
+        let _ = store.put(&RunDir::new(&taken.run).stop(), mark.unwrap_or_default()).await;
+        let Tls { ca, cert, key } = taken.tls.client.clone();
+        for (host, port) in taken.listens.values().cloned() {
+            let identity = TlsIdentity { ca: ca.clone(), cert: cert.clone(), key: key.clone() };
+            let address = Address::Tcp { host, port, identity };
+            if let Ok(master) = MasterClient::dial_at(&address, ANSWER).await {
+                let _ = master.stop(&why, true).await;
+            }
+        }
     }
 }

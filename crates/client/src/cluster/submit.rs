@@ -144,25 +144,33 @@ impl Cluster {
             return Err(error.into());
         }
         let applications = all.iter().map(|&(subdag, id, _)| (subdag, id)).collect();
-        Ok(Own { run: run.clone(), tls: parts.tls.clone(), applications, listens: BTreeMap::new() })
+        let (in_session, listens) = (false, BTreeMap::new());
+        Ok(Own { run: run.clone(), tls: parts.tls.clone(), applications, in_session, listens })
     }
 
     /// Submits the applications of sub-DAGs again, each with whether it had ended, with what the run's directory holds.
-    /// Nothing of the run lives, so that it can have new certificates.
+    /// Nothing of the run lives, so that it can have new certificates. `session`: who takes them, where no application
+    /// of their own is to.
     pub(crate) async fn submit_again(
         &self,
-        store: &Store,
         run: &RunId,
         again: &[(SubDagId, bool)],
+        session: Option<&str>,
     ) -> Result<(), ClientError> {
         if again.is_empty() {
             return Ok(());
         }
+        let store = &self.store;
         let dir = RunDir::new(run);
         let (info, plan, job, secret) = (dir.info(), dir.plan(), dir.job(), dir.secret());
         let (info, plan, job, secret) =
             tokio::try_join!(store.get(&info), store.get(&plan), store.get(&job), store.get(&secret))?;
-        let (binary, new) = tokio::join!(self.binary(store), self.new_applications(again.len()));
+        let mut taker = match session {
+            Some(name) => Some(self.taker(name).await?),
+            None => None,
+        };
+        let count = if taker.is_some() { 0 } else { again.len() };
+        let (binary, new) = tokio::join!(self.binary(store), self.new_applications(count));
         let new = new?;
         let plan: Plan = serde_json::from_slice(&plan).map_err(|error| damaged("the plan", &error))?;
         let parts = Parts {
@@ -178,8 +186,20 @@ impl Cluster {
         // The identity of clients comes first: the new masters' lines are closed to the old one.
         let client = serde_json::to_vec(&parts.tls.client).map_err(|error| damaged("the identity", &error))?;
         store.put(&dir.credentials(), client).await?;
+        self.forget_sessions(&dir).await?;
+        if let Some(taker) = &mut taker {
+            return self.hand_all(taker, &parts, again).await.map(drop).map_err(|(error, _)| error);
+        }
         let all: Vec<_> = again.iter().zip(new).map(|(&(subdag, reopen), new)| (subdag, new.id, reopen)).collect();
         self.order_all(store, &parts, &all).await.map(drop)
+    }
+
+    /// What says that sessions have parts of a run, of which nothing lives.
+    async fn forget_sessions(&self, dir: &RunDir) -> Result<(), ClientError> {
+        for mark in self.store.list(&dir.sessions()).await? {
+            self.store.remove(&format!("{}/{}", dir.sessions(), mark.name)).await?;
+        }
+        Ok(())
     }
 
     /// This program in HDFS, and the run's directory: HDFS that can't be written is told before anything is submitted.
@@ -208,7 +228,8 @@ impl Cluster {
     }
 
     pub(super) fn bundle(&self, parts: &Parts<'_>, subdag: SubDagId, reopen: bool) -> Bundle {
-        let reopen = reopen.then(|| (REOPEN.to_owned(), true.to_string()));
+        // Once, also where the same session takes it again later.
+        let reopen = reopen.then(|| (REOPEN.to_owned(), ulid::Ulid::generate().to_string()));
         // Sub-DAGs that its masters submit go where this one goes.
         let queue = self.conf.queue.as_ref().map(|queue| (QUEUE.to_owned(), queue.clone()));
         Bundle {

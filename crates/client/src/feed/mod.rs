@@ -90,7 +90,7 @@ impl Feed {
     pub(crate) async fn run(self, ends: Ends) {
         match self.client.place.clone() {
             Place::Machine(machine) => here::Here { feed: self, machine }.run(ends).await,
-            Place::Cluster(cluster) => there::There { feed: self, cluster }.run(ends).await,
+            Place::Cluster(cluster) => there::There { feed: self, cluster, former: None }.run(ends).await,
         }
     }
 

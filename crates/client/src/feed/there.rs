@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dybox_model::Millis;
+use dybox_store::layout::RunDir;
 use tokio::time::{Instant, sleep};
 
 use super::{Ends, Feed, Next, Update};
@@ -14,6 +15,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 const EAGER: Duration = Duration::from_secs(4);
 /// How long an application may take to appear once all that its sub-DAG needs has ended.
 const APPEARS: Duration = Duration::from_secs(60);
+/// A master that has not been seen for so long after its time may have been there, quickly.
+const SETTLES: Duration = Duration::from_secs(1);
 /// A wait that is shorter is not worth a word.
 const WORTH_A_WORD: Duration = Duration::from_secs(2);
 
@@ -21,6 +24,8 @@ const WORTH_A_WORD: Duration = Duration::from_secs(2);
 pub(super) struct There {
     pub feed: Feed,
     pub cluster: Cluster,
+    /// The application that had the sub-DAG before a `resume`, which hands it on when all that it needs has ended.
+    pub former: Option<String>,
 }
 
 /// What was told of waiting.
@@ -44,12 +49,13 @@ impl There {
                     self.wait(&mut told, calm, &format!("the ResourceManager can't be asked: {}", error.text())).await
                 }
                 Ok(None) if ready && calm.elapsed() > APPEARS => self.gone("nobody submitted its application").await,
-                Ok(None) => {
+                Ok(application) if self.is_to_come(application.as_ref(), (ready, calm)) => {
                     if !ready {
                         calm = Instant::now();
                     }
-                    Next::Again
+                    if ready && calm.elapsed() > SETTLES { self.read_what_is_closed().await } else { Next::Again }
                 }
+                Ok(None) => Next::Again,
                 Ok(Some(application)) => self.look(&application, (&mut told, calm)).await,
             };
             if matches!(next, Next::Over) {
@@ -64,6 +70,21 @@ impl There {
             }
         }
         ends.send_modify(|ends| ends[self.feed.subdag.0 as usize] = true);
+    }
+
+    /// Whether the master that is to be followed has no application yet: there is none, or only one that is over and
+    /// had the sub-DAG before all that it needs ran again.
+    fn is_to_come(&mut self, application: Option<&Application>, (ready, calm): (bool, Instant)) -> bool {
+        let Some(application) = application else { return true };
+        if application.phase.is_live() || self.feed.past == 0 {
+            return false;
+        }
+        let former = self.former.as_ref() == Some(&application.id);
+        if !ready && !former {
+            self.former = Some(application.id.clone());
+            return true;
+        }
+        former && (!ready || calm.elapsed() <= APPEARS)
     }
 
     async fn look(&mut self, application: &Application, (told, calm): (&mut Told, Instant)) -> Next {
@@ -90,6 +111,15 @@ impl There {
             }
             Phase::Finished | Phase::Failed | Phase::Killed => self.read_to_the_end(application).await,
         }
+    }
+
+    /// In a session a sub-DAG may come and go between two looks. Touches nothing of a master that is about to begin.
+    async fn read_what_is_closed(&mut self) -> Next {
+        let feed = &mut self.feed;
+        let name = RunDir::new(&feed.run).sub(feed.subdag).journal();
+        let Ok(Some(bytes)) = feed.client.store.get_opt(&name).await else { return Next::Again };
+        let from = usize::try_from(feed.from).unwrap_or(usize::MAX).min(bytes.len());
+        feed.take(&bytes[from..]).await.0
     }
 
     /// Nothing of the application lives: what it wrote down is all there is.

@@ -1,7 +1,7 @@
 //! A master on the cluster: an ApplicationMaster with a port, a page, and a journal in HDFS.
 
 mod conf;
-mod page;
+pub(crate) mod page;
 mod recover;
 mod settle;
 
@@ -69,12 +69,20 @@ pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
         Err(error) => return Err(refuse(error, &line, events).await),
     };
     forward(events, tell.clone());
-    let page = Some(listener);
+    let page = Shows::At(listener);
     let line = Line::yarn(line);
     Begun { server, calls, port, page, line, tell, from_rm, session: None, roster }.go_on(conf, past).await
 }
 
-/// The same in a session, whose pool of grants is this sub-DAG's YARN. `listens`: hears the port.
+/// What a session hears of a master in it.
+pub(crate) struct Ears {
+    /// The port, once it listens.
+    pub(crate) port: oneshot::Sender<u16>,
+    /// What its page is made of, once it is in control.
+    pub(crate) page: oneshot::Sender<page::Source>,
+}
+
+/// The same in a session, whose pool of grants is this sub-DAG's YARN.
 ///
 /// # Errors
 /// [`MasterError`].
@@ -82,18 +90,27 @@ pub(crate) async fn run_in_session(
     conf: YarnConf,
     hand: Hand,
     (tell, from_rm): (mpsc::UnboundedSender<FromRm>, mpsc::UnboundedReceiver<FromRm>),
-    listens: oneshot::Sender<u16>,
+    ears: Ears,
 ) -> Result<(), MasterError> {
     let roster = Roster::start(conf.bundle.roster.as_ref());
     let (server, calls, port) = serve_tcp(ANY, &identity(&conf.bundle.tls.master)).await?;
     // Whoever submitted may be gone.
-    let _ = listens.send(port);
+    let _ = ears.port.send(port);
     let past = recover::recover(&conf, troubles(tell.clone()), now()).await?;
     let known = past.rooms.iter().map(|(grant, room)| (*grant, room.container.clone())).collect();
     hand.began(known);
     let session = Some(hand.clone());
     let line = Line::session(hand);
-    Begun { server, calls, port, page: None, line, tell, from_rm, session, roster }.go_on(conf, past).await
+    let page = Shows::To(ears.page);
+    Begun { server, calls, port, page, line, tell, from_rm, session, roster }.go_on(conf, past).await
+}
+
+/// Who shows the page.
+enum Shows {
+    /// This master itself.
+    At(TcpListener),
+    /// Its session.
+    To(oneshot::Sender<page::Source>),
 }
 
 /// A master that listens and knows who gives it grants.
@@ -101,7 +118,7 @@ struct Begun {
     server: Server,
     calls: mpsc::Receiver<Call>,
     port: u16,
-    page: Option<TcpListener>,
+    page: Shows,
     line: Line,
     tell: mpsc::UnboundedSender<FromRm>,
     from_rm: mpsc::UnboundedReceiver<FromRm>,
@@ -128,9 +145,11 @@ impl Begun {
             images: plan.stages.iter().map(|stage| stage.image.clone()).collect(),
         };
         let rm = rm::Cluster::new(desk, line, launcher, tell);
-        if let Some(listener) = page {
-            let page = page::Page::new(&conf, (mirror.clone(), book.durable()), rm.pages());
-            tokio::spawn(page.serve(listener));
+        let source = page::Source::new(&conf, (mirror.clone(), book.durable()), rm.pages());
+        match page {
+            Shows::At(listener) => drop(tokio::spawn(page::Page::new(&conf, source).serve(listener))),
+            // A session that ends shows nothing.
+            Shows::To(session) => drop(session.send(source)),
         }
         let rm = Rm::Cluster(Box::new(rm));
         let there = There::new(&conf, client(&conf)?, session);

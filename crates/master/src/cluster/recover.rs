@@ -25,6 +25,8 @@ const OUTAGE: Duration = Duration::from_secs(300);
 /// Idle for so long, the journal is closed until the next fact: what is closed, every reader of HDFS can read, and the
 /// next attempt needs no copy of it. Opening it again costs some 25 ms, so not between quick tasks.
 const REST: Duration = Duration::from_secs(1);
+/// In the place of what a request to reopen is told apart by: its application is, where each has one.
+const EACH: &str = "true";
 /// The mirror of the journal, in the working directory.
 const MIRROR: &str = "journal";
 
@@ -60,7 +62,8 @@ pub(super) async fn recover(
     let book = Book::mirrored(appender, mirror);
     let past = Past { store: store.clone(), dir, info, plan, subdag, facts, book, epoch: Some(epoch), reopen };
     let recovered = past.go_on(now).await?;
-    if reopen {
+    // Also where it had nothing to reopen: it may be handed to a session twice, and have ended in between.
+    if reopen || conf.bundle.extra.get(REOPEN).is_some_and(|once| once != EACH) {
         store.claim(&reopened_by(conf, &sub)).await?;
     }
     Ok(OnCluster { recovered, rooms, mirror: (here, MIRROR.to_owned()) })
@@ -111,13 +114,15 @@ fn rooms(facts: &[Fact]) -> BTreeMap<GrantId, Room> {
     rooms
 }
 
-/// Whether `resume` made this application, and none of its masters has opened the journal again yet: a later attempt
-/// of the same application must not do it twice.
+/// Whether `resume` asked for it, and no master has opened the journal again for that yet: a later attempt must not do
+/// it twice.
 async fn is_to_reopen(conf: &YarnConf, store: &Store, sub: &SubDir, facts: &[Fact]) -> Result<bool, MasterError> {
     let asked = conf.bundle.extra.contains_key(REOPEN) && has_ended(facts);
     Ok(asked && !store.exists(&reopened_by(conf, sub)).await?)
 }
 
 fn reopened_by(conf: &YarnConf, sub: &SubDir) -> String {
-    format!("{}/reopened.{}", sub.root(), conf.container.attempt.application)
+    let once = conf.bundle.extra.get(REOPEN).filter(|once| *once != EACH);
+    let application = || conf.container.attempt.application.to_string();
+    format!("{}/reopened.{}", sub.root(), once.cloned().unwrap_or_else(application))
 }

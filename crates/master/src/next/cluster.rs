@@ -51,14 +51,14 @@ impl There {
     /// by an earlier attempt, is finished with the id that it holds.
     pub(super) async fn bring_up(&self, rest: &Rest, subdag: SubDagId, now: Millis) -> Result<bool, MasterError> {
         let name = rest.dir.sub(subdag).claim();
-        let id = match rest.store.get_opt(&name).await? {
+        let (id, at) = match rest.store.get_opt(&name).await? {
             Some(text) => {
                 let unreadable = |source| MasterError::Unreadable { what: name.clone(), source };
                 let claim: Claim = serde_json::from_slice(&text).map_err(unreadable)?;
                 if claim.by != rest.own {
                     return Ok(false);
                 }
-                claim.application.parse().map_err(dybox_yarn_id)?
+                (claim.application.parse().map_err(dybox_yarn_id)?, claim.at)
             }
             None => {
                 let id = match &self.session {
@@ -70,11 +70,16 @@ impl There {
                 if !rest.store.put_new(&name, text).await? {
                     return Ok(false);
                 }
-                id
+                (id, now)
             }
         };
         match &self.session {
-            Some(session) => session.next(self.bundle_of(subdag).encode()).await?,
+            Some(session) => {
+                // A session takes many sub-DAGs, and this one perhaps twice: the claim tells which time it is.
+                let mut bundle = self.bundle_of(subdag);
+                bundle.extra.insert(REOPEN.to_owned(), format!("{id}.{}", at.0));
+                session.next(bundle.encode()).await?;
+            }
             None => self.submit(&self.submission(&rest.plan, subdag, id)).await?,
         }
         Ok(true)

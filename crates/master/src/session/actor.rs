@@ -3,22 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dybox_model::{Millis, Node, SessionView};
+use dybox_model::{Millis, Node, Resources};
 use dybox_store::bundle::{AGENT_ALIAS, AgentBundle, BUNDLE_VERSION};
 use dybox_store::layout::SubDir;
 use dybox_store::{StoreError, Trouble};
 use dybox_wire::{AgentNews, AgentOrder, LinkId, Server, SessionCall};
 use dybox_yarn::{Container, ContainerId, Credentials, FinalStatus, Kind, Launch, NodeManagers, am};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::book::Book;
 use super::hand::Said;
+use super::page::{Kept, Look, Over, serve as serve_page};
 use super::pool::{In, Key, Out, Pool};
-use super::runs::Running;
+use super::runs::{Answer, Running};
 use crate::MasterError;
 use crate::actor::now;
 use crate::cluster::SessionConf;
+use crate::cluster::page::Source;
 use crate::rm::{Room, program};
 
 /// For agents to leave when the session ends.
@@ -35,6 +38,12 @@ pub(super) enum Came {
     Said(Key, Said),
     /// A run's master listens.
     Listens(Key, u16),
+    /// What a run's page is made of.
+    Shows(Key, Source),
+    /// Somebody looks at a page.
+    Looks(Look),
+    /// The page of one that is over.
+    Kept(Over),
     /// A run's master has returned.
     Returned(Key, Result<(), MasterError>),
     /// One that failed is to be started again.
@@ -45,6 +54,9 @@ pub(super) enum Came {
     Told,
 }
 
+/// Calls, YARN's events, and what the store has to say.
+type Ins = (mpsc::Receiver<SessionCall>, mpsc::UnboundedReceiver<am::Event>, mpsc::UnboundedReceiver<Trouble>);
+
 /// The session.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -52,18 +64,23 @@ pub(super) struct Session {
     pub(super) port: u16,
     server: Option<Server>,
     pub(super) book: Book,
-    pool: Pool,
+    pub(super) pool: Pool,
     am: am::Handle,
     nodes: NodeManagers,
     /// Of those that are not over.
     pub(super) containers: BTreeMap<String, Container>,
     links: BTreeMap<LinkId, (mpsc::UnboundedSender<AgentOrder>, Option<String>)>,
     pub(super) runs: BTreeMap<Key, Running>,
+    pub(super) kept: Kept,
+    /// Who waits for what their masters' ports are.
+    pub(super) answers: BTreeMap<Key, Vec<Answer>>,
     pub(super) tell: mpsc::UnboundedSender<Came>,
     inbox: mpsc::UnboundedReceiver<Came>,
     pub(super) machines: Vec<Node>,
     pub(super) queue: String,
-    since: Millis,
+    /// What the queue would still give.
+    pub(super) free: Option<Resources>,
+    pub(super) since: Millis,
     /// Runs are told once YARN knows this master.
     registered: bool,
     /// It takes no more, since then.
@@ -88,10 +105,13 @@ impl Session {
             containers: BTreeMap::new(),
             links: BTreeMap::new(),
             runs: BTreeMap::new(),
+            kept: Kept::new(),
+            answers: BTreeMap::new(),
             tell,
             inbox,
             machines: Vec::new(),
             queue: String::new(),
+            free: None,
             since: now(),
             registered: false,
             ends: None,
@@ -103,10 +123,10 @@ impl Session {
     /// Until the end.
     pub(super) async fn serve(
         mut self,
-        mut calls: mpsc::Receiver<SessionCall>,
-        mut events: mpsc::UnboundedReceiver<am::Event>,
-        mut troubles: mpsc::UnboundedReceiver<Trouble>,
+        (mut calls, mut events, mut troubles): Ins,
+        page: TcpListener,
     ) -> Result<(), MasterError> {
+        tokio::spawn(serve_page(page, self.tell.clone()));
         loop {
             let wake = self.wake();
             tokio::select! {
@@ -143,8 +163,7 @@ impl Session {
             self.leaving = Some(at);
             self.pool(In::Close);
         }
-        let late = self.leaving.is_some_and(|since| since + LEAVING <= at);
-        if self.pool.is_empty() || late {
+        if self.pool.is_empty() || self.leaving.is_some_and(|since| since + LEAVING <= at) {
             self.over = Some(Ok(()));
         }
     }
@@ -209,17 +228,6 @@ impl Session {
         }
     }
 
-    fn view(&self) -> SessionView {
-        SessionView {
-            spec: self.conf.bundle.spec.clone(),
-            since: self.since,
-            grants: self.pool.grants(),
-            runs: self.runs.iter().map(|(key, running)| running.view(key)).collect(),
-            asked: self.pool.asked(),
-            stops: self.ends.is_some(),
-        }
-    }
-
     fn take_event(&mut self, event: am::Event) {
         use am::Event as E;
         match event {
@@ -228,17 +236,16 @@ impl Session {
                 (self.queue, self.registered) = (queue, true);
                 let previous = self.take_containers(previous);
                 self.pool(In::Registered { previous });
-                for bundle in std::mem::take(&mut self.book.runs).into_values() {
-                    self.begin(bundle, None);
-                }
+                self.go_on();
             }
             E::Found(found) => {
                 let previous = self.take_containers(found);
                 self.pool(In::Registered { previous });
             }
             E::Granted { container, wish } => {
-                let room = self.take_containers(vec![container]).pop();
-                room.into_iter().for_each(|room| self.pool(In::Granted { room, wish: wish.clone() }));
+                for room in self.take_containers(vec![container]) {
+                    self.pool(In::Granted { room, wish: wish.clone() });
+                }
             }
             E::Completed { id, exit, diagnostics } => {
                 let container = id.to_string();
@@ -257,18 +264,22 @@ impl Session {
                 self.tell_all(&E::Trouble { text });
             }
             E::Preempts(_) | E::Recovered => self.tell_all(&event),
-            E::Headroom { .. } | E::Updated(_) | E::UpdateFailed { .. } | E::Restarted | E::Finished => {}
+            E::Headroom { free, .. } => self.free = Some(free),
+            E::Updated(_) | E::UpdateFailed { .. } | E::Restarted | E::Finished => {}
         }
     }
 
     async fn take_in(&mut self, came: Came) -> Result<(), StoreError> {
         match came {
             Came::Said(key, said) => self.take_said(key, said).await?,
-            Came::Listens(key, port) => {
+            Came::Listens(key, port) => self.listens(&key, port),
+            Came::Shows(key, source) => {
                 if let Some(running) = self.runs.get_mut(&key) {
-                    running.port = Some(port);
+                    running.page = Some(source);
                 }
             }
+            Came::Looks(look) => self.shown(look),
+            Came::Kept(over) => self.kept(over),
             Came::Returned(key, outcome) => self.returned(key, outcome).await?,
             Came::Again(key) => self.again(&key),
             Came::NotStarted(container, why) => {

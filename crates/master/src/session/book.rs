@@ -19,6 +19,8 @@ use crate::cluster::SessionConf;
 
 /// How long it waits for HDFS.
 const OUTAGE: Duration = Duration::from_secs(300);
+/// Of so many that are over the marks are removed once more.
+const LAST: usize = 64;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +36,8 @@ pub(super) struct Book {
     pub(super) epoch: u32,
     /// What earlier masters had in hand.
     pub(super) runs: BTreeMap<Key, Bundle>,
+    /// What was over last before this master: their marks may be there still.
+    pub(super) over_last: Vec<Key>,
     appender: Appender,
 }
 
@@ -51,7 +55,7 @@ pub(super) async fn open(
     if epoch > 1 && store.close_dead(&journal).await? {
         bytes = store.get(&journal).await?.to_vec();
     }
-    let (runs, whole) = fold(&bytes);
+    let Past { runs, over_last, whole } = fold(&bytes);
     let mut appender = store.take_over(&journal).await?;
     if appender.len() > whole {
         appender.truncate(whole).await?;
@@ -60,12 +64,20 @@ pub(super) async fn open(
     let appender = appender.guarded(Guard { fence, patience: OUTAGE, trouble });
     let addr = MasterAddr { host: conf.host.clone(), port, epoch };
     addr.put(&store, &sub).await?;
-    Ok(Book { store, epoch, runs, appender })
+    Ok(Book { store, epoch, runs, over_last, appender })
 }
 
-/// What was taken and is not over, and how many bytes are whole lines.
-fn fold(bytes: &[u8]) -> (BTreeMap<Key, Bundle>, u64) {
-    let (mut runs, mut whole) = (BTreeMap::new(), 0);
+/// What a journal says.
+struct Past {
+    /// What was taken and is not over.
+    runs: BTreeMap<Key, Bundle>,
+    over_last: Vec<Key>,
+    /// How many bytes are whole lines.
+    whole: u64,
+}
+
+fn fold(bytes: &[u8]) -> Past {
+    let (mut runs, mut over, mut whole) = (BTreeMap::new(), Vec::new(), 0);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let Ok(record) = serde_json::from_slice(line) else { break };
         if line.last() != Some(&b'\n') {
@@ -74,10 +86,16 @@ fn fold(bytes: &[u8]) -> (BTreeMap<Key, Bundle>, u64) {
         whole += line.len() as u64;
         match record {
             Record::Took(bundle) => drop(runs.insert((bundle.info.run.clone(), bundle.subdag), *bundle)),
-            Record::Over { run, subdag } => drop(runs.remove(&(run, subdag))),
+            Record::Over { run, subdag } => {
+                runs.remove(&(run.clone(), subdag));
+                over.push((run, subdag));
+            }
         }
     }
-    (runs, whole)
+    // Each mark goes right after its record: only the last ones can have been left.
+    let mut over_last = over.split_off(over.len().saturating_sub(LAST));
+    over_last.retain(|key| !runs.contains_key(key));
+    Past { runs, over_last, whole }
 }
 
 impl Book {
@@ -103,11 +121,11 @@ mod tests {
     #[test]
     fn a_line_that_a_crash_cut_is_none() {
         let run: RunId = "01jd0000000000000000000001".parse().unwrap();
-        let mut bytes = serde_json::to_vec(&Record::Over { run, subdag: SubDagId(0) }).unwrap();
+        let mut bytes = serde_json::to_vec(&Record::Over { run: run.clone(), subdag: SubDagId(0) }).unwrap();
         bytes.push(b'\n');
         let whole = bytes.len() as u64;
         bytes.extend_from_slice(b"{\"took\":{\"ver");
-        assert_eq!(fold(&bytes).1, whole);
-        assert_eq!(fold(&bytes[..bytes.len() - 14]).1, 0, "a line without its end counts for nothing");
+        assert_eq!((fold(&bytes).whole, fold(&bytes).over_last), (whole, vec![(run, SubDagId(0))]));
+        assert_eq!(fold(&bytes[..bytes.len() - 14]).whole, 0, "a line without its end counts for nothing");
     }
 }

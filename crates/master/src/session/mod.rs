@@ -7,24 +7,34 @@
 mod actor;
 mod book;
 mod hand;
+mod page;
 mod pool;
 mod runs;
+
+use std::path::PathBuf;
 
 use dybox_store::bundle::Bundle;
 use dybox_wire::serve_session;
 use dybox_yarn::{Settings, am};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::MasterError;
 use crate::cluster::{ANY, BEATS, SessionConf, YarnConf, identity};
 
 pub(crate) use hand::Hand;
+use pool::Key;
 
 impl SessionConf {
     /// What the master of a run in it knows.
     fn of_run(&self, bundle: Bundle) -> YarnConf {
-        let work_dir = self.work_dir.join(format!("{}.{}", bundle.info.run, bundle.subdag.0));
+        let work_dir = self.dir_of(&(bundle.info.run.clone(), bundle.subdag));
         YarnConf { work_dir, ..self.clone().with(bundle) }
+    }
+
+    /// What the master of a sub-DAG may fill.
+    fn dir_of(&self, (run, subdag): &Key) -> PathBuf {
+        self.work_dir.join(format!("{run}.{}", subdag.0))
     }
 
     fn application(&self) -> String {
@@ -39,11 +49,14 @@ impl SessionConf {
 /// [`MasterError`].
 pub async fn run_session(conf: SessionConf) -> Result<(), MasterError> {
     let (server, calls, port) = serve_session(ANY, &identity(&conf.bundle.tls.master)).await?;
+    let page = TcpListener::bind(ANY).await.map_err(MasterError::Page)?;
+    let page_port = page.local_addr().map_err(MasterError::Page)?.port();
     let settings = Settings::from_map(conf.bundle.store.settings.clone());
     let (line, events) = am::start(am::Conf {
         user: Some(conf.bundle.user.clone()),
         host: conf.host.clone(),
         rpc_port: port,
+        tracking_url: format!("http://{}:{page_port}/", conf.host),
         beat: BEATS.0,
         quick_beat: BEATS.1,
         ..am::Conf::new(settings, conf.container, conf.token.clone())
@@ -51,5 +64,5 @@ pub async fn run_session(conf: SessionConf) -> Result<(), MasterError> {
     let (troubles, troubled) = mpsc::unbounded_channel();
     let book = book::open(&conf, port, troubles).await?;
     tracing::info!(name = conf.bundle.spec.name, epoch = book.epoch, port, runs = book.runs.len(), "in control");
-    actor::Session::new(conf, line, (server, port), book).serve(calls, events, troubled).await
+    actor::Session::new(conf, line, (server, port), book).serve((calls, events, troubled), page).await
 }

@@ -16,7 +16,8 @@ use super::hand::Hand;
 use super::pool::{In, Key, Told};
 use crate::MasterError;
 use crate::actor::now;
-use crate::cluster::{identity, run_in_session};
+use crate::cluster::page::Source;
+use crate::cluster::{Ears, identity, run_in_session};
 use crate::rm::FromRm;
 
 /// Starts of one sub-DAG's master, as YARN gives an application by default.
@@ -29,20 +30,24 @@ pub(super) struct Running {
     bundle: Bundle,
     tell: mpsc::UnboundedSender<FromRm>,
     pub(super) port: Option<u16>,
+    /// What its page is made of, once it is in control.
+    pub(super) page: Option<Source>,
+    waits: String,
     tries: u32,
 }
 
-type Answer = oneshot::Sender<Result<(String, u16), String>>;
+pub(super) type Answer = oneshot::Sender<Result<(String, u16), String>>;
 
 impl Running {
     pub(super) fn view(&self, (run, subdag): &Key) -> SessionRun {
         let info = &self.bundle.info;
-        SessionRun { run: run.clone(), subdag: *subdag, job: info.job.clone(), submitted: info.submitted }
+        let (job, waits) = (info.job.clone(), self.waits.clone());
+        SessionRun { run: run.clone(), subdag: *subdag, job, submitted: info.submitted, waits }
     }
 }
 
 impl Session {
-    /// Takes a sub-DAG: written down, then begun, then answered.
+    /// Takes a sub-DAG: written down, then begun, then answered. Whoever got no answer hands the same over again.
     pub(super) async fn submit(&mut self, bundle: &[u8], answer: Answer) -> Result<(), StoreError> {
         let bundle = match self.acceptable(bundle) {
             Ok(bundle) => bundle,
@@ -51,49 +56,105 @@ impl Session {
                 return Ok(());
             }
         };
-        let mark = RunDir::new(&bundle.info.run).session(bundle.subdag, &self.conf.application());
+        let key = (bundle.info.run.clone(), bundle.subdag);
+        if self.in_hand(&key).is_some() {
+            self.answer(key, answer);
+            return Ok(());
+        }
+        let mark = self.mark_of(&key);
         let store = self.book.store.clone();
         let (marked, written) = tokio::join!(store.claim(&mark), self.book.took(&bundle));
         written?;
         if let Err(error) = marked {
             // It would run and nobody would find it.
-            let key = (bundle.info.run, bundle.subdag);
             self.book.over(key).await?;
             let _ = answer.send(Err(format!("the run could not be marked as this session's: {}", error.text())));
             return Ok(());
         }
-        self.begin(bundle, Some(answer));
+        self.answer(key, answer);
+        self.begin(bundle);
         Ok(())
     }
 
     fn acceptable(&self, bundle: &[u8]) -> Result<Bundle, String> {
         let bundle = Bundle::decode(bundle).map_err(|error| error.to_string())?;
         let (run, name) = (&bundle.info.run, &self.conf.bundle.spec.name);
+        match self.in_hand(&(run.clone(), bundle.subdag)) {
+            // Also while it ends: it has it.
+            Some(there) if *there == bundle => return Ok(bundle),
+            Some(_) => return Err(format!("run {run} is in session {name} already")),
+            None => {}
+        }
         if self.ends.is_some() {
             return Err(format!("session {name} is about to end"));
         }
         if bundle.info.user != self.conf.bundle.user {
             return Err(format!("session {name} is of {}, and the run of {}", self.conf.bundle.user, bundle.info.user));
         }
-        if self.runs.contains_key(&(run.clone(), bundle.subdag)) {
-            return Err(format!("run {run} is in session {name} already"));
-        }
         Ok(bundle)
     }
 
-    pub(super) fn begin(&mut self, bundle: Bundle, answer: Option<Answer>) {
+    /// What it has taken and is not over, also what an earlier master took and this one has not begun yet.
+    fn in_hand(&self, key: &Key) -> Option<&Bundle> {
+        self.runs.get(key).map(|running| &running.bundle).or_else(|| self.book.runs.get(key))
+    }
+
+    /// Tells where a sub-DAG's master listens, once it does.
+    fn answer(&mut self, key: Key, answer: Answer) {
+        match self.runs.get(&key).and_then(|running| running.port) {
+            Some(port) => drop(answer.send(Ok((self.conf.host.clone(), port)))),
+            None => self.answers.entry(key).or_default().push(answer),
+        }
+    }
+
+    /// A sub-DAG's master listens.
+    pub(super) fn listens(&mut self, key: &Key, port: u16) {
+        if let Some(running) = self.runs.get_mut(key) {
+            running.port = Some(port);
+        }
+        for answer in self.answers.remove(key).into_iter().flatten() {
+            // Whoever submitted may be gone.
+            let _ = answer.send(Ok((self.conf.host.clone(), port)));
+        }
+    }
+
+    fn mark_of(&self, (run, subdag): &Key) -> String {
+        RunDir::new(run).session(*subdag, &self.conf.application())
+    }
+
+    /// Goes on with what earlier masters took. They may have died between their journal and the marks.
+    pub(super) fn go_on(&mut self) {
+        let taken = std::mem::take(&mut self.book.runs);
+        let claimed: Vec<_> = taken.keys().map(|key| self.mark_of(key)).collect();
+        let over: Vec<_> = std::mem::take(&mut self.book.over_last).iter().map(|key| self.mark_of(key)).collect();
+        let store = self.book.store.clone();
+        tokio::spawn(async move {
+            let failed = |error: StoreError| tracing::warn!("a mark of a run could not be mended: {}", error.text());
+            for mark in claimed {
+                let _ = store.claim(&mark).await.map_err(failed);
+            }
+            for mark in over {
+                let _ = store.remove(&mark).await.map_err(failed);
+            }
+        });
+        taken.into_values().for_each(|bundle| self.begin(bundle));
+    }
+
+    pub(super) fn begin(&mut self, bundle: Bundle) {
         let key = (bundle.info.run.clone(), bundle.subdag);
         tracing::info!(run = %key.0, subdag = key.1.0, "taken");
         let (tell, _) = mpsc::unbounded_channel();
-        self.runs.insert(key.clone(), Running { bundle, tell, port: None, tries: 0 });
-        self.start(&key, answer);
+        self.forget(&key);
+        let running = Running { bundle, tell, port: None, page: None, waits: String::new(), tries: 0 };
+        self.runs.insert(key.clone(), running);
+        self.start(&key);
     }
 
-    fn start(&mut self, key: &Key, answer: Option<Answer>) {
+    fn start(&mut self, key: &Key) {
         let Some(running) = self.runs.get_mut(key) else { return };
         let (tell, from_rm) = mpsc::unbounded_channel();
-        let (listens, port) = oneshot::channel();
-        running.tries += 1;
+        let ((listens, port), (shows, page)) = (oneshot::channel(), oneshot::channel());
+        (running.tries, running.port) = (running.tries + 1, None);
         running.tell = tell.clone();
         let conf = self.conf.of_run(running.bundle.clone());
         let (said, mut says) = mpsc::unbounded_channel();
@@ -106,22 +167,21 @@ impl Session {
                 }
             }
         });
-        let (session, of, host) = (self.tell.clone(), key.clone(), self.conf.host.clone());
+        let (session, of) = (self.tell.clone(), key.clone());
         tokio::spawn(async move {
             let Ok(port) = port.await else { return };
             let _ = session.send(Came::Listens(of, port));
-            if let Some(answer) = answer {
-                let _ = answer.send(Ok((host, port)));
-            }
+        });
+        let (session, of) = (self.tell.clone(), key.clone());
+        tokio::spawn(async move {
+            let Ok(source) = page.await else { return };
+            let _ = session.send(Came::Shows(of, source));
         });
         let (session, of) = (self.tell.clone(), key.clone());
         tokio::spawn(async move {
             let master = tokio::spawn(async move {
                 std::fs::create_dir_all(&conf.work_dir).map_err(MasterError::Page)?;
-                let work_dir = conf.work_dir.clone();
-                let done = run_in_session(conf, hand, (tell, from_rm), listens).await;
-                let _ = std::fs::remove_dir_all(work_dir);
-                done
+                run_in_session(conf, hand, (tell, from_rm), Ears { port: listens, page: shows }).await
             });
             let outcome = master.await.unwrap_or_else(|panic| Err(MasterError::Over { why: panic.to_string() }));
             let _ = session.send(Came::Returned(of, outcome));
@@ -147,8 +207,11 @@ impl Session {
                 return Ok(());
             }
         }
-        self.runs.remove(&key);
-        let mark = RunDir::new(&key.0).session(key.1, &self.conf.application());
+        if let Some(running) = self.runs.remove(&key) {
+            self.keep(key.clone(), running.bundle.info.job, running.page);
+        }
+        self.answers.remove(&key);
+        let mark = self.mark_of(&key);
         let store = self.book.store.clone();
         self.book.over(key).await?;
         tokio::spawn(async move {
@@ -160,7 +223,7 @@ impl Session {
     }
 
     pub(super) fn again(&mut self, key: &Key) {
-        self.start(key, None);
+        self.start(key);
     }
 
     /// Tells every run to end, as `dybox stop` does.
@@ -204,7 +267,7 @@ impl Session {
     }
 
     /// What the pool says, in YARN's words.
-    pub(super) fn pass(&self, key: &Key, told: Told) {
+    pub(super) fn pass(&mut self, key: &Key, told: Told) {
         let container = |name: &String| self.containers.get(name).cloned();
         match told {
             Told::Registered(lives) => {
@@ -227,7 +290,8 @@ impl Session {
             }
             Told::Refused { wish, why } => self.tell_run(key, am::Event::Refused { wish, why }),
             Told::Waits(why) => {
-                if let Some(running) = self.runs.get(key) {
+                if let Some(running) = self.runs.get_mut(key) {
+                    running.waits.clone_from(&why);
                     let _ = running.tell.send(FromRm::Waits(why));
                 }
             }
