@@ -171,6 +171,15 @@ impl Drop for Case {
     }
 }
 
+/// Ends the session `steady`, whatever the test did.
+struct StopsSession<'a>(&'a Case);
+
+impl Drop for StopsSession<'_> {
+    fn drop(&mut self) {
+        self.0.place.start(&["session", "stop", "steady", "--now"]).end(Duration::from_secs(240));
+    }
+}
+
 fn end(follow: Follow) -> Done {
     follow.end(Duration::from_secs(240))
 }
@@ -277,6 +286,43 @@ fn a_resource_manager_that_comes_back_finds_the_run_going_on() {
     cluster().revive(Daemon::ResourceManager);
     end(follow).expect(0);
     case.assert_chain(&run, 1);
+}
+
+#[test]
+fn a_resource_manager_that_comes_back_finds_a_session_with_its_run() {
+    let _alone = Alone::take();
+    let case = Case::new(
+        "stages:\n  a: { stop_grace: 1s, script: \". /said/fns; say start; for i in $(seq 600); do [ -e /said/short ] && break; say beat; sleep 0.2; done; say end\" }\n",
+    );
+    let start = ["session", "start", "steady", "--grants", "2", "--memory", "256MiB"];
+    case.place.dybox(&start).expect(0);
+    let _stops = StopsSession(&case);
+    let run = || case.place.start(&["run", "job.yaml", "--session", "steady", "--detach"]);
+    let first = end(run()).expect(0).run_id();
+    case.place.until_said("a", "beat", 1);
+    cluster().kill(Daemon::ResourceManager);
+    // Nobody can find the session now: nothing is submitted, and that is said.
+    end(run()).expect(5).says("resourcemanager");
+    let beats = case.place.said_by("a", "beat");
+    cluster().revive(Daemon::ResourceManager);
+    eventually("the ResourceManager answers", LONG, || {
+        (case.place.start(&["session", "ls"]).end(LONG).code == 0).then_some(())
+    });
+    // The session may register again a little later: its runs are reached, and new ones wait for it.
+    case.place.until_said("a", "beat", beats + 2);
+    end(case.place.start(&["stop", &first, "--yes", "--now"])).expect(0);
+    let second = end(run()).expect(0).run_id();
+    case.place.until_said("a", "start", 2);
+    case.shorten();
+    for (run, state) in [(&first, "stopped"), (&second, "succeeded")] {
+        eventually(&format!("{run} is {state}"), LONG, || {
+            case.place.dybox(&["status", run]).out.contains(state).then_some(())
+        });
+    }
+    assert_eq!(case.place.said_by("a", "start"), 2, "nothing ran twice");
+    for run in [&first, &second] {
+        assert_eq!(cluster().of_run_on_engines(run), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -143,6 +143,7 @@ fn no_task_goes_where_the_roster_says_no_and_without_it_runs_work_as_before() {
 
     drained(&roster, &both, &hosts[1]);
     frozen(&roster, &both, &hosts[2]);
+    in_session(&roster, &both);
 
     // The state servers die in the middle of a run: nobody misses them.
     let user = User::of(&roster, &both);
@@ -186,6 +187,38 @@ fn drained(roster: &RosterWorld, servers: &str, host: &str) {
     let tries = user.place.said().iter().filter(|line| line.what == "start").count();
     assert_eq!(tries, 13);
     assert!(roster.ask(servers, "operator.pem", &["nodes", "undrain", host]).status.success());
+}
+
+/// A drain of a machine on which a session holds warm grants: they stay, and get no task of its runs.
+fn in_session(roster: &RosterWorld, servers: &str) {
+    let user = User::of(roster, servers);
+    let start = ["session", "start", "warm", "--grants", "6", "--max", "12", "--memory", "256MiB"];
+    user.dybox(&start).expect(0);
+    let all = user.dybox(&["session", "ls", "-o", "json"]).expect(0).json();
+    let grants = all["sessions"][0]["grants"].as_array().cloned().unwrap_or_default();
+    let on = |host: &str| grants.iter().filter(|grant| grant["host"] == *host).count();
+    let number = (1..=3).max_by_key(|number| on(&node_host(*number))).expect("three nodes");
+    let host = node_host(number);
+    assert!(on(&host) > 0, "{grants:?}");
+    let drain = ["nodes", "drain", &host, "--why", "new disk"];
+    assert!(roster.ask(servers, "operator.pem", &drain).status.success());
+    user.until_plan(|text, _| text.contains(&format!("nothing is asked for on: {host} (drained by ")));
+    let run = user.dybox(&["run", "job.yaml", "--session", "warm", "--detach"]).expect(0).run_id();
+    // Two on each of the other machines, as its first stage wants it; the rest waits, and says for whom.
+    user.until_started("a", 4);
+    user.until_why(&run, &format!("the roster closes {host} (drained by "));
+    assert_eq!(on_node(&run, number), 0);
+    user.go("go");
+    user.until_started("b", 6);
+    assert_eq!(on_node(&run, number), 0);
+    let all = user.dybox(&["session", "ls", "-o", "json"]).expect(0).json();
+    let busy = |grant: &&Value| grant["host"] == host.as_str() && grant["state"] == "busy";
+    let grants = all["sessions"][0]["grants"].as_array().cloned().unwrap_or_default();
+    assert_eq!(grants.iter().filter(busy).count(), 0, "{grants:?}");
+    assert!(roster.ask(servers, "operator.pem", &["nodes", "undrain", &host]).status.success());
+    user.go("go2");
+    user.until_succeeded(&run);
+    user.dybox(&["session", "stop", "warm"]).expect(0);
 }
 
 /// An engine that stands still before a run comes, and goes on while it waits.

@@ -6,6 +6,7 @@ use dybox_model::{Millis, RunId, SubDagId};
 use dybox_store::StopMark;
 use dybox_wire::WireError;
 use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
 
 use crate::client::Place;
 use crate::cluster::{Application, Cluster, Phase};
@@ -13,6 +14,10 @@ use crate::{Client, ClientError};
 
 /// How long a master that is just starting may take to listen.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long the master of a run in a session may take that YARN does not report, or is starting.
+const IN_SESSION: Duration = Duration::from_secs(15);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a stop reached.
 #[derive(Debug, Default)]
@@ -95,11 +100,29 @@ impl Client {
             return Ok(true);
         }
         if application.session {
-            // Its other runs go on. The mark is read by the master that comes next.
+            // It is not killed: its other runs go on.
+            self.stop_in_session(cluster, run, (application.subdag, why), now).await;
             return Ok(true);
         }
         cluster.conf.rm.kill(application.yarn, why).await?;
         Ok(false)
+    }
+
+    /// A ResourceManager that has just come back does not know the session's master yet, which lives. Where none does,
+    /// the mark is read by the one that comes next.
+    async fn stop_in_session(&self, cluster: &Cluster, run: &RunId, (subdag, why): (SubDagId, &str), now: bool) {
+        let until = Instant::now() + IN_SESSION;
+        loop {
+            if let Ok(master) = cluster.dial_as_written(&self.store, run, subdag).await
+                && master.stop(why, now).await.is_ok()
+            {
+                return;
+            }
+            if Instant::now() >= until {
+                return;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     async fn tell_stop(&self, run: &RunId, subdag: SubDagId, why: &str, now: bool) -> Result<bool, WireError> {
