@@ -1,6 +1,6 @@
 //! The loop of a session: one mailbox, one pool; runs go on beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dybox_model::{Millis, Node, Resources};
@@ -65,7 +65,9 @@ pub(super) struct Session {
     server: Option<Server>,
     pub(super) book: Book,
     pub(super) pool: Pool,
-    am: am::Handle,
+    pub(super) am: am::Handle,
+    /// What YARN was told to leave out.
+    pub(super) avoided: BTreeSet<String>,
     nodes: NodeManagers,
     /// Of those that are not over.
     pub(super) containers: BTreeMap<String, Container>,
@@ -101,6 +103,7 @@ impl Session {
             book,
             pool,
             am,
+            avoided: BTreeSet::new(),
             nodes,
             containers: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -312,7 +315,10 @@ impl Session {
         match order {
             am::Order::Ask { wish, count } => self.pool(In::Asked { key, wish, count }),
             am::Order::Release(id) => self.pool(In::Released { key, container: id.to_string() }),
-            am::Order::Blacklist { add, remove } => self.pool(In::Avoids { key, add, remove }),
+            am::Order::Blacklist { add, remove } => {
+                self.avoid(&key, &add, &remove);
+                self.pool(In::Avoids { key, add, remove });
+            }
             am::Order::Update { container, .. } => {
                 let why = "grants of a session keep their size".to_owned();
                 self.tell_run(&key, am::Event::UpdateFailed { id: container, why });

@@ -1,5 +1,6 @@
 //! The runs of a session: each sub-DAG's master is a task of its own, as it would be a process of its own.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dybox_model::{Resources, SessionRun};
@@ -33,6 +34,8 @@ pub(super) struct Running {
     /// What its page is made of, once it is in control.
     pub(super) page: Option<Source>,
     waits: String,
+    /// Machines that it leaves out.
+    avoids: BTreeSet<String>,
     tries: u32,
 }
 
@@ -145,7 +148,8 @@ impl Session {
         tracing::info!(run = %key.0, subdag = key.1.0, "taken");
         let (tell, _) = mpsc::unbounded_channel();
         self.forget(&key);
-        let running = Running { bundle, tell, port: None, page: None, waits: String::new(), tries: 0 };
+        let (waits, avoids) = (String::new(), BTreeSet::new());
+        let running = Running { bundle, tell, port: None, page: None, waits, avoids, tries: 0 };
         self.runs.insert(key.clone(), running);
         self.start(&key);
     }
@@ -155,6 +159,7 @@ impl Session {
         let (tell, from_rm) = mpsc::unbounded_channel();
         let ((listens, port), (shows, page)) = (oneshot::channel(), oneshot::channel());
         (running.tries, running.port) = (running.tries + 1, None);
+        running.avoids.clear();
         running.tell = tell.clone();
         let conf = self.conf.of_run(running.bundle.clone());
         let (said, mut says) = mpsc::unbounded_channel();
@@ -209,6 +214,7 @@ impl Session {
         }
         if let Some(running) = self.runs.remove(&key) {
             self.keep(key.clone(), running.bundle.info.job, running.page);
+            self.tell_avoided();
         }
         self.answers.remove(&key);
         let mark = self.mark_of(&key);
@@ -220,6 +226,30 @@ impl Session {
             }
         });
         Ok(())
+    }
+
+    /// A run leaves machines out, or does no more.
+    pub(super) fn avoid(&mut self, key: &Key, add: &[String], remove: &[String]) {
+        if let Some(running) = self.runs.get_mut(key) {
+            running.avoids.extend(add.iter().cloned());
+            running.avoids.retain(|host| !remove.contains(host));
+        }
+        self.tell_avoided();
+    }
+
+    /// YARN hears of the machines that every run leaves out: a grant there would help nobody, and count as one of those
+    /// that the session may have.
+    fn tell_avoided(&mut self) {
+        // One that is not in control yet wants nothing.
+        let mut each = self.runs.values().filter(|running| running.page.is_some()).map(|running| &running.avoids);
+        let first = each.next().cloned().unwrap_or_default();
+        let avoided: BTreeSet<String> = each.fold(first, |all, one| all.intersection(one).cloned().collect());
+        let add: Vec<_> = avoided.difference(&self.avoided).cloned().collect();
+        let remove: Vec<_> = self.avoided.difference(&avoided).cloned().collect();
+        if !add.is_empty() || !remove.is_empty() {
+            self.am.order(am::Order::Blacklist { add, remove });
+        }
+        self.avoided = avoided;
     }
 
     pub(super) fn again(&mut self, key: &Key) {
