@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dybox_tests::{Done, Workspace};
+use dybox_tests::{Done, Workspace, eventually};
 
 /// Runs one stage with `retry: 3`, gives the run's end and how many attempts there were.
 #[track_caller]
@@ -78,6 +78,33 @@ fn timeouts_end_what_runs_too_long_or_says_nothing() {
         assert!(start.elapsed() < Duration::from_secs(20));
         place.assert_nothing_left();
     }
+}
+
+#[test]
+fn what_does_nothing_is_ended_and_gives_its_room_back_and_what_works_is_not() {
+    let place = Workspace::new();
+    let busy = "until [ -e /said/go ]; do :; done";
+    place.job(&format!(
+        "stages:\n  still: {{ idle: 5s, stop_grace: 1s, command: [sleep, \"600\"], retry: {{ max: 3 }} }}\n  busy: {{ idle: {{ after: 5s, cpus: 0.05 }}, cpus: 0.5, script: \"{busy}\" }}\n  after: {{ needs: {{ still: finished }}, script: \"cat $DYBOX_NEEDS\" }}\n",
+    ));
+    let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
+    let stages = || place.dybox(&["status", &run, "-o", "json"]).expect(0).json()["stages"].clone();
+    eventually("the idle stage ended, and what needs its end", Duration::from_secs(90), || {
+        (stages()[0]["state"] == "failed" && stages()[2]["state"] == "succeeded").then_some(())
+    });
+    // The busy one has run for as long, and goes on.
+    assert_eq!((&stages()[0]["tries"], &stages()[1]["state"]), (&1.into(), &"running".into()), "{:#}", stages());
+    eventually("one container and one grant are left", Duration::from_secs(60), || {
+        (place.containers().len() == 1 && place.pids("proxy").len() == 1).then_some(())
+    });
+    for command in ["why", "status"] {
+        place.dybox(&[command, &run]).expect(0).says("C1018").says("used under 0.01 cpus for 5.0s");
+    }
+    place.write("said/go", "");
+    eventually("the busy stage succeeded", Duration::from_secs(60), || {
+        (stages()[1]["state"] == "succeeded").then_some(())
+    });
+    place.assert_nothing_left();
 }
 
 #[test]

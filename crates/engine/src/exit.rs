@@ -10,7 +10,7 @@ use crate::verdict::{StartFailure, Verdict};
 pub struct Asked {
     /// [`EndedBy::Stop`] or [`EndedBy::Timeout`].
     pub by: EndedBy,
-    /// The cause that it makes: `Stopped`, `RunTimeout`, `SilenceTimeout`, `MasterLost`, `GrantLost`.
+    /// The cause that it makes: `Stopped`, `RunTimeout`, `SilenceTimeout`, `Idle`, `MasterLost`, `GrantLost`.
     pub cause: Cause,
     /// One sentence for a person.
     pub text: String,

@@ -359,7 +359,12 @@ fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag
         volumes: values(body.volumes),
         tmpfs: body.tmpfs.into_iter().flatten().map(|spot| spot.value).collect(),
         network: body.network.unwrap_or_default(),
-        timeout: Timeouts { run: body.timeout.run, pull: body.timeout.pull, silence: body.timeout.silence },
+        timeout: Timeouts {
+            run: body.timeout.run,
+            pull: body.timeout.pull,
+            silence: body.timeout.silence,
+            idle: body.idle,
+        },
         stop_grace: body.stop_grace.unwrap_or(Millis::from_secs(10)),
         retry: Retry {
             max: body.retry.max.unwrap_or(0),

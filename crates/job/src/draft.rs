@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{Millis, Mount, Need, Network, Placement, PullPolicy, Spread, StageId, Tmpfs};
+use dybox_model::{Idle, Millis, Mount, Need, Network, Placement, PullPolicy, Spread, StageId, Tmpfs};
 
 use crate::RetryOn;
 use crate::profiled::Profiled;
@@ -70,6 +70,7 @@ pub(crate) struct Body {
     pub(crate) parallelism: Option<u32>,
     pub(crate) retry: RetryDraft,
     pub(crate) timeout: TimeoutDraft,
+    pub(crate) idle: Option<Idle>,
     pub(crate) stop_grace: Option<Millis>,
     pub(crate) volumes: Option<Vec<Spot<Mount>>>,
     pub(crate) tmpfs: Option<Vec<Spot<Tmpfs>>>,
@@ -187,6 +188,7 @@ impl Body {
                 pull: self.timeout.pull.or(defaults.timeout.pull),
                 silence: self.timeout.silence.or(defaults.timeout.silence),
             },
+            idle: self.idle.or(defaults.idle),
             stop_grace: self.stop_grace.or(defaults.stop_grace),
             volumes: self.volumes.or_else(|| defaults.volumes.clone()),
             tmpfs: self.tmpfs.or_else(|| defaults.tmpfs.clone()),

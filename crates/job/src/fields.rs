@@ -17,6 +17,8 @@ pub enum Scope {
     Placement,
     /// `memory` of a stage, where it is a mapping
     Memory,
+    /// `idle` of a stage, where it is a mapping
+    Idle,
     /// One of `hooks`.
     Hook,
 }
@@ -33,6 +35,7 @@ impl Scope {
             Self::Timeout => "timeout",
             Self::Placement => "placement",
             Self::Memory => "memory",
+            Self::Idle => "idle",
             Self::Hook => "a hook",
         }
     }
@@ -46,6 +49,7 @@ impl Scope {
             Self::Timeout => "stages.NAME.timeout.",
             Self::Placement => "stages.NAME.placement.",
             Self::Memory => "stages.NAME.memory.",
+            Self::Idle => "stages.NAME.idle.",
             Self::Hook => "hooks.",
         }
     }
@@ -87,10 +91,12 @@ pub fn fields_named(text: &str) -> Vec<&'static Field> {
             Timeout => "timeout",
             Placement => "placement",
             Memory => "memory",
+            Idle => "idle",
             Hook => "hooks",
             Top => "",
             Stage | Param => {
-                return field.name == name && !matches!(last, "retry" | "timeout" | "placement" | "memory" | "hooks");
+                return field.name == name
+                    && !matches!(last, "retry" | "timeout" | "placement" | "memory" | "idle" | "hooks");
             }
         };
         field.name == name && (last.is_empty() || last == parent)
@@ -138,6 +144,9 @@ pub(crate) fn said_elsewhere(scope: Scope, name: &str) -> Option<&'static str> {
         (Placement, "soft" | "required" | "preferred") => "write hard: false",
         (Retry, "limit" | "attempts" | "retries" | "count") => "it is called max here",
         (Retry, "delay" | "interval" | "pause") => "it is called backoff here",
+        (Stage, "idle_timeout" | "idleTimeout" | "idle_ttl" | "cull") => "it is called idle here",
+        (Idle, "cpu" | "threshold") => "it is called cpus here",
+        (Idle, "time" | "timeout" | "for") => "it is called after here",
         (Hook, "command" | "script") => "it is called run here",
         (Hook, "needs") => "it is called after here",
         _ => return None,
@@ -158,7 +167,7 @@ const fn later(scope: Scope, name: &'static str, meaning: &'static str) -> Field
     Field { scope, name, takes: "", default: "", meaning, built: false }
 }
 
-use Scope::{Hook, Memory, Param, Placement, Retry, Stage, Timeout, Top};
+use Scope::{Hook, Idle, Memory, Param, Placement, Retry, Stage, Timeout, Top};
 
 /// All of them, in the order of the page.
 pub const FIELDS: &[Field] = &[
@@ -213,6 +222,13 @@ pub const FIELDS: &[Field] = &[
     ),
     now(Stage, "retry", "a mapping", "{max: 0}", "When a failed task is tried again."),
     now(Stage, "timeout", "a mapping", "none", "Limits in time."),
+    now(
+        Stage,
+        "idle",
+        "a duration, or a mapping",
+        "none",
+        "How long a task may do next to nothing: then it is ended, and its grant goes back.",
+    ),
     now(Stage, "stop_grace", "a duration", "10s", "Between TERM and KILL."),
     now(Stage, "volumes", "a list of source:target[:ro]", "none", "Paths of the machine in the container."),
     now(Stage, "tmpfs", "a list of paths", "none", "Temporary file systems: /path or /path:size=64MiB."),
@@ -249,14 +265,19 @@ pub const FIELDS: &[Field] = &[
     later(Stage, "registry_auth", "How to log in at the registry."),
     later(Stage, "gang", "Start all tasks together or none."),
     later(Stage, "service", "A stage that runs until it is stopped."),
-    later(Stage, "idle", "When an idle service is taken away."),
     now(Param, "default", "a text", "", "Its value when none is given."),
     now(Param, "required", "true or false", "false", "Whether a value must be given."),
     now(Param, "choices", "a list of texts", "any", "The values that it may have."),
     now(Param, "type", "string", "string", "Its type; string is the only one now."),
     now(Retry, "max", "a whole number, 0 to 100", "0", "Most further tries after the first."),
     now(Retry, "backoff", "a duration", "1s", "Pause before the first further try; doubled each time, at most 5m."),
-    now(Retry, "on", "a list", "any", "oom, infra, image, timeout, exit:N, exit:N-M, signal:NAME, any."),
+    now(
+        Retry,
+        "on",
+        "a list",
+        "any",
+        "oom, infra, image, timeout, idle, exit:N, exit:N-M, signal:NAME, any (all but idle).",
+    ),
     later(Retry, "memory", "More memory for each further try."),
     later(Retry, "cap", "The most memory of a further try."),
     now(Timeout, "run", "a duration", "none", "From the start of the program to its end."),
@@ -289,6 +310,8 @@ pub const FIELDS: &[Field] = &[
     now(Placement, "hard", "true or false", "true", "Whether a task rather waits than runs elsewhere."),
     now(Memory, "request", "a size", "", "What a task begins with."),
     now(Memory, "limit", "a size", "the request", "How far it may grow, in a larger grant, when it nears its limit."),
+    now(Idle, "after", "a duration", "", "How long."),
+    now(Idle, "cpus", "a number", "0.01", "A task that uses fewer cpus than this, and hardly a disk, does nothing."),
     later(Timeout, "queue", "Most time of waiting for room."),
     now(
         Hook,

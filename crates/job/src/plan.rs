@@ -169,7 +169,7 @@ pub struct Retry {
     pub max: u32,
     /// Pause before the first further try; doubled each time, at most 5 minutes.
     pub backoff: Millis,
-    /// Which failures are tried again. Empty = any.
+    /// Which failures are tried again. Empty = any (but idleness).
     pub on: Vec<RetryOn>,
 }
 
@@ -177,7 +177,7 @@ pub struct Retry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryOn {
-    /// Any failure of the user's work.
+    /// Any failure of the user's work but idleness.
     Any,
     /// Out of memory.
     Oom,
@@ -187,6 +187,8 @@ pub enum RetryOn {
     Image,
     /// `timeout.run`, `timeout.silence`, `timeout.pull`.
     Timeout,
+    /// `idle`: named by this word alone, not by `Any`.
+    Idle,
     /// An exit code in this range, both ends included.
     Exit(i32, i32),
     /// This signal number.

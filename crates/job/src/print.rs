@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use dybox_model::{
-    Need, Network, Placement, Resources, Spread, StageId, SubDagId, format_bytes, format_cpus, format_duration,
+    Idle, Need, Network, Placement, Resources, Spread, StageId, SubDagId, format_bytes, format_cpus, format_duration,
 };
 use petgraph::unionfind::UnionFind;
 
@@ -153,6 +153,9 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
     if let Some(silence) = stage.timeout.silence {
         extras.push(format!("silent at most {}", format_duration(silence)));
     }
+    if let Some(Idle { after, cpu_milli }) = stage.timeout.idle {
+        extras.push(format!("ended when under {} cpus for {}", format_cpus(cpu_milli), format_duration(after)));
+    }
     if stage.reuse {
         extras.push("containers are used again".to_owned());
     }
@@ -176,6 +179,7 @@ fn retry_on(on: RetryOn) -> String {
         RetryOn::Infra => "infra".to_owned(),
         RetryOn::Image => "image".to_owned(),
         RetryOn::Timeout => "timeout".to_owned(),
+        RetryOn::Idle => "idle".to_owned(),
         RetryOn::Exit(first, last) if first == last => format!("exit:{first}"),
         RetryOn::Exit(first, last) => format!("exit:{first}-{last}"),
         RetryOn::Signal(number) => format!("signal {number}"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use dybox_model::{Network, PullPolicy, format_bytes, format_cpus, format_duration};
+use dybox_model::{Idle, Network, PullPolicy, format_bytes, format_cpus, format_duration};
 use serde::{Deserialize, Serialize};
 
 use crate::draft::Body;
@@ -62,6 +62,7 @@ pub(crate) const KEYS: &[KeyOf] = &[
     ("timeout.run", |body| body.timeout.run.is_some()),
     ("timeout.pull", |body| body.timeout.pull.is_some()),
     ("timeout.silence", |body| body.timeout.silence.is_some()),
+    ("idle", |body| body.idle.is_some()),
     ("stop_grace", |body| body.stop_grace.is_some()),
     ("volumes", |body| body.volumes.is_some()),
     ("tmpfs", |body| body.tmpfs.is_some()),
@@ -118,6 +119,10 @@ pub(crate) fn lines(stage: &Stage, profile: &Profiled) -> Vec<String> {
     lines
 }
 
+fn idle(idle: Idle) -> String {
+    format!("{} under {} cpus", format_duration(idle.after), format_cpus(idle.cpu_milli))
+}
+
 /// What a key is in the plan; a variable's value may be nobody's business.
 fn value(stage: &Stage, key: &str) -> String {
     const LONG: usize = 60;
@@ -141,6 +146,7 @@ fn value(stage: &Stage, key: &str) -> String {
         "timeout.run" => time(stage.timeout.run),
         "timeout.pull" => time(stage.timeout.pull),
         "timeout.silence" => time(stage.timeout.silence),
+        "idle" => stage.timeout.idle.map(idle).unwrap_or_default(),
         "stop_grace" => format_duration(stage.stop_grace),
         "user" => stage.user.clone().unwrap_or_default(),
         "network" => match &stage.network {

@@ -201,6 +201,7 @@ fn every_field_of_the_registry_is_known_to_the_reader() {
             Scope::Timeout => format!("stages: {{ a: {{ timeout: {{ {own} }} }} }}\n"),
             Scope::Placement => format!("stages: {{ a: {{ placement: {{ {own} }} }} }}\n"),
             Scope::Memory => format!("stages: {{ a: {{ memory: {{ {own} }} }} }}\n"),
+            Scope::Idle => format!("stages: {{ a: {{ idle: {{ {own} }} }} }}\n"),
             Scope::Hook => format!("hooks: [{{ {own} }}]\n"),
         };
         let problems = checked(&text).diagnostics;

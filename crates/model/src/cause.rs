@@ -137,6 +137,9 @@ causes! {
     ImageMissing "C1017" "image-missing" "the image is not on the machine and `pull: never` is set" User Pull Never
         "`pull: never` forbids asking the registry."
         "Load the image into the engine, or use `pull: missing`.";
+    Idle "C1018" "idle" "it did next to nothing for as long as `idle` allows" User Run UpToMax
+        "Its container took less of a cpu than `idle` asks for, and hardly touched a disk, for that long; its grant went back."
+        "Nothing, if it was not needed any more; else raise `idle`, or add `idle` to `retry.on`.";
     PullTimeout "C2001" "pull-timeout" "the image took longer than `timeout.pull`" Cluster Pull UpToMax
         "The registry or the network is slow, or the image is large."
         "Raise `timeout.pull`, or pull the image once by hand.";

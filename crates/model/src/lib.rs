@@ -27,6 +27,6 @@ pub use image::{BadImage, ImageRef};
 pub use placement::{Node, Placement, Spread, Wish};
 pub use resources::{Resources, format_bytes, format_cpus};
 pub use session::{GrantState, SessionGrant, SessionRun, SessionSpec, SessionView};
-pub use spec::{Attach, Mount, Network, PullPolicy, TaskSpec, Timeouts, Tmpfs};
+pub use spec::{Attach, Idle, Mount, Network, PullPolicy, TaskSpec, Timeouts, Tmpfs};
 pub use states::{Need, StageEnd, TaskState};
 pub use time::{Millis, format_duration};

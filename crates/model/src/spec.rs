@@ -53,6 +53,15 @@ pub struct Tmpfs {
     pub size: Option<u64>,
 }
 
+/// How little a payload may do, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idle {
+    /// After so long of it the payload is ended.
+    pub after: Millis,
+    /// Less than so many thousandths of a cpu is no use of it.
+    pub cpu_milli: u32,
+}
+
 /// Limits in time; nothing = no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Timeouts {
@@ -65,6 +74,9 @@ pub struct Timeouts {
     /// Without a byte on stdout or stderr.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silence: Option<Millis>,
+    /// With next to no use of cpus and disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
 }
 
 /// A person at the other end of the container (`dybox shell`).

@@ -228,6 +228,7 @@ impl Eyes {
         self.raw = now;
         let now = self.gauge.add(ports.clock.now(), since(now, self.base));
         let used = self.gauge.summary();
+        ports.tell(Event::Used(self.attempt, now));
         ports.note(Note::Uses { attempt: self.attempt, used, memory: now.memory, now: Box::new(now) });
     }
 

@@ -140,6 +140,7 @@ fn fields() -> String {
         (Scope::Timeout, "`timeout`"),
         (Scope::Placement, "`placement`"),
         (Scope::Memory, "`memory`"),
+        (Scope::Idle, "`idle`"),
         (Scope::Hook, "A hook"),
     ];
     for (scope, title) in scopes {

@@ -222,6 +222,7 @@ pub(crate) fn path(field: &Field) -> String {
         Scope::Timeout => "timeout.",
         Scope::Placement => "placement.",
         Scope::Memory => "memory.",
+        Scope::Idle => "idle.",
         Scope::Hook => "hooks[].",
     };
     format!("{lead}{}", field.name)

@@ -12,8 +12,21 @@ use crate::text::Span;
 /// The engine's own minimum.
 const LEAST_MEMORY: u64 = 6 << 20;
 
-/// `cpus` in thousandths.
+/// `cpus` in thousandths, as many as the largest machine has.
 pub(crate) fn cpus(reader: &mut Reader, node: &Node) -> Option<u32> {
+    let Spot { value: milli, span } = thousandths(reader, node)?;
+    if let Some(most) = reader.largest.map(|largest| largest.cpu_milli).filter(|&most| milli > most) {
+        let message =
+            format!("\"cpus\" asks for {}, the largest machine has {}", format_cpus(milli), format_cpus(most));
+        let help = format!("ask for {} or less", format_cpus(most));
+        reader.report.error("E0214", span, message).help(help);
+        return None;
+    }
+    Some(milli)
+}
+
+/// A number of cpus in thousandths.
+pub(crate) fn thousandths(reader: &mut Reader, node: &Node) -> Option<Spot<u32>> {
     const TAKES: &str = "a number of cpus, like 1 or 0.5";
     let text = reader.text(node, "cpus", TAKES)?;
     let plain = matches!(&node.value, Value::Scalar(scalar) if scalar.plain) || text.value != source(node);
@@ -40,15 +53,7 @@ pub(crate) fn cpus(reader: &mut Reader, node: &Node) -> Option<u32> {
         reader.report.error("E0210", text.span, message).label(why).help("write a number of cpus, like 1 or 0.5");
         return None;
     }
-    let milli = milli as u32;
-    if let Some(most) = reader.largest.map(|largest| largest.cpu_milli).filter(|&most| milli > most) {
-        let message =
-            format!("\"cpus\" asks for {}, the largest machine has {}", format_cpus(milli), format_cpus(most));
-        let help = format!("ask for {} or less", format_cpus(most));
-        reader.report.error("E0214", text.span, message).help(help);
-        return None;
-    }
-    Some(milli)
+    Some(Spot { value: milli as u32, span: text.span })
 }
 
 fn source(node: &Node) -> &str {
@@ -157,13 +162,14 @@ pub(crate) fn retry(reader: &mut Reader, node: &Node) -> RetryDraft {
 }
 
 fn retry_on(reader: &mut Reader, word: &Spot<String>) -> Option<RetryOn> {
-    const WORDS: [&str; 5] = ["any", "oom", "infra", "image", "timeout"];
+    const WORDS: [&str; 6] = ["any", "oom", "infra", "image", "timeout", "idle"];
     let found = match word.value.as_str() {
         "any" => Some(RetryOn::Any),
         "oom" => Some(RetryOn::Oom),
         "infra" => Some(RetryOn::Infra),
         "image" => Some(RetryOn::Image),
         "timeout" => Some(RetryOn::Timeout),
+        "idle" => Some(RetryOn::Idle),
         text => match text.split_once(':') {
             Some(("exit", codes)) => exit_codes(codes),
             Some(("signal", name)) => signal(name).map(RetryOn::Signal),
@@ -172,7 +178,7 @@ fn retry_on(reader: &mut Reader, word: &Spot<String>) -> Option<RetryOn> {
     };
     if found.is_none() {
         let message = format!("\"on\" does not take {:?}", word.value);
-        let help = "write any, oom, infra, image, timeout, exit:75, exit:1-9 or signal:TERM";
+        let help = "write any, oom, infra, image, timeout, idle, exit:75, exit:1-9 or signal:TERM";
         let near = WORDS.iter().copied();
         reader.report.error("E0220", word.span, message).nearest(&word.value, near).help(help);
     }

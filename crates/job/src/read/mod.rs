@@ -2,6 +2,7 @@
 
 mod env;
 mod hook;
+mod idle;
 mod image;
 mod limits;
 mod memory;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_model::{Need, Network, PullPolicy};
 
-use super::{env, image, limits, memory, mounts, placement, profile};
+use super::{env, idle, image, limits, memory, mounts, placement, profile};
 use crate::draft::{Body, ProfileWanted, Stage};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
@@ -122,6 +122,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         "parallelism" => body.parallelism = reader.integer(node, "parallelism", (1, 100_000)).map(|n| n as u32),
         "retry" => body.retry = limits::retry(reader, node),
         "timeout" => body.timeout = limits::timeout(reader, node),
+        "idle" => body.idle = idle::read(reader, node),
         "stop_grace" => body.stop_grace = reader.duration(node, "stop_grace", true),
         "volumes" => body.volumes = mounts::volumes(reader, node),
         "tmpfs" => body.tmpfs = mounts::tmpfs(reader, node),

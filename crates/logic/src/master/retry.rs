@@ -76,14 +76,19 @@ fn infra(pause: Millis, tries: Tries) -> Next {
     Next::Again { pause, tries: Tries { infra: tries.infra + 1, ..tries } }
 }
 
-/// Whether `retry.on` names this failure; an empty list names all.
+/// Whether `retry.on` names this failure; an empty list names all but idleness.
 fn named(rules: &Retry, cause: Cause, exit: &Exit) -> bool {
+    // An idle task's room was to go back: another try takes it again, so it must be asked for by name.
+    if cause == Cause::Idle {
+        return rules.on.contains(&RetryOn::Idle);
+    }
     let by = |on: &RetryOn| match *on {
         RetryOn::Any => true,
         RetryOn::Infra => cause.info().owner != Owner::User,
         RetryOn::Oom => cause == Cause::Oom,
         RetryOn::Image => cause.info().phase == Phase::Pull,
         RetryOn::Timeout => matches!(cause, Cause::RunTimeout | Cause::SilenceTimeout | Cause::PullTimeout),
+        RetryOn::Idle => false,
         RetryOn::Exit(from, to) => {
             cause == Cause::ExitCode && exit.code.is_some_and(|code| (from..=to).contains(&code))
         }
@@ -129,6 +134,8 @@ mod tests {
         assert!(again(Cause::PullTimeout, &[RetryOn::Timeout]));
         assert!(again(Cause::PullTimeout, &[RetryOn::Image]));
         assert!(!again(Cause::PullTimeout, &[RetryOn::Oom]));
+        assert!(!again(Cause::Idle, &[]) && !again(Cause::Idle, &[RetryOn::Any, RetryOn::Timeout]));
+        assert!(again(Cause::Idle, &[RetryOn::Idle]) && !again(Cause::Oom, &[RetryOn::Idle]));
     }
 
     #[test]

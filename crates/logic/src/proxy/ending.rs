@@ -5,8 +5,8 @@ use dybox_model::{Cause, EndedBy, Exit, Millis, Peak};
 /// What is to be said of an attempt that DYbox stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// The cause that it makes: `Stopped`, `RunTimeout`, `SilenceTimeout`, `PullTimeout`, `MasterLost`, `GrantLost`,
-    /// `StoreFailed`.
+    /// The cause that it makes: `Stopped`, `RunTimeout`, `SilenceTimeout`, `Idle`, `PullTimeout`, `MasterLost`,
+    /// `GrantLost`, `StoreFailed`.
     pub cause: Cause,
     /// One sentence for a person; may be empty.
     pub text: String,
@@ -17,7 +17,7 @@ impl Ending {
     #[must_use]
     pub const fn by(&self) -> EndedBy {
         match self.cause {
-            Cause::RunTimeout | Cause::SilenceTimeout => EndedBy::Timeout,
+            Cause::RunTimeout | Cause::SilenceTimeout | Cause::Idle => EndedBy::Timeout,
             _ => EndedBy::Stop,
         }
     }

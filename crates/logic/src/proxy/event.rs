@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dybox_model::{AttemptId, Exit, Note, TaskSpec};
+use dybox_model::{AttemptId, Exit, Note, TaskSpec, Usage};
 
 use super::Ending;
 
@@ -60,6 +60,8 @@ pub enum Event {
     KillFailed(AttemptId),
     /// The payload wrote something.
     Wrote(AttemptId),
+    /// What the payload has used since its start, as a look at it found.
+    Used(AttemptId, Usage),
     /// For a while now nothing that it writes can be stored, and `text` says why.
     StoreFails {
         /// Whose.

@@ -88,6 +88,7 @@ impl Proxy {
             Event::NotStarted { attempt, exit } => self.not_started(attempt, exit, out),
             Event::KillFailed(attempt) => self.kill_failed(attempt, now, out),
             Event::Wrote(attempt) => self.wrote(attempt, now),
+            Event::Used(attempt, usage) => self.used(attempt, usage, now, out),
             Event::StoreFails { attempt, text } => self.store_fails(attempt, text, now, out),
             Event::Ended { attempt, exit } => self.ended((attempt, false), exit, now, out),
             Event::Rests { attempt, exit } => self.ended((attempt, true), exit, now, out),
@@ -181,7 +182,7 @@ impl Proxy {
     }
 
     /// Ends the work in hand. `grace` bounds the payload's own; nothing = KILL.
-    fn stop(&mut self, ending: Ending, grace: Option<Millis>, now: Millis, out: &mut Vec<Effect>) {
+    pub(super) fn stop(&mut self, ending: Ending, grace: Option<Millis>, now: Millis, out: &mut Vec<Effect>) {
         let Some(work) = &mut self.work else { return };
         let attempt = work.attempt();
         let first = work.ending.is_none();

@@ -7,6 +7,7 @@
 
 mod ending;
 mod event;
+mod idle;
 mod machine;
 mod report;
 mod stronger;

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod idle;
 mod warm;
 
 fn attempt(number: u32) -> AttemptId {

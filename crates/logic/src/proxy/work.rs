@@ -12,6 +12,7 @@ use std::sync::Arc;
 use dybox_model::{AttemptId, Cause, Exit, Millis, TaskSpec};
 
 use super::Ending;
+use super::idle::Still;
 
 /// From the last write of a lease to the certain death of its container: time to live, grace, margin.
 pub const LEASE_DEAD: Millis = Millis::from_secs(15 + 4 + 3);
@@ -60,7 +61,7 @@ pub(super) enum Phase {
     /// The start was given up; whether something runs is being found out.
     Cancelling { until: Millis },
     /// The container runs.
-    Running { container: String, since: Millis, wrote: Millis, stop: Step },
+    Running { container: String, since: Millis, wrote: Millis, still: Option<Still>, stop: Step },
     /// The container is dead, or rests; the rest of its logs is on the way to the store.
     Draining { exit: Box<Exit>, until: Millis, rests: bool },
 }
@@ -96,7 +97,7 @@ impl Work {
     }
 
     pub(super) fn running(&mut self, container: String, now: Millis) {
-        self.phase = Phase::Running { container, since: now, wrote: now, stop: Step::None };
+        self.phase = Phase::Running { container, since: now, wrote: now, still: None, stop: Step::None };
     }
 
     /// `rests`: its container waits for the next.
