@@ -63,6 +63,9 @@ pub struct Pulse {
     /// The disks that tasks need.
     #[serde(default)]
     pub disks: Vec<Disk>,
+    /// How much the machine's processes waited for it in the last minute.
+    #[serde(default, skip_serializing_if = "Pressure::is_none")]
+    pub pressure: Pressure,
     /// How the last test container went; nothing = none was needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
@@ -85,6 +88,40 @@ pub struct Disk {
     pub free: u64,
     /// Bytes in all.
     pub total: u64,
+}
+
+/// Shares of the last minute, in thousandths, as the kernel's pressure files tell them; nothing where it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Pressure {
+    /// Some process waited for a cpu.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u16>,
+    /// All processes that had something to do waited for disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io: Option<u16>,
+    /// All processes that had something to do waited for memory to be brought back or made free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u16>,
+}
+
+impl Pressure {
+    /// The kernel tells nothing.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.cpu.is_none() && self.io.is_none() && self.memory.is_none()
+    }
+}
+
+/// What a machine can have too little of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scarce {
+    /// Cpus.
+    Cpu,
+    /// Disks that keep up.
+    Io,
+    /// Memory.
+    Memory,
 }
 
 /// A container that was started only to see whether that works.
@@ -154,6 +191,13 @@ pub enum Ill {
         /// The engine's words.
         why: String,
     },
+    /// The machine is pressed: what runs there waits for it.
+    Pressed {
+        /// For what.
+        by: Scarce,
+        /// For how much of the last minute, in tenths, so that the word stays while the figure moves.
+        tenths: u8,
+    },
 }
 
 impl Ill {
@@ -167,13 +211,16 @@ impl Ill {
             Self::DiskFull { .. } => "disk_full",
             Self::DiskTight { .. } => "disk_tight",
             Self::NoStart { .. } => "no_start",
+            Self::Pressed { by: Scarce::Cpu, .. } => "cpu_pressed",
+            Self::Pressed { by: Scarce::Io, .. } => "io_pressed",
+            Self::Pressed { by: Scarce::Memory, .. } => "memory_pressed",
         }
     }
 
     /// Whether no task can run with it.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
-        !matches!(self, Self::EngineSlow { .. } | Self::DiskTight { .. })
+        !matches!(self, Self::EngineSlow { .. } | Self::DiskTight { .. } | Self::Pressed { .. })
     }
 }
 
@@ -190,6 +237,17 @@ impl fmt::Display for Ill {
             Self::EngineSlow { took } => write!(out, "the engine took {} for an answer", format_duration(*took)),
             Self::DiskFull { disk } | Self::DiskTight { disk } => out.write_str(&room(disk)),
             Self::NoStart { why } => write!(out, "a test container could not be started: {why}"),
+            Self::Pressed { by, tenths } => {
+                let waited = match by {
+                    Scarce::Cpu => "cpus are short: processes waited for one",
+                    Scarce::Io => "the disks do not keep up: everything waited for them",
+                    Scarce::Memory => "memory is short: everything waited for it",
+                };
+                match tenths {
+                    0 => write!(out, "{waited} for some of the last minute"),
+                    _ => write!(out, "{waited} for {tenths}0 % of the last minute or more"),
+                }
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The agent of a node: what its engine, disks and kernel are like, for the state servers; and the broom for what dead
-//! processes of DYbox left there.
+//! The agent of a node: what its engine, disks and kernel are like, and how pressed it is, for the state servers; and the
+//! broom for what dead processes of DYbox left there.
 //!
 //! Enters: the engine's answers, the disks' room, marks and orders from state servers. Leaves: reports, to every server,
 //! with the same content; processes that sweep one home each with its owner's rights; images that nobody needs, where
@@ -9,6 +9,7 @@
 mod actor;
 mod conf;
 mod line;
+mod pressure;
 mod probe;
 mod sweep;
 

@@ -8,6 +8,7 @@ use dybox_model::Millis;
 use dybox_model::roster::{Canary, Disk, NodeFacts, NodeImage, Pulse};
 
 use crate::conf::Conf;
+use crate::pressure;
 
 /// For each answer of the engine. Two of them in a row, and the time between reports, are less than what makes a node
 /// silent.
@@ -55,6 +56,7 @@ impl Probe {
             self.start_canary(conf, &pulse).await;
         }
         pulse.canary.clone_from(&self.canary);
+        pulse.pressure = pressure::read(Path::new(pressure::DIR));
         let engine = self.root.iter().filter_map(|root| disk("engine", root));
         pulse.disks = engine.chain(conf.logs.iter().filter_map(|dir| disk("logs", dir))).collect();
         (pulse, self.facts.clone())

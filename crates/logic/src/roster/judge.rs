@@ -1,7 +1,16 @@
 //! What one report alone says.
 
 use dybox_model::Millis;
-use dybox_model::roster::{Disk, Health, Ill, Pulse};
+use dybox_model::roster::{Disk, Health, Ill, Pulse, Scarce};
+
+/// Shares of a minute, in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Band {
+    /// From here on something is wrong.
+    pub from: u16,
+    /// It stays so until there is less than this.
+    pub until: u16,
+}
 
 /// When something is wrong, and how long it must be so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +21,13 @@ pub struct Rules {
     pub tight: u64,
     /// Less of a disk, in thousandths, is full.
     pub full: u64,
+    /// Processes wait for cpus. Where all cpus are at work, which is what they are for, somebody waits now and then:
+    /// only where that is nearly always so would tasks be faster elsewhere.
+    pub cpu: Band,
+    /// All processes wait for disks: nothing at all is done meanwhile, so a fifth of the time is much.
+    pub io: Band,
+    /// All processes wait for memory: a machine that goes on so is about to thrash.
+    pub memory: Band,
     /// So many reports in a row must be worse before the node is.
     pub worse_after: u32,
     /// So many reports in a row must be better before the node is.
@@ -30,6 +46,9 @@ impl Default for Rules {
             slow: Millis(2000),
             tight: 100,
             full: 20,
+            cpu: Band { from: 800, until: 500 },
+            io: Band { from: 200, until: 100 },
+            memory: Band { from: 100, until: 50 },
             worse_after: 2,
             better_after: 3,
             silent_after: Millis(15_000),
@@ -39,9 +58,9 @@ impl Default for Rules {
     }
 }
 
-/// Everything that is wrong, the worst first.
+/// Everything that is wrong, the worst first. `before`: what the node counts as now.
 #[must_use]
-pub fn judge(pulse: &Pulse, rules: &Rules) -> (Health, Vec<Ill>) {
+pub fn judge(pulse: &Pulse, rules: &Rules, before: &[Ill]) -> (Health, Vec<Ill>) {
     let mut ills = Vec::new();
     match (pulse.ping, pulse.list) {
         (None, _) => ills.push(Ill::EngineAway { why: pulse.trouble.clone() }),
@@ -62,6 +81,17 @@ pub fn judge(pulse: &Pulse, rules: &Rules) -> (Health, Vec<Ill>) {
             ills.push(Ill::DiskFull { disk: disk.clone() });
         } else if share < rules.tight {
             ills.push(Ill::DiskTight { disk: disk.clone() });
+        }
+    }
+    let pressures = [
+        (Scarce::Cpu, pulse.pressure.cpu, rules.cpu),
+        (Scarce::Io, pulse.pressure.io, rules.io),
+        (Scarce::Memory, pulse.pressure.memory, rules.memory),
+    ];
+    for (by, share, band) in pressures {
+        let was = before.iter().any(|ill| matches!(ill, Ill::Pressed { by: other, .. } if *other == by));
+        if let Some(share) = share.filter(|share| *share >= if was { band.until } else { band.from }) {
+            ills.push(Ill::Pressed { by, tenths: u8::try_from(share / 100).unwrap_or(u8::MAX) });
         }
     }
     ills.sort_by_key(|ill| !ill.is_fatal());

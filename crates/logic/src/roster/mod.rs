@@ -12,5 +12,5 @@ mod node;
 mod tests;
 
 pub use event::{Effect, Event, Question, Refusal, Session};
-pub use judge::{Rules, judge};
+pub use judge::{Band, Rules, judge};
 pub use machine::{Roster, Swept};

@@ -77,7 +77,7 @@ impl Node {
             None if facts.is_none() => return Err(Refusal::NoFacts),
             _ => line.last = Some(seq),
         }
-        let (health, ills) = judge(&pulse, rules);
+        let (health, ills) = judge(&pulse, rules, &self.ills);
         self.clock_ahead = i64::try_from(i128::from(pulse.at.0) - i128::from(now.0)).unwrap_or(i64::MAX);
         self.pulse = pulse;
         self.facts = facts.unwrap_or_else(|| std::mem::take(&mut self.facts));

@@ -1,7 +1,7 @@
 //! The roster as a value.
 
 use dybox_model::Millis;
-use dybox_model::roster::{Canary, Disk, Health, NodeFacts, NodeImage, NodeView, Pulse};
+use dybox_model::roster::{Canary, Disk, Health, NodeFacts, NodeImage, NodeView, Pressure, Pulse};
 use dybox_model::sweep::{Sweep, SweepOrder, Tally};
 use proptest::prelude::*;
 
@@ -126,16 +126,50 @@ fn each_trouble_is_seen_for_what_it_is() {
     let rules = Rules::default();
     let disk = |free| Disk { of: "engine".to_owned(), path: "/d".to_owned(), free, total: 1000 };
     let with = |free| Pulse { disks: vec![disk(free)], ..pulse(0) };
-    assert_eq!(judge(&with(500), &rules), (Health::Healthy, vec![]));
-    assert_eq!(judge(&with(50), &rules).0, Health::Degraded);
-    let (health, ills) = judge(&with(10), &rules);
+    assert_eq!(judge(&with(500), &rules, &[]), (Health::Healthy, vec![]));
+    assert_eq!(judge(&with(50), &rules, &[]).0, Health::Degraded);
+    let (health, ills) = judge(&with(10), &rules, &[]);
     assert_eq!((health, ills[0].to_string().as_str()), (Health::Unusable, "/d has 10B (1 %) free for engine"));
     let canary = |why: &str| Pulse { canary: Some(Canary { at: Millis(1), why: why.to_owned() }), ..pulse(0) };
-    assert_eq!(judge(&canary(""), &rules).0, Health::Healthy);
-    assert_eq!(judge(&canary("no shim"), &rules).0, Health::Unusable);
+    assert_eq!(judge(&canary(""), &rules, &[]).0, Health::Healthy);
+    assert_eq!(judge(&canary("no shim"), &rules, &[]).0, Health::Unusable);
     let away = Pulse { ping: None, list: None, trouble: "refused".to_owned(), disks: vec![disk(50)], ..pulse(0) };
-    let names: Vec<_> = judge(&away, &rules).1.iter().map(dybox_model::roster::Ill::name).collect();
+    let names: Vec<_> = judge(&away, &rules, &[]).1.iter().map(dybox_model::roster::Ill::name).collect();
     assert_eq!(names, ["engine_away", "disk_tight"], "the worst first");
+}
+
+#[test]
+fn a_pressed_machine_is_degraded_until_the_pressure_has_clearly_gone() {
+    let pressed = |cpu, io| Pulse { pressure: Pressure { cpu: Some(cpu), io: Some(io), memory: None }, ..pulse(0) };
+    let mut pair = Pair::new();
+    pair.say(pressed(799, 199));
+    assert_eq!(pair.health(), Health::Healthy);
+    pair.say(pressed(0, 340));
+    assert_eq!(pair.health(), Health::Healthy, "one look is none");
+    pair.say(pressed(0, 380));
+    let seen = pair.view();
+    let words = "the disks do not keep up: everything waited for them for 30 % of the last minute or more";
+    assert_eq!((seen.health, seen.ills[0].to_string().as_str()), (Health::Degraded, words));
+    assert!(!seen.ills[0].is_fatal());
+    // Around the line it was judged by, it stays what it is: no matter how often it crosses.
+    for share in [190, 210, 150, 100, 199] {
+        pair.say(pressed(0, share));
+        assert_eq!(pair.health(), Health::Degraded, "at {share}");
+    }
+    for _ in 0..3 {
+        pair.say(pressed(790, 99));
+    }
+    assert_eq!(pair.health(), Health::Healthy, "and cpus have a line of their own");
+    assert_eq!(pair.view().history.len(), 3, "{:?}", pair.view().history);
+}
+
+#[test]
+fn a_kernel_that_tells_no_pressure_is_under_none() {
+    let all = |share| Pressure { cpu: share, io: share, memory: share };
+    let ills = |share| judge(&Pulse { pressure: all(share), ..pulse(0) }, &Rules::default(), &[]).1;
+    assert_eq!(ills(None), []);
+    let names: Vec<_> = ills(Some(1000)).iter().map(dybox_model::roster::Ill::name).collect();
+    assert_eq!(names, ["cpu_pressed", "io_pressed", "memory_pressed"]);
 }
 
 #[test]
@@ -378,7 +412,7 @@ proptest! {
                 let need = if worse { rules.worse_after } else { rules.better_after } as usize;
                 prop_assert!(at >= need, "after {at} reports: {:?}", &kinds[..=at]);
                 for &kind in &kinds[at + 1 - need..=at] {
-                    let said = judge(&of_kind(kind), &rules).0;
+                    let said = judge(&of_kind(kind), &rules, &[]).0;
                     let fits = if worse { said > seen[at - 1] } else { said < seen[at - 1] };
                     prop_assert!(fits, "{said} after {}", seen[at - 1]);
                 }

@@ -1,7 +1,8 @@
 //! What masters make of the roster, one sentence a test.
 
 use dybox_logic::master::{Advice, Effect, Event, Master};
-use dybox_model::{Fact, GrantId, Millis, Node, Placement, Resources, Spread, StageEnd, StageId, SubDagId, Wish};
+use dybox_model::roster::{Ill, Scarce};
+use dybox_model::{Fact, GrantId, Millis, Need, Node, Placement, Resources, Spread, StageEnd, StageId, SubDagId, Wish};
 
 use crate::world::plans::{self, mib, stage};
 use crate::world::{Cluster, World};
@@ -203,6 +204,29 @@ fn a_machine_that_is_called_poor_comes_last_and_why_says_so() {
     let (_, out) = started(dybox_job::Stage { placement: spread, ..stage("a", 2, &[]) }, heard);
     let pin = |host: &str| Effect::Ask { wish: Wish { relaxed: false, ..rather(&[host]) }, count: 1 };
     assert_eq!(out, [pin("n2"), pin("n3")]);
+}
+
+#[test]
+fn of_two_machines_with_room_the_pressed_one_gets_fewer() {
+    let pressed = Ill::Pressed { by: Scarce::Io, tenths: 3 };
+    let advice = Advice { host: "n1".to_owned(), poor: Some(pressed.to_string()), ..Advice::default() };
+    let two = Cluster::of(&[("n1", "r1"), ("n2", "r1")], Resources { cpu_milli: 8000, memory: 1 << 30 });
+    // The first task holds its machine until the roster is heard.
+    let mut world = World::on(two, plans::of([stage("a", 1, &[]), stage("b", 6, &[(0, Need::Succeeded)])]));
+    world.advise(vec![advice.clone()]);
+    world.until(|world| world.end("a") == OK);
+    let from = world.journal.len();
+    world.until_done();
+    let given = given_since(&world, from);
+    assert_eq!(world.end("b"), OK);
+    let on = |host: &str| given.iter().filter(|name| *name == host).count();
+    assert!(on("n1") < on("n2"), "{given:?}");
+    let (master, out) = started(stage("a", 6, &[]), vec![nodes(&["n1", "n2"]), Event::Roster(vec![advice.clone()])]);
+    assert_eq!(out, [Effect::Ask { wish: rather(&["n2"]), count: 6 }], "all six go to the other, which has room");
+    assert!(why(&master).contains("others come before n1 (the disks do not keep up"), "{}", why(&master));
+    // It is last, not closed: what the other has no room for goes there.
+    let (_, out) = started(stage("a", 300, &[]), vec![nodes(&["n1", "n2"]), Event::Roster(vec![advice])]);
+    assert_eq!(out, [Effect::Ask { wish: Wish::anywhere(mib(64)), count: 300 }]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The roster as a table and as JSON.
 
-use dybox_model::roster::{Disk, Health, NodeView, words};
+use dybox_model::roster::{Disk, Health, NodeView, Pressure, words};
 use dybox_model::sweep::Sweep;
 use dybox_model::{Millis, format_bytes, format_duration};
 use serde_json::{Map, Value, json};
@@ -95,6 +95,7 @@ fn details(screen: &Screen, node: &NodeView) -> String {
         let (free, total) = (format_bytes(disk.free), format_bytes(disk.total));
         text.push_str(&format!("  {} of {total} free in {} ({})\n", free, disk.path, disk.of));
     }
+    text.push_str(&pressure(&node.pulse.pressure));
     if let Some(canary) = &node.pulse.canary {
         let said = if canary.why.is_empty() { "ran" } else { canary.why.as_str() };
         text.push_str(&format!("  test container {}: {said}\n", ago(now(), canary.at)));
@@ -138,6 +139,14 @@ fn swept(sweep: &Sweep) -> String {
     text
 }
 
+/// How much of the last minute processes waited, where the kernel tells.
+fn pressure(pressure: &Pressure) -> String {
+    let shares = [("cpus", pressure.cpu), ("disks", pressure.io), ("memory", pressure.memory)];
+    let one = |(what, share): (&str, Option<u16>)| share.map(|share| format!("{what} {} %", (share + 5) / 10));
+    let told: Vec<String> = shares.into_iter().filter_map(one).collect();
+    if told.is_empty() { String::new() } else { format!("  waited for in the last minute: {}\n", told.join(", ")) }
+}
+
 fn json_of(node: &NodeView, whole: bool) -> Value {
     let facts = &node.facts;
     let mut item = json!({
@@ -147,7 +156,7 @@ fn json_of(node: &NodeView, whole: bool) -> Value {
         "yarn": facts.yarn, "agent": facts.agent, "engine": facts.engine, "storage": facts.storage,
         "cgroup": facts.cgroup, "kernel": facts.kernel, "running": node.pulse.running,
         "ping_ms": node.pulse.ping, "list_ms": node.pulse.list, "disks": node.pulse.disks,
-        "canary": node.pulse.canary, "sweep": node.pulse.sweep, "images": node.images,
+        "pressure": node.pulse.pressure, "canary": node.pulse.canary, "sweep": node.pulse.sweep, "images": node.images,
     });
     if whole && let Some(fields) = item.as_object_mut() {
         fields.insert("image_list".to_owned(), json!(facts.images));
