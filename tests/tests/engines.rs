@@ -100,22 +100,37 @@ fn images_come_from_a_real_registry_and_are_pinned() {
 }
 
 #[test]
-fn the_image_of_the_next_stage_comes_while_the_one_before_it_runs() {
+fn the_image_of_the_next_stage_comes_while_the_one_before_it_runs_and_the_timeline_shows_it() {
     let registry = Registry::start();
     let place = Workspace::new();
+    let own = registry.put(place.engine(), "dybox/own:1");
     let next = registry.put(place.engine(), "dybox/next:1");
+    let gone = registry.reference("dybox/nobody-put-it:1");
     place.job(&format!(
-        "stages:\n  a: {{ stop_grace: 1s, script: \". /said/fns; say start; sleep 100\" }}\n  b: {{ needs: [a], image: \"{next}\", command: [\"true\"] }}\n"
+        "stages:\n  a: {{ image: \"{own}\", script: \"until [ -e /said/go ]; do sleep 0.1; done\" }}\n  b: {{ needs: [a], image: \"{next}\", command: [\"true\"] }}\n  c: {{ needs: [a], image: \"{gone}\", command: [\"true\"] }}\n"
     ));
     let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
-    eventually("it is there before it is needed", Duration::from_secs(60), || {
-        place.engine().docker(&["image", "inspect", &next]).status.success().then_some(())
+    let stages = || place.dybox(&["status", &run, "-o", "json"]).expect(0).json()["stages"].clone();
+    let ahead = |stage: usize| stages()[stage]["image_ahead"].as_array().map_or(0, Vec::len);
+    eventually("both are told of before they are needed", Duration::from_secs(90), || {
+        (ahead(1) == 1 && ahead(2) == 1).then_some(())
     });
-    let stages = place.dybox(&["status", &run, "-o", "json"]).expect(0).json()["stages"].clone();
-    assert_eq!((&stages[0]["state"], &stages[1]["state"]), (&"running".into(), &"waiting".into()), "{stages:#}");
-    place.dybox(&["stop", &run, "--yes", "--now"]).expect(0);
+    let inspect = |image: &str| place.engine().docker(&["image", "inspect", image]).status.success();
+    assert!(inspect(&next) && !inspect(&gone));
+    let seen = stages();
+    assert_eq!((&seen[0]["state"], &seen[1]["state"]), (&"running".into(), &"waiting".into()), "{seen:#}");
+    assert!(seen[0]["image_waited_seconds"].as_f64().is_some_and(|waited| waited > 0.0), "{seen:#}");
+    place.write("said/go", "");
+    eventually("all is over", Duration::from_secs(90), || {
+        let seen = stages();
+        (seen[1]["state"] == "succeeded" && seen[2]["state"] == "failed").then_some(())
+    });
+    let seen = stages();
+    assert_eq!(seen[1]["image_waited_seconds"], 0.0, "{seen:#}");
+    let told = place.dybox(&["status", &run, "--timeline"]).expect(0);
+    told.says("the first task waited").says("brought ahead in").says("while a ran").says("not brought ahead: ");
     place.assert_nothing_left();
-    place.engine().docker(&["rmi", &next]);
+    place.engine().docker(&["rmi", &own, &next]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 
 use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, Resources, StageId, StageOutline, TaskState, Usage};
 
+use crate::images::Brought;
 use crate::run::{Ended, HookState, Live, Run, StopAsked, Where};
 use crate::stage::Stage;
 
@@ -51,6 +52,14 @@ impl Run {
             Fact::AttemptRuns { attempt, container, at } => self.attempt_runs(*attempt, container, *at),
             Fact::AttemptEnded { attempt, exit, again } => self.attempt_ended(*attempt, exit, *again),
             Fact::ImagePinned { image, id } => drop(self.pins.insert(image.clone(), id.clone())),
+            Fact::ImageBrought { image, host, stage, took, at, why } => self.brought.push(Brought {
+                image: image.clone(),
+                host: host.clone(),
+                stage: *stage,
+                took: *took,
+                at: *at,
+                why: why.clone(),
+            }),
             Fact::HookDecided { hook, decision, at } => {
                 self.hooks.insert(*hook, HookState::Decided { decision: decision.clone(), at: *at });
             }

@@ -6,6 +6,7 @@
 
 mod bill;
 mod fold;
+mod images;
 mod notes;
 mod record;
 mod run;
@@ -16,6 +17,7 @@ mod view;
 
 pub use bill::{Bill, Spent};
 pub use fold::fold;
+pub use images::{Brought, ImageStory};
 pub use record::{Decoded, State, VERSION, decode, encode, encode_into};
 pub use run::{Ended, HookState, Live, Pull, Run, StopAsked, Where};
 pub use stage::{Counts, Failure, Stage, StageState, Task};

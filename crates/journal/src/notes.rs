@@ -15,6 +15,8 @@ impl Run {
                 self.pulls.insert(image.clone(), Pull { have: *have, total: *total });
             }
             Note::Pulled { image } | Note::NotPulled { image } => drop(self.pulls.remove(image)),
+            // What came of it is a fact.
+            Note::Brought { .. } => {}
             Note::Uses { attempt, used, memory, now } => {
                 if let Some(live) = self.live.get_mut(attempt) {
                     live.used = *used;

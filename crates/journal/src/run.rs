@@ -8,6 +8,7 @@ use dybox_model::{
 };
 
 use crate::bill::Bill;
+use crate::images::Brought;
 use crate::stage::{Stage, Task};
 
 /// What a hook came to.
@@ -109,6 +110,8 @@ pub struct Run {
     pub hooks: BTreeMap<HookId, HookState>,
     /// What image names stand for.
     pub pins: BTreeMap<String, String>,
+    /// Images that were not there and came, or did not, in order.
+    pub brought: Vec<Brought>,
     /// Grants that are not over.
     pub grants: BTreeMap<GrantId, Resources>,
     /// What all grants came to over time.

@@ -297,7 +297,49 @@ fn facts() -> impl Strategy<Value = Fact> {
         ),
         (".*", any::<u64>()).prop_map(|(why, at)| Fact::StopAsked { why, at: Millis(at) }),
         (".*", ".*").prop_map(|(image, id)| Fact::ImagePinned { image, id }),
+        (".*", ".*", prop::option::of(0..5u32), any::<u64>()).prop_map(|(image, why, stage, took)| {
+            let (host, stage) = ("n1".to_owned(), stage.map(StageId));
+            Fact::ImageBrought { image, host, stage, took: Millis(took), at: Millis(took), why }
+        }),
     ]
+}
+
+#[test]
+fn how_an_image_came_is_told_by_who_brought_it_and_who_waited() {
+    let of = |id, image: &str| StageOutline { image: image.to_owned(), ..outline(id, 1) };
+    let start = |id, at| Fact::StageStarted { stage: StageId(id), tasks: 1, at: Millis(at) };
+    let over =
+        |id, at| Fact::StageEnded { stage: StageId(id), end: StageEnd::Succeeded, why: String::new(), at: Millis(at) };
+    let brought = |stage: Option<u32>, image: &str, (host, why): (&str, &str), (took, at)| Fact::ImageBrought {
+        image: image.to_owned(),
+        host: host.to_owned(),
+        stage: stage.map(StageId),
+        took: Millis(took),
+        at: Millis(at),
+        why: why.to_owned(),
+    };
+    let facts = [
+        submitted(vec![of(0, "one"), of(1, "two"), of(2, "three"), of(3, "one")]),
+        start(0, 1_000),
+        brought(Some(0), "one", ("n1", ""), (2_000, 3_000)),
+        brought(None, "two", ("n1", ""), (3_100, 7_000)),
+        brought(None, "two", ("n2", ""), (900, 7_100)),
+        over(0, 9_000),
+        start(1, 9_000),
+        brought(None, "three", ("n1", "the registry can't be reached"), (500, 9_600)),
+        over(1, 9_700),
+        start(2, 9_700),
+        brought(Some(2), "three", ("", ""), (1_500, 11_300)),
+        brought(Some(2), "three", ("n2", ""), (2_500, 12_300)),
+    ];
+    let mut view = RunView::new(1);
+    facts.iter().for_each(|fact| view.apply(SubDagId(0), fact));
+    let words = |id| view.image_story(StageId(id)).unwrap().words();
+    assert_eq!(words(0), "the first task waited 2.0s for it on n1");
+    assert_eq!(words(1), "brought ahead to 2 machines in 3.1s at most while stage0 ran");
+    assert_eq!(words(2), "not brought ahead on n1: the registry can't be reached; the first task waited 1.5s for it");
+    assert_eq!(words(3), "", "it is there");
+    assert_eq!(view.image_story(StageId(9)), None);
 }
 
 proptest! {

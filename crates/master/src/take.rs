@@ -148,8 +148,11 @@ impl Actor {
         }
     }
 
-    /// What it uses is for the machine too. A note that was overtaken by its attempt's end is nobody's.
+    /// How images came is for the machine, and what is used is for it too. A note that was overtaken by its attempt's end is nobody's.
     fn take_note(&mut self, grant: GrantId, note: Note, batch: &mut Batch) {
+        if let Note::Brought { image, stage, took, why } = note {
+            return batch.events.push(master::Event::ImageBrought { grant, image, stage, took, why }.into());
+        }
         if let Note::Uses { attempt, now, .. } = &note {
             if self.mind.master.attempts_at(grant).next() != Some(*attempt) {
                 return;

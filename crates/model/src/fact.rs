@@ -145,6 +145,23 @@ pub enum Fact {
         /// Its id (`sha256:...`).
         id: String,
     },
+    /// An image came to a machine, or did not. What was there already is not written down.
+    ImageBrought {
+        /// The image, as the job file names it.
+        image: String,
+        /// On which machine, as the ResourceManager names it; empty on one machine.
+        host: String,
+        /// The stage of the task that waited for it; nothing = it was to come before any task needed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<StageId>,
+        /// For how long it was brought, or waited for.
+        took: Millis,
+        /// When that was over.
+        at: Millis,
+        /// Why it did not come; empty where it did.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
+    },
     /// A stage ended.
     StageEnded {
         /// The stage.
@@ -214,6 +231,18 @@ pub enum Note {
     NotPulled {
         /// Which.
         image: String,
+    },
+    /// An image that was not there has come, or was to come before any task needed it and has not. Its master writes
+    /// that down; nobody else hears of it.
+    Brought {
+        /// Which.
+        image: String,
+        /// The stage of the task that waited for it; nothing = no task needed it yet.
+        stage: Option<StageId>,
+        /// For how long it was brought, or waited for.
+        took: Millis,
+        /// Why it did not come; empty where it did.
+        why: String,
     },
     /// What a running attempt uses.
     Uses {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dybox_engine::{Engine, EngineError, ImageInfo};
-use dybox_model::{Cause, Note, PullPolicy, TaskSpec};
+use dybox_model::{Cause, Millis, Note, PullPolicy, StageId, TaskSpec};
 use dybox_store::layout::{Home, Machine};
 use tokio::time::Instant;
 
@@ -38,19 +38,22 @@ pub(crate) struct Wanted<'a> {
     pinned: Option<&'a str>,
     pull: PullPolicy,
     limit: Duration,
+    /// Of the task that waits for it.
+    stage: Option<StageId>,
 }
 
 impl<'a> Wanted<'a> {
     /// For a task.
     pub(crate) fn of(spec: &'a TaskSpec) -> Self {
         let limit = spec.timeout.pull.map_or(PULL_MOST, |limit| Duration::from_millis(limit.0));
-        Self { image: &spec.image, pinned: spec.pinned.as_deref(), pull: spec.pull, limit }
+        let (pinned, stage) = (spec.pinned.as_deref(), Some(spec.attempt.task.stage));
+        Self { image: &spec.image, pinned, pull: spec.pull, limit, stage }
     }
 }
 
 /// Brings an image before a task needs it. What fails here is told where it is needed.
 pub(crate) async fn prefetch(ports: Ports, image: String) {
-    let wanted = Wanted { image: &image, pinned: None, pull: PullPolicy::Missing, limit: PULL_MOST };
+    let wanted = Wanted { image: &image, pinned: None, pull: PullPolicy::Missing, limit: PULL_MOST, stage: None };
     let brought = match ports.engine().await {
         Ok(known) => ensure(&known.engine, &ports.places.home, &wanted, |note| ports.note(note)).await,
         Err(error) => Err(error.into()),
@@ -61,7 +64,7 @@ pub(crate) async fn prefetch(ports: Ports, image: String) {
     }
 }
 
-/// Makes sure that an image is there, and tells what it is.
+/// Makes sure that an image is there, and tells what it is. Notes how it came, where it was not there.
 pub(crate) async fn ensure(
     engine: &Engine,
     home: &Home,
@@ -78,24 +81,45 @@ pub(crate) async fn ensure(
     if spec.pull == PullPolicy::Never {
         return Err(NoImage { cause: Cause::ImageMissing, text: format!("the engine has no {wanted}") });
     }
+    let start = Instant::now();
+    let brought = bring(engine, home, (spec, ask_first), &note).await;
+    let why = match (&brought, spec.stage) {
+        (Ok((_, pulled)), stage) if *pulled || stage.is_some() => Some(String::new()),
+        (Err(no), None) => Some(no.text.clone()),
+        // Somebody else brought what was to come in advance; or a task's end tells why it did not come.
+        _ => None,
+    };
+    if let Some(why) = why {
+        let took = Millis(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
+        note(Note::Brought { image: spec.image.to_owned(), stage: spec.stage, took, why });
+    }
+    brought.map(|(info, _)| info)
+}
+
+/// The image, and whether this pulled it: somebody else of this machine may have.
+async fn bring(
+    engine: &Engine,
+    home: &Home,
+    (spec, ask_first): (&Wanted<'_>, bool),
+    note: &(impl Fn(Note) + Send + Sync),
+) -> Result<(ImageInfo, bool), NoImage> {
     let lock = home.path(&Machine::pull(spec.image));
     let held = hold(&lock).await;
     let _held = held.map_err(|error| NoImage { cause: Cause::StoreFailed, text: error.to_string() })?;
     let _all = pulls::hold(spec.image, pulls::PATIENCE.min(spec.limit)).await;
-    // Whoever held the lock before us may have brought it.
-    if !ask_first && let Some(info) = engine.image(wanted).await? {
+    if !ask_first && let Some(info) = engine.image(spec.pinned.unwrap_or(spec.image)).await? {
         note_used(home, &info.id);
-        return Ok(info);
+        return Ok((info, false));
     }
     let before = engine.images().await;
-    pull(engine, spec, &note).await?;
+    pull(engine, spec, note).await?;
     let info = found(engine, spec).await?;
     // Without both lists nobody knows who brought it, and who did not bring it must not remove it.
     match (before, engine.images().await) {
         (Ok(before), Ok(after)) => note_pulled(home, &info.id, &before, &after),
         _ => note_used(home, &info.id),
     }
-    Ok(info)
+    Ok((info, true))
 }
 
 async fn pull(engine: &Engine, spec: &Wanted<'_>, note: &(impl Fn(Note) + Send + Sync)) -> Result<(), NoImage> {

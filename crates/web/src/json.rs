@@ -49,6 +49,7 @@ fn of_stage(view: &RunView, run: &Run, stage: &Stage, about: &About) -> Value {
     json!({
         "stage": stage.outline.name,
         "image": stage.outline.image,
+        "image_came": view.image_story(stage.outline.id).map(|story| story.words()).unwrap_or_default(),
         "needs": stage.outline.needs.iter().filter_map(|&(id, _)| named(id)).collect::<Vec<_>>(),
         "state": state_word(stage.state),
         "why": stage.why,

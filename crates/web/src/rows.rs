@@ -17,6 +17,8 @@ pub(crate) struct StageRow {
     pub(crate) bad: u64,
     pub(crate) took: String,
     pub(crate) why: String,
+    /// How its image came; empty where it was there.
+    pub(crate) came: String,
 }
 
 /// One attempt as a row.
@@ -51,6 +53,7 @@ impl StageRow {
             bad: u64::from(bad) * 100 / total,
             took: stage.wall(now).map(format_duration).unwrap_or_default(),
             why: if stage.why.is_empty() { stage.waits.clone() } else { stage.why.clone() },
+            came: view.image_story(stage.outline.id).map(|story| story.words()).unwrap_or_default(),
         }
     }
 }

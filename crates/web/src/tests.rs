@@ -73,6 +73,14 @@ fn view() -> RunView {
         got(2, "n2.example"),
         started(0, 1, 1),
         started(1, 1, 2),
+        Fact::ImageBrought {
+            image: "busybox:1.36".to_owned(),
+            host: "n1.example".to_owned(),
+            stage: Some(StageId(0)),
+            took: Millis(2_000),
+            at: NOW,
+            why: String::new(),
+        },
         runs(0, 1),
         runs(1, 1),
         Fact::AttemptEnded { attempt: attempt(0, 0, 1), exit: failed, again: true },
@@ -107,6 +115,7 @@ fn the_page_of_a_run_tells_where_everything_is_and_why_it_waits() {
         "18MiB",
         "http://n1.example:8042/node/containerlogs/container_1763700000000_0007_01_000001/ada",
         "the store is slow",
+        "the first task waited 2.0s for it on n1.example",
     ] {
         assert!(page.contains(part), "{part:?} is not in\n{page}");
     }
@@ -154,6 +163,7 @@ fn json_tells_the_same() {
     assert_eq!(told["stages"][0]["tasks"]["running"], 2);
     assert_eq!(told["stages"][0]["failed"][0]["cause"], "exit-code");
     assert_eq!(told["stages"][0]["failed"][0]["host"], "n1.example");
+    assert_eq!(told["stages"][0]["image_came"], "the first task waited 2.0s for it on n1.example");
     assert_eq!(told["stages"][1]["waits"], "it waits for \"extract\" & more");
     assert_eq!(told["live"][1]["memory"], 18 << 20);
     assert_eq!(told["live"][1]["logs"], serde_json::Value::Null);

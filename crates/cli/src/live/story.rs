@@ -101,7 +101,7 @@ impl Story {
             }
             Note::Warns { text, cause: Some(cause) } => format!("warning: {} ({})", shown(text), cause.info().code),
             Note::Warns { text, cause: None } => format!("warning: {}", shown(text)),
-            Note::Uses { .. } => return None,
+            Note::Uses { .. } | Note::Brought { .. } => return None,
         };
         Some(self.line(now, &text))
     }

@@ -36,7 +36,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "status RUN, RUN/STAGE",
         list: "stages",
         beside: &["run"],
-        keys: "stage state why image subdag needs cpus memory tries failures started ended seconds cpu_seconds peak_memory needed_memory cause tasks [list]",
+        keys: "stage state why image subdag needs cpus memory tries failures started ended seconds cpu_seconds peak_memory needed_memory cause image_waited_seconds image_ahead tasks [list]",
         name: "RUN/STAGE",
     },
     Shape {

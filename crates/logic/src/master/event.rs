@@ -1,6 +1,6 @@
 //! What comes in and what goes out.
 
-use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Node, Resources, StageEnd, StageId, Usage, Wish};
+use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Millis, Node, Resources, StageEnd, StageId, Usage, Wish};
 
 use super::Advice;
 
@@ -103,6 +103,19 @@ pub enum Event {
         image: String,
         /// Its id (`sha256:...`).
         id: String,
+    },
+    /// An image that was not there came to a grant's machine, or was to come before it was needed and did not.
+    ImageBrought {
+        /// The grant whose proxy says so.
+        grant: GrantId,
+        /// The image, as the job file names it.
+        image: String,
+        /// The stage of the task that waited for it; nothing = no task needed it yet.
+        stage: Option<StageId>,
+        /// For how long it was brought, or waited for.
+        took: Millis,
+        /// Why it did not come; empty where it did.
+        why: String,
     },
     /// An attempt ended. Proxies repeat it until it is acknowledged.
     Exited {

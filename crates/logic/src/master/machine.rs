@@ -16,7 +16,7 @@ use super::prefetch::Prefetch;
 use super::retry::Next;
 use super::shapes::Place;
 use super::taken::{Taken, apart_in};
-use super::tasks::{Phase, State, Tasks};
+use super::tasks::{State, Tasks};
 use super::{Effect, Event};
 use crate::usage::Fit;
 
@@ -131,7 +131,7 @@ impl Master {
             Fact::StageStarted { stage, tasks, .. } => self.begin(*stage, *tasks),
             Fact::StageEnded { stage, end, .. } => self.tasks.close(*stage, *end),
             Fact::StopAsked { why, .. } => self.tasks.stop(why),
-            Fact::Reopened { .. } => self.tasks.reopen(),
+            Fact::Reopened { .. } => self.reopen(),
             Fact::GrantGot { grant, size, host, .. } => {
                 let asked = self.asked_for(*size);
                 self.pool.add(*grant, *size, host, asked);
@@ -156,6 +156,7 @@ impl Master {
             Fact::ImagePinned { image, id } => {
                 self.pinned.entry(image.clone()).or_insert_with(|| id.clone());
             }
+            Fact::ImageBrought { image, host, stage, .. } => self.prefetch.heard(image, host, *stage),
             // The rest is the driver's and the readers'.
             _ => {}
         }
@@ -194,6 +195,9 @@ impl Master {
             }
             Event::Runs { .. } => {}
             Event::ImagePinned { image, id } => self.pin(image, id, out),
+            Event::ImageBrought { grant, image, stage, took, why } => {
+                self.brought(grant, Fact::ImageBrought { image, host: String::new(), stage, took, at: now, why }, out);
+            }
             Event::Exited { grant, attempt, exit } => self.exited((grant, attempt), exit, now, out),
             Event::Used { grant, attempt, used } => self.used((grant, attempt), &used, now, out),
             Event::Limited { grant, attempt, memory } => self.limited((grant, attempt), memory, now, out),
@@ -372,14 +376,6 @@ impl Master {
     fn is_new_run(&self, grant: GrantId, attempt: AttemptId) -> bool {
         let news = self.tasks.task(attempt.task).is_some_and(|task| task.state == State::Live);
         news && self.is_live(grant, attempt)
-    }
-
-    fn pin(&mut self, image: String, id: String, out: &mut Vec<Effect>) {
-        // Word of it may come when all is over.
-        let open = self.tasks.stages.iter().any(|stage| stage.ours && !matches!(stage.phase, Phase::Ended(_)));
-        if open && !self.pinned.contains_key(&image) {
-            self.record(Fact::ImagePinned { image, id }, out);
-        }
     }
 
     fn exited(&mut self, (grant, attempt): (GrantId, AttemptId), exit: Exit, now: Millis, out: &mut Vec<Effect>) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dybox_job::Plan;
-use dybox_model::{GrantId, PullPolicy, StageId, SubDagId};
+use dybox_model::{Fact, GrantId, PullPolicy, StageId, SubDagId};
 
 use super::Effect;
 use super::machine::Master;
@@ -25,12 +25,14 @@ pub(super) struct Prefetch {
     later: BTreeMap<StageId, Later>,
     /// The stages of `later` that need this one.
     after: BTreeMap<StageId, Vec<StageId>>,
-    /// All that they need has begun.
+    /// Those that have not begun, and all that they need has.
     soon: BTreeSet<StageId>,
     /// Machines, with the image that each was told to bring.
     told: BTreeSet<(String, u32)>,
     /// A stage began or a proxy came, and nobody has looked since.
     news: bool,
+    /// What is written down of images that came: image, machine, and the stage that waited. One word of each is enough.
+    heard: BTreeSet<(String, String, Option<StageId>)>,
 }
 
 impl Prefetch {
@@ -58,16 +60,30 @@ impl Prefetch {
         self.news = true;
     }
 
-    /// A stage has begun; `began` tells it of the others.
+    /// A stage has begun; `began` tells it of all.
     pub(super) fn begin(&mut self, stage: StageId, began: impl Fn(StageId) -> bool) {
         self.soon.remove(&stage);
-        self.later.remove(&stage);
-        for next in self.after.remove(&stage).into_iter().flatten() {
-            if self.later.get(&next).is_some_and(|later| later.needs.iter().all(|need| began(*need))) {
-                self.soon.insert(next);
-                self.news = true;
+        for &next in self.after.get(&stage).into_iter().flatten() {
+            let ready = self.later.get(&next).is_some_and(|later| later.needs.iter().all(|need| began(*need)));
+            if ready && !began(next) {
+                self.news |= self.soon.insert(next);
             }
         }
+    }
+
+    /// What did not succeed begins anew: its image may be on other machines than those that come now.
+    fn reopen(&mut self, began: impl Fn(StageId) -> bool) {
+        let soon = |(id, later): (&StageId, &Later)| {
+            (!began(*id) && later.needs.iter().all(|need| began(*need))).then_some(*id)
+        };
+        self.soon = self.later.iter().filter_map(soon).collect();
+        self.told.clear();
+        self.news = true;
+    }
+
+    /// It is written down how an image came.
+    pub(super) fn heard(&mut self, image: &str, host: &str, stage: Option<StageId>) {
+        self.heard.insert((image.to_owned(), host.to_owned(), stage));
     }
 }
 
@@ -97,5 +113,36 @@ impl Master {
         self.tasks.begin(stage, tasks);
         let began = |id: StageId| self.tasks.stage(id).is_some_and(|stage| stage.phase != Phase::Unstarted);
         self.prefetch.begin(stage, began);
+    }
+
+    /// Takes in that what did not succeed may run again.
+    pub(super) fn reopen(&mut self) {
+        self.tasks.reopen();
+        let began = |id: StageId| self.tasks.stage(id).is_some_and(|stage| stage.phase != Phase::Unstarted);
+        self.prefetch.reopen(began);
+    }
+
+    /// Writes down what an image name stands for, once.
+    pub(super) fn pin(&mut self, image: String, id: String, out: &mut Vec<Effect>) {
+        if self.is_open() && !self.pinned.contains_key(&image) {
+            self.record(Fact::ImagePinned { image, id }, out);
+        }
+    }
+
+    /// Writes down how an image came to the machine of a grant, once for each of both and each stage.
+    pub(super) fn brought(&mut self, grant: GrantId, fact: Fact, out: &mut Vec<Effect>) {
+        let (Some(grant), Fact::ImageBrought { image, stage, took, at, why, .. }) = (self.pool.get(grant), fact) else {
+            return;
+        };
+        let host = grant.host.clone();
+        let known = self.prefetch.heard.contains(&(image.clone(), host.clone(), stage));
+        if self.is_open() && !known {
+            self.record(Fact::ImageBrought { image, host, stage, took, at, why }, out);
+        }
+    }
+
+    /// Whether there is work left: word of an image may come when all is over.
+    fn is_open(&self) -> bool {
+        self.tasks.stages.iter().any(|stage| stage.ours && !matches!(stage.phase, Phase::Ended(_)))
     }
 }

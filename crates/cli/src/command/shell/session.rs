@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
                 self.gone = Some(shown(why));
                 self.say(&format!("{application} is over: {}", shown(why)));
             }
-            Update::Fact(_) | Update::Past(_) | Update::Note(Note::Uses { .. }) => {}
+            Update::Fact(_) | Update::Past(_) | Update::Note(Note::Uses { .. } | Note::Brought { .. }) => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! `dybox status`: one run as a tree, with the state of every stage and of the tasks that matter.
 
 mod attempts;
+mod timeline;
 mod tree;
 
 use dybox_model::{ExitCode, Millis, StageId, TaskId};
@@ -17,12 +18,15 @@ use crate::report::{Answer, Output};
 /// Shows a run as a tree: states, tries, times, causes
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  dybox status @latest\n  dybox status nightly/join        every task of one stage\n  dybox status 01jd/join/3         every attempt of one task\n  dybox status @latest -o json"
+    after_help = "Examples:\n  dybox status @latest\n  dybox status nightly/join        every task of one stage\n  dybox status 01jd/join/3         every attempt of one task\n  dybox status @latest --timeline\n  dybox status @latest -o json"
 )]
 pub(crate) struct Args {
     /// RUN, RUN/STAGE or RUN/STAGE/N; a run by id, its beginning, job name or @latest
     #[arg(value_name = "RUN[/STAGE[/N]]", default_value = "@latest")]
     pub target: Target,
+    /// Below the tree, each stage as a bar from the submission on, with what was done for its image before it was needed
+    #[arg(long)]
+    pub timeline: bool,
     /// How to print.
     #[command(flatten)]
     pub output: Output,
@@ -34,19 +38,23 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let now = now();
     let answer = match (looked.stage, looked.task) {
         (Some(stage), Some(index)) => attempts::answer(context, &looked, TaskId { stage, index }).await?,
-        _ => answer(context, &looked, now),
+        _ => answer(context, &looked, (now, args.timeline)),
     };
     context.screen.answer(args.output.format(&context.conf), &answer)?;
     Ok(ExitCode::Ok as u8)
 }
 
-fn answer(context: &Context, looked: &Looked, now: Millis) -> Answer {
+fn answer(context: &Context, looked: &Looked, (now, timeline): (Millis, bool)) -> Answer {
     let shown = looked.shown();
+    let mut text = tree::text(&context.screen, looked, now);
+    if timeline {
+        text.push_str(&timeline::text(&context.screen, looked, now));
+    }
     Answer {
         kind: "stages",
         items: shown.iter().map(|&stage| stage_json(looked, stage, now)).collect(),
         names: shown.iter().map(|&stage| format!("{}/{}", looked.info.run, looked.name(stage))).collect(),
-        text: tree::text(&context.screen, looked, now),
+        text,
         extra: run_field(looked),
     }
 }
@@ -74,6 +82,11 @@ fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
         "needed_memory": seen.map(|stage| stage.used.needed()),
         "cause": failure.and_then(|failure| failure.exit.cause).map(|cause| cause.info().code),
     });
+    let story = looked.standing.view.image_story(id);
+    let waited = story.as_ref().filter(|_| seen.is_some_and(|stage| stage.tries > 0));
+    item["image_waited_seconds"] = json!(waited.map(|story| seconds(story.waited.map_or(Millis(0), |one| one.took))));
+    let ahead = |one: &&dybox_journal::Brought| json!({ "host": one.host, "seconds": seconds(one.took), "at": rfc3339(one.at), "why": one.why });
+    item["image_ahead"] = story.iter().flat_map(|story| &story.ahead).map(ahead).collect();
     item["tasks"] =
         seen.map_or_else(|| json!({ "total": planned.map(|stage| stage.tasks) }), |stage| counts_json(&stage.counts));
     if looked.stage.is_some() {
