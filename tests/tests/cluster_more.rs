@@ -310,3 +310,47 @@ fn an_image_is_pulled_from_a_registry_on_every_node() {
         assert!(found.status.success(), "node {node} has not pulled it: {}", String::from_utf8_lossy(&found.stderr));
     }
 }
+
+/// Puts a text of this machine into HDFS, as an administrator does.
+fn put(text: &str, place: &Workspace, at: &str) {
+    let file = place.write("for-hdfs", text).display().to_string();
+    let done = cluster().java(&["org.apache.hadoop.fs.FsShell", "-put", "-f", &file, at]).output().expect("java");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn profiles_come_from_the_registry_in_hdfs() {
+    let user = User::with(
+        "stages:\n  a: { profile: small, memory: 48MiB, script: 'echo \"$KIND of $FROM\"' }\n  b: { profile: { labels: { kind: idler } }, command: [sleep, \"600\"] }\n",
+    );
+    let registry = |from: &str| {
+        format!(
+            "version: 1\nprofiles:\n  small:\n    labels: {{ kind: small }}\n    memory: 64MiB\n    env: {{ KIND: small, FROM: {from} }}\n  idle-one:\n    labels: {{ kind: idler }}\n    idle: {{ after: 5s, cpus: 0.05 }}\n    stop_grace: 1s\n"
+        )
+    };
+    // One for everybody, where a setting says.
+    let place = format!("{}/tmp/profiles-{}.yaml", cluster().hdfs(), std::process::id());
+    put(&registry("everybody"), &user.place, &place);
+    let with = |place: &str, words: &[&str]| {
+        let mut command = user.place.command(words);
+        command.env("DYBOX_PROFILES", place);
+        Follow::start(&mut command).end(LONG)
+    };
+    with(&place, &["plan", "job.yaml"])
+        .expect(0)
+        .says(&format!("profile small (kind=small), {place}:3"))
+        .says("memory    48MiB  from the stage, over the profile and defaults")
+        .says("5.0s under 0.05 cpus  from the profile");
+    with(&format!("{place}.gone"), &["plan", "job.yaml"]).expect(3).says("E0330").says(&format!("{place}.gone"));
+    let run = with(&place, &["run", "--detach", "job.yaml"]).expect(0).run_id();
+    user.place.until_state(&run, "failed");
+    user.dybox(&["logs", &run]).expect(0).says("small of everybody");
+    user.dybox(&["why", &run]).expect(0).says("C1018").says("used under 0.05 cpus for 5.0s");
+    user.over(&run);
+    // The user's own, in the store, which is there since that run.
+    user.dybox(&["plan", "job.yaml"]).expect(3).says("E0330").says("/.dybox/profiles.yaml");
+    put(&registry("store"), &user.place, ".dybox/profiles.yaml");
+    user.dybox(&["plan", "job.yaml"]).expect(0).says("/.dybox/profiles.yaml:3");
+    let words = ["org.apache.hadoop.fs.FsShell", "-rm", "-skipTrash", &place, ".dybox/profiles.yaml"];
+    assert!(cluster().java(&words).status().expect("java").success());
+}

@@ -13,7 +13,11 @@ const MIB: u64 = 1 << 20;
 const FILL: &str = "for i in $(seq STEPS); do dd if=/dev/zero of=/big/$i bs=1M count=STEP 2>/dev/null || exit 9; sleep 1; done; for i in $(seq 600); do [ -e /said/go ] && exit 0; sleep 0.2; done; exit 8";
 
 fn cluster() -> &'static Cluster {
-    Cluster::shared_as(&Options { nodes: 2, ..Options::default() })
+    // Queue `etl` never has more than a fifth of it: 3276 MiB.
+    let queue = |name: &str, key: &str| format!("yarn.scheduler.capacity.root.{name}.{key}");
+    let site = [("default", "capacity", "80"), ("etl", "capacity", "20"), ("etl", "maximum-capacity", "20")];
+    let site = site.map(|(name, key, percent)| (queue(name, key), percent.to_owned())).to_vec();
+    Cluster::shared_as(&Options { nodes: 2, site, ..Options::default() })
 }
 
 fn fill(steps: u32, step: u32) -> String {
@@ -150,4 +154,40 @@ fn the_next_run_asks_by_what_this_one_used() {
     let granted = eventually("three are granted", LONG, || Some(granted(&run)).filter(|all| all.len() == 3));
     assert!(granted.iter().all(|&mib| mib <= 160), "{granted:?}");
     user.succeeds(&run);
+}
+
+/// MiB that the ResourceManager is still asked for, of each open request of a run.
+fn wished(run: &str) -> Vec<u64> {
+    let apps = cluster().rest(&format!("/ws/v1/cluster/apps?applicationTags=dybox-run:{run}")).expect("it answers");
+    let requests = apps["apps"]["app"][0]["resourceRequests"].as_array().cloned().unwrap_or_default();
+    let open = requests.iter().filter(|request| number(&request["numContainers"]) > 0);
+    open.map(|request| number(&request["capability"]["memorySize"]).max(number(&request["capability"]["memory"])))
+        .collect()
+}
+
+/// What YARN can't give at once it keeps as a wish: the task goes on as it was, and gets more when there is room.
+#[test]
+fn a_task_that_its_queue_has_no_more_for_goes_on_as_it_was() {
+    let wait = "for i in $(seq 900); do [ -e /said/room ] && exit 0; sleep 0.2; done; exit 8";
+    let user = User::with(&format!(
+        "queue: etl\nsplit: none\nstages:\n  full: {{ memory: 2200MiB, script: '{wait}' }}\n  grow:\n    memory: {{ request: 512MiB, limit: 2GiB }}\n    tmpfs: [\"/big:size=1GiB\"]\n    script: '{}'\n",
+        fill(1, 430)
+    ));
+    let run = user.detach(&[]);
+    let all = |mut list: Vec<u64>| {
+        list.sort_unstable();
+        list
+    };
+    let before = eventually("both run", LONG, || Some(all(granted(&run))).filter(|all| all.len() == 2));
+    assert!((512..640).contains(&before[0]) && (2200..2400).contains(&before[1]), "{before:?}");
+    eventually("YARN is asked for 512 MiB more, and has not got them", LONG, || {
+        wished(&run).iter().any(|mib| (512..640).contains(mib)).then_some(())
+    });
+    assert_eq!(all(granted(&run)), before, "the grant is as it was");
+    let limits_now = all(limits(&run));
+    assert!(limits_now.len() == 2 && limits_now[0] <= before[0] * MIB, "and so is its container: {limits_now:?}");
+    user.0.write("said/room", "");
+    eventually("there is room now", LONG, || (*limits(&run).first()? >= 1000 * MIB).then_some(()));
+    user.succeeds(&run);
+    assert_eq!(user.tries(&format!("{run}/grow/0")), 1);
 }
