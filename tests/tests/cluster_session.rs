@@ -376,3 +376,29 @@ fn a_run_that_is_submitted_while_the_master_dies_is_taken_or_said_not_to_be() {
         user.over(&run);
     }
 }
+
+#[test]
+fn the_same_request_id_twice_in_a_session_is_one_run() {
+    let user = User::with("twice", &[]);
+    user.job("stages:\n  a: { script: \". /said/fns; say start; UNTIL_GO\" }\n");
+    let request = format!("nightly-{}", std::process::id());
+    let words = ["run", "job.yaml", "--session", user.name, "--detach", "--request-id", &request];
+    // Two at once, whoever is faster.
+    let both = [user.place.start(&words), user.place.start(&words)];
+    let [first, second] = both.map(|one| one.end(LONG).expect(0).run_id());
+    assert_eq!(first, second);
+    user.place.until_said("a", "start", 1);
+    let again = user.dybox(&words).expect(0).says("same request id");
+    assert_eq!(again.run_id(), first);
+    let runs = user.session().expect("a session")["runs"].clone();
+    assert_eq!(runs.as_array().map(Vec::len), Some(1), "{runs}");
+    user.go();
+    user.place.until_state(&first, "succeeded");
+    assert_eq!(user.dybox(&words).expect(0).run_id(), first, "also when it is over");
+    assert_eq!(user.place.said_by("a", "start"), 1, "it ran once");
+    user.over(&first);
+    user.job("stages:\n  other: { command: [\"true\"] }\n");
+    let taken = user.dybox(&words);
+    assert_ne!(taken.code, 0, "{taken:?}");
+    taken.says(&first);
+}

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
     /// Hand it to this session of yours on the cluster, which has grants ready (`dybox session`)
-    #[arg(long, value_name = "NAME", conflicts_with = "request_id")]
+    #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
     /// Most cpus that all runs may use together on this machine
     #[arg(long, value_parser = cpus)]

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dybox_model::{RunId, SubDagId};
-use dybox_store::Store;
-use dybox_store::layout::Machine;
+use dybox_store::layout::{Machine, RunDir};
+use dybox_store::{RunInfo, Store};
 use dybox_yarn::ApplicationId;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
+use super::Cluster;
 use crate::ClientError;
+use crate::submit::{Submitted, made};
 
 /// How long one submission waits for another one to write its claim.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,24 +21,24 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a request id stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Claim {
+struct Claim {
     /// Its run.
-    pub run: RunId,
+    run: RunId,
     /// SHA-256 of the job file's text, in hex.
-    pub job_sha256: String,
+    job_sha256: String,
     /// The ids of its first applications, by sub-DAG.
-    pub applications: BTreeMap<SubDagId, String>,
+    applications: BTreeMap<SubDagId, String>,
 }
 
 impl Claim {
     /// The applications' ids; those that are none are left out.
-    pub(crate) fn ids(&self) -> BTreeMap<SubDagId, ApplicationId> {
+    fn ids(&self) -> BTreeMap<SubDagId, ApplicationId> {
         self.applications.iter().filter_map(|(&subdag, id)| Some((subdag, id.parse().ok()?))).collect()
     }
 }
 
 /// Claims a request id; what somebody else claimed it for, where that is so.
-pub(crate) async fn claim(store: &Store, request: &str, mine: &Claim) -> Result<Option<Claim>, ClientError> {
+async fn claim(store: &Store, request: &str, mine: &Claim) -> Result<Option<Claim>, ClientError> {
     let name = Machine::request(request);
     let text = serde_json::to_vec(mine).map_err(|error| crate::submit::damaged("the claim", &error))?;
     store.prepare().await?;
@@ -58,6 +60,40 @@ pub(crate) async fn claim(store: &Store, request: &str, mine: &Claim) -> Result<
             return Err(ClientError::Busy { request: request.to_owned() });
         }
         sleep(LOOK_AGAIN).await;
+    }
+}
+
+impl Cluster {
+    /// Claims a request id for a run. The run that it stands for already, where that is there; else `info` and `ids`
+    /// are those of whoever claimed it first: a submission that died, or this one.
+    pub(super) async fn claimed(
+        &self,
+        store: &Store,
+        request: &str,
+        info: &mut RunInfo,
+        ids: &mut BTreeMap<SubDagId, ApplicationId>,
+    ) -> Result<Option<Submitted>, ClientError> {
+        let mine = Claim {
+            run: info.run.clone(),
+            job_sha256: info.job_sha256.clone(),
+            applications: ids.iter().map(|(&subdag, id)| (subdag, id.to_string())).collect(),
+        };
+        let Some(theirs) = claim(store, request, &mine).await? else { return Ok(None) };
+        let _ = store.remove_tree(&RunDir::new(&mine.run).root()).await;
+        if theirs.job_sha256 != info.job_sha256 {
+            return Err(ClientError::RequestTaken { request: request.to_owned(), run: theirs.run });
+        }
+        if let Some(there) = self.known(store, &theirs.run).await? {
+            return Ok(Some(Submitted::of(there, true)));
+        }
+        // A run that was to go to a session has no applications of its own, and one that goes there needs none.
+        let known = theirs.ids();
+        if !known.is_empty() {
+            *ids = known;
+        }
+        info.submitted = made(&theirs.run).unwrap_or(info.submitted);
+        info.run = theirs.run;
+        Ok(None)
     }
 }
 

@@ -213,12 +213,24 @@ impl Cluster {
         let (mut taker, binary) = (taker?, binary?);
         let mut info = info_of(new_run(submission.at), plan, submission, &self.conf.binary);
         info.user.clone_from(&self.conf.user);
+        if let Some(request) = &submission.request
+            && let Some(there) = self.claimed(store, request, &mut info, &mut BTreeMap::new()).await?
+        {
+            return Ok(there);
+        }
         let parts = Parts::new((plan, submission), &info, binary, Resources::default())?;
         let first: Vec<_> =
             subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(subdag, _)| (subdag, false)).collect();
         let own = match self.hand_all(&mut taker, &parts, &first).await {
             Ok(own) => own,
             Err((error, taken)) => {
+                // Another submission with the same request id may have been faster.
+                if taken.applications.is_empty()
+                    && submission.request.is_some()
+                    && let Some(there) = self.known(store, &info.run).await?
+                {
+                    return Ok(Submitted::of(there, true));
+                }
                 match taken.applications.is_empty() {
                     // Where that is not certain it must find its directory.
                     true if matches!(error, ClientError::NotTaken { .. }) => {

@@ -15,9 +15,8 @@ use dybox_wire::TlsIdentity;
 use dybox_yarn::{ApplicationId, LocalResource, NewApplication, Submission as Order, tags};
 use futures_util::future::{join_all, try_join_all};
 
-use super::request::{Claim, claim};
 use super::{Cluster, Own, binary};
-use crate::submit::{Submission, Submitted, damaged, info_of, made, new_run, secret};
+use crate::submit::{Submission, Submitted, damaged, info_of, new_run, secret};
 use crate::{ClientError, client};
 
 /// All that the applications of a run have in common.
@@ -81,24 +80,10 @@ impl Cluster {
         let max = new.first().map(|new| new.max).unwrap_or_default();
         let mut ids: BTreeMap<_, _> = first.into_iter().zip(new.into_iter().map(|new| new.id)).collect();
         info.user.clone_from(&self.conf.user);
-        if let Some(request) = &submission.request {
-            let mine = Claim {
-                run: info.run.clone(),
-                job_sha256: info.job_sha256.clone(),
-                applications: ids.iter().map(|(&subdag, id)| (subdag, id.to_string())).collect(),
-            };
-            if let Some(theirs) = claim(store, request, &mine).await? {
-                let _ = store.remove_tree(&RunDir::new(&mine.run).root()).await;
-                if theirs.job_sha256 != info.job_sha256 {
-                    return Err(ClientError::RequestTaken { request: request.clone(), run: theirs.run });
-                }
-                if let Some(there) = self.known(store, &theirs.run).await? {
-                    return Ok(Submitted::of(there, true));
-                }
-                ids = theirs.ids();
-                info.submitted = made(&theirs.run).unwrap_or(info.submitted);
-                info.run = theirs.run;
-            }
+        if let Some(request) = &submission.request
+            && let Some(there) = self.claimed(store, request, &mut info, &mut ids).await?
+        {
+            return Ok(there);
         }
         let parts = Parts::new((plan, submission), &info, binary, max)?;
         let own =
@@ -220,7 +205,7 @@ impl Cluster {
     }
 
     /// What is known of a run that somebody else submitted: nothing where no trace of it is left.
-    async fn known(&self, store: &Store, run: &RunId) -> Result<Option<RunInfo>, ClientError> {
+    pub(super) async fn known(&self, store: &Store, run: &RunId) -> Result<Option<RunInfo>, ClientError> {
         if let Some(text) = store.get_opt(&RunDir::new(run).info()).await? {
             return crate::submit::understood(&text).map(Some);
         }
