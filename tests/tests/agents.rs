@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use dybox_engine::{Identity, Role};
-use dybox_tests::{Engine, Part, Registry, RosterWorld as World, Workspace, eventually};
+use dybox_tests::{Engine, Follow, Part, Registry, RosterWorld as World, Workspace, eventually};
 use serde_json::Value;
 
 const LONG: Duration = Duration::from_secs(120);
@@ -225,5 +225,46 @@ fn images_that_dybox_brought_and_nobody_needs_go_when_the_disk_is_full() {
     assert!(has(IMAGE), "it is in use, and somebody else brought it");
     place.dybox(&["stop", &run, "--yes"]).expect(0);
     place.assert_nothing_left();
+    drop(images);
+}
+
+#[test]
+fn two_users_of_a_node_pull_an_image_one_after_the_other() {
+    let (engine, registry) = (Engine::machine(), Registry::start());
+    let image = pushed(&engine, &registry, "shared");
+    let images = Images(&engine, vec![image.clone()]);
+    let has = || engine.docker(&["image", "inspect", &image]).status.success();
+    // The agent makes the place for the locks.
+    let stage = Stage::new(&machine(), &[]);
+    let run_dir = stage.world.path().join("run");
+    let run = |place: &Workspace| {
+        place.job(&format!("stages:\n  a: {{ image: {image}, script: 'true' }}\n"));
+        let mut command = place.command(&["run", "job.yaml"]);
+        Follow::start(command.env("DYBOX_RUN_DIR", &run_dir))
+    };
+    let (one, two) = (Workspace::new(), Workspace::new());
+    run(&one).end(LONG).expect(0);
+    assert!(has());
+    let locks: Vec<_> = std::fs::read_dir(run_dir.join("pulls")).expect("a place").flatten().collect();
+    assert_eq!(locks.len(), 1, "one image, one lock");
+    // Somebody else pulls it now, as far as the second user can see.
+    let lock = std::fs::File::open(locks[0].path()).expect("a lock for all");
+    lock.lock().expect("nobody holds it");
+    assert!(engine.docker(&["rmi", &image]).status.success());
+    let second = run(&two);
+    eventually("its proxy is at the lock", LONG, || {
+        let open = |pid: i32| {
+            let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            files.into_iter().any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == locks[0].path()))
+        };
+        two.pids("proxy").into_iter().any(open).then_some(())
+    });
+    assert!(!has(), "it waits");
+    lock.unlock().expect("it was held");
+    second.end(LONG).expect(0);
+    assert!(has());
+    for place in [&one, &two] {
+        place.assert_nothing_left();
+    }
     drop(images);
 }

@@ -46,6 +46,28 @@ fn job(place: &Workspace) -> String {
     run
 }
 
+/// What somebody left behind who was killed between two steps of moving out of a node: scratch that nobody holds, with
+/// an archive that is not in the store. Copied from a run that has one.
+fn scratch(of: &str) -> (PathBuf, String) {
+    const RUN: &str = "01jd0000000000scratch00001";
+    let all = of_run(of).into_iter();
+    let from = all.filter(|dir| dir.join("store.json").exists()).next_back().expect("a run's directory");
+    let to = from.with_file_name(RUN);
+    std::fs::create_dir_all(to.join("logs")).expect("a directory");
+    for name in ["secret", "store.json"] {
+        std::fs::copy(from.join(name), to.join(name)).expect("a copy");
+    }
+    let mut archives = std::fs::read_dir(from.join("logs")).expect("archives").flatten();
+    let archive = archives.next().expect("an archive");
+    std::fs::copy(archive.path(), to.join("logs").join(archive.file_name())).expect("a copy");
+    (to, format!(".dybox/runs/{RUN}/logs/{}", archive.file_name().to_string_lossy()))
+}
+
+fn is_in_hdfs(name: &str) -> bool {
+    let shell = ["org.apache.hadoop.fs.FsShell", "-test", "-e", name];
+    cluster().java(&shell).output().expect("java").status.success()
+}
+
 #[test]
 fn what_a_killed_application_left_on_its_nodes_goes_and_what_lives_beside_it_stays() {
     let (place, living) = (Workspace::of_cluster(cluster()), Workspace::of_cluster(cluster()));
@@ -65,13 +87,15 @@ fn what_a_killed_application_left_on_its_nodes_goes_and_what_lives_beside_it_sta
     let lists = of_run(&other).into_iter().filter_map(|dir| std::fs::read_to_string(dir.join("images.json")).ok());
     assert_eq!(lists.collect::<Vec<_>>(), [r#"["dybox-test/busybox:1"]"#; 2], "its nodes know what it needs");
 
+    let (scratch, archive) = scratch(&other);
+    assert!(!is_in_hdfs(&archive));
     let hosts: Vec<String> = (1..=2).map(node_host).collect();
     let roster = RosterWorld::new(&hosts.iter().map(String::as_str).collect::<Vec<_>>());
     let (_server, port) = roster.server("one", 0);
     let at = format!("127.0.0.1:{port}");
     let agent = |node: usize| {
         let local = cluster().layout().text(&format!("node-{node}/local"));
-        let args = ["--local-dir", &local, "--sweep-min-age", "1s", "--sweep-every", "1h"];
+        let args = ["--local-dir", &local, "--sweep-min-age", "1s", "--sweep-every", "1h", "--keep-logs-for", "1s"];
         roster.agent_with(&node_host(node), &cluster().layout().docker(node), &at, &args)
     };
     let _agents: Vec<Part> = (1..=2).map(agent).collect();
@@ -83,9 +107,10 @@ fn what_a_killed_application_left_on_its_nodes_goes_and_what_lives_beside_it_sta
         let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert!(output.status.success(), "{answer:#}");
         assert_eq!(answer["sweeps"].as_array().map(Vec::len), Some(2), "{answer:#}");
-        (on_engines(&run) == 0 && of_run(&run).is_empty()).then_some(())
+        (on_engines(&run) == 0 && of_run(&run).is_empty() && !scratch.exists()).then_some(())
     });
     assert_eq!(words(), 2, "it is in the store, whole");
+    assert!(is_in_hdfs(&archive), "output is brought to the store before it goes");
 
     assert_eq!((on_engines(&other), of_run(&other).len()), (2, 4), "it was left alone");
     living.write("said/go", "");
