@@ -1,7 +1,9 @@
 //! What a node's agent cleans up, on real engines: what is left of the dead goes where it is proven, and nothing else.
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use dybox_engine::{Identity, Role};
@@ -24,7 +26,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(socket: &std::path::Path, args: &[&str]) -> Self {
+    fn new(socket: &Path, args: &[&str]) -> Self {
         let world = World::new(&["n1"]);
         let (server, port) = world.server("one", 0);
         let at = format!("127.0.0.1:{port}");
@@ -105,6 +107,49 @@ fn pushed(engine: &Engine, registry: &Registry, name: &str) -> String {
     reference
 }
 
+/// A user without a name, a group or any right.
+const USER: u32 = 47_110;
+
+/// Makes the home of a place, and the way to it, another user's.
+fn give(place: &Workspace, user: u32) {
+    std::fs::set_permissions(place.path(), Permissions::from_mode(0o755)).expect("a way in");
+    let home = place.home().display().to_string();
+    let done = std::process::Command::new("chown").args(["-R", &format!("{user}:{user}"), &home]).status();
+    assert!(done.expect("chown").success());
+}
+
+/// What in a directory is not of this user.
+fn strangers_files(dir: &Path, user: u32) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let of = |path: PathBuf| {
+        let seen = path.symlink_metadata().ok();
+        let own = seen.as_ref().is_none_or(|seen| seen.uid() == user);
+        let below = if seen.is_some_and(|seen| seen.is_dir()) { strangers_files(&path, user) } else { Vec::new() };
+        below.into_iter().chain((!own).then_some(path)).collect::<Vec<_>>()
+    };
+    entries.flat_map(|entry| of(entry.path())).collect()
+}
+
+#[test]
+fn what_is_kept_for_a_look_goes_when_its_time_is_over() {
+    let place = Workspace::new();
+    place.job("stages:\n  a: { keep_failed: true, script: \"exit 3\" }\n");
+    let run = place.dybox(&["run", "job.yaml"]).expect(1).run_id();
+    place.until_idle();
+    let home = place.home().display().to_string();
+    let stage = Stage::new(&machine(), &["--sweep-home", &home, "--keep-failed-for", "1h"]);
+    let swept = stage.gc(&[]);
+    assert_eq!((swept["sweep"]["kept"].as_u64(), place.containers().len()), (Some(1), 1), "{swept:#}");
+    drop(stage);
+    let stage = Stage::new(&machine(), &["--sweep-home", &home, "--keep-failed-for", "1s"]);
+    let swept = eventually("it goes", LONG, || Some(stage.gc(&[])).filter(|_| place.containers().is_empty()));
+    assert_eq!(swept["sweep"]["kept"], 0, "{swept:#}");
+    let mark = place.home().join(format!("runs/{run}/grants"));
+    let grants = std::fs::read_dir(mark).expect("grants").flatten().flat_map(|grant| std::fs::read_dir(grant.path()));
+    assert!(!grants.flatten().flatten().any(|file| file.path().extension().is_some_and(|end| end == "kept")));
+    place.assert_nothing_left();
+}
+
 #[test]
 fn what_a_dead_run_left_goes_and_forged_things_and_the_living_stay() {
     let (place, living) = (Workspace::new(), Workspace::new());
@@ -118,6 +163,8 @@ fn what_a_dead_run_left_goes_and_forged_things_and_the_living_stay() {
     });
     place.kill_all("master");
     place.kill_all("proxy");
+    // It is another user's, and the agent is root.
+    give(&place, USER);
     // Labels that say that they are of the dead run, and of the living one.
     let forged = vec![orphan(place.engine(), &run, 1, "guess"), orphan(place.engine(), &other, 2, "guess")];
     let forged = Made(place.engine(), forged);
@@ -140,6 +187,7 @@ fn what_a_dead_run_left_goes_and_forged_things_and_the_living_stay() {
     assert!(swept["sweep"]["unproven"]["containers"].as_u64() >= Some(2), "{swept:#}");
     assert_eq!(living.containers().len(), 2, "the living run and its forgery stay");
     assert_eq!((living.pids("proxy").len(), swept["sweep"]["homes"].as_u64()), (1, Some(2)));
+    assert_eq!(strangers_files(&place.home(), USER), Vec::<PathBuf>::new(), "it was swept with its owner's rights");
     // The run can still be taken up: a sweep keeps what its master needs.
     place.dybox(&["resume", &run, "--detach"]).expect(0);
     eventually("it runs again", LONG, || (running(&place).lines().count() > 2).then_some(()));

@@ -141,6 +141,18 @@ mod tests {
     }
 
     #[test]
+    fn of_a_dead_grant_its_own_cgroups_are_left_and_none_above() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(GrantCgroup::left(dir.path()).is_empty());
+        let own = format!("/yarn/{ID}");
+        let dirs = [parents(&dir.path().join("cpu"), &own), parents(&dir.path().join("pids"), &own)].concat();
+        fs::create_dir_all(&dirs[1]).unwrap();
+        let known = GrantCgroup { path: Some(own), missing: dirs.clone() };
+        fs::write(dir.path().join(FILE), serde_json::to_vec(&known).unwrap()).unwrap();
+        assert_eq!(GrantCgroup::left(dir.path()), [dirs[1].clone()]);
+    }
+
+    #[test]
     fn only_what_was_missing_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let dirs = parents(dir.path(), "/yarn/g1");
