@@ -50,8 +50,8 @@ fn job(place: &Workspace) -> String {
 /// an archive that is not in the store. Copied from a run that has one.
 fn scratch(of: &str) -> (PathBuf, String) {
     const RUN: &str = "01jd0000000000scratch00001";
-    let all = of_run(of).into_iter();
-    let from = all.filter(|dir| dir.join("store.json").exists()).next_back().expect("a run's directory");
+    let mut all = of_run(of).into_iter();
+    let from = all.rfind(|dir| dir.join("store.json").exists()).expect("a run's directory");
     let to = from.with_file_name(RUN);
     std::fs::create_dir_all(to.join("logs")).expect("a directory");
     for name in ["secret", "store.json"] {
