@@ -6,6 +6,8 @@
     reason = "a benchmark prints its figures and has no caller to tell of an error"
 )]
 
+#[path = "peers/agent.rs"]
+mod agent;
 #[path = "peers/dags.rs"]
 mod dags;
 #[path = "peers/output.rs"]
@@ -108,5 +110,8 @@ fn main() {
     }
     if on("prefetch") {
         prefetch::run();
+    }
+    if on("agent") {
+        agent::run();
     }
 }
