@@ -68,10 +68,11 @@ impl User {
 
     /// Ends a process of this session's application: its master, or the agent in a container.
     fn kill(&self, words: &str, container: Option<&str>) {
-        let application = self.application().replace("application", "container");
+        // A ResourceManager that was restarted puts its epoch before this.
+        let application = format!("{}_", self.application().trim_start_matches("application"));
         let of = |found: &str| match container {
             Some(container) => found == container,
-            None => found.starts_with(&application),
+            None => found.contains(&application),
         };
         let found: Vec<_> = cluster().in_grants(words).into_iter().filter(|found| of(&found.container)).collect();
         assert!(!found.is_empty(), "nobody runs {words}");
