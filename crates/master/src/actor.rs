@@ -34,6 +34,8 @@ const FLUSH: Duration = Duration::from_secs(1);
 const TELL: Duration = Duration::from_secs(15);
 /// After the end: for the next sub-DAGs to be started.
 const HAND_OVER: Duration = Duration::from_secs(300);
+/// Before the end is told: for the run's files to be in the store. Where it does not answer, the end is told without.
+const SETTLES: Duration = Duration::from_secs(2);
 /// When the journal can't be written: for the tasks to be stopped.
 const ABANDON: Duration = Duration::from_secs(12);
 
@@ -172,6 +174,9 @@ impl Actor {
         while !batch.events.is_empty() {
             let now = now();
             let turn = self.mind.settle(now, batch.events.drain(..));
+            if turn.facts.iter().any(|fact| matches!(fact, Fact::Ended { .. })) {
+                self.await_settled().await;
+            }
             self.book.write(&turn.facts).await?;
             self.apply(&turn.facts);
             let mut effects: VecDeque<_> = turn.effects.into();
@@ -191,6 +196,16 @@ impl Actor {
             let _ = done.send(());
         }
         Ok(())
+    }
+
+    /// Whoever hears that the run has ended looks into its directory next. A run of tasks that are warm already may end
+    /// before that is there.
+    async fn await_settled(&mut self) {
+        if let Some(settled) = &mut self.settled
+            && timeout(SETTLES, settled).await.is_ok()
+        {
+            self.settled = None;
+        }
     }
 
     fn apply(&mut self, facts: &[Fact]) {

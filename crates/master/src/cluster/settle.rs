@@ -13,14 +13,11 @@ use tokio::time::sleep;
 use super::YarnConf;
 
 const AGAIN: Duration = Duration::from_secs(5);
-/// The first task comes first: its journal is written by the same NameNode and DataNode.
-const LATER: Duration = Duration::from_millis(300);
 
 /// Begins. `at`: the port and the epoch of this master.
 pub(super) fn start(conf: &YarnConf, store: &Store, at: (u16, u32), plan: &Arc<Plan>) -> JoinHandle<()> {
     let (conf, store, plan) = (conf.clone(), store.clone(), plan.clone());
     tokio::spawn(async move {
-        sleep(LATER).await;
         // Proxies that lost an earlier master look here first.
         let dir = RunDir::new(&conf.bundle.info.run);
         let addr = MasterAddr { host: conf.host.clone(), port: at.0, epoch: at.1 };
