@@ -134,7 +134,7 @@ impl RosterWorld {
     #[must_use]
     pub fn agent(&self, host: &str, certificate: &str, socket: &Path, servers: &str) -> Part {
         let mut command = self.agent_of(host, (certificate, socket), servers);
-        command.args(["--canary", "dybox-test/busybox:1"]).stderr(Stdio::null());
+        command.args(["--interval", "1", "--canary", "dybox-test/busybox:1"]).stderr(Stdio::null());
         Part::start(command, false)
     }
 
@@ -143,12 +143,15 @@ impl RosterWorld {
     pub fn agent_with(&self, host: &str, socket: &Path, servers: &str, args: &[&str]) -> Part {
         let certificate = format!("node-{host}.pem");
         let mut command = self.agent_of(host, (&certificate, socket), servers);
+        if !args.contains(&"--interval") {
+            command.args(["--interval", "1"]);
+        }
         command.args(args);
         Part::start(command, false)
     }
 
     fn agent_of(&self, host: &str, (certificate, socket): (&str, &Path), servers: &str) -> Command {
-        let mut command = self.command(&["node", "--interval", "1", "--host", host, "--servers", servers]);
+        let mut command = self.command(&["node", "--host", host, "--servers", servers]);
         command.args(["--docker-host", &format!("unix://{}", socket.display()), "--identity"]);
         // Not the machine's: what runs beside this test must not lock there.
         command.arg(self.file(certificate)).arg("--run-dir").arg(self.dir.path().join("run"));
