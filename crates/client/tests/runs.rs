@@ -58,6 +58,7 @@ fn plan(needs: &[&[u32]]) -> Plan {
         queue: None,
         priority: None,
         node_label: None,
+        rules: BTreeMap::new(),
         fail_fast: false,
         stages: vec![],
         hooks: vec![],

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// Most of a wrong answer that is shown.
 const SHOWN: usize = 400;
-const LATER: [&str; 2] = ["params", "add"];
+const LATER: [&str; 1] = ["add"];
 
 /// Reads a hook's standard output. Nothing at all = go on as planned.
 ///
@@ -17,13 +17,19 @@ pub fn decision(stdout: &[u8]) -> Result<Decision, String> {
     if text.trim().is_empty() {
         return Ok(Decision::default());
     }
-    let value: Value = serde_json::from_str(text)
+    let mut value: Value = serde_json::from_str(text)
         .map_err(|error| format!("its answer is no JSON ({error}): {}; write notes to stderr, not stdout", shown()))?;
-    let Value::Object(keys) = &value else {
+    let Value::Object(keys) = &mut value else {
         return Err(format!("its answer is no JSON object: {}", shown()));
     };
     if let Some(key) = LATER.iter().find(|key| keys.contains_key(**key)) {
         return Err(format!("its answer has the key {key:?}, which is not supported yet: {}", shown()));
+    }
+    if let Some(Value::Object(params)) = keys.get_mut("params") {
+        // The plan knows their types; until then they are kept as text.
+        for (_, value) in params.iter_mut().filter(|(_, value)| !value.is_string() && !value.is_null()) {
+            *value = Value::String(value.to_string());
+        }
     }
     serde_json::from_value(value).map_err(|error| format!("its answer is no decision ({error}): {}", shown()))
 }
@@ -48,6 +54,14 @@ mod tests {
             (said.skip, said.parallelism.get("b"), said.stop.as_deref()),
             (vec!["a".into()], Some(&8), Some("enough"))
         );
+    }
+
+    #[test]
+    fn parameters_are_kept_as_text() {
+        let said = decision(b"{\"params\":{\"n\":3,\"l\":[1],\"day\":\"monday\"}}").unwrap();
+        let all: Vec<_> = said.params.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert_eq!(all, [("day", "monday"), ("l", "[1]"), ("n", "3")]);
+        assert!(decision(b"{\"params\":{\"n\":null}}").is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub struct Story {
     /// The job's name.
     pub job: String,
     /// Parameters with their values.
-    pub params: BTreeMap<String, String>,
+    pub params: BTreeMap<String, Value>,
     /// Stages that have begun or ended, by name.
     pub stages: BTreeMap<String, StageStory>,
     /// Results by stage: the value itself for a stage of one task, else the list in task order.
@@ -32,6 +32,9 @@ pub struct StageStory {
     pub exit_codes: Vec<Option<i32>>,
     /// What each task wrote to `$DYBOX_RESULT`; null where it wrote nothing.
     pub results: Vec<Value>,
+    /// Whether it has one task for each item: then its results are a list, also of one.
+    #[serde(skip)]
+    pub fanned: bool,
 }
 
 impl StageStory {
@@ -45,14 +48,20 @@ impl StageStory {
         let value = |text: Option<&str>| text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
         let results: Vec<_> = results.map(value).collect();
         let tasks = u32::try_from(results.len()).expect("a stage has at most 100,000 tasks");
-        Self { state: state.into(), tasks, exit_codes, results }
+        Self { state: state.into(), tasks, exit_codes, results, fanned: false }
     }
 
-    /// `results.<stage>`: the value for a stage of one task, the list for more.
+    /// The same of a stage with one task for each item.
+    #[must_use]
+    pub fn fanned(self, fanned: bool) -> Self {
+        Self { fanned, ..self }
+    }
+
+    /// `results.<stage>`: the value for a stage of one task, the list for more, and where each task has an item.
     #[must_use]
     pub fn result(&self) -> Value {
         match self.results.as_slice() {
-            [one] => one.clone(),
+            [one] if !self.fanned => one.clone(),
             many => Value::Array(many.to_vec()),
         }
     }

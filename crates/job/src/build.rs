@@ -6,9 +6,10 @@ use dybox_model::{HookId, Millis, Need, Network, Resources, StageId, SubDagId, T
 
 use crate::apart;
 use crate::cluster::Cluster;
-use crate::draft::{self, Job};
+use crate::draft::{self, Job, Words};
 use crate::grantable::{self, Spots};
 use crate::graph::Graph;
+use crate::late::{self, Around, Late};
 use crate::lint::never_run;
 use crate::plan::{Elastic, Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
 use crate::reader::Spot;
@@ -16,6 +17,7 @@ use crate::report::{Report, listed};
 use crate::reuse;
 use crate::split::{Class, Uncut, split};
 use crate::text::Span;
+use crate::values::shown;
 
 /// Most sub-DAGs of a run.
 const MOST_SUBDAGS: usize = 1_000;
@@ -38,6 +40,9 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
     report_never(report, &job, &needs, &graph);
     let hooks: Vec<(Vec<u32>, Vec<u32>)> = afters.iter().map(|after| (after.clone(), holds(&graph, after))).collect();
     report_waiting_hooks(report, &job, &graph, &hooks);
+    let mut held = vec![false; job.stages.len()];
+    hooks.iter().flat_map(|(_, holds)| holds).for_each(|&stage| held[stage as usize] = true);
+    let lates = late::resolve(report, &job, &Around { names: &names, graph: &graph, held: &held });
     let together: Vec<Vec<u32>> =
         afters.iter().cloned().chain(networks(&job)).chain(apart::together(&aparts)).collect();
     let subdags = cut(report, &job, &graph, &together)?;
@@ -51,7 +56,7 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
         return None;
     }
     let spots = cluster.map(|_| Spots::of(&job));
-    let plan = assemble(job, (&needs, &aparts), hooks, (subdags, of));
+    let plan = assemble(job, (&needs, &aparts, lates), hooks, (subdags, of));
     if let Some((cluster, spots)) = cluster.zip(spots) {
         grantable::check(report, &spots, &plan, cluster);
     }
@@ -199,7 +204,7 @@ fn report_waiting_hooks(report: &mut Report, job: &Job, graph: &Graph, hooks: &[
 
 fn cut(report: &mut Report, job: &Job, graph: &Graph, together: &[Vec<u32>]) -> Option<Vec<SubDag>> {
     let class: Vec<Class> = job.stages.iter().map(|stage| class(job, stage)).collect();
-    let tasks: Vec<u32> = job.stages.iter().map(|stage| stage.body.parallelism.unwrap_or(1)).collect();
+    let tasks: Vec<u32> = job.stages.iter().map(tasks_of).collect();
     let uncut = Uncut { graph, class: &class, tasks: &tasks, together, split: job.split };
     match split(&uncut) {
         Ok(subdags) if subdags.len() > MOST_SUBDAGS => {
@@ -226,6 +231,12 @@ fn cut(report: &mut Report, job: &Job, graph: &Graph, together: &[Vec<u32>]) -> 
             None
         }
     }
+}
+
+/// How many tasks a stage has, as far as that is known; one where its list is known later.
+fn tasks_of(stage: &draft::Stage) -> u32 {
+    let items = stage.each.as_ref().map(|each| each.items.as_ref().map_or(1, Vec::len));
+    items.map_or(stage.body.parallelism.unwrap_or(1), |items| u32::try_from(items).unwrap_or(u32::MAX))
 }
 
 /// What keeps a stage apart from others.
@@ -283,12 +294,12 @@ fn report_crossing(report: &mut Report, job: &Job, hooks: &[(Vec<u32>, Vec<u32>)
 
 fn assemble(
     job: Job,
-    (needs, aparts): (&Needs, &[Vec<u32>]),
+    (needs, aparts, lates): (&Needs, &[Vec<u32>], Vec<Late>),
     hooks: Vec<(Vec<u32>, Vec<u32>)>,
     cut: (Vec<SubDag>, Vec<SubDagId>),
 ) -> Plan {
     let (mut subdags, of) = cut;
-    let drafts = job.stages.into_iter().zip(needs.iter().zip(aparts)).zip(&of);
+    let drafts = job.stages.into_iter().zip(lates).zip(needs.iter().zip(aparts)).zip(&of);
     let stages = drafts.map(|((draft, (needs, apart)), &subdag)| stage(draft, needs, apart, subdag)).collect();
     let ids = |list: Vec<u32>| list.into_iter().map(StageId).collect::<Vec<_>>();
     let hooks: Vec<Hook> = job
@@ -313,7 +324,8 @@ fn assemble(
         version: PLAN_VERSION,
         name: job.name,
         tags: job.tags,
-        params: job.params,
+        params: job.params.iter().map(|(name, json)| (name.clone(), shown(json))).collect(),
+        rules: job.rules,
         queue: job.queue.map(|text| text.value),
         priority: job.priority,
         node_label: job.node_label.map(|text| text.value),
@@ -328,23 +340,25 @@ fn assemble(
     plan
 }
 
-fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag: SubDagId) -> Stage {
+fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart: &[u32], subdag: SubDagId) -> Stage {
+    let tasks = tasks_of(&draft);
     let body = draft.body;
-    let mut env = body.file_env;
-    env.extend(body.env);
+    let text = |words: Words| words.planned(late.texts);
+    let texts = |list: Option<Vec<Words>>| list.map(|list| list.into_iter().map(text).collect());
+    let env = body.file_env.into_iter().chain(body.env).map(|(name, value)| (name, text(value))).collect();
     let memory = body.memory.unwrap_or(draft::Memory { request: 256 << 20, limit: None });
     let values = |list: Option<Vec<Spot<_>>>| list.into_iter().flatten().map(|spot| spot.value).collect();
     Stage {
         name: draft.name.value,
         subdag,
         needs: needs.iter().map(|&(id, need, _)| (StageId(id), need)).collect(),
-        tasks: body.parallelism.unwrap_or(1),
+        tasks,
         image: body.image.unwrap_or_default(),
         pull: body.pull.unwrap_or_default(),
-        entrypoint: body.entrypoint,
-        command: body.command,
-        script: body.script,
-        workdir: body.workdir,
+        entrypoint: texts(body.entrypoint),
+        command: texts(body.command),
+        script: body.script.map(text),
+        workdir: body.workdir.map(text),
         env,
         user: body.user,
         ask: Resources { cpu_milli: body.cpus.unwrap_or(1_000), memory: memory.request },
@@ -375,6 +389,7 @@ fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag
         profile: draft.profile,
         keep_failed: body.keep_failed.unwrap_or(false),
         reuse: body.reuse.is_some_and(|spot| spot.value),
+        late,
         attach: None,
     }
 }

@@ -30,6 +30,8 @@ pub struct Source<'a> {
 pub struct Submit {
     /// `--param k=v`.
     pub params: BTreeMap<String, String>,
+    /// `--params FILE`: its name and what is in it, as YAML or JSON. What `--param` says comes before it.
+    pub params_file: Option<(String, Vec<u8>)>,
     /// `--name`.
     pub name: Option<String>,
     /// `--queue`: takes the place of the job's own queue. Stages that name one keep theirs.

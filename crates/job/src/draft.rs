@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 
 use dybox_model::{Idle, Millis, Mount, Need, Network, Placement, PullPolicy, Spread, StageId, Tmpfs};
 
+use serde_json::Value as Json;
+
 use crate::RetryOn;
+use crate::plan::ParamRule;
 use crate::profiled::Profiled;
 use crate::reader::Spot;
 use crate::text::Span;
+use crate::uses::Use;
 
 /// A whole job file.
 #[derive(Debug, Default)]
 pub(crate) struct Job {
     pub(crate) name: String,
     pub(crate) tags: Vec<String>,
-    pub(crate) params: BTreeMap<String, String>,
+    pub(crate) params: BTreeMap<String, Json>,
+    pub(crate) rules: BTreeMap<String, ParamRule>,
     pub(crate) queue: Option<Spot<String>>,
     pub(crate) priority: Option<i32>,
     pub(crate) node_label: Option<Spot<String>>,
@@ -48,7 +53,62 @@ pub(crate) struct Stage {
     pub(crate) queue: Option<Spot<String>>,
     pub(crate) node_label: Option<Spot<String>>,
     pub(crate) profile: Option<Profiled>,
+    pub(crate) when: Option<When>,
+    pub(crate) each: Option<Each>,
     pub(crate) body: Body,
+}
+
+/// `when`: a condition.
+#[derive(Debug, Clone)]
+pub(crate) struct When {
+    pub(crate) expression: String,
+    pub(crate) uses: Vec<Spot<Use>>,
+}
+
+/// `each` or `matrix`: one task an item.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Each {
+    /// Where they are known now, each as JSON.
+    pub(crate) items: Option<Vec<String>>,
+    /// What gives them, where it is not a list.
+    pub(crate) expression: Option<String>,
+    pub(crate) uses: Vec<Spot<Use>>,
+}
+
+/// A text of a task.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Words {
+    /// With its templates filled in, where all of them are known now.
+    pub(crate) known: Option<String>,
+    /// As it is written, where it has templates.
+    pub(crate) written: Option<String>,
+    /// What its templates read.
+    pub(crate) uses: Vec<Spot<Use>>,
+}
+
+impl Words {
+    /// A text without a template.
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
+        Self { known: Some(text.into()), ..Self::default() }
+    }
+
+    /// A text that gives this one when it is filled in.
+    pub(crate) fn template(&self) -> String {
+        match (&self.written, &self.known) {
+            (Some(written), _) => written.clone(),
+            (None, known) => known.as_deref().unwrap_or_default().replace("${", "$${"),
+        }
+    }
+
+    /// What is checked of it: filled in where it can be.
+    pub(crate) fn shown(&self) -> &str {
+        self.known.as_deref().or(self.written.as_deref()).unwrap_or_default()
+    }
+
+    /// As the plan has it.
+    pub(crate) fn planned(self, late: bool) -> String {
+        if late { self.template() } else { self.known.unwrap_or_default() }
+    }
 }
 
 /// What a stage may leave to `defaults`.
@@ -57,12 +117,12 @@ pub(crate) struct Body {
     pub(crate) image: Option<String>,
     /// The image was there and is reported as wrong.
     pub(crate) bad_image: bool,
-    pub(crate) command: Option<Vec<String>>,
-    pub(crate) script: Option<String>,
-    pub(crate) entrypoint: Option<Vec<String>>,
-    pub(crate) workdir: Option<String>,
-    pub(crate) file_env: BTreeMap<String, String>,
-    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) command: Option<Vec<Words>>,
+    pub(crate) script: Option<Words>,
+    pub(crate) entrypoint: Option<Vec<Words>>,
+    pub(crate) workdir: Option<Words>,
+    pub(crate) file_env: BTreeMap<String, Words>,
+    pub(crate) env: BTreeMap<String, Words>,
     pub(crate) cpus: Option<u32>,
     pub(crate) memory: Option<Memory>,
     pub(crate) shm_size: Option<u64>,

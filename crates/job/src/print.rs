@@ -10,6 +10,7 @@ use petgraph::unionfind::UnionFind;
 
 use crate::cluster::{Cluster, wish_of};
 use crate::graph::{critical_path, levels};
+use crate::late::Each;
 use crate::lint::{lint, lint_on_cluster};
 use crate::plan::{Elastic, Plan, RetryOn, Stage, SubDag};
 use crate::profiled;
@@ -70,7 +71,10 @@ fn dag(out: &mut String, plan: &Plan, cluster: Option<&Cluster>) {
             let stage = &plan.stages[id.0 as usize];
             let ask = size(stage.ask, "cpu");
             let each = if stage.tasks > 1 { " each" } else { "" };
-            let tasks = counted(u64::from(stage.tasks), "task");
+            let tasks = match &stage.late.each {
+                Some(Each::Of(list)) => format!("a task for each of {list}"),
+                _ => counted(u64::from(stage.tasks), "task"),
+            };
             let _ = write!(out, "  {:width$}  {tasks}, {ask}{each}, {}", stage.name, stage.image);
             for extra in extras(plan, stage) {
                 let _ = write!(out, ", {extra}");
@@ -131,6 +135,12 @@ fn placed(plan: &Plan, placement: &Placement) -> String {
 
 fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
     let mut extras = Vec::new();
+    if stage.late.items().is_some() {
+        extras.push("one for each item".to_owned());
+    }
+    if let Some(when) = &stage.late.when {
+        extras.push(format!("when {when}"));
+    }
     match &stage.network {
         Network::None => {}
         Network::Bridge => extras.push("network bridge".to_owned()),

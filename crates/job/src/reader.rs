@@ -78,12 +78,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A scalar that is not null, templates filled in.
-    fn scalar(&mut self, node: &Node, name: &str, takes: &str) -> Option<Scalar> {
+    pub(crate) fn scalar(&mut self, node: &Node, name: &str, takes: &str) -> Option<Scalar> {
         let Value::Scalar(scalar) = &node.value else {
             self.wrong_type(node, name, takes);
             return None;
         };
-        let scalar = self.fill(scalar, node.span)?;
+        let scalar = self.fill(scalar, node.span, name)?;
         if scalar.kind() == Kind::Null {
             self.wrong_type(&Node { span: node.span, value: Value::Scalar(scalar) }, name, takes);
             return None;
@@ -91,13 +91,24 @@ impl<'a> Reader<'a> {
         Some(scalar)
     }
 
-    fn fill(&mut self, scalar: &Scalar, span: Span) -> Option<Scalar> {
+    fn fill(&mut self, scalar: &Scalar, span: Span, name: &str) -> Option<Scalar> {
         let Some(templates) = self.templates.as_mut().filter(|_| scalar.text.contains('$')) else {
             return Some(scalar.clone());
         };
-        match templates.fill(&scalar.text) {
+        let filled = templates.fill(&scalar.text);
+        let read = std::mem::take(&mut templates.read);
+        match filled {
             Ok(Filled::Text(text)) => Some(Scalar { plain: scalar.plain && text == scalar.text, text }),
             Ok(Filled::Typed(text)) => Some(Scalar { text, plain: true }),
+            Ok(Filled::Late) => {
+                let uses = self.spots(read, span);
+                if let Some(late) = uses.iter().find(|what| what.value.is_late()) {
+                    let message = format!("{name:?} must be known when planning, and {} is not", late.value);
+                    let help = "command, script, entrypoint, workdir, env, when and each may read it";
+                    self.report.error("E0709", late.span, message).help(help);
+                }
+                None
+            }
             Err(faults) => {
                 for fault in faults {
                     self.template_fault(fault, span);
@@ -107,7 +118,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn template_fault(&mut self, fault: Fault, span: Span) {
+    pub(crate) fn template_fault(&mut self, fault: Fault, span: Span) {
         let here = match self.report.text.slice(span).find(&fault.template) {
             Some(at) => {
                 let start = span.start as usize + at;
@@ -121,16 +132,21 @@ impl<'a> Reader<'a> {
     /// Any scalar as text, as it is written.
     pub(crate) fn text(&mut self, node: &Node, name: &str, takes: &str) -> Option<Spot<String>> {
         let scalar = self.scalar(node, name, takes)?;
-        if scalar.text.contains('\r') {
+        let good = self.without_returns(&scalar.text, name, node.span);
+        good.then_some(Spot { value: scalar.text, span: node.span })
+    }
+
+    pub(crate) fn without_returns(&mut self, text: &str, name: &str, span: Span) -> bool {
+        let found = text.contains('\r');
+        if found {
             let (code, what) = if name == "script" {
                 ("E0223", "the script has carriage returns (CRLF line ends), which no interpreter accepts".to_owned())
             } else {
                 ("E0117", format!("{name:?} holds a carriage return"))
             };
-            self.report.error(code, node.span, what).help("take each \\r out; dos2unix does it");
-            return None;
+            self.report.error(code, span, what).help("take each \\r out; dos2unix does it");
         }
-        Some(Spot { value: scalar.text, span: node.span })
+        !found
     }
 
     /// A list of texts.

@@ -81,6 +81,8 @@ pub fn shell_plan(job: &ShellJob, world: &dyn World) -> Outcome {
         queue: None,
         node_label: None,
         profile: None,
+        when: None,
+        each: None,
         body,
     };
     let (mut report, cluster) = (reader.report, reader.cluster);

@@ -1,17 +1,21 @@
-//! `${...}` in texts: one CEL expression each, over what is known at planning.
+//! `${...}` in texts: one CEL expression each, over what is known at planning; what is known later is only checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cel::{Context, ExecutionError, Program, Value};
+use serde_json::Value as Json;
 
 use crate::report::nearest;
+use crate::segments::{Segment, find_word, loops, segments};
+use crate::uses::{Use, uses};
+use crate::values::{kind_of, map_of, value_of};
 
 /// Bytes of an expression, at most.
 const LONGEST: usize = 1_000;
 /// Brackets inside of each other, at most.
 const DEEPEST: usize = 16;
 /// Loops (`map`, `filter`, `all`, `exists`, `exists_one`) of an expression, at most.
-const MOST_LOOPS: usize = 2;
+pub(crate) const MOST_LOOPS: usize = 2;
 
 /// A text with its templates filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +23,19 @@ pub(crate) enum Filled {
     Text(String),
     /// The text was one template and its value is a number, a truth value or null.
     Typed(String),
+    /// It reads what is known only when the stage, or a task of it, begins.
+    Late,
 }
+
+/// The value of an expression, as far as it is known.
+#[derive(Debug, Clone)]
+enum Outcome {
+    Known(Value),
+    Late,
+}
+
+/// What a template gives and what it reads.
+type Computed = Result<(Outcome, Vec<Use>), Box<Fault>>;
 
 /// What is wrong with a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,74 +52,91 @@ pub(crate) struct Fault {
 
 /// The names that expressions may use, with their values.
 pub(crate) struct Templates {
-    params: BTreeMap<String, String>,
+    params: BTreeMap<String, Json>,
     /// Required and not given: reported already.
-    unset: BTreeSet<String>,
+    pub(crate) unset: BTreeSet<String>,
     context: Context<'static, 'static>,
-    seen: BTreeMap<String, Result<Value, Box<Fault>>>,
+    seen: BTreeMap<String, Computed>,
+    /// What the texts that were filled in since the last look read, each with its template.
+    pub(crate) read: Vec<(Use, String)>,
 }
 
 impl Templates {
-    pub(crate) fn new(params: BTreeMap<String, String>, unset: BTreeSet<String>, job: &str) -> Self {
+    pub(crate) fn new(params: BTreeMap<String, Json>, unset: BTreeSet<String>, job: &str) -> Self {
         let mut context = Context::default();
-        let mut known: BTreeMap<String, String> = params.clone();
-        known.extend(unset.iter().map(|name| (name.clone(), String::new())));
-        context.add_variable_from_value("params", value_of(known));
-        context.add_variable_from_value("run", value_of([("name".to_owned(), job.to_owned())].into()));
-        Self { params, unset, context, seen: BTreeMap::new() }
+        let unknown = unset.iter().map(|name| (name.clone(), Value::from("")));
+        let known = params.iter().map(|(name, json)| (name.clone(), value_of(json)));
+        context.add_variable_from_value("params", map_of(unknown.chain(known)));
+        context.add_variable_from_value("run", map_of([("name".to_owned(), Value::from(job))].into_iter()));
+        Self { params, unset, context, seen: BTreeMap::new(), read: Vec::new() }
     }
 
     /// Fills every template of a text in.
     pub(crate) fn fill(&mut self, text: &str) -> Result<Filled, Vec<Fault>> {
         let mut out = String::with_capacity(text.len());
-        let mut faults = Vec::new();
-        let mut rest = text;
-        while let Some(at) = rest.find('$') {
-            out.push_str(&rest[..at]);
-            rest = &rest[at..];
-            if let Some(tail) = rest.strip_prefix("$${") {
-                out.push_str("${");
-                rest = tail;
-            } else if rest.starts_with("${") {
-                let Some(len) = template_len(rest) else {
-                    faults.push(*unclosed(rest));
-                    break;
-                };
-                let template = &rest[..len];
-                match self.value(template) {
-                    Ok(value) if len == text.len() => match whole(template, &value) {
-                        Ok(filled) => return Ok(filled),
-                        Err(fault) => faults.push(*fault),
-                    },
-                    Ok(value) => match plain(template, &value) {
-                        Ok(text) => out.push_str(&text),
-                        Err(fault) => faults.push(*fault),
-                    },
-                    Err(fault) => faults.push(*fault),
+        let (mut faults, mut late) = (Vec::new(), false);
+        for segment in segments(text) {
+            let template = match segment {
+                Segment::Text(text) => {
+                    out.push_str(text);
+                    continue;
                 }
-                rest = &rest[len..];
-            } else {
-                out.push('$');
-                rest = &rest[1..];
+                Segment::Unclosed(rest) => {
+                    faults.push(*unclosed(rest));
+                    continue;
+                }
+                Segment::Template(template) => template,
+            };
+            let filled = match self.value(template) {
+                Ok(Outcome::Late) => {
+                    late = true;
+                    continue;
+                }
+                Ok(Outcome::Known(value)) if template.len() == text.len() => match whole(template, &value) {
+                    Ok(filled) => return Ok(filled),
+                    Err(fault) => Err(fault),
+                },
+                Ok(Outcome::Known(value)) => plain(template, &value),
+                Err(fault) => Err(fault),
+            };
+            match filled {
+                Ok(text) => out.push_str(&text),
+                Err(fault) => faults.push(*fault),
             }
         }
-        out.push_str(rest);
-        if faults.is_empty() { Ok(Filled::Text(out)) } else { Err(faults) }
-    }
-
-    fn value(&mut self, template: &str) -> Result<Value, Box<Fault>> {
-        if let Some(known) = self.seen.get(template) {
-            return known.clone();
+        match faults.is_empty() {
+            true if late => Ok(Filled::Late),
+            true => Ok(Filled::Text(out)),
+            false => Err(faults),
         }
-        let value = self.compute(template);
-        self.seen.insert(template.to_owned(), value.clone());
-        value
     }
 
-    fn compute(&self, template: &str) -> Result<Value, Box<Fault>> {
+    /// The value of one template, where it is known now.
+    pub(crate) fn evaluate(&mut self, template: &str) -> Result<Option<Value>, Box<Fault>> {
+        Ok(match self.value(template)? {
+            Outcome::Known(value) => Some(value),
+            Outcome::Late => None,
+        })
+    }
+
+    fn value(&mut self, template: &str) -> Result<Outcome, Box<Fault>> {
+        let known = match self.seen.get(template) {
+            Some(known) => known.clone(),
+            None => {
+                let value = self.compute(template);
+                self.seen.insert(template.to_owned(), value.clone());
+                value
+            }
+        };
+        let (outcome, read) = known?;
+        self.read.extend(read.into_iter().map(|what| (what, template.to_owned())));
+        Ok(outcome)
+    }
+
+    fn compute(&self, template: &str) -> Computed {
         let expression = &template[2..template.len() - 1];
         if let Some(value) = expression.strip_prefix("params.").and_then(|name| self.params.get(name)) {
-            return Ok(Value::from(value.as_str()));
+            return Ok((Outcome::Known(value_of(value)), vec![Use::Params]));
         }
         costs(template, expression)?;
         let program = Program::compile(expression).map_err(|errors| {
@@ -117,40 +150,41 @@ impl Templates {
         for name in names {
             self.known(template, expression, name)?;
         }
-        program.execute(&self.context).map_err(|error| self.failed(template, expression, error))
+        let read = uses(program.expression());
+        for what in &read {
+            fields(template, what)?;
+        }
+        if read.iter().any(Use::is_late) {
+            return Ok((Outcome::Late, read));
+        }
+        let value = program.execute(&self.context).map_err(|error| self.failed(template, expression, error))?;
+        Ok((Outcome::Known(value), read))
     }
 
     /// Whether a name at the root of an expression is there.
     fn known(&self, template: &str, expression: &str, name: &str) -> Result<(), Box<Fault>> {
         let name = name.trim_start_matches('.');
-        if matches!(name, "params" | "run") || name.starts_with('@') || declared(expression, name) {
+        if matches!(name, "params" | "run" | "results" | "item" | "task")
+            || name.starts_with('@')
+            || declared(expression, name)
+        {
             return Ok(());
         }
         let at = find_word(template, name);
-        if matches!(name, "results" | "item" | "task") {
-            let message = format!("{name:?} in a template is not supported yet");
-            let help = match name {
-                "results" => "a stage finds the results of what it needs in the file $DYBOX_NEEDS",
-                "task" => "a task finds its number in $DYBOX_TASK_INDEX, and how many there are in $DYBOX_TASK_COUNT",
-                _ => "each: is not built yet; parallelism: is, and $DYBOX_TASK_INDEX numbers the tasks",
-            };
-            return Err(fault("E0204", template, at, message, help.to_owned()));
-        }
         let message = format!("{template} names {name:?}, which is not defined");
         let mut wrong = fault("E0705", template, at, message, shell_help(expression));
         if self.params.contains_key(name) {
             wrong.label = format!("did you mean params.{name}?");
+        }
+        if let Some(stage) = dashed(expression, name) {
+            wrong.label = format!("did you mean results.{}?", stage.replace('-', "_"));
+            wrong.help = "in an expression - is minus: write the - of a stage's name as _".to_owned();
         }
         Err(wrong)
     }
 
     fn failed(&self, template: &str, expression: &str, error: ExecutionError) -> Box<Fault> {
         match error {
-            ExecutionError::NoSuchKey(key) if template.contains(&format!("run.{key}")) => {
-                let message = format!("{template} names {:?}, which is not known at planning", format!("run.{key}"));
-                let help = "run.name is; a task finds the run's id in $DYBOX_RUN".to_owned();
-                fault("E0705", template, find_word(template, &key), message, help)
-            }
             ExecutionError::NoSuchKey(key) => {
                 let at = find_word(template, &key);
                 let names = self.params.keys().chain(&self.unset).map(String::as_str);
@@ -174,28 +208,70 @@ impl Templates {
                 let used = self.params.iter().filter(|(name, _)| {
                     expression.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name.as_str())
                 });
-                let used: Vec<String> = used.map(|(name, value)| format!("params.{name} is {value:?}")).collect();
+                let used: Vec<String> = used.map(|(name, value)| format!("params.{name} is {value}")).collect();
                 let help = if used.is_empty() { "give it the text of a number".to_owned() } else { used.join(", ") };
                 fault("E0707", template, 0..template.len(), message, help)
             }
             other => {
-                let text = match other {
-                    ExecutionError::UnsupportedBinaryOperator(name, left, right) => {
-                        format!("{name} takes no {} and {}", left.type_of(), right.type_of())
-                    }
-                    other => other.to_string(),
-                };
-                let message = format!("{template} has no value: {}", lower_first(&text));
-                let help = "parameters are text: int(params.n) makes a number of one".to_owned();
+                let message = format!("{template} has no value: {}", failure(other));
+                let help = "a parameter is text unless it has a type: int(params.n) makes a number of one".to_owned();
                 fault("E0707", template, 0..template.len(), message, help)
             }
         }
     }
 }
 
-fn value_of(map: BTreeMap<String, String>) -> Value {
-    #[expect(clippy::disallowed_types, reason = "the expression language takes maps as these; nothing iterates it")]
-    Value::from(map.into_iter().collect::<std::collections::HashMap<String, String>>())
+/// What went wrong, as the end of a sentence.
+pub(crate) fn failure(error: ExecutionError) -> String {
+    let text = match error {
+        ExecutionError::UnsupportedBinaryOperator(name, left, right) => {
+            format!("{name} takes no {} and {}", left.type_of(), right.type_of())
+        }
+        ExecutionError::NoSuchKey(key) => format!("there is no {key:?} in it"),
+        ExecutionError::UnsupportedIndex(_, of) => format!("{} has no such parts", kind_of(&of)),
+        ExecutionError::IndexOutOfBounds(_) => "the list is shorter".to_owned(),
+        ExecutionError::ValuesNotComparable(left, right) => {
+            format!("{} can't be compared to {}", kind_of(&left), kind_of(&right))
+        }
+        other => other.to_string(),
+    };
+    lower_first(&text)
+}
+
+/// The fields of `task` and `run` are known by name.
+fn fields(template: &str, what: &Use) -> Result<(), Box<Fault>> {
+    let (of, field, known) = match what {
+        Use::Task(field) => ("task", field, ["index", "count"].as_slice()),
+        Use::Run(field) => ("run", field, ["name", "id", "state"].as_slice()),
+        Use::Results => {
+            let message = format!("{template} reads the results of no certain stage");
+            let help = "name one stage: results.STAGE, or results[\"STAGE\"]".to_owned();
+            return Err(fault("E0705", template, find_word(template, "results"), message, help));
+        }
+        _ => return Ok(()),
+    };
+    if known.contains(&field.as_str()) {
+        return Ok(());
+    }
+    let message = match field.is_empty() {
+        true => format!("{template} is a mapping, where one value is needed"),
+        false => format!("{template} names {:?}, which is not defined", format!("{of}.{field}")),
+    };
+    let mut wrong = fault("E0705", template, find_word(template, what.word()), message, String::new());
+    wrong.help =
+        format!("there are {}", known.iter().map(|name| format!("{of}.{name}")).collect::<Vec<_>>().join(", "));
+    if let Some(near) = nearest(field, known.iter().copied()) {
+        wrong.label = format!("did you mean {of}.{near}?");
+    }
+    Err(wrong)
+}
+
+/// The stage that `results.a-b` means, where the name after the minus is not known.
+fn dashed<'e>(expression: &'e str, name: &str) -> Option<&'e str> {
+    let named = |stage: &&str| stage.split('-').skip(1).any(|part| part == name);
+    let end = |rest: &str| rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
+    let stages = expression.match_indices("results.").map(|(at, word)| &expression[at + word.len()..]);
+    stages.map(|rest| &rest[..end(rest)]).find(named)
 }
 
 fn fault(code: &'static str, template: &str, at: std::ops::Range<usize>, message: String, help: String) -> Box<Fault> {
@@ -215,8 +291,7 @@ fn costs(template: &str, expression: &str) -> Result<(), Box<Fault>> {
         }
         deepest = deepest.max(depth);
     }
-    let words = expression.split(|c: char| !c.is_alphanumeric() && c != '_');
-    let loops = words.filter(|word| matches!(*word, "map" | "filter" | "all" | "exists" | "exists_one")).count();
+    let loops = loops(expression);
     let why = if expression.len() > LONGEST {
         format!("it has more than {LONGEST} bytes")
     } else if deepest > DEEPEST {
@@ -229,27 +304,6 @@ fn costs(template: &str, expression: &str) -> Result<(), Box<Fault>> {
     let message = format!("this expression costs too much: {why}");
     let help = "compute it in a stage, or give the result as a parameter".to_owned();
     Err(fault("E0708", template, 0..template.len().min(40), message, help))
-}
-
-/// The length of the template at the start of a text, `${` and `}` included. Texts inside it may hold brackets.
-fn template_len(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1).take(64 * 1024) {
-        match (quote, c) {
-            _ if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '{') => depth += 1,
-            (None, '}') if depth == 1 => return Some(at + 1),
-            (None, '}') => depth -= 1,
-            _ => {}
-        }
-    }
-    None
 }
 
 fn unclosed(rest: &str) -> Box<Fault> {
@@ -294,7 +348,7 @@ fn whole(template: &str, value: &Value) -> Result<Filled, Box<Fault>> {
     }
 }
 
-fn plain(template: &str, value: &Value) -> Result<String, Box<Fault>> {
+pub(crate) fn plain(template: &str, value: &Value) -> Result<String, Box<Fault>> {
     Ok(match value {
         Value::String(text) => text.to_string(),
         Value::Int(int) => int.to_string(),
@@ -302,7 +356,7 @@ fn plain(template: &str, value: &Value) -> Result<String, Box<Fault>> {
         Value::Float(float) => float.to_string(),
         Value::Bool(truth) => truth.to_string(),
         other => {
-            let message = format!("{template} is a {}, where text is needed", other.type_of());
+            let message = format!("{template} is {}, where text is needed", kind_of(other));
             let help = "make a text or a number of it".to_owned();
             return Err(fault("E0707", template, 0..template.len(), message, help));
         }
@@ -317,17 +371,6 @@ fn declared(expression: &str, name: &str) -> bool {
             rest.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with(','))
         })
     })
-}
-
-/// Where a whole word stands in a template; all of the template when it is not found.
-fn find_word(template: &str, word: &str) -> std::ops::Range<usize> {
-    let part = |c: char| c.is_alphanumeric() || c == '_';
-    template
-        .match_indices(word)
-        .find(|(at, _)| {
-            !template[..*at].ends_with(part) && !template[at + word.len()..].starts_with(part) && !word.is_empty()
-        })
-        .map_or(0..template.len(), |(at, _)| at..at + word.len())
 }
 
 fn lower_first(text: &str) -> String {

@@ -34,6 +34,8 @@ impl Run {
                 self.opened = self.opened.or(Some(*at));
             }
             Fact::Reopened { .. } => self.reopen(),
+            // How many there are says the start.
+            Fact::StageFanned { .. } => {}
             Fact::StageStarted { stage, tasks, at } => self.on_stage(*stage, |stage| stage.start(*tasks, *at)),
             Fact::StageEnded { stage, end, why, at } => self.on_stage(*stage, |stage| stage.end(*end, why, *at)),
             Fact::GrantGot { grant, size, host, container, at } => {

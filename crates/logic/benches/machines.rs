@@ -45,6 +45,7 @@ fn stage(id: u32) -> Stage {
         profile: None,
         attach: None,
         reuse: false,
+        late: Default::default(),
     }
 }
 
@@ -71,6 +72,7 @@ fn plan(wide: bool) -> Plan {
         queue: None,
         priority: None,
         node_label: None,
+        rules: BTreeMap::new(),
         fail_fast: false,
         stages: (0..STAGES).map(stage).map(thin).collect(),
         hooks: Vec::new(),

@@ -53,6 +53,7 @@ fn plan() -> Plan {
         profile: None,
         attach: None,
         reuse: false,
+        late: Default::default(),
     };
     Plan {
         version: PLAN_VERSION,
@@ -62,6 +63,7 @@ fn plan() -> Plan {
         queue: None,
         priority: None,
         node_label: None,
+        rules: BTreeMap::new(),
         fail_fast: false,
         stages: vec![stage],
         hooks: vec![],

@@ -12,6 +12,7 @@ mod cluster;
 mod conf;
 mod error;
 mod event;
+mod fill;
 mod inbox;
 mod links;
 mod live;

@@ -51,7 +51,11 @@ impl Mind {
             }
             for effect in from_master.drain(..) {
                 match effect {
-                    master::Effect::Record(fact) => turn.facts.push(fact),
+                    master::Effect::Record(fact) => {
+                        // What tasks wrote decides how stages begin.
+                        self.driver.apply(&fact);
+                        turn.facts.push(fact);
+                    }
                     master::Effect::StageEnded { stage, end, why } => {
                         events.push_back(driver::Event::StageEnded { stage, end, why }.into());
                     }

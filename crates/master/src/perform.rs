@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::event::{Effect, Event};
+use crate::fill::Prepared;
 use crate::links::Links;
 use crate::mind::Mind;
 use crate::next::Rest;
@@ -34,8 +35,8 @@ pub(crate) struct Ports {
     pub(crate) hook_events: mpsc::UnboundedSender<driver::Event>,
     pub(crate) hooks: BTreeMap<HookId, RunningHook>,
     pub(crate) upstream: BTreeMap<SubDagId, Mind>,
-    /// `$DYBOX_NEEDS` of stages that run, made once a stage.
-    pub(crate) needs: BTreeMap<StageId, Result<String, String>>,
+    /// What tasks of stages that run need, made once a stage.
+    pub(crate) prepared: BTreeMap<StageId, Prepared>,
     /// Words to other masters that are under way. This process must not end before they are said.
     pub(crate) telling: JoinSet<()>,
     /// Where hooks' stderr goes.
@@ -105,35 +106,44 @@ impl Ports {
     }
 
     fn give(&mut self, grant: GrantId, attempt: AttemptId, mind: &Mind, now: Millis) -> After {
-        let stage = attempt.task.stage;
-        if !self.needs.contains_key(&stage) {
-            let needs = spec::needs(&self.plan, stage, |id| self.story(id, mind));
-            self.needs.insert(stage, needs);
+        let id = attempt.task.stage;
+        if !self.prepared.contains_key(&id) {
+            let prepared = Prepared::new((&self.plan, &self.info.run), id, mind, |id| self.story(id, mind));
+            self.prepared.insert(id, prepared);
         }
-        match &self.needs[&stage] {
-            Ok(needs) => {
-                let of = OfRun { run: &self.info.run, plan: &self.plan };
-                let pinned = mind.master.pinned(&self.plan.stages[stage.0 as usize].image);
-                let room = mind.master.size_of(grant).unwrap_or_default().memory;
-                let spec = spec::spec(of, (attempt, room), mind.master.tasks_of(stage), needs, pinned);
-                self.links.send(grant, MasterOrder::Start(Box::new(spec)));
-                After::Heard(self.rm.heard(grant, Heard::Given))
-            }
-            Err(why) => {
-                let exit = Exit::not_started(Cause::BadResult, why.clone(), now);
-                After::Tell(master::Event::Exited { grant, attempt, exit }.into())
-            }
-        }
+        let prepared = self.prepared.get_mut(&id).expect("it was just made");
+        let plan = self.plan.clone();
+        let (stage, tasks) = (&plan.stages[id.0 as usize], mind.master.tasks_of(id));
+        let refuse = |cause, why: String| {
+            let exit = Exit::not_started(cause, why, now);
+            After::Tell(master::Event::Exited { grant, attempt, exit }.into())
+        };
+        let (stage, item) = match prepared.fill(stage, (attempt.task.index, tasks)) {
+            Ok(filled) => filled,
+            Err(why) => return refuse(Cause::BadTemplate, why),
+        };
+        let needs = match &prepared.needs {
+            Ok(needs) => needs,
+            Err(why) => return refuse(Cause::BadResult, why.clone()),
+        };
+        let (params, item) = (prepared.params.as_slice(), item.as_deref());
+        let of = OfRun { run: &self.info.run, job: &plan.name, stage: &stage, params, item };
+        let pinned = mind.master.pinned(&stage.image);
+        let room = mind.master.size_of(grant).unwrap_or_default().memory;
+        let spec = spec::spec(of, (attempt, room), tasks, needs, pinned);
+        self.links.send(grant, MasterOrder::Start(Box::new(spec)));
+        After::Heard(self.rm.heard(grant, Heard::Given))
     }
 
     /// A stage that ended needs no texts any more.
     pub(crate) fn forget(&mut self, stage: StageId) {
-        self.needs.remove(&stage);
+        self.prepared.remove(&stage);
     }
 
     fn story(&self, stage: StageId, mind: &Mind) -> Option<dybox_driver::StageStory> {
         let of = self.plan.stages[stage.0 as usize].subdag;
-        self.upstream.get(&of).unwrap_or(mind).story(stage)
+        let fanned = self.plan.stages[stage.0 as usize].late.each.is_some();
+        Some(self.upstream.get(&of).unwrap_or(mind).story(stage)?.fanned(fanned))
     }
 
     fn run_hook(&mut self, id: HookId, mind: &Mind) {
@@ -141,7 +151,7 @@ impl Ports {
         let mut story = Story {
             run: self.info.run.clone(),
             job: self.plan.name.clone(),
-            params: self.plan.params.clone(),
+            params: self.plan.params.iter().map(|(name, text)| (name.clone(), self.plan.param(name, text))).collect(),
             stages: BTreeMap::new(),
             results: BTreeMap::new(),
         };
@@ -173,7 +183,7 @@ impl Ports {
         let passed = PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var_os(name)?)));
         let ours = [("DYBOX_RUN", self.info.run.to_string()), ("DYBOX_JOB", self.plan.name.clone())];
         let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), OsString::from(value)));
-        let params = spec::params(&self.plan).map(|(name, value)| (name, OsString::from(value)));
+        let params = spec::params(self.plan.params.clone()).map(|(name, value)| (name, OsString::from(value)));
         passed.chain(ours).chain(params).collect()
     }
 }

@@ -1,11 +1,11 @@
 //! From the run's directory to a master that has the whole past in mind. There is no other recovery code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dybox_job::Plan;
+use dybox_job::{Plan, SubDag};
 use dybox_journal::{State, decode};
 use dybox_logic::{driver, master};
 use dybox_model::{Fact, Millis, Need, StageId, StageOutline, SubDagId};
@@ -75,7 +75,7 @@ impl Past {
         let Self { store, dir, info, plan, subdag, facts, mut book, .. } = self;
         let Some(own) = plan.subdags.get(subdag.0 as usize) else { return Err(MasterError::NoSubDag(subdag.0)) };
         let (mut upstream, far) = (BTreeMap::new(), store.is_remote());
-        for &needed in &own.needs {
+        for needed in read_of(&plan, subdag, own) {
             let facts = read_closed(&store, &dir.sub(needed).journal()).await?;
             upstream.insert(needed, fold((&plan, needed), far, &facts));
         }
@@ -86,7 +86,8 @@ impl Past {
             live.apply(fact);
         }
         book.write(&news).await.map_err(MasterError::Unrecorded)?;
-        let mut first = upstream_ends(&plan, subdag, &upstream);
+        let mut first = upstream_results(&plan, subdag, &upstream);
+        first.extend(upstream_ends(&plan, subdag, &upstream));
         first.extend([Event::from(driver::Event::Opened), master::Event::Opened.into()]);
         first.extend(stop_mark(&store, &dir).await?);
         Ok(Recovered { store, dir, info, plan, mind, live, book, epoch, upstream, first })
@@ -197,6 +198,25 @@ fn submitted(plan: &Plan, subdag: SubDagId, info: &RunInfo) -> Fact {
         at: info.submitted,
         stages: plan.subdags[subdag.0 as usize].stages.iter().map(outline).collect(),
     }
+}
+
+/// Sub-DAGs that ours needs, and those before them whose results its stages read.
+fn read_of(plan: &Plan, subdag: SubDagId, own: &SubDag) -> BTreeSet<SubDagId> {
+    let reads = own.stages.iter().flat_map(|id| &plan.stages[id.0 as usize].late.reads);
+    let of = reads.map(|id| plan.stages[id.0 as usize].subdag).filter(|of| *of != subdag);
+    own.needs.iter().copied().chain(of).collect()
+}
+
+/// The results of stages of other sub-DAGs that conditions and lists of ours read.
+fn upstream_results(plan: &Plan, subdag: SubDagId, upstream: &BTreeMap<SubDagId, Mind>) -> Vec<Event> {
+    let ours = plan.subdags[subdag.0 as usize].stages.iter().map(|id| &plan.stages[id.0 as usize].late);
+    let read: BTreeSet<StageId> = ours.flat_map(|late| late.reads.iter().copied()).collect();
+    let told = |stage: StageId| {
+        let of = &plan.stages[stage.0 as usize];
+        let story = upstream.get(&of.subdag)?.story(stage)?.fanned(of.late.each.is_some());
+        Some(driver::Event::UpstreamResult { stage, result: story.result().to_string() }.into())
+    };
+    read.into_iter().filter_map(told).collect()
 }
 
 /// How the stages of other sub-DAGs ended that ours need.

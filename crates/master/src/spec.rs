@@ -17,7 +17,12 @@ pub(crate) const NEEDS_MAX: usize = 4 << 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OfRun<'a> {
     pub(crate) run: &'a RunId,
-    pub(crate) plan: &'a Plan,
+    pub(crate) job: &'a str,
+    /// The stage, with all filled in for this task.
+    pub(crate) stage: &'a Stage,
+    /// `DYBOX_PARAM_<NAME>` of every parameter.
+    pub(crate) params: &'a [(String, String)],
+    pub(crate) item: Option<&'a str>,
 }
 
 /// The attempt, ready to be started in a grant with so many bytes of memory.
@@ -28,11 +33,11 @@ pub(crate) fn spec(
     needs: &str,
     pinned: Option<&str>,
 ) -> TaskSpec {
-    let stage = &of.plan.stages[attempt.task.stage.0 as usize];
+    let stage = of.stage;
     let limits = Resources { memory: stage.limit_in(room), ..stage.ask };
     TaskSpec {
         run: of.run.clone(),
-        job: of.plan.name.clone(),
+        job: of.job.to_owned(),
         stage: stage.name.clone(),
         attempt,
         tasks,
@@ -43,7 +48,7 @@ pub(crate) fn spec(
         command: stage.command.clone(),
         script: stage.script.clone(),
         workdir: stage.workdir.clone(),
-        env: env(of, stage, (attempt, limits), tasks),
+        env: env(of, (attempt, limits), tasks),
         user: stage.user.clone(),
         limits,
         shm: stage.shm,
@@ -61,12 +66,12 @@ pub(crate) fn spec(
 }
 
 /// The user's variables first, then ours: nobody can pretend to be another task.
-fn env(of: OfRun<'_>, stage: &Stage, (attempt, limits): (AttemptId, Resources), tasks: u32) -> Vec<(String, String)> {
-    let user = stage.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+fn env(of: OfRun<'_>, (attempt, limits): (AttemptId, Resources), tasks: u32) -> Vec<(String, String)> {
+    let user = of.stage.env.iter().map(|(name, value)| (name.clone(), value.clone()));
     let ours = [
         ("DYBOX_RUN", of.run.to_string()),
-        ("DYBOX_JOB", of.plan.name.clone()),
-        ("DYBOX_STAGE", stage.name.clone()),
+        ("DYBOX_JOB", of.job.to_owned()),
+        ("DYBOX_STAGE", of.stage.name.clone()),
         ("DYBOX_TASK_INDEX", attempt.task.index.to_string()),
         ("DYBOX_TASK_COUNT", tasks.to_string()),
         ("DYBOX_ATTEMPT", attempt.number.to_string()),
@@ -75,16 +80,17 @@ fn env(of: OfRun<'_>, stage: &Stage, (attempt, limits): (AttemptId, Resources), 
         ("DYBOX_RESULT", RESULT.to_owned()),
         ("DYBOX_NEEDS", NEEDS.to_owned()),
     ];
-    let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
-    user.chain(ours).chain(params(of.plan)).collect()
+    let item = of.item.map(|item| ("DYBOX_ITEM", item.to_owned()));
+    let ours = ours.into_iter().chain(item).map(|(name, value)| (name.to_owned(), value));
+    user.chain(ours).chain(of.params.iter().cloned()).collect()
 }
 
 /// `DYBOX_PARAM_<NAME>` of every parameter.
-pub(crate) fn params(plan: &Plan) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn params(params: BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
     let shout = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    plan.params.iter().map(move |(name, value)| {
-        (format!("DYBOX_PARAM_{}", name.chars().map(shout).collect::<String>()), value.clone())
-    })
+    params
+        .into_iter()
+        .map(move |(name, value)| (format!("DYBOX_PARAM_{}", name.chars().map(shout).collect::<String>()), value))
 }
 
 /// The text of `$DYBOX_NEEDS`: every needed stage by name.

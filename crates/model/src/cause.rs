@@ -140,6 +140,9 @@ causes! {
     Idle "C1018" "idle" "it did next to nothing for as long as `idle` allows" User Run UpToMax
         "Its container took less of a cpu than `idle` asks for, and hardly touched a disk, for that long; its grant went back."
         "Nothing, if it was not needed any more; else raise `idle`, or add `idle` to `retry.on`.";
+    BadTemplate "C1019" "bad-template" "an expression in its command, script or env has no value" User Run Never
+        "What `${...}` reads is not what it takes: a result that was not written, or of another type."
+        "Correct the expression, or what the stage before it writes to `$DYBOX_RESULT`.";
     PullTimeout "C2001" "pull-timeout" "the image took longer than `timeout.pull`" Cluster Pull UpToMax
         "The registry or the network is slow, or the image is large."
         "Raise `timeout.pull`, or pull the image once by hand.";

@@ -35,6 +35,9 @@ pub struct Decision {
     /// Tasks of stages that have not started, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parallelism: BTreeMap<String, u32>,
+    /// Parameters, by name, that have these values in all stages that waited for the hook.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
     /// Ends the run, with the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<String>,
@@ -70,6 +73,14 @@ pub enum Fact {
     Reopened {
         /// When.
         at: Millis,
+    },
+    /// The items of a stage are known: it has one task for each. Written before it starts, and once: the tasks of a
+    /// stage stay what they are, also when its run is reopened.
+    StageFanned {
+        /// The stage.
+        stage: StageId,
+        /// Each as JSON, in the order of its tasks.
+        items: Vec<String>,
     },
     /// A stage's needs are met; its tasks may start.
     StageStarted {

@@ -22,6 +22,9 @@ pub(crate) struct JobArgs {
     /// Value of a parameter; may be given many times
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = param, help_heading = "Job")]
     pub params: Vec<(String, String)>,
+    /// Values of parameters, as a YAML or JSON file; `--param` comes before it
+    #[arg(long = "params", value_name = "FILE", help_heading = "Job")]
+    pub params_file: Option<PathBuf>,
     /// Name of the run's job, instead of the file's `name`
     #[arg(long, value_name = "NAME", help_heading = "Job")]
     pub name: Option<String>,
@@ -146,6 +149,7 @@ pub(crate) async fn check(context: &Context, args: &JobArgs, room: &Room) -> Res
     let far = !matches!(room, Room::Machine(_));
     let submit = Submit {
         params: args.params.iter().cloned().collect::<BTreeMap<_, _>>(),
+        params_file: args.params_file.as_deref().map(params_of).transpose()?,
         name: args.name.clone(),
         queue: args.queue.clone().filter(|_| far),
     };
@@ -167,6 +171,18 @@ pub(crate) async fn check(context: &Context, args: &JobArgs, room: &Room) -> Res
         plan.right_size(|_| None);
     }
     Ok(Checked { text, path, plan, problems, learned: BTreeMap::new() })
+}
+
+/// The file of `--params`.
+fn params_of(file: &Path) -> Result<(String, Vec<u8>), Failure> {
+    let name = file.display().to_string();
+    match std::fs::read(file) {
+        Ok(bytes) => Ok((name, bytes)),
+        Err(error) => {
+            let failure = Failure::new(ExitCode::Invalid, format!("the file of --params, {name}, can't be read"));
+            Err(failure.source(error))
+        }
+    }
 }
 
 /// Whether a job may take a profile: the registry is read for no other.

@@ -106,6 +106,7 @@ impl Cluster {
             queue: Some(newest.queue.clone()),
             priority: None,
             node_label: None,
+            rules: BTreeMap::new(),
             fail_fast: false,
             stages: Vec::new(),
             hooks: Vec::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::diagnostic::{Diagnostic, is_hidden};
+use crate::draft::Words;
 use crate::node::{Key, Node, Value};
 use crate::reader::Reader;
 use crate::report::Report;
@@ -12,17 +13,18 @@ use crate::text::{Span, Text, decode};
 const REFUSED: [&str; 3] = ["HADOOP_USER_NAME", "LD_PRELOAD", "LD_AUDIT"];
 
 /// Reads `env`: a mapping, or a list of `KEY=value`.
-pub(crate) fn read(reader: &mut Reader, node: &Node) -> BTreeMap<String, String> {
+pub(crate) fn read(reader: &mut Reader, node: &Node) -> BTreeMap<String, Words> {
     let mut env = BTreeMap::new();
     match &node.value {
         Value::Map(entries) => {
             for (Key { text: key, span }, node) in entries {
                 let name = if key.is_empty() { "env" } else { key };
-                let value = reader.text(node, name, "a text");
+                let value = reader.words(node, name, "a text");
                 let good = check_key(&mut reader.report, key, *span);
                 if let (Some(value), true) = (value, good) {
-                    warn_secret(&mut reader.report, key, &value.value, value.span);
-                    reader.report.check_length("the variable", key.len() + 1 + value.value.len(), value.span);
+                    let shown = value.value.shown();
+                    warn_secret(&mut reader.report, key, shown, value.span);
+                    reader.report.check_length("the variable", key.len() + 1 + shown.len(), value.span);
                     env.insert(key.clone(), value.value);
                 }
             }
@@ -39,7 +41,7 @@ pub(crate) fn read(reader: &mut Reader, node: &Node) -> BTreeMap<String, String>
                 if check_key(&mut reader.report, key, text.span) {
                     warn_secret(&mut reader.report, key, value, text.span);
                     reader.report.check_length("the variable", text.value.len(), text.span);
-                    env.insert(key.to_owned(), value.to_owned());
+                    env.insert(key.to_owned(), Words::plain(value));
                 }
             }
         }
@@ -49,7 +51,7 @@ pub(crate) fn read(reader: &mut Reader, node: &Node) -> BTreeMap<String, String>
 }
 
 /// Reads every `env_file`; a later one goes over an earlier one.
-pub(crate) fn files(reader: &mut Reader, node: &Node) -> BTreeMap<String, String> {
+pub(crate) fn files(reader: &mut Reader, node: &Node) -> BTreeMap<String, Words> {
     let mut env = BTreeMap::new();
     for file in reader.text_or_texts(node, "env_file").unwrap_or_default() {
         let path = reader.dir.join(&file.value);
@@ -71,7 +73,7 @@ pub(crate) fn files(reader: &mut Reader, node: &Node) -> BTreeMap<String, String
 }
 
 /// Lines of `KEY=value`; empty lines and lines that begin with `#` are passed over.
-fn parse(reader: &mut Reader, name: &str, text: &str) -> BTreeMap<String, String> {
+fn parse(reader: &mut Reader, name: &str, text: &str) -> BTreeMap<String, Words> {
     let text = Text::new(name, text);
     let mut report = Report::new(&text);
     let mut env = BTreeMap::new();
@@ -98,7 +100,7 @@ fn parse(reader: &mut Reader, name: &str, text: &str) -> BTreeMap<String, String
             let value = unquoted(value.trim());
             warn_secret(&mut report, key, value, span);
             report.check_length("the variable", key.len() + 1 + value.len(), span);
-            env.insert(key.to_owned(), value.to_owned());
+            env.insert(key.to_owned(), Words::plain(value));
         }
     }
     cut(&mut report.found, name);

@@ -3,7 +3,7 @@
 use dybox_model::{format_bytes, format_cpus};
 
 use crate::RetryOn;
-use crate::draft::{RetryDraft, TimeoutDraft};
+use crate::draft::{RetryDraft, TimeoutDraft, Words};
 use crate::fields::Scope;
 use crate::node::{Kind, Node, Scalar, Value};
 use crate::reader::{Reader, Spot};
@@ -95,14 +95,12 @@ pub(crate) fn memory(reader: &mut Reader, node: &Node, name: &str) -> Option<u64
 }
 
 /// `workdir`: absolute.
-pub(crate) fn workdir(reader: &mut Reader, node: &Node) -> Option<String> {
-    let text = reader.text(node, "workdir", "an absolute path")?;
-    if !text.value.starts_with('/') || text.value.contains('\n') {
-        let message = format!("\"workdir\" takes an absolute path, found {:?}", text.value);
-        reader
-            .report
-            .error("E0222", text.span, message)
-            .help(format!("write /{}", text.value.trim_start_matches("./")));
+pub(crate) fn workdir(reader: &mut Reader, node: &Node) -> Option<Words> {
+    let text = reader.words(node, "workdir", "an absolute path")?;
+    let shown = text.value.shown();
+    if (!shown.starts_with('/') && text.value.known.is_some()) || shown.contains('\n') {
+        let message = format!("\"workdir\" takes an absolute path, found {shown:?}");
+        reader.report.error("E0222", text.span, message).help(format!("write /{}", shown.trim_start_matches("./")));
         return None;
     }
     Some(text.value)

@@ -1,5 +1,6 @@
 //! Reads a job from its tree, one file for each mapping of the page.
 
+mod each;
 mod env;
 mod hook;
 mod idle;
@@ -12,6 +13,7 @@ mod placement;
 mod profile;
 mod stage;
 mod top;
+mod words;
 
 pub(crate) use mounts::check_targets;
 pub(crate) use profile::Shelf;

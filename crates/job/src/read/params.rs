@@ -2,32 +2,87 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value as Json;
+
+use crate::Submit;
 use crate::diagnostic::is_hidden;
 use crate::fields::Scope;
+use crate::load::load;
 use crate::names::bad_param;
 use crate::node::{Key, Node, Value};
+use crate::plan::{ParamKind, ParamRule};
 use crate::reader::Reader;
-use crate::report::listed;
-use crate::text::Span;
+use crate::report::{Report, listed};
+use crate::text::{Span, Text, decode};
+use crate::values::shown;
 
-type Values = (BTreeMap<String, String>, BTreeSet<String>);
+type Values = (BTreeMap<String, Json>, BTreeSet<String>);
+
+/// What was given for a parameter, and how: `--param day=1`.
+pub(crate) struct Given {
+    what: What,
+    how: String,
+}
+
+enum What {
+    Text(String),
+    Value(Json),
+}
 
 /// One declared parameter.
 #[derive(Default)]
 struct Param {
-    default: Option<String>,
+    default: Option<Json>,
     required: bool,
-    choices: Option<Vec<String>>,
+    rule: ParamRule,
+}
+
+/// All that the command line gives: of the file first, then each by itself.
+pub(crate) fn given(reader: &mut Reader, submit: &Submit) -> BTreeMap<String, Given> {
+    let mut given = BTreeMap::new();
+    if let Some((name, bytes)) = &submit.params_file {
+        match decode(name, "the file of --params", bytes) {
+            Ok(text) => of_file(reader, name, text, &mut given),
+            Err(wrong) => reader.report.found.push(*wrong),
+        }
+    }
+    for (name, text) in &submit.params {
+        let how = format!("--param {name}={text}");
+        given.insert(name.clone(), Given { what: What::Text(text.clone()), how });
+    }
+    given
+}
+
+fn of_file(reader: &mut Reader, name: &str, text: &str, given: &mut BTreeMap<String, Given>) {
+    let text = Text::new(name, text);
+    let mut own = Reader::new(Report::new(&text), reader.world, reader.dir);
+    let root = load(&mut own.report);
+    let entries = root.as_ref().and_then(|root| own.entries(root, "params", "a mapping of names to values"));
+    for (key, node) in entries.unwrap_or_default() {
+        let how = format!("{name}: {}", key.text);
+        // What looks like a number may be meant as text.
+        let what = match &node.value {
+            Value::Scalar(scalar) if !node.is_null() => Some(What::Text(scalar.text.clone())),
+            _ => own.json(node, &key.text).map(What::Value),
+        };
+        given.extend(what.map(|what| (key.text.clone(), Given { what, how })));
+    }
+    reader.report.found.extend(own.report.into_sorted());
 }
 
 /// A file without parameters: each that was given is unknown.
-pub(crate) fn none(reader: &mut Reader, given: &BTreeMap<String, String>) -> Values {
+pub(crate) fn none(reader: &mut Reader, given: &BTreeMap<String, Given>) -> Values {
     unknown(reader, given, &BTreeMap::new());
     Values::default()
 }
 
 /// The final values, and the names of those that have none though they must.
-pub(crate) fn read(reader: &mut Reader, node: &Node, given: &BTreeMap<String, String>) -> Values {
+pub(crate) fn read(
+    reader: &mut Reader,
+    node: &Node,
+    given: &BTreeMap<String, Given>,
+    rules: &mut BTreeMap<String, ParamRule>,
+) -> Values {
     let Some(entries) = reader.entries(node, "params", "a mapping of names to values") else {
         return Values::default();
     };
@@ -54,11 +109,14 @@ pub(crate) fn read(reader: &mut Reader, node: &Node, given: &BTreeMap<String, St
         };
         match value(reader, key, &param, given.get(name)) {
             Some(value) => {
-                let variable = "DYBOX_PARAM_=".len() + name.len() + value.len();
+                let variable = "DYBOX_PARAM_=".len() + name.len() + shown(&value).len();
                 reader.report.check_length(&format!("the parameter {name:?}, as a variable,"), variable, key.span);
                 values.insert(name.to_owned(), value);
             }
             None => drop(unset.insert(name.to_owned())),
+        }
+        if param.rule != ParamRule::default() {
+            rules.insert(name.to_owned(), param.rule);
         }
     }
     unknown(reader, given, &known);
@@ -69,48 +127,64 @@ fn declaration(reader: &mut Reader, node: &Node, name: &str) -> Option<Param> {
     let Value::Map(entries) = &node.value else {
         let takes = "a default value, or a mapping with default, required, choices";
         let text = reader.text(node, name, takes)?;
-        return Some(Param { default: Some(text.value), ..Param::default() });
+        return Some(Param { default: Some(Json::String(text.value)), ..Param::default() });
     };
     let mut param = Param::default();
+    if let Some((_, node)) = entries.iter().find(|(key, _)| key.text == "type") {
+        param.rule.kind = ParamKind::ALL[reader.choice(node, "type", &ParamKind::WORDS)?];
+    }
+    let kind = param.rule.kind;
     for (key, node) in entries {
         match key.text.as_str() {
-            "default" => param.default = Some(reader.text(node, "default", "a text")?.value),
+            "type" => {}
+            "default" => param.default = Some(typed(reader, node, "default", kind)?),
             "required" => param.required = reader.truth(node, "required")?,
-            "choices" => {
-                let choices = reader.texts(node, "choices")?;
-                if choices.is_empty() {
-                    let message = format!("the parameter {name:?} has no choice at all");
-                    reader.report.error("E0207", node.span, message).help("list at least one value");
-                    return None;
-                }
-                param.choices = Some(choices.into_iter().map(|choice| choice.value).collect());
-            }
-            "type" => kind(reader, node)?,
+            "description" => drop(reader.text(node, "description", "a text")?),
+            "choices" => param.rule.choices = choices(reader, node, name, kind)?,
             _ => reader.unknown(Scope::Param, key),
         }
     }
-    if let (Some(default), Some(choices)) = (&param.default, &param.choices)
+    if let (Some(default), choices) = (&param.default, &param.rule.choices)
+        && !choices.is_empty()
         && !choices.contains(default)
     {
-        let message = format!("the default {default:?} of the parameter {name:?} is none of its choices");
+        let message = format!("the default {:?} of the parameter {name:?} is none of its choices", shown(default));
+        let choices: Vec<String> = choices.iter().map(shown).collect();
         let help = format!("the choices are {}", listed(choices.iter().map(String::as_str)));
         reader.report.error("E0703", node.span, message).help(help);
     }
     Some(param)
 }
 
-fn kind(reader: &mut Reader, node: &Node) -> Option<()> {
-    let text = reader.text(node, "type", "string")?;
-    if text.value != "string" {
-        let message = format!("a parameter of type {:?} is not supported yet", text.value);
-        reader.report.error("E0204", text.span, message).help("write type: string; int(params.n) makes a number of it");
+fn choices(reader: &mut Reader, node: &Node, name: &str, kind: ParamKind) -> Option<Vec<Json>> {
+    let Value::List(items) = &node.value else {
+        reader.wrong_type(node, "choices", "a list of texts");
+        return None;
+    };
+    if items.is_empty() {
+        let message = format!("the parameter {name:?} has no choice at all");
+        reader.report.error("E0207", node.span, message).help("list at least one value");
+        return None;
     }
-    Some(())
+    items.iter().map(|item| typed(reader, item, "choices", kind)).collect()
 }
 
-fn value(reader: &mut Reader, key: &Key, param: &Param, given: Option<&String>) -> Option<String> {
+/// A value of the file, of the parameter's type. Any scalar is a text.
+fn typed(reader: &mut Reader, node: &Node, name: &str, kind: ParamKind) -> Option<Json> {
+    if kind == ParamKind::String {
+        return reader.text(node, name, "a text").map(|text| Json::String(text.value));
+    }
+    let value = reader.json(node, name)?;
+    let taken = kind.take(value);
+    if taken.is_none() {
+        reader.wrong_type(node, name, kind.words());
+    }
+    taken
+}
+
+fn value(reader: &mut Reader, key: &Key, param: &Param, given: Option<&Given>) -> Option<Json> {
     let name = &key.text;
-    let Some(value) = given else {
+    let Some(Given { what, how }) = given else {
         if param.default.is_none() {
             let message = match param.required {
                 true => format!("the parameter {name:?} is required and was not given"),
@@ -120,23 +194,44 @@ fn value(reader: &mut Reader, key: &Key, param: &Param, given: Option<&String>) 
         }
         return param.default.clone();
     };
-    if let Some(choices) = param.choices.as_ref().filter(|choices| !choices.contains(value)) {
-        let help = format!("the choices are {}", listed(choices.iter().map(String::as_str)));
-        let message = format!("--param {name}={value}: {value:?} is none of the choices");
-        reader.report.error("E0703", key.span, message).nearest(value, choices.iter().map(String::as_str)).help(help);
+    let kind = param.rule.kind;
+    let value = match what {
+        What::Text(text) => kind.parse(text),
+        What::Value(value) => kind.take(value.clone()),
+    };
+    let Some(value) = value else {
+        let message = format!("{how}: the parameter {name:?} takes {}", kind.words());
+        let help = match kind {
+            ParamKind::List => "write JSON, like '[\"a\", \"b\"]'".to_owned(),
+            ParamKind::Map => "write JSON, like '{\"a\": 1}'".to_owned(),
+            _ => format!("give it {}", kind.words()),
+        };
+        reader.report.error("E0704", key.span, message).help(help);
+        return None;
+    };
+    let text = shown(&value);
+    if !param.rule.choices.is_empty() && !param.rule.choices.contains(&value) {
+        let choices: Vec<String> = param.rule.choices.iter().map(shown).collect();
+        let words = choices.iter().map(String::as_str);
+        let help = format!("the choices are {}", listed(words.clone()));
+        let message = format!("{how}: {text:?} is none of the choices");
+        reader.report.error("E0703", key.span, message).nearest(&text, words).help(help);
         return None;
     }
-    if let Some(c) = value.chars().find(|&c| is_hidden(c) && c != '\n' && c != '\t') {
+    if let Some(c) = text.chars().find(|&c| is_hidden(c) && c != '\n' && c != '\t') {
         let message = format!("--param {name} holds the invisible character U+{:04X}", c as u32);
         reader.report.error("E0117", key.span, message).help("take it out");
         return None;
     }
-    Some(value.clone())
+    Some(value)
 }
 
-fn unknown(reader: &mut Reader, given: &BTreeMap<String, String>, known: &BTreeMap<&str, Span>) {
-    for name in given.keys().filter(|name| !known.contains_key(name.as_str())) {
-        let message = format!("--param {name}: the job has no parameter {name:?}");
+fn unknown(reader: &mut Reader, given: &BTreeMap<String, Given>, known: &BTreeMap<&str, Span>) {
+    for (name, given) in given.iter().filter(|(name, _)| !known.contains_key(name.as_str())) {
+        let message = match given.how.starts_with("--param ") {
+            true => format!("--param {name}: the job has no parameter {name:?}"),
+            false => format!("{}: the job has no parameter {name:?}", given.how),
+        };
         let names = known.keys().copied();
         let near = crate::report::nearest(name, names.clone());
         let help = match (near, known.len()) {

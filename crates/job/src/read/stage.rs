@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use dybox_model::{Need, Network, PullPolicy};
 
-use super::{env, idle, image, limits, memory, mounts, placement, profile};
-use crate::draft::{Body, ProfileWanted, Stage};
+use super::{each, env, idle, image, limits, memory, mounts, placement, profile};
+use crate::draft::{Body, ProfileWanted, Stage, When, Words};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
 use crate::profiled::{KeySource, Profiled, sources};
 use crate::reader::{Reader, Spot};
+use crate::values::kind_of;
 
 /// Reads `stages`. Every stage gets what `defaults` says and it does not.
 pub(crate) fn all(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Vec<Stage> {
@@ -37,11 +38,16 @@ pub(crate) fn all(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) 
 fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
     let name = Spot { value: key.text.clone(), span: key.span };
     let (subdag, queue, node_label) = Default::default();
-    let mut stage = Stage { name, needs: Vec::new(), subdag, queue, node_label, profile: None, body: Body::default() };
+    let (profile, when, each) = (None, None, None);
+    let (needs, body) = (Vec::new(), Body::default());
+    let mut stage = Stage { name, needs, subdag, queue, node_label, profile, when, each, body };
     if let Value::Map(entries) = &node.value {
         for (key, node) in entries {
             match key.text.as_str() {
-                "needs" => stage.needs = needs(reader, node),
+                "needs" => stage.needs = self::needs(reader, node),
+                "when" => stage.when = self::when(reader, node),
+                "each" => stage.each = each::each(reader, node),
+                "matrix" => stage.each = each::matrix(reader, node),
                 "subdag" => stage.subdag = reader.name(node, "a sub-DAG"),
                 "queue" => stage.queue = placement::word(reader, node, "queue"),
                 "node_label" => stage.node_label = placement::word(reader, node, "node_label"),
@@ -49,7 +55,9 @@ fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
             }
         }
     }
-    let own = body(reader, node, &format!("stage {:?}", key.text));
+    exclude(reader, node, "parallelism", &["each", "matrix"]);
+    exclude(reader, node, "matrix", &["each"]);
+    let own = self::body(reader, node, &format!("stage {:?}", key.text));
     stage.body = match own.profile.clone().or_else(|| defaults.profile.clone()) {
         Some(wanted) => profiled(reader, &mut stage.profile, own, (&wanted, defaults)),
         None => own.over(defaults),
@@ -93,24 +101,42 @@ pub(crate) fn body(reader: &mut Reader, node: &Node, what: &str) -> Body {
     for (key, node) in entries {
         entry(reader, &mut body, key, node, what);
     }
-    let key_of = |name: &str| entries.iter().map(|(key, _)| key).find(|key| key.text == name);
-    if let (Some(script), Some(other)) = (key_of("script"), key_of("command").or_else(|| key_of("entrypoint"))) {
-        let message = format!("\"script\" and {:?} can't both be given", other.text);
-        let note = format!("{:?} is given at {}", other.text, reader.report.text.short(other.span));
-        reader.report.error("E0206", script.span, message).note(note).help("keep one of them");
-    }
+    exclude(reader, node, "script", &["command", "entrypoint"]);
     body
+}
+
+/// Reports a key that stands beside one of others.
+fn exclude(reader: &mut Reader, node: &Node, name: &str, others: &[&str]) {
+    let Value::Map(entries) = &node.value else { return };
+    let key_of = |name: &str| entries.iter().map(|(key, _)| key).find(|key| key.text == name);
+    if let (Some(own), Some(other)) = (key_of(name), others.iter().find_map(|other| key_of(other))) {
+        let message = format!("{name:?} and {:?} can't both be given", other.text);
+        let note = format!("{:?} is given at {}", other.text, reader.report.text.short(other.span));
+        reader.report.error("E0206", own.span, message).note(note).help("keep one of them");
+    }
+}
+
+/// `when`: an expression that is true or false.
+fn when(reader: &mut Reader, node: &Node) -> Option<When> {
+    let read = reader.expression(node, "when", "an expression, like results.join.rows > 0")?;
+    if let Some(value) = read.value.filter(|value| !matches!(value, cel::Value::Bool(_))) {
+        let message = format!("{} is {}, not true or false", read.text, kind_of(&value));
+        let help = "compare it to something: params.day == \"monday\"";
+        reader.report.error("E0707", node.span, message).help(help);
+        return None;
+    }
+    Some(When { expression: read.text, uses: read.uses })
 }
 
 fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &str) {
     match key.text.as_str() {
-        "needs" | "subdag" | "queue" | "node_label" if what != "defaults" => {}
+        "needs" | "subdag" | "queue" | "node_label" | "when" | "each" | "matrix" if what != "defaults" => {}
         "image" => {
             body.image = image::read(reader, node);
             body.bad_image = body.image.is_none();
         }
         "command" => body.command = program(reader, node, "command"),
-        "entrypoint" => body.entrypoint = reader.texts(node, "entrypoint").map(|words| arguments(reader, words)),
+        "entrypoint" => body.entrypoint = reader.words_list(node, "entrypoint").map(|words| arguments(reader, words)),
         "script" => body.script = script(reader, node),
         "workdir" => body.workdir = limits::workdir(reader, node),
         "env" => body.env = env::read(reader, node),
@@ -143,8 +169,8 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
     }
 }
 
-fn program(reader: &mut Reader, node: &Node, name: &str) -> Option<Vec<String>> {
-    let words = reader.texts(node, name)?;
+fn program(reader: &mut Reader, node: &Node, name: &str) -> Option<Vec<Words>> {
+    let words = reader.words_list(node, name)?;
     if matches!(&node.value, Value::List(items) if items.is_empty()) {
         let message = format!("{name:?} is empty");
         reader.report.error("E0207", node.span, message).help("take it away to run the image's own command");
@@ -153,16 +179,16 @@ fn program(reader: &mut Reader, node: &Node, name: &str) -> Option<Vec<String>> 
     Some(arguments(reader, words))
 }
 
-fn arguments(reader: &mut Reader, words: Vec<Spot<String>>) -> Vec<String> {
+fn arguments(reader: &mut Reader, words: Vec<Spot<Words>>) -> Vec<Words> {
     for word in &words {
-        reader.report.check_length("an argument", word.value.len(), word.span);
+        reader.report.check_length("an argument", word.value.shown().len(), word.span);
     }
     words.into_iter().map(|word| word.value).collect()
 }
 
-fn script(reader: &mut Reader, node: &Node) -> Option<String> {
-    let text = reader.text(node, "script", "a text")?;
-    if text.value.trim().is_empty() {
+fn script(reader: &mut Reader, node: &Node) -> Option<Words> {
+    let text = reader.words(node, "script", "a text")?;
+    if text.value.shown().trim().is_empty() {
         reader.report.error("E0207", text.span, "the script is empty").help("write at least one line");
         return None;
     }

@@ -26,9 +26,10 @@ pub(crate) fn job(reader: &mut Reader, root: &Node, file: &str, submit: &Submit)
     };
     let get = |name: &str| entries.iter().find(|(key, _)| key.text == name);
     job.name = name(reader, get("name"), file, submit);
+    let given = params::given(reader, submit);
     let (values, unset) = match get("params") {
-        Some((_, node)) => params::read(reader, node, &submit.params),
-        None => params::none(reader, &submit.params),
+        Some((_, node)) => params::read(reader, node, &given, &mut job.rules),
+        None => params::none(reader, &given),
     };
     job.params.clone_from(&values);
     reader.templates = Some(Templates::new(values, unset, &job.name));

@@ -16,17 +16,22 @@ pub(super) fn check(book: &Book, decision: &Decision) -> Result<(), String> {
         changeable(book, "skip", name)?;
     }
     for (name, &tasks) in &decision.parallelism {
-        changeable(book, "parallelism", name)?;
+        let stage = changeable(book, "parallelism", name)?;
+        if book.fanned[stage as usize] {
+            return Err(format!(
+                "its decision sets the parallelism of stage \"{name}\", which has one task for each item; change its list"
+            ));
+        }
         if tasks == 0 || tasks > MOST_TASKS {
             return Err(format!(
                 "its decision sets the parallelism of stage \"{name}\" to {tasks}; write a number from 1 to {MOST_TASKS}"
             ));
         }
     }
-    Ok(())
+    book.begins.check(decision)
 }
 
-fn changeable(book: &Book, key: &str, name: &str) -> Result<(), String> {
+fn changeable(book: &Book, key: &str, name: &str) -> Result<u32, String> {
     let Some(stage) = book.names.find(name) else {
         return Err(format!("its decision names stage \"{name}\" under \"{key}\", which the job does not have"));
     };
@@ -42,5 +47,5 @@ fn changeable(book: &Book, key: &str, name: &str) -> Result<(), String> {
             "its decision names stage \"{name}\" under \"{key}\", which has started already; let the hook hold it"
         ));
     }
-    Ok(())
+    Ok(stage)
 }

@@ -25,6 +25,14 @@ pub enum Event {
         /// How.
         end: StageEnd,
     },
+    /// The results of a stage of another sub-DAG, where a condition or a list of ours reads them. Told before its end,
+    /// and anew after each recovery.
+    UpstreamResult {
+        /// The stage.
+        stage: StageId,
+        /// As JSON: the value for a stage of one task, else the list in task order.
+        result: String,
+    },
     /// A hook's process ended, with what it decided or with its stderr.
     HookEnded {
         /// The hook.

@@ -1,8 +1,11 @@
 //! The machine itself.
 
+use std::collections::BTreeMap;
+
 use dybox_job::Plan;
 use dybox_model::{Decision, Fact, HookId, Millis, Need, StageEnd, StageId, SubDagId};
 
+use super::begin::Begin;
 use super::state::{Book, Doom, Ended, HookState, State};
 use super::{Effect, Event, decision};
 
@@ -39,6 +42,7 @@ impl Driver {
             Event::Opened => self.open(out),
             Event::StageEnded { stage, end, why } => self.end_stage(stage, Ended { end, why }, now, out),
             Event::UpstreamEnded { stage, end } => self.end_upstream(stage, end),
+            Event::UpstreamResult { stage, result } => self.book.begins.told(stage, &result),
             Event::HookEnded { hook, answer } => self.end_hook(hook, answer, now, out),
             Event::StopAsked { why, now: at_once } => self.ask_stop(why, at_once, now, out),
         }
@@ -66,6 +70,18 @@ impl Driver {
     #[must_use]
     pub fn tasks_of(&self, stage: StageId) -> u32 {
         self.book.nodes.get(stage.0 as usize).map_or(0, |node| node.tasks)
+    }
+
+    /// The items that a stage has begun with, each as JSON, where the plan does not know them.
+    #[must_use]
+    pub fn items_of(&self, stage: StageId) -> Option<&[String]> {
+        self.book.begins.items(stage.0)
+    }
+
+    /// The parameters that hooks changed for a stage that they held, by name.
+    #[must_use]
+    pub fn params_of(&self, stage: StageId) -> BTreeMap<String, String> {
+        self.book.params_of(stage.0)
     }
 
     /// How the sub-DAG ended; nothing while it has not.
@@ -173,10 +189,32 @@ impl Driver {
             let how = Ended { end: StageEnd::Skipped, why: self.tell(doom) };
             self.close(StageId(stage), how, now, out);
         } else if node.unmet == 0 {
-            let (stage, tasks) = (StageId(stage), node.tasks);
-            self.record(Fact::StageStarted { stage, tasks, at: now }, out);
-            out.push(Effect::StartStage { stage, tasks });
+            self.begin(StageId(stage), now, out);
         }
+    }
+
+    /// Its needs are met: its condition and its list are looked at, and what they give is written down.
+    fn begin(&mut self, stage: StageId, now: Millis, out: &mut Vec<Effect>) {
+        let book = &self.book;
+        let mut tasks = book.nodes[stage.0 as usize].tasks;
+        let many = |id: u32| {
+            let node = &book.nodes[id as usize];
+            // One that did not run has no items.
+            if book.fanned[id as usize] && !node.started { 0 } else { node.tasks }
+        };
+        match book.begins.of(stage.0, book.params_of(stage.0), many) {
+            Ok(Begin::Plain) => {}
+            Ok(Begin::Skip(why)) => return self.close(stage, Ended { end: StageEnd::Skipped, why }, now, out),
+            Err(why) => return self.close(stage, Ended { end: StageEnd::Failed, why }, now, out),
+            Ok(Begin::Fanned { tasks: count, new }) => {
+                tasks = count;
+                if let Some(items) = new {
+                    self.record(Fact::StageFanned { stage, items }, out);
+                }
+            }
+        }
+        self.record(Fact::StageStarted { stage, tasks, at: now }, out);
+        out.push(Effect::StartStage { stage, tasks });
     }
 
     fn close(&mut self, stage: StageId, how: Ended, now: Millis, out: &mut Vec<Effect>) {

@@ -8,6 +8,7 @@
 //!            └────> skipped | stopped                                              └────> void (an `after` went wrong)
 //! ```
 
+mod begin;
 mod decision;
 mod event;
 mod explain;

@@ -1,10 +1,11 @@
 //! What the driver knows, and how facts change it. Nothing is decided here.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use dybox_job::Plan;
 use dybox_model::{Decision, Fact, Need, StageEnd, StageId, SubDagId};
 
+use super::begin::Begins;
 use super::graph::{Lists, Names};
 
 /// Where a stage stands.
@@ -86,6 +87,12 @@ pub(super) struct Book {
     pub(super) after: Lists<u32>,
     /// Hook -> stages of ours that it holds.
     pub(super) held: Lists<u32>,
+    /// What is decided when stages begin.
+    pub(super) begins: Begins,
+    /// Stages whose tasks are their items, as planned.
+    pub(super) fanned: Vec<bool>,
+    /// What hooks that decided set parameters to.
+    params: BTreeMap<u32, BTreeMap<String, String>>,
     /// Stages of ours that wait; that run.
     pub(super) waiting: u32,
     pub(super) running: u32,
@@ -134,6 +141,9 @@ impl Book {
             hooks: hooks.collect(),
             after: Lists::build(count, after),
             held: Lists::build(plan.hooks.len(), held),
+            begins: Begins::new(plan, subdag),
+            fanned: plan.stages.iter().map(|stage| stage.late.each.is_some()).collect(),
+            params: BTreeMap::new(),
             waiting: 0,
             running: 0,
             ready: VecDeque::new(),
@@ -153,6 +163,7 @@ impl Book {
 
     /// Takes one fact in. Who applies trusts the fact: it was checked before it was written down.
     pub(super) fn apply(&mut self, fact: &Fact) {
+        self.begins.apply(fact);
         match fact {
             Fact::StageStarted { stage, tasks, .. } => self.start(stage.0, *tasks),
             Fact::StageEnded { stage, end, why, .. } => self.end(*stage, *end, why),
@@ -261,6 +272,9 @@ impl Book {
         }
         node.state = HookState::Decided;
         let label = node.label.clone();
+        if !decision.params.is_empty() {
+            self.params.insert(hook, decision.params.clone());
+        }
         for name in &decision.skip {
             if let Some(stage) = self.names.find(name) {
                 self.doom(stage, Doom::Hook(hook));
@@ -275,6 +289,12 @@ impl Book {
             self.wish = Some(format!("hook \"{label}\" said: {reason}"));
         }
         self.release(hook);
+    }
+
+    /// What hooks that a stage waited for set parameters to.
+    pub(super) fn params_of(&self, stage: u32) -> BTreeMap<String, String> {
+        let mine = self.params.iter().filter(|(hook, _)| self.held.of(**hook).contains(&stage));
+        mine.flat_map(|(_, params)| params.clone()).collect()
     }
 
     /// Back to the start, but what succeeded stays succeeded and what hooks decided stays decided.

@@ -24,6 +24,7 @@ pub(crate) fn empty() -> Plan {
         queue: None,
         priority: None,
         node_label: None,
+        rules: BTreeMap::new(),
         fail_fast: false,
         stages: Vec::new(),
         hooks: Vec::new(),
@@ -68,6 +69,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         profile: None,
         attach: None,
         reuse: false,
+        late: Default::default(),
     }
 }
 

@@ -201,6 +201,7 @@ mod tests {
             queue: None,
             priority: None,
             node_label: None,
+            rules: BTreeMap::new(),
             fail_fast: false,
             stages: Vec::new(),
             hooks: Vec::new(),

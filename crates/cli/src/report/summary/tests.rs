@@ -16,6 +16,7 @@ fn plan() -> Plan {
         queue: None,
         priority: None,
         node_label: None,
+        rules: BTreeMap::new(),
         fail_fast: false,
         stages: vec![],
         hooks: vec![],

@@ -1,0 +1,186 @@
+//! What of a stage is decided late: when it begins, or when each of its tasks does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dybox_model::StageId;
+use serde::{Deserialize, Serialize};
+
+use crate::draft::{self, Job, Words};
+use crate::expr::{Evaluator, Known, OfTask};
+use crate::graph::Graph;
+use crate::reader::Spot;
+use crate::report::{Report, listed};
+use crate::text::Span;
+use crate::uses::Use;
+
+/// Tasks of a stage whose texts are tried when planning.
+const TRIED: usize = 100;
+
+/// What of a stage is decided when it begins, or when each of its tasks does.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Late {
+    /// The stage is skipped where this expression is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Its tasks: one for each item. Nothing = as many as the plan says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<Each>,
+    /// Whether command, entrypoint, script, workdir and env are templates still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub texts: bool,
+    /// The stages whose results these read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<StageId>,
+}
+
+/// The items of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Each {
+    /// These, each as JSON.
+    Items(Vec<String>),
+    /// Those of the list that this expression gives when the stage begins.
+    Of(String),
+}
+
+impl Late {
+    /// Whether there is nothing of it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The items, where the plan knows them.
+    #[must_use]
+    pub fn items(&self) -> Option<&[String]> {
+        match &self.each {
+            Some(Each::Items(items)) => Some(items),
+            _ => None,
+        }
+    }
+}
+
+/// What names mean and who is whose.
+pub(crate) struct Around<'a> {
+    pub(crate) names: &'a BTreeMap<&'a str, u32>,
+    pub(crate) graph: &'a Graph,
+    /// Whether a hook comes before each stage: it may change parameters.
+    pub(crate) held: &'a [bool],
+}
+
+/// What is decided late of each stage; what reads something that it can't know is reported.
+pub(crate) fn resolve(report: &mut Report, job: &Job, around: &Around) -> Vec<Late> {
+    let stages = (0u32..).zip(&job.stages);
+    stages.map(|(own, stage)| one(report, job, (own, stage), around)).collect()
+}
+
+fn one(report: &mut Report, job: &Job, (own, stage): (u32, &draft::Stage), around: &Around) -> Late {
+    let held = around.held[own as usize];
+    let mut late = Late::default();
+    let mut reads = BTreeSet::new();
+    let mut above = None;
+    let mut check = |report: &mut Report, what: &Spot<Use>| match &what.value {
+        Use::Result(name) => {
+            let above = above.get_or_insert_with(|| Graph::reach(&around.graph.up, &[own]));
+            reads.extend(result(report, stage, (name, what.span), (around, above)));
+        }
+        Use::Item if stage.each.is_none() => {
+            let message = format!("\"item\" is not defined: stage {:?} has neither each nor matrix", stage.name.value);
+            report.error("E0705", what.span, message).help("add each: with a list, or take the item away");
+        }
+        Use::Run(field) if field == "state" => {
+            let message = "\"run.state\" is known only to what runs after everything";
+            report.error("E0705", what.span, message).help("use it in a stage under on_exit");
+        }
+        _ => {}
+    };
+    for words in texts(&stage.body) {
+        words.uses.iter().for_each(|what| check(report, what));
+        late.texts |= words.known.is_none() || (held && words.uses.iter().any(|what| what.value == Use::Params));
+    }
+    if let Some(when) = &stage.when {
+        when.uses.iter().for_each(|what| check(report, what));
+        when.uses.iter().filter(|what| what.value.is_of_task()).for_each(|what| of_task(report, what, "when"));
+        late.when = Some(when.expression.clone());
+    }
+    if let Some(each) = &stage.each {
+        each.uses.iter().filter(|what| what.value != Use::Item).for_each(|what| check(report, what));
+        each.uses.iter().filter(|what| what.value.is_of_task()).for_each(|what| of_task(report, what, "each"));
+        let changes = held && each.uses.iter().any(|what| what.value == Use::Params);
+        late.each = Some(match (&each.items, &each.expression) {
+            (Some(items), None) => Each::Items(items.clone()),
+            (Some(items), _) if !changes => Each::Items(items.clone()),
+            (_, expression) => Each::Of(expression.clone().unwrap_or_default()),
+        });
+    }
+    late.reads = reads.into_iter().map(StageId).collect();
+    if !report.failed() {
+        try_texts(report, job, stage, &late);
+    }
+    late
+}
+
+/// All texts of a task.
+pub(crate) fn texts(body: &draft::Body) -> impl Iterator<Item = &Words> {
+    let lists = body.command.iter().chain(&body.entrypoint).flatten();
+    let ones = body.script.iter().chain(&body.workdir);
+    lists.chain(ones).chain(body.env.values()).chain(body.file_env.values())
+}
+
+fn of_task(report: &mut Report, what: &Spot<Use>, key: &str) {
+    let message = format!("{} is known to each task only, and {key} is decided for all of them", what.value);
+    report.error("E0705", what.span, message).help("use it in command, script or env");
+}
+
+/// The stage whose results are read: it must have ended when this one begins.
+fn result(
+    report: &mut Report,
+    stage: &draft::Stage,
+    (name, span): (&str, Span),
+    (around, above): (&Around, &[bool]),
+) -> Option<u32> {
+    let own = &stage.name.value;
+    let Some(&id) = around.names.get(name).or_else(|| around.names.get(name.replace('_', "-").as_str())) else {
+        let known = around.names.keys().copied();
+        let help = format!("the stages of this job are {}", listed(known.clone()));
+        let message = format!("there is no stage {name:?} to read results of");
+        report.error("E0709", span, message).nearest(name, known).help(help);
+        return None;
+    };
+    if !above[id as usize] || around.names.get(own.as_str()) == Some(&id) {
+        let message = format!("stage {own:?} reads the results of {name:?}, which may not have ended then");
+        let help = format!("add {name:?} to the needs of {own:?}");
+        report.error("E0709", span, message).help(help);
+        return None;
+    }
+    Some(id)
+}
+
+/// Fills in what depends on items and numbers alone, so that its faults are seen when planning.
+fn try_texts(report: &mut Report, job: &Job, stage: &draft::Stage, late: &Late) {
+    let Some(items) = late.items().filter(|_| late.texts) else { return };
+    let own = |words: &&Words| {
+        words.known.is_none() && words.uses.iter().all(|what| what.value.is_of_task() || what.value == Use::Params)
+    };
+    let tried: Vec<&Words> = texts(&stage.body).filter(own).collect();
+    if tried.is_empty() {
+        return;
+    }
+    let mut scope = Evaluator::new(&Known { params: job.params.clone(), ..Known::default() });
+    let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    for (index, item) in (0..).zip(items).take(TRIED) {
+        scope.enter(OfTask { item: Some(item), index, count });
+        for words in &tried {
+            if let Err(why) = scope.fill(&words.template()) {
+                let span =
+                    words.uses.iter().find(|what| what.value.is_of_task()).map_or(stage.name.span, |what| what.span);
+                let message = format!("task {index} of stage {:?}: {why}", stage.name.value);
+                report
+                    .error("E0707", span, message)
+                    .note(format!("its item is {item}"))
+                    .help("correct the item or the text");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What is decided when a stage begins: whether it runs at all, and for which items. All that it reads is in the journal.
+
+use std::collections::BTreeMap;
+
+use dybox_job::{Each, Evaluator, Known, Late, MOST_TASKS, ParamRule, Plan};
+use dybox_model::{Decision, Exit, Fact, StageId, SubDagId, TaskId};
+use serde_json::Value as Json;
+
+/// How a stage begins.
+pub(super) enum Begin {
+    /// Its condition is false.
+    Skip(String),
+    /// With as many tasks as the plan, or a hook, says.
+    Plain,
+    /// With a task for each of these. They may be written down already.
+    Fanned { tasks: u32, new: Option<Vec<String>> },
+}
+
+/// The results of a stage that a condition or a list of ours reads.
+#[derive(Debug, Default)]
+struct Results {
+    /// Of one of ours: what each task wrote.
+    ours: BTreeMap<u32, String>,
+    /// Of another sub-DAG's: all of it.
+    told: Option<Json>,
+    fanned: bool,
+}
+
+/// What decisions at the begin of stages need.
+#[derive(Debug, Default)]
+pub(super) struct Begins {
+    /// Of stages of ours that have a condition or a list.
+    rules: BTreeMap<u32, Late>,
+    results: BTreeMap<u32, Results>,
+    names: BTreeMap<u32, String>,
+    items: BTreeMap<u32, Vec<String>>,
+    params: BTreeMap<String, String>,
+    types: BTreeMap<String, ParamRule>,
+    run: BTreeMap<String, String>,
+}
+
+impl Begins {
+    pub(super) fn new(plan: &Plan, subdag: SubDagId) -> Self {
+        let late = |late: &Late| late.when.is_some() || matches!(late.each, Some(Each::Of(_)));
+        let ours = (0u32..).zip(&plan.stages).filter(|(_, stage)| stage.subdag == subdag && late(&stage.late));
+        let rules: BTreeMap<u32, Late> = ours.map(|(id, stage)| (id, stage.late.clone())).collect();
+        let read: Vec<u32> = rules.values().flat_map(|late| &late.reads).map(|stage| stage.0).collect();
+        let stage = |id: u32| &plan.stages[id as usize];
+        let results =
+            read.iter().map(|&id| (id, Results { fanned: stage(id).late.each.is_some(), ..Results::default() }));
+        Self {
+            results: results.collect(),
+            names: read.iter().map(|&id| (id, stage(id).name.clone())).collect(),
+            rules,
+            items: BTreeMap::new(),
+            params: plan.params.clone(),
+            types: plan.rules.clone(),
+            run: BTreeMap::from([("name".to_owned(), plan.name.clone())]),
+        }
+    }
+
+    /// Takes in what of a fact it needs.
+    pub(super) fn apply(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Submitted { run, .. } => drop(self.run.insert("id".to_owned(), run.to_string())),
+            Fact::StageFanned { stage, items } => drop(self.items.insert(stage.0, items.clone())),
+            Fact::AttemptEnded { attempt, exit, .. } => self.keep(attempt.task, exit),
+            _ => {}
+        }
+    }
+
+    fn keep(&mut self, task: TaskId, exit: &Exit) {
+        let Some(results) = self.results.get_mut(&task.stage.0).filter(|_| exit.ok()) else { return };
+        match &exit.result {
+            Some(result) => drop(results.ours.insert(task.index, result.as_str().to_owned())),
+            None => drop(results.ours.remove(&task.index)),
+        }
+    }
+
+    /// The results of a stage of another sub-DAG, as JSON.
+    pub(super) fn told(&mut self, stage: StageId, result: &str) {
+        if let Some(results) = self.results.get_mut(&stage.0) {
+            results.told = serde_json::from_str(result).ok();
+        }
+    }
+
+    /// The items that a stage has begun with, where the plan does not know them.
+    pub(super) fn items(&self, stage: u32) -> Option<&[String]> {
+        self.items.get(&stage).map(Vec::as_slice)
+    }
+
+    /// How a stage begins. `changed`: parameters that hooks changed for it. `tasks` of each stage by its number.
+    ///
+    /// # Errors
+    /// Why that can't be told, as a sentence.
+    pub(super) fn of(
+        &self,
+        stage: u32,
+        changed: BTreeMap<String, String>,
+        tasks: impl Fn(u32) -> u32,
+    ) -> Result<Begin, String> {
+        let Some(late) = self.rules.get(&stage) else { return Ok(Begin::Plain) };
+        let mut evaluator = Evaluator::new(&self.known(late, changed, tasks));
+        if let Some(when) = &late.when {
+            let holds = evaluator.truth(when).map_err(|why| format!("its condition: {why}"))?;
+            if !holds {
+                return Ok(Begin::Skip(format!("its condition is false: {when}")));
+            }
+        }
+        let Some(Each::Of(list)) = &late.each else { return Ok(Begin::Plain) };
+        let count = |items: &[String]| u32::try_from(items.len()).unwrap_or(u32::MAX);
+        if let Some(items) = self.items(stage) {
+            return Ok(Begin::Fanned { tasks: count(items), new: None });
+        }
+        let items = evaluator.items(list).map_err(|why| format!("its list: {why}"))?;
+        Ok(Begin::Fanned { tasks: count(&items), new: Some(items) })
+    }
+
+    fn known(&self, late: &Late, changed: BTreeMap<String, String>, tasks: impl Fn(u32) -> u32) -> Known {
+        let mut params = self.params.clone();
+        params.extend(changed);
+        let typed = |(name, text): (String, String)| {
+            let kind = self.types.get(&name).map(|rule| rule.kind).unwrap_or_default();
+            let json = kind.parse(&text).unwrap_or(Json::String(text));
+            (name, json)
+        };
+        let read = late.reads.iter().map(|stage| (self.names[&stage.0].clone(), self.result(stage.0, tasks(stage.0))));
+        Known { params: params.into_iter().map(typed).collect(), results: read.collect(), run: self.run.clone() }
+    }
+
+    /// The value for a stage of one task, else the list in task order.
+    fn result(&self, stage: u32, tasks: u32) -> Json {
+        let results = &self.results[&stage];
+        if let Some(told) = &results.told {
+            return told.clone();
+        }
+        let one = |index: u32| {
+            let text = results.ours.get(&index);
+            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Json::Null)
+        };
+        let all: Vec<Json> = (0..tasks.min(u32::try_from(MOST_TASKS).unwrap_or(u32::MAX))).map(one).collect();
+        match all.as_slice() {
+            [one] if !results.fanned => one.clone(),
+            _ => Json::Array(all),
+        }
+    }
+
+    /// Whether a hook may set these parameters.
+    ///
+    /// # Errors
+    /// Why not, as a sentence.
+    pub(super) fn check(&self, decision: &Decision) -> Result<(), String> {
+        for (name, text) in &decision.params {
+            if !self.params.contains_key(name) {
+                return Err(format!("its decision sets the parameter \"{name}\", which the job does not have"));
+            }
+            let rule = self.types.get(name).cloned().unwrap_or_default();
+            let value = rule.kind.parse(text).unwrap_or_else(|| Json::String(text.clone()));
+            rule.check(value)
+                .map_err(|why| format!("its decision sets the parameter \"{name}\" to {text:?}; it {why}"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! What of a stage is filled in when its tasks begin: the same for whoever reads the journal again.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use dybox_driver::StageStory;
+use dybox_job::{Evaluator, Known, OfTask, Plan, Stage, shown};
+use dybox_model::{RunId, StageId};
+
+use crate::mind::Mind;
+use crate::spec;
+
+/// A stage that has begun, as its tasks see it. Made once.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// `$DYBOX_NEEDS`, or why it can't be.
+    pub(crate) needs: Result<String, String>,
+    /// `DYBOX_PARAM_<NAME>` of every parameter.
+    pub(crate) params: Vec<(String, String)>,
+    items: Option<Vec<String>>,
+    evaluator: Option<Evaluator>,
+}
+
+/// A stage as one of its tasks has it, and the task's item.
+pub(crate) type Filled<'s> = (Cow<'s, Stage>, Option<String>);
+
+impl Prepared {
+    pub(crate) fn new(
+        (plan, run): (&Plan, &RunId),
+        stage: StageId,
+        mind: &Mind,
+        story: impl Fn(StageId) -> Option<StageStory>,
+    ) -> Self {
+        let late = &plan.stages[stage.0 as usize].late;
+        let mut params = plan.params.clone();
+        params.extend(mind.driver.params_of(stage));
+        let evaluator = late.texts.then(|| {
+            let result = |id: &StageId| {
+                let of = &plan.stages[id.0 as usize];
+                let none = || StageStory::new("", Vec::new(), std::iter::empty()).fanned(of.late.each.is_some());
+                (of.name.clone(), story(*id).unwrap_or_else(none).result())
+            };
+            Evaluator::new(&Known {
+                params: params.iter().map(|(name, text)| (name.clone(), plan.param(name, text))).collect(),
+                results: late.reads.iter().map(result).collect(),
+                run: run_words(plan, run),
+            })
+        });
+        let items = late.items().or_else(|| mind.driver.items_of(stage)).map(<[String]>::to_vec);
+        Self { needs: spec::needs(plan, stage, story), params: spec::params(params).collect(), items, evaluator }
+    }
+
+    /// The stage, with all that was left open filled in for one task.
+    ///
+    /// # Errors
+    /// Which text has no value, and why.
+    pub(crate) fn fill<'s>(&mut self, stage: &'s Stage, (index, count): (u32, u32)) -> Result<Filled<'s>, String> {
+        let item = self.items.as_ref().and_then(|items| items.get(index as usize)).map(String::as_str);
+        let told = item.map(|item| serde_json::from_str(item).map_or_else(|_| item.to_owned(), |json| shown(&json)));
+        let Some(evaluator) = &mut self.evaluator else { return Ok((Cow::Borrowed(stage), told)) };
+        evaluator.enter(OfTask { item, index, count });
+        let mut filled = stage.clone();
+        let lists = filled.command.iter_mut().chain(&mut filled.entrypoint).flatten();
+        let texts = lists.chain(&mut filled.script).chain(&mut filled.workdir).chain(filled.env.values_mut());
+        for text in texts {
+            *text = evaluator.fill(text)?;
+        }
+        match filled.workdir.as_ref().filter(|dir| !dir.starts_with('/')) {
+            Some(dir) => Err(format!("\"workdir\" takes an absolute path, and this is {dir:?}")),
+            None => Ok((Cow::Owned(filled), told)),
+        }
+    }
+}
+
+/// What expressions know of the run.
+pub(crate) fn run_words(plan: &Plan, run: &RunId) -> BTreeMap<String, String> {
+    [("name", plan.name.clone()), ("id", run.to_string())].map(|(name, word)| (name.to_owned(), word)).into()
+}
