@@ -47,3 +47,74 @@ fn results_cross_sub_dags_and_what_has_no_value_fails_its_task() {
     place.dybox(&["why", &run]).expect(0).says("results.a.columns has no value: there is no \"columns\" in it");
     place.assert_nothing_left();
 }
+
+#[test]
+fn what_runs_after_everything_knows_how_it_ended_and_runs_again_with_it() {
+    let place = Workspace::new();
+    place.job(concat!(
+        "stages:\n",
+        "  a: { script: \". /said/fns; say start; echo 7 > $DYBOX_RESULT; [ -e /said/good ]\" }\n",
+        "  b: { needs: [a], command: [\"true\"] }\n",
+        "on_exit:\n",
+        "  good: { when: run.state == \"succeeded\", script: \". /said/fns; say start\" }\n",
+        "  bad: { when: run.state == \"failed\", script: \". /said/fns; say start\" }\n",
+        "  tell: { needs: { good: finished, bad: finished }, command: [echo, \"it ${run.state}: ${results.a}\"] }\n",
+        "  sweep: { script: \". /said/fns; say start; echo \\\"swept ${run.state}\\\"\" }\n",
+    ));
+    let run = place.dybox(&["run", "job.yaml"]).expect(1).run_id();
+    place.dybox(&["logs", &run, "sweep"]).expect(0).says("swept failed");
+    assert_eq!((place.said_by("good", "start"), place.said_by("bad", "start")), (0, 1));
+
+    place.write("said/good", "");
+    place.dybox(&["resume", &run]).expect(0);
+    place.dybox(&["logs", &run, "sweep"]).expect(0).says("swept succeeded");
+    let count = |stage: &str| place.said_by(stage, "start");
+    assert_eq!((count("good"), count("bad"), count("sweep")), (1, 1, 2));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_runs_after_everything_runs_after_a_stop_and_after_the_limit_in_time() {
+    let place = Workspace::new();
+    place.job(concat!(
+        "timeout: ${params.limit}\nparams: { limit: 1h }\n",
+        "stages:\n  a: { stop_grace: 100ms, script: \". /said/fns; say start; exec sleep 600\" }\n",
+        "on_exit:\n  tell: { command: [echo, \"it ${run.state}\"] }\n",
+    ));
+    let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
+    place.until_said("a", "start", 1);
+    place.dybox(&["stop", &run, "--yes"]).expect(0);
+    place.until_state(&run, "stopped");
+    place.dybox(&["logs", &run, "tell"]).expect(0).says("it stopped");
+
+    let done = place.dybox(&["run", "job.yaml", "--param", "limit=2s"]).expect(1);
+    let done = done.says("timeout: the run took longer than 2.0s");
+    place.dybox(&["logs", &done.run_id(), "tell"]).expect(0).says("it failed");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_task_that_ran_out_of_memory_gets_more() {
+    let place = Workspace::new();
+    place.job(concat!(
+        "stages:\n  a:\n    memory: 16MiB\n    retry: { max: 3, backoff: 0s, memory: x2, cap: 64MiB, on: [oom] }\n",
+        "    tmpfs: [\"/t:size=60MiB\"]\n",
+        "    script: \"echo has $DYBOX_MEMORY_BYTES; dd if=/dev/zero of=/t/x bs=1M count=40\"\n",
+    ));
+    let run = place.dybox(&["run", "job.yaml"]).expect(0).run_id();
+    let logs = place.dybox(&["logs", "--raw", "--no-prefix", &run, "a"]).expect(0);
+    logs.says(&format!("has {}", 64 << 20));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_task_is_stopped_by_the_signal_that_its_stage_names() {
+    let place = Workspace::new();
+    place.job(concat!(
+        "stages:\n  a: { stop_signal: INT, stop_grace: 20s, timeout: { run: 1s }, ",
+        "script: \"trap 'echo got INT; exit 3' INT; while :; do sleep 0.1; done\" }\n",
+    ));
+    let run = place.dybox(&["run", "job.yaml"]).expect(1).run_id();
+    place.dybox(&["logs", &run, "a"]).expect(0).says("got INT");
+    place.assert_nothing_left();
+}

@@ -61,7 +61,7 @@ impl Client {
         }
         let mut todo = Vec::new();
         for n in 0..u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX) {
-            todo.push(self.todo(run, SubDagId(n)).await?);
+            todo.push(self.todo(run, SubDagId(n), plan.is_last(SubDagId(n))).await?);
         }
         if self.store.is_remote() && self.store.stat(&RunDir::new(run).plan()).await?.is_none() {
             return Err(ClientError::NeverBegan);
@@ -132,7 +132,8 @@ impl Client {
         Ok(shares.iter().any(|share| share.name.starts_with(&own)) && !self.is_driven(run, subdag).await?)
     }
 
-    async fn todo(&self, run: &RunId, subdag: SubDagId) -> Result<Todo, ClientError> {
+    /// `last`: what runs after everything does so again, where anything does.
+    async fn todo(&self, run: &RunId, subdag: SubDagId, last: bool) -> Result<Todo, ClientError> {
         let patience = Instant::now() + CLEANING;
         loop {
             let held = self.is_driven(run, subdag).await?;
@@ -142,7 +143,7 @@ impl Client {
             }
             match folded.end.map(|ended| ended.end) {
                 Some(StageEnd::Succeeded | StageEnd::Skipped) => {
-                    let whole = folded.stages.iter().all(|stage| stage.state == SUCCEEDED);
+                    let whole = !last && folded.stages.iter().all(|stage| stage.state == SUCCEEDED);
                     return Ok(if whole { Todo::Nothing } else { Todo::NothingYet(past) });
                 }
                 Some(_) if !held => return Ok(Todo::Reopen(past)),

@@ -59,6 +59,7 @@ fn plan(needs: &[&[u32]]) -> Plan {
         priority: None,
         node_label: None,
         rules: BTreeMap::new(),
+        timeout: None,
         fail_fast: false,
         stages: vec![],
         hooks: vec![],

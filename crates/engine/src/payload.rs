@@ -48,7 +48,7 @@ pub fn init_spec(spec: &TaskSpec, image: &ImageInfo, argv: &[String], lease_ttl:
     line("grace_ms", &spec.stop_grace.0.to_string());
     line("lease_ttl_ms", &lease_ttl.0.to_string());
     line("lease_grace_ms", &spec.stop_grace.min(LEASE_GRACE).0.to_string());
-    if let Some(signal) = &image.stop_signal {
+    if let Some(signal) = spec.stop_signal.as_ref().or(image.stop_signal.as_ref()) {
         line("stop_signal", signal);
     }
     match spec.attach {

@@ -32,6 +32,7 @@ pub(crate) fn task() -> TaskSpec {
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),
+        stop_signal: None,
         keep_failed: false,
         attach: None,
         reuse: false,

@@ -11,7 +11,7 @@ use crate::grantable::{self, Spots};
 use crate::graph::Graph;
 use crate::late::{self, Around, Late};
 use crate::lint::never_run;
-use crate::plan::{Elastic, Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
+use crate::plan::{Elastic, Grow, Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
 use crate::reader::Spot;
 use crate::report::{Report, listed};
 use crate::reuse;
@@ -22,6 +22,9 @@ use crate::values::shown;
 /// Most sub-DAGs of a run.
 const MOST_SUBDAGS: usize = 1_000;
 
+/// How many times its request a task's memory may become where `retry` makes it grow and names no `cap`.
+const CAP: u64 = 4;
+
 type Needs = Vec<Vec<(u32, Need, Span)>>;
 
 /// Builds the plan; nothing when the DAG or something before it is wrong.
@@ -29,6 +32,7 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
     let names: BTreeMap<&str, u32> =
         job.stages.iter().enumerate().map(|(at, stage)| (stage.name.value.as_str(), at as u32)).collect();
     reuse::check(report, &job);
+    check_growth(report, &job);
     let needs = resolve_needs(report, &job, &names);
     let aparts = apart::resolve(report, &job, &names);
     let afters: Vec<Vec<u32>> = job.hooks.iter().map(|hook| resolve_after(report, hook, &names)).collect();
@@ -44,8 +48,9 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
     hooks.iter().flat_map(|(_, holds)| holds).for_each(|&stage| held[stage as usize] = true);
     let lates = late::resolve(report, &job, &Around { names: &names, graph: &graph, held: &held });
     let together: Vec<Vec<u32>> =
-        afters.iter().cloned().chain(networks(&job)).chain(apart::together(&aparts)).collect();
-    let subdags = cut(report, &job, &graph, &together)?;
+        afters.iter().cloned().chain(networks(&job)).chain(apart::together(&aparts)).chain([last(&job)]).collect();
+    let mut subdags = cut(report, &job, &graph, &together)?;
+    wait_for_all(&job, &mut subdags);
     let mut of = vec![SubDagId(0); job.stages.len()];
     for (number, subdag) in subdags.iter().enumerate() {
         subdag.stages.iter().for_each(|stage| of[stage.0 as usize] = SubDagId(number as u32));
@@ -78,6 +83,11 @@ fn resolve_needs(report: &mut Report, job: &Job, names: &BTreeMap<&str, u32>) ->
                 Some(&id) if id as usize == own => {
                     let message = format!("stage {own_name:?} needs itself");
                     report.error("E0313", name.span, message).help("take it away");
+                }
+                Some(&id) if job.stages[id as usize].last && !stage.last => {
+                    let message = format!("stage {own_name:?} needs {:?}, which runs after everything", name.value);
+                    let help = format!("move {own_name:?} under on_exit, or {:?} under stages", name.value);
+                    report.error("E0317", name.span, message).help(help);
                 }
                 Some(&id) if !seen.insert(id) => {
                     let message = format!("stage {own_name:?} needs {:?} twice", name.value);
@@ -172,6 +182,35 @@ fn holds(graph: &Graph, after: &[u32]) -> Vec<u32> {
     (0..below.len() as u32).filter(|&stage| below[stage as usize] && !above[stage as usize]).collect()
 }
 
+/// `retry` with `memory` and `cap`: against the memory that they begin with.
+fn check_growth(report: &mut Report, job: &Job) {
+    for stage in &job.stages {
+        let (retry, memory) = (&stage.body.retry, stage.body.memory);
+        let name = &stage.name.value;
+        let Some(grows) = &retry.memory else {
+            if let Some(cap) = &retry.cap {
+                let message = format!("retry of stage {name:?} has a cap and no memory that grows");
+                report.error("E0207", cap.span, message).help("add memory: x1.5, or take cap away");
+            }
+            continue;
+        };
+        let request = memory.map_or(256 << 20, |memory| memory.request);
+        if let Some(cap) = retry.cap.as_ref().filter(|cap| cap.value <= request) {
+            let message = format!("stage {name:?} begins with all of the cap");
+            report.error("E0207", cap.span, message).help("write a cap that is larger than memory");
+        }
+        if memory.is_some_and(|memory| memory.limit.is_some()) || stage.body.reuse.as_ref().is_some_and(|r| r.value) {
+            let message = format!("stage {name:?} has retry with memory, and a memory limit or reuse");
+            let help = "keep one of them: a limit is given at once where a task needs it, and reuse keeps one size";
+            report.error("E0206", grows.span, message).help(help);
+        }
+        if retry.max.unwrap_or(0) == 0 {
+            let message = format!("stage {name:?} gets more memory for further tries, and has none");
+            report.error("E0207", grows.span, message).help("add max: 2");
+        }
+    }
+}
+
 /// Hooks that hold back what other hooks wait for.
 fn report_waiting_hooks(report: &mut Report, job: &Job, graph: &Graph, hooks: &[(Vec<u32>, Vec<u32>)]) {
     if hooks.len() < 2 {
@@ -248,6 +287,7 @@ fn class<'a>(job: &'a Job, stage: &'a draft::Stage) -> Class<'a> {
         name: stage.subdag.as_ref().map(|name| name.value.as_str()),
         queue: text(&stage.queue, &job.queue),
         label: text(&stage.node_label, &job.node_label),
+        last: stage.last,
     }
 }
 
@@ -256,6 +296,7 @@ fn class_words(class: &Class, job: &Job) -> String {
     let other = |own: Option<&str>, all: &Option<Spot<String>>| own != all.as_ref().map(|text| text.value.as_str());
     let mut words = match class.name {
         Some(name) => format!("{name:?}"),
+        None if class.last => "the stages of on_exit".to_owned(),
         None => "the stages without subdag".to_owned(),
     };
     if let Some(queue) = class.queue.filter(|_| other(class.queue, &job.queue)) {
@@ -265,6 +306,23 @@ fn class_words(class: &Class, job: &Job) -> String {
         words.push_str(&format!(" with label {label}"));
     }
     words
+}
+
+/// The stages that run after everything.
+fn last(job: &Job) -> Vec<u32> {
+    (0u32..).zip(&job.stages).filter(|(_, stage)| stage.last).map(|(id, _)| id).collect()
+}
+
+/// What runs after everything waits for all the rest.
+fn wait_for_all(job: &Job, subdags: &mut [SubDag]) {
+    let is_last = |subdag: &SubDag| subdag.stages.iter().any(|stage| job.stages[stage.0 as usize].last);
+    let rest: Vec<SubDagId> =
+        (0u32..).zip(&*subdags).filter(|(_, subdag)| !is_last(subdag)).map(|(id, _)| SubDagId(id)).collect();
+    for subdag in subdags.iter_mut().filter(|subdag| is_last(subdag)) {
+        subdag.needs.extend(&rest);
+        subdag.needs.sort_unstable();
+        subdag.needs.dedup();
+    }
 }
 
 /// The stages of each named network.
@@ -329,6 +387,7 @@ fn assemble(
         queue: job.queue.map(|text| text.value),
         priority: job.priority,
         node_label: job.node_label.map(|text| text.value),
+        timeout: job.timeout,
         fail_fast: job.fail_fast,
         stages,
         hooks,
@@ -347,6 +406,7 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
     let texts = |list: Option<Vec<Words>>| list.map(|list| list.into_iter().map(text).collect());
     let env = body.file_env.into_iter().chain(body.env).map(|(name, value)| (name, text(value))).collect();
     let memory = body.memory.unwrap_or(draft::Memory { request: 256 << 20, limit: None });
+    let request = memory.request;
     let values = |list: Option<Vec<Spot<_>>>| list.into_iter().flatten().map(|spot| spot.value).collect();
     Stage {
         name: draft.name.value,
@@ -377,13 +437,19 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
             run: body.timeout.run,
             pull: body.timeout.pull,
             silence: body.timeout.silence,
+            queue: body.timeout.queue,
             idle: body.idle,
         },
+        stop_signal: body.stop_signal,
         stop_grace: body.stop_grace.unwrap_or(Millis::from_secs(10)),
         retry: Retry {
             max: body.retry.max.unwrap_or(0),
             backoff: body.retry.backoff.unwrap_or(Millis::from_secs(1)),
             on: body.retry.on.unwrap_or_default(),
+            grow: body.retry.memory.map(|memory| Grow {
+                percent: memory.value,
+                cap: body.retry.cap.map_or(request.saturating_mul(CAP), |cap| cap.value),
+            }),
         },
         placement: body.placement.to_plan(apart),
         profile: draft.profile,

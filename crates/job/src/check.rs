@@ -5,8 +5,11 @@ use std::path::Path;
 
 use crate::build::build;
 use crate::diagnostic::Diagnostic;
+use crate::extends;
 use crate::hidden::report_hidden;
+use crate::include;
 use crate::load::load;
+use crate::node::Node;
 use crate::plan::Plan;
 use crate::read::Shelf;
 use crate::reader::Reader;
@@ -60,6 +63,24 @@ pub fn check(source: &Source, submit: &Submit, world: &dyn World) -> Outcome {
         return Outcome { plan: None, diagnostics: report.into_sorted() };
     };
     report_hidden(&mut report, &root);
+    let fragments = include::fragments(&mut report, &root, source.dir, world);
+    if fragments.is_empty() {
+        return go_on(report, root, (source, submit, world));
+    }
+    let (whole, starts) = include::joined(text.text, &fragments);
+    let names: Vec<String> = fragments.iter().map(|fragment| fragment.name.clone()).collect();
+    let more = starts.iter().copied().zip(names.iter().map(String::as_str));
+    let joined = Text::joined(source.name, &whole, more);
+    let found = report.found;
+    let mut report = Report::new(&joined);
+    report.found = found;
+    let root = include::merged(&mut report, root, fragments, &starts);
+    go_on(report, root, (source, submit, world))
+}
+
+/// From the tree to the plan.
+fn go_on(mut report: Report, mut root: Node, (source, submit, world): (&Source, &Submit, &dyn World)) -> Outcome {
+    extends::resolve(&mut report, &mut root);
     let profiles = world.profiles();
     let registry = match &profiles {
         Profiles::File { name, bytes } => decode(name, "the registry", bytes).ok().map(|text| Text::new(name, text)),

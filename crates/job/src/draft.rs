@@ -24,6 +24,7 @@ pub(crate) struct Job {
     pub(crate) priority: Option<i32>,
     pub(crate) node_label: Option<Spot<String>>,
     pub(crate) fail_fast: bool,
+    pub(crate) timeout: Option<Millis>,
     pub(crate) rightsize: bool,
     pub(crate) split: Split,
     pub(crate) stages: Vec<Stage>,
@@ -55,6 +56,8 @@ pub(crate) struct Stage {
     pub(crate) profile: Option<Profiled>,
     pub(crate) when: Option<When>,
     pub(crate) each: Option<Each>,
+    /// Under `on_exit`.
+    pub(crate) last: bool,
     pub(crate) body: Body,
 }
 
@@ -132,6 +135,7 @@ pub(crate) struct Body {
     pub(crate) timeout: TimeoutDraft,
     pub(crate) idle: Option<Idle>,
     pub(crate) stop_grace: Option<Millis>,
+    pub(crate) stop_signal: Option<String>,
     pub(crate) volumes: Option<Vec<Spot<Mount>>>,
     pub(crate) tmpfs: Option<Vec<Spot<Tmpfs>>>,
     pub(crate) network: Option<Network>,
@@ -166,6 +170,9 @@ pub(crate) struct RetryDraft {
     pub(crate) max: Option<u32>,
     pub(crate) backoff: Option<Millis>,
     pub(crate) on: Option<Vec<RetryOn>>,
+    /// Hundredths.
+    pub(crate) memory: Option<Spot<u32>>,
+    pub(crate) cap: Option<Spot<u64>>,
 }
 
 /// `timeout`, as far as it is given.
@@ -174,6 +181,7 @@ pub(crate) struct TimeoutDraft {
     pub(crate) run: Option<Millis>,
     pub(crate) pull: Option<Millis>,
     pub(crate) silence: Option<Millis>,
+    pub(crate) queue: Option<Millis>,
 }
 
 /// `placement`, as far as it is given.
@@ -242,14 +250,18 @@ impl Body {
                 max: self.retry.max.or(defaults.retry.max),
                 backoff: self.retry.backoff.or(defaults.retry.backoff),
                 on: self.retry.on.or_else(|| defaults.retry.on.clone()),
+                memory: self.retry.memory.or_else(|| defaults.retry.memory.clone()),
+                cap: self.retry.cap.or_else(|| defaults.retry.cap.clone()),
             },
             timeout: TimeoutDraft {
                 run: self.timeout.run.or(defaults.timeout.run),
                 pull: self.timeout.pull.or(defaults.timeout.pull),
                 silence: self.timeout.silence.or(defaults.timeout.silence),
+                queue: self.timeout.queue.or(defaults.timeout.queue),
             },
             idle: self.idle.or(defaults.idle),
             stop_grace: self.stop_grace.or(defaults.stop_grace),
+            stop_signal: self.stop_signal.or_else(|| defaults.stop_signal.clone()),
             volumes: self.volumes.or_else(|| defaults.volumes.clone()),
             tmpfs: self.tmpfs.or_else(|| defaults.tmpfs.clone()),
             network: self.network.or_else(|| defaults.network.clone()),

@@ -28,6 +28,9 @@ pub struct Late {
     /// Whether command, entrypoint, script, workdir and env are templates still.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub texts: bool,
+    /// It runs when everything else of the run has ended, whatever became of it (`on_exit`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
     /// The stages whose results these read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<StageId>,
@@ -76,19 +79,24 @@ pub(crate) fn resolve(report: &mut Report, job: &Job, around: &Around) -> Vec<La
 
 fn one(report: &mut Report, job: &Job, (own, stage): (u32, &draft::Stage), around: &Around) -> Late {
     let held = around.held[own as usize];
-    let mut late = Late::default();
+    let mut late = Late { last: stage.last, ..Late::default() };
     let mut reads = BTreeSet::new();
     let mut above = None;
     let mut check = |report: &mut Report, what: &Spot<Use>| match &what.value {
         Use::Result(name) => {
-            let above = above.get_or_insert_with(|| Graph::reach(&around.graph.up, &[own]));
+            let above = above.get_or_insert_with(|| {
+                let mut above = Graph::reach(&around.graph.up, &[own]);
+                let before = job.stages.iter().map(|other| stage.last && !other.last);
+                above.iter_mut().zip(before).for_each(|(above, before)| *above |= before);
+                above
+            });
             reads.extend(result(report, stage, (name, what.span), (around, above)));
         }
         Use::Item if stage.each.is_none() => {
             let message = format!("\"item\" is not defined: stage {:?} has neither each nor matrix", stage.name.value);
             report.error("E0705", what.span, message).help("add each: with a list, or take the item away");
         }
-        Use::Run(field) if field == "state" => {
+        Use::Run(field) if field == "state" && !stage.last => {
             let message = "\"run.state\" is known only to what runs after everything";
             report.error("E0705", what.span, message).help("use it in a stage under on_exit");
         }

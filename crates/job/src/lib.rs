@@ -15,10 +15,12 @@ mod codes;
 mod diagnostic;
 mod draft;
 mod expr;
+mod extends;
 mod fields;
 mod grantable;
 mod graph;
 mod hidden;
+mod include;
 mod late;
 mod lint;
 mod load;
@@ -50,7 +52,9 @@ pub use fields::{FIELDS, Field, Scope, fields_named};
 pub use graph::{critical_path, levels};
 pub use late::{Each, Late};
 pub use lint::{lint, lint_on_cluster};
-pub use plan::{Elastic, Hook, LEAST_LEARNED, PLAN_VERSION, ParamKind, ParamRule, Plan, Retry, RetryOn, Stage, SubDag};
+pub use plan::{
+    Elastic, Grow, Hook, LEAST_LEARNED, PLAN_VERSION, ParamKind, ParamRule, Plan, Retry, RetryOn, Stage, SubDag,
+};
 pub use print::{print, print_on};
 pub use profiled::{KeySource, Profiled};
 pub use shell::{ShellJob, shell_plan};

@@ -39,6 +39,9 @@ pub struct Plan {
     /// YARN node label; one machine has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_label: Option<String>,
+    /// From its submission to the end of all stages but those that run after everything; nothing = no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Millis>,
     /// Whether the first failed stage stops the whole run.
     pub fail_fast: bool,
     /// Stages in the order of the file; a [`StageId`] is a place in this list.
@@ -95,6 +98,9 @@ pub struct Stage {
     pub timeout: Timeouts,
     /// Between TERM and KILL.
     pub stop_grace: Millis,
+    /// What its tasks get instead of TERM; nothing = what the image says, else TERM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
     /// Where its tasks may run; one machine has no choice.
     #[serde(default, skip_serializing_if = "Placement::is_anywhere")]
     pub placement: Placement,
@@ -226,7 +232,26 @@ impl Stage {
     /// The most memory that a task of it may ever have, in bytes.
     #[must_use]
     pub fn most_memory(&self) -> u64 {
-        self.elastic.map_or(self.ask.memory, |elastic| elastic.most)
+        self.memory_steps()
+            .last()
+            .copied()
+            .unwrap_or_else(|| self.elastic.map_or(self.ask.memory, |elastic| elastic.most))
+    }
+
+    /// The memory of its tasks, in bytes: as it begins, and after each want of it; none where it stays what it is.
+    #[must_use]
+    pub fn memory_steps(&self) -> Vec<u64> {
+        const MIB: u64 = 1 << 20;
+        let Some(Grow { percent, cap }) = self.retry.grow.filter(|_| self.elastic.is_none()) else { return Vec::new() };
+        let more = |memory: &u64| {
+            let next = (memory.saturating_mul(u64::from(percent)) / 100).div_ceil(MIB).saturating_mul(MIB).min(cap);
+            (next > *memory).then_some(next)
+        };
+        std::iter::successors(Some(self.ask.memory), more).take(self.retry.max as usize + 1).collect()
+    }
+
+    fn may_learn(&self) -> bool {
+        self.attach.is_none() && !self.reuse && self.retry.grow.is_none()
     }
 
     /// The same stage, its tasks beginning with so much memory.
@@ -247,6 +272,13 @@ impl Stage {
 }
 
 impl Plan {
+    /// Whether a sub-DAG runs when everything else of the run has ended, whatever became of it.
+    #[must_use]
+    pub fn is_last(&self, subdag: SubDagId) -> bool {
+        let first = self.subdags.get(subdag.0 as usize).and_then(|subdag| subdag.stages.first());
+        first.and_then(|stage| self.stages.get(stage.0 as usize)).is_some_and(|stage| stage.late.last)
+    }
+
     /// The value of a parameter whose text this is, of its type.
     #[must_use]
     pub fn param(&self, name: &str, text: &str) -> Json {
@@ -257,7 +289,7 @@ impl Plan {
     /// Lets the memory of all stages follow what is measured, down to [`LEAST_LEARNED`] and up to what the file asks for
     /// (or names as the limit); where containers are used again all are of one size. `learned`: what tasks of a stage with this image should begin with.
     pub fn right_size(&mut self, learned: impl Fn(&Stage) -> Option<u64>) {
-        for stage in self.stages.iter_mut().filter(|stage| stage.attach.is_none() && !stage.reuse) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.may_learn()) {
             let requested = stage.elastic.map_or(stage.ask.memory, |elastic| elastic.requested);
             let most = stage.most_memory();
             let least = LEAST_LEARNED.min(requested);
@@ -278,6 +310,18 @@ pub struct Retry {
     pub backoff: Millis,
     /// Which failures are tried again. Empty = any (but idleness).
     pub on: Vec<RetryOn>,
+    /// How much more memory tasks get after one did not find enough; nothing = the same again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grow: Option<Grow>,
+}
+
+/// How memory grows after a want of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grow {
+    /// Each time so many hundredths of what it was: 150 for `x1.5`.
+    pub percent: u32,
+    /// In bytes, no more than this.
+    pub cap: u64,
 }
 
 /// A kind of failure in `retry.on`.

@@ -48,6 +48,9 @@ fn text(plan: &Plan, cluster: Option<&Cluster>) -> String {
     if plan.fail_fast {
         out.push_str("fail_fast: the first failed stage stops the run\n");
     }
+    if let Some(timeout) = plan.timeout {
+        let _ = writeln!(out, "timeout: stopped, and failed, after {}", format_duration(timeout));
+    }
     if let Some(priority) = plan.priority.filter(|_| cluster.is_some()) {
         let _ = writeln!(out, "priority: {priority}");
     }
@@ -138,6 +141,9 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
     if stage.late.items().is_some() {
         extras.push("one for each item".to_owned());
     }
+    if stage.late.last {
+        extras.push("after everything".to_owned());
+    }
     if let Some(when) = &stage.late.when {
         extras.push(format!("when {when}"));
     }
@@ -156,6 +162,12 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
         let on: Vec<String> = stage.retry.on.iter().map(|&on| retry_on(on)).collect();
         let on = if on.is_empty() { String::new() } else { format!(" on {}", on.join(", ")) };
         extras.push(format!("{} after {}{on}", retries(stage.retry.max), format_duration(stage.retry.backoff)));
+    }
+    if let Some((steps, most)) = Some(stage.memory_steps()).and_then(|steps| Some((steps.len(), *steps.last()?))) {
+        extras.push(format!("more memory after oom, in {} steps to {}", steps - 1, format_bytes(most)));
+    }
+    if let Some(queue) = stage.timeout.queue {
+        extras.push(format!("waits for room at most {}", format_duration(queue)));
     }
     if let Some(run) = stage.timeout.run {
         extras.push(format!("at most {}", format_duration(run)));
@@ -257,7 +269,9 @@ fn reason(plan: &Plan, subdag: &SubDag, parts: usize) -> String {
         own(&subdag.node_label, &plan.node_label).map(|label| format!("node_label {label}")),
     ];
     let apart: Vec<String> = apart.into_iter().flatten().collect();
+    let last = subdag.stages.first().is_some_and(|stage| plan.stages[stage.0 as usize].late.last);
     match &subdag.name {
+        None if last => "these run after everything".to_owned(),
         Some(name) => format!("these name subdag {name}"),
         None if !apart.is_empty() => format!("these name {}", apart.join(" and ")),
         None if plan.subdags.len() == 1 && parts == 1 => "everything hangs together".to_owned(),

@@ -83,6 +83,7 @@ pub fn shell_plan(job: &ShellJob, world: &dyn World) -> Outcome {
         profile: None,
         when: None,
         each: None,
+        last: false,
         body,
     };
     let (mut report, cluster) = (reader.report, reader.cluster);

@@ -38,6 +38,8 @@ pub(crate) struct Class<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) queue: Option<&'a str>,
     pub(crate) label: Option<&'a str>,
+    /// Under `on_exit`.
+    pub(crate) last: bool,
 }
 
 /// The sub-DAGs that need each other: each edge is a stage and one in the next sub-DAG that it needs.

@@ -30,13 +30,25 @@ pub(crate) struct Text<'a> {
     pub(crate) name: &'a str,
     pub(crate) text: &'a str,
     lines: Vec<u32>,
+    /// Files that follow the first in this text: where each begins, with its first line and its name.
+    more: Vec<(usize, usize, &'a str)>,
 }
 
 impl<'a> Text<'a> {
     pub(crate) fn new(name: &'a str, text: &'a str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let starts = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at as u32 + 1);
-        Self { name, text, lines: std::iter::once(0).chain(starts).collect() }
+        Self { name, text, lines: std::iter::once(0).chain(starts).collect(), more: Vec::new() }
+    }
+
+    /// Several files as one text: the first one's name, and where each other one begins.
+    pub(crate) fn joined(name: &'a str, text: &'a str, more: impl Iterator<Item = (usize, &'a str)>) -> Self {
+        let mut joined = Self::new(name, text);
+        let lines = &joined.lines;
+        let at =
+            |(start, name): (usize, &'a str)| (start, lines.partition_point(|&line| (line as usize) < start), name);
+        joined.more = more.map(at).collect();
+        joined
     }
 
     /// Where a span lies; it ends with its first line. Nothing for [`Span::NOWHERE`].
@@ -52,9 +64,11 @@ impl<'a> Text<'a> {
         let column = self.text[from..start].chars().count();
         let first = if column < MOST_SHOWN / 2 { 0 } else { column - MOST_SHOWN / 3 };
         let first = if whole.chars().nth(MOST_SHOWN).is_none() { 0 } else { first };
+        let file = self.more.iter().rev().find(|(begin, ..)| *begin <= start);
+        let (before, name) = file.map_or((0, self.name), |&(_, before, name)| (before, name));
         Some(Place {
-            file: self.name.to_owned(),
-            line: line as u32,
+            file: name.to_owned(),
+            line: (line - before) as u32,
             column: column as u32 + 1,
             len: self.text[start..end].trim_end().chars().count().max(1) as u32,
             text: whole.chars().skip(first).take(MOST_SHOWN).collect(),

@@ -84,6 +84,15 @@ impl World for TestWorld {
             "/work/job/secrets.env" => Ok(b"DB_PASSWORD='hunter2'\nMODE=fast\n".to_vec()),
             "/work/job/notes.env" => Ok("a note\n".repeat(40).into_bytes()),
             "/work/job/long.env" => Ok(format!("A={}\n", "x".repeat(131_071)).into_bytes()),
+            "/work/job/parts.yaml" => {
+                Ok(b"stages:\n  shared: { image: \"busybox:1\", command: [x] }\n  mine: { imag: x }\n".to_vec())
+            }
+            "/work/job/wrong.yaml" => Ok(b"name: x\nstages: [\n".to_vec()),
+            "/work/job/good-parts.yaml" => {
+                Ok(b"params: { from: here }\ntemplates:\n  from-parts: { image: \"busybox:1.36\", \
+                command: [\"${params.from}\"] }\nstages:\n  loaded: { extends: base }\n"
+                    .to_vec())
+            }
             "/work/job/latin1.env" => Ok(b"A=1\nNAME=J\xf6rg\n".to_vec()),
             _ => Err("no such file".to_owned()),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use dybox_driver::StageStory;
 use dybox_job::{Evaluator, Known, OfTask, Plan, Stage, shown};
-use dybox_model::{RunId, StageId};
+use dybox_model::{RunId, StageEnd, StageId, SubDagId};
 
 use crate::mind::Mind;
 use crate::spec;
@@ -26,7 +26,7 @@ pub(crate) type Filled<'s> = (Cow<'s, Stage>, Option<String>);
 
 impl Prepared {
     pub(crate) fn new(
-        (plan, run): (&Plan, &RunId),
+        (plan, run): (&Plan, BTreeMap<String, String>),
         stage: StageId,
         mind: &Mind,
         story: impl Fn(StageId) -> Option<StageStory>,
@@ -43,7 +43,7 @@ impl Prepared {
             Evaluator::new(&Known {
                 params: params.iter().map(|(name, text)| (name.clone(), plan.param(name, text))).collect(),
                 results: late.reads.iter().map(result).collect(),
-                run: run_words(plan, run),
+                run,
             })
         });
         let items = late.items().or_else(|| mind.driver.items_of(stage)).map(<[String]>::to_vec);
@@ -72,7 +72,17 @@ impl Prepared {
     }
 }
 
-/// What expressions know of the run.
-pub(crate) fn run_words(plan: &Plan, run: &RunId) -> BTreeMap<String, String> {
-    [("name", plan.name.clone()), ("id", run.to_string())].map(|(name, word)| (name.to_owned(), word)).into()
+/// What expressions know of the run; `state` where it has one.
+pub(crate) fn run_words(plan: &Plan, run: &RunId, state: Option<&str>) -> BTreeMap<String, String> {
+    let words = [("name", plan.name.clone()), ("id", run.to_string())].into_iter();
+    let words = words.chain(state.map(|state| ("state", state.to_owned())));
+    words.map(|(name, word)| (name.to_owned(), word)).collect()
+}
+
+/// How the run ended before what runs after everything. Failed work says most; then what nobody could help; then what
+/// somebody wanted.
+pub(crate) fn state_of(rest: &BTreeMap<SubDagId, Mind>) -> &'static str {
+    let ends = || rest.values().filter_map(|mind| mind.driver.ended());
+    let worst = [StageEnd::Failed, StageEnd::Lost, StageEnd::Stopped];
+    worst.into_iter().find(|end| ends().any(|seen| seen == *end)).unwrap_or(StageEnd::Succeeded).word()
 }

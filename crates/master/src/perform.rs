@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::event::{Effect, Event};
-use crate::fill::Prepared;
+use crate::fill::{self, Prepared};
 use crate::links::Links;
 use crate::mind::Mind;
 use crate::next::Rest;
@@ -108,7 +108,9 @@ impl Ports {
     fn give(&mut self, grant: GrantId, attempt: AttemptId, mind: &Mind, now: Millis) -> After {
         let id = attempt.task.stage;
         if !self.prepared.contains_key(&id) {
-            let prepared = Prepared::new((&self.plan, &self.info.run), id, mind, |id| self.story(id, mind));
+            let state = self.plan.is_last(self.rest.own).then(|| fill::state_of(&self.upstream));
+            let run = fill::run_words(&self.plan, &self.info.run, state);
+            let prepared = Prepared::new((&self.plan, run), id, mind, |id| self.story(id, mind));
             self.prepared.insert(id, prepared);
         }
         let prepared = self.prepared.get_mut(&id).expect("it was just made");
@@ -129,8 +131,9 @@ impl Ports {
         let (params, item) = (prepared.params.as_slice(), item.as_deref());
         let of = OfRun { run: &self.info.run, job: &plan.name, stage: &stage, params, item };
         let pinned = mind.master.pinned(&stage.image);
-        let room = mind.master.size_of(grant).unwrap_or_default().memory;
-        let spec = spec::spec(of, (attempt, room), tasks, needs, pinned);
+        let room = || mind.master.size_of(grant).unwrap_or_default().memory;
+        let memory = mind.master.step_of(id, grant).unwrap_or_else(|| stage.limit_in(room()));
+        let spec = spec::spec(of, (attempt, memory), tasks, needs, pinned);
         self.links.send(grant, MasterOrder::Start(Box::new(spec)));
         After::Heard(self.rm.heard(grant, Heard::Given))
     }

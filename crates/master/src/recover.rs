@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::book::Book;
 use crate::event::Event;
+use crate::fill;
 use crate::live::Live;
 use crate::mind::Mind;
 use crate::{Conf, MasterError};
@@ -86,10 +87,18 @@ impl Past {
             live.apply(fact);
         }
         book.write(&news).await.map_err(MasterError::Unrecorded)?;
+        let last = plan.is_last(subdag);
         let mut first = upstream_results(&plan, subdag, &upstream);
+        if last {
+            let state = fill::state_of(&upstream).to_owned();
+            first.push(driver::Event::RunEnded { state }.into());
+        }
         first.extend(upstream_ends(&plan, subdag, &upstream));
         first.extend([Event::from(driver::Event::Opened), master::Event::Opened.into()]);
-        first.extend(stop_mark(&store, &dir).await?);
+        // What runs after everything does so after a stop, too; one that is asked for now comes over its line.
+        if !last {
+            first.extend(stop_mark(&store, &dir).await?);
+        }
         Ok(Recovered { store, dir, info, plan, mind, live, book, epoch, upstream, first })
     }
 

@@ -25,16 +25,16 @@ pub(crate) struct OfRun<'a> {
     pub(crate) item: Option<&'a str>,
 }
 
-/// The attempt, ready to be started in a grant with so many bytes of memory.
+/// The attempt, ready to be started with so many bytes of memory.
 pub(crate) fn spec(
     of: OfRun<'_>,
-    (attempt, room): (AttemptId, u64),
+    (attempt, memory): (AttemptId, u64),
     tasks: u32,
     needs: &str,
     pinned: Option<&str>,
 ) -> TaskSpec {
     let stage = of.stage;
-    let limits = Resources { memory: stage.limit_in(room), ..stage.ask };
+    let limits = Resources { memory, ..stage.ask };
     TaskSpec {
         run: of.run.clone(),
         job: of.job.to_owned(),
@@ -58,6 +58,7 @@ pub(crate) fn spec(
         network: stage.network.clone(),
         timeout: stage.timeout,
         stop_grace: stage.stop_grace,
+        stop_signal: stage.stop_signal.clone(),
         keep_failed: stage.keep_failed,
         attach: stage.attach,
         reuse: stage.reuse,

@@ -32,7 +32,7 @@ impl Actor {
                 }
                 let news = self.ports.rm.tick();
                 self.take_news_of_rm(news, batch);
-                batch.events.push(master::Event::Tick.into());
+                batch.events.extend([Event::from(driver::Event::Tick), master::Event::Tick.into()]);
             }
         }
     }

@@ -74,6 +74,9 @@ pub struct Timeouts {
     /// Without a byte on stdout or stderr.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silence: Option<Millis>,
+    /// While tasks of the stage wait for room and none of them gets any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Millis>,
     /// With next to no use of cpus and disks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<Idle>,
@@ -142,6 +145,9 @@ pub struct TaskSpec {
     pub timeout: Timeouts,
     /// Between TERM and KILL.
     pub stop_grace: Millis,
+    /// What it gets instead of TERM, as `INT`; nothing = what the image says, else TERM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
     /// Keep the container when the attempt fails, for a look (`keep_failed`).
     pub keep_failed: bool,
     /// A person at the other end.
@@ -176,6 +182,7 @@ impl TaskSpec {
         self.reuse
             && made(self) == made(next)
             && (&self.stage, &self.image, &self.attach) == (&next.stage, &next.image, &None)
+            && self.stop_signal == next.stop_signal
             && (&self.entrypoint, &self.command, &self.script) == (&next.entrypoint, &next.command, &next.script)
             && (&self.workdir, &self.user, &self.network) == (&next.workdir, &next.user, &next.network)
             && (&self.volumes, &self.tmpfs) == (&next.volumes, &next.tmpfs)

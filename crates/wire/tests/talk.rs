@@ -51,6 +51,7 @@ fn spec(command: Vec<String>, needs: String) -> TaskSpec {
         network: Network::Named("n".into()),
         timeout: Timeouts::default(),
         stop_grace: Millis(10_000),
+        stop_signal: None,
         keep_failed: false,
         attach: None,
         reuse: false,

@@ -107,6 +107,7 @@ impl Cluster {
             priority: None,
             node_label: None,
             rules: BTreeMap::new(),
+            timeout: None,
             fail_fast: false,
             stages: Vec::new(),
             hooks: Vec::new(),

@@ -131,6 +131,7 @@ pub(crate) fn task(command: &[&str]) -> TaskSpec {
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis(1000),
+        stop_signal: None,
         keep_failed: false,
         attach: None,
         reuse: false,

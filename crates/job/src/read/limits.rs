@@ -136,6 +136,7 @@ pub(crate) fn timeout(reader: &mut Reader, node: &Node) -> TimeoutDraft {
             "run" => timeout.run = reader.duration(node, "run", false),
             "pull" => timeout.pull = reader.duration(node, "pull", false),
             "silence" => timeout.silence = reader.duration(node, "silence", false),
+            "queue" => timeout.queue = reader.duration(node, "queue", false),
             _ => reader.unknown(Scope::Timeout, key),
         }
     }
@@ -149,6 +150,8 @@ pub(crate) fn retry(reader: &mut Reader, node: &Node) -> RetryDraft {
         match key.text.as_str() {
             "max" => retry.max = reader.integer(node, "max", (0, 100)).map(|max| max as u32),
             "backoff" => retry.backoff = reader.duration(node, "backoff", true),
+            "memory" => retry.memory = factor(reader, node),
+            "cap" => retry.cap = memory(reader, node, "cap").map(|value| Spot { value, span: node.span }),
             "on" => {
                 let words = reader.text_or_texts(node, "on").unwrap_or_default();
                 retry.on = Some(words.iter().filter_map(|word| retry_on(reader, word)).collect());
@@ -157,6 +160,20 @@ pub(crate) fn retry(reader: &mut Reader, node: &Node) -> RetryDraft {
         }
     }
     retry
+}
+
+/// `x1.5`, as hundredths.
+fn factor(reader: &mut Reader, node: &Node) -> Option<Spot<u32>> {
+    let text = reader.text(node, "memory", "a factor, like x1.5")?;
+    let number = text.value.strip_prefix('x').and_then(|number| number.parse::<f64>().ok());
+    match number.filter(|number| (1.1..=10.0).contains(number)) {
+        Some(number) => Some(Spot { value: (number * 100.0).round() as u32, span: text.span }),
+        None => {
+            let message = format!("\"memory\" of retry takes a factor from x1.1 to x10, found {:?}", text.value);
+            reader.report.error("E0208", text.span, message).help("write x1.5; cap: says how far");
+            None
+        }
+    }
 }
 
 fn retry_on(reader: &mut Reader, word: &Spot<String>) -> Option<RetryOn> {
@@ -188,6 +205,18 @@ fn exit_codes(text: &str) -> Option<RetryOn> {
     let code = |text: &str| text.parse::<i32>().ok().filter(|code| (1..=255).contains(code));
     let (first, last) = (code(first)?, code(last)?);
     (first <= last).then_some(RetryOn::Exit(first, last))
+}
+
+/// `stop_signal`: a name, without SIG.
+pub(crate) fn stop_signal(reader: &mut Reader, node: &Node) -> Option<String> {
+    let text = reader.text(node, "stop_signal", "the name of a signal, like INT")?;
+    if signal(&text.value).is_none_or(|number| number == 9) {
+        let message =
+            format!("\"stop_signal\" takes the name of a signal that a program can handle, found {:?}", text.value);
+        reader.report.error("E0208", text.span, message).help("write INT, QUIT, HUP, USR1 or TERM");
+        return None;
+    }
+    Some(text.value.trim_start_matches("SIG").to_owned())
 }
 
 /// The number of a signal by its name, as Linux has them on the machines that we run on.

@@ -14,25 +14,42 @@ use crate::values::kind_of;
 
 /// Reads `stages`. Every stage gets what `defaults` says and it does not.
 pub(crate) fn all(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Vec<Stage> {
+    let mut stages = Vec::new();
     if node.is_null() || matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
         reader
             .report
             .error("E0310", key.span, "the job has no stages")
             .help("add one stage that has an image under stages:");
-        return Vec::new();
+        return stages;
     }
-    let Some(entries) = reader.entries(node, "stages", "a mapping of names to stages") else { return Vec::new() };
-    let mut stages = Vec::with_capacity(entries.len());
-    let mut lower: BTreeMap<String, &Key> = BTreeMap::new();
+    more(reader, ("stages", node), defaults, &mut stages);
+    stages
+}
+
+/// Looks through stages that do not run by themselves, also those that none extends.
+pub(crate) fn templates(reader: &mut Reader, node: &Node) {
+    for (key, node) in reader.entries(node, "templates", "a mapping of names to stages").unwrap_or_default() {
+        reader.check_name(&key.text, key.span, "a template");
+        body(reader, node, &format!("template {:?}", key.text));
+    }
+}
+
+/// Reads the stages of one mapping, beside others.
+pub(crate) fn more(reader: &mut Reader, (name, node): (&str, &Node), defaults: &Body, stages: &mut Vec<Stage>) {
+    let Some(entries) = reader.entries(node, name, "a mapping of names to stages") else { return };
+    let mut lower: BTreeMap<String, String> =
+        stages.iter().map(|stage| (stage.name.value.to_lowercase(), stage.name.value.clone())).collect();
     for (key, node) in entries {
         reader.check_name(&key.text, key.span, "a stage");
-        if let Some(other) = lower.insert(key.text.to_lowercase(), key) {
-            let message = format!("the stages {:?} and {:?} are equal but for case", other.text, key.text);
+        if let Some(other) = lower.insert(key.text.to_lowercase(), key.text.clone()) {
+            let message = match other == key.text {
+                true => format!("there are two stages {other:?}"),
+                false => format!("the stages {other:?} and {:?} are equal but for case", key.text),
+            };
             reader.report.error("E0302", key.span, message).help("rename one of them");
         }
         stages.push(one(reader, key, node, defaults));
     }
-    stages
 }
 
 fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
@@ -40,7 +57,8 @@ fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
     let (subdag, queue, node_label) = Default::default();
     let (profile, when, each) = (None, None, None);
     let (needs, body) = (Vec::new(), Body::default());
-    let mut stage = Stage { name, needs, subdag, queue, node_label, profile, when, each, body };
+    let last = false;
+    let mut stage = Stage { name, needs, subdag, queue, node_label, profile, when, each, last, body };
     if let Value::Map(entries) = &node.value {
         for (key, node) in entries {
             match key.text.as_str() {
@@ -130,6 +148,7 @@ fn when(reader: &mut Reader, node: &Node) -> Option<When> {
 
 fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &str) {
     match key.text.as_str() {
+        "extends" if what.starts_with("template ") => {}
         "needs" | "subdag" | "queue" | "node_label" | "when" | "each" | "matrix" if what != "defaults" => {}
         "image" => {
             body.image = image::read(reader, node);
@@ -149,6 +168,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         "retry" => body.retry = limits::retry(reader, node),
         "timeout" => body.timeout = limits::timeout(reader, node),
         "idle" => body.idle = idle::read(reader, node),
+        "stop_signal" => body.stop_signal = limits::stop_signal(reader, node),
         "stop_grace" => body.stop_grace = reader.duration(node, "stop_grace", true),
         "volumes" => body.volumes = mounts::volumes(reader, node),
         "tmpfs" => body.tmpfs = mounts::tmpfs(reader, node),

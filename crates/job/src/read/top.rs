@@ -49,6 +49,11 @@ pub(crate) fn job(reader: &mut Reader, root: &Node, file: &str, submit: &Submit)
                 .help("add stages: with one stage that has an image");
         }
     }
+    if let Some((_, node)) = get("on_exit") {
+        let before = job.stages.len();
+        stage::more(reader, ("on_exit", node), &defaults, &mut job.stages);
+        job.stages[before..].iter_mut().for_each(|stage| stage.last = true);
+    }
     job
 }
 
@@ -67,12 +72,14 @@ fn name(reader: &mut Reader, given: Option<&(Key, Node)>, file: &str, submit: &S
 
 fn entry(reader: &mut Reader, job: &mut Job, key: &Key, node: &Node) {
     match key.text.as_str() {
-        "name" | "params" | "defaults" | "stages" => {}
+        "name" | "params" | "defaults" | "stages" | "on_exit" | "include" => {}
         "version" => version(reader, node),
+        "templates" => stage::templates(reader, node),
         "tags" => job.tags = tags(reader, node),
         "hooks" => job.hooks = hook::all(reader, node),
         "split" => job.split = split(reader, node),
         "fail_fast" => job.fail_fast = reader.truth(node, "fail_fast").unwrap_or_default(),
+        "timeout" => job.timeout = reader.duration(node, "timeout", false),
         "rightsize" => job.rightsize = reader.truth(node, "rightsize").unwrap_or_default(),
         "queue" => job.queue = placement::word(reader, node, "queue"),
         "priority" => {

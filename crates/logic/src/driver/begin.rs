@@ -37,6 +37,7 @@ pub(super) struct Begins {
     params: BTreeMap<String, String>,
     types: BTreeMap<String, ParamRule>,
     run: BTreeMap<String, String>,
+    last: bool,
 }
 
 impl Begins {
@@ -56,6 +57,7 @@ impl Begins {
             params: plan.params.clone(),
             types: plan.rules.clone(),
             run: BTreeMap::from([("name".to_owned(), plan.name.clone())]),
+            last: plan.is_last(subdag),
         }
     }
 
@@ -64,6 +66,8 @@ impl Begins {
         match fact {
             Fact::Submitted { run, .. } => drop(self.run.insert("id".to_owned(), run.to_string())),
             Fact::StageFanned { stage, items } => drop(self.items.insert(stage.0, items.clone())),
+            // What runs after everything begins anew, and so do its lists.
+            Fact::Reopened { .. } if self.last => self.items.clear(),
             Fact::AttemptEnded { attempt, exit, .. } => self.keep(attempt.task, exit),
             _ => {}
         }
@@ -82,6 +86,11 @@ impl Begins {
         if let Some(results) = self.results.get_mut(&stage.0) {
             results.told = serde_json::from_str(result).ok();
         }
+    }
+
+    /// How the rest of the run ended.
+    pub(super) fn ended(&mut self, state: String) {
+        self.run.insert("state".to_owned(), state);
     }
 
     /// The items that a stage has begun with, where the plan does not know them.

@@ -25,6 +25,13 @@ pub enum Event {
         /// How.
         end: StageEnd,
     },
+    /// For a sub-DAG that runs after everything: how the rest of the run ended. Told before [`Event::Opened`].
+    RunEnded {
+        /// `succeeded`, `failed`, `stopped` or `lost`.
+        state: String,
+    },
+    /// The time that `wake` named has come.
+    Tick,
     /// The results of a stage of another sub-DAG, where a condition or a list of ours reads them. Told before its end,
     /// and anew after each recovery.
     UpstreamResult {

@@ -22,13 +22,19 @@ pub struct Driver {
     /// Hooks whose process runs.
     pub(super) hooks_running: u32,
     fail_fast: bool,
+    /// The run's limit in time; nothing where it does not hold for this sub-DAG.
+    limit: Option<Millis>,
 }
+
+/// How the reason of a stop begins that the run's limit in time asked for: such a run has failed.
+const LATE: &str = "timeout: ";
 
 impl Driver {
     /// The machine of one sub-DAG, before anything happened.
     #[must_use]
     pub fn new(plan: &Plan, subdag: SubDagId) -> Self {
-        Self { book: Book::new(plan, subdag), opened: false, hooks_running: 0, fail_fast: plan.fail_fast }
+        let limit = plan.timeout.filter(|_| !plan.is_last(subdag));
+        Self { book: Book::new(plan, subdag), opened: false, hooks_running: 0, fail_fast: plan.fail_fast, limit }
     }
 
     /// Takes one fact of the journal in. Facts that are not the driver's are passed over.
@@ -42,6 +48,8 @@ impl Driver {
             Event::Opened => self.open(out),
             Event::StageEnded { stage, end, why } => self.end_stage(stage, Ended { end, why }, now, out),
             Event::UpstreamEnded { stage, end } => self.end_upstream(stage, end),
+            Event::RunEnded { state } => self.book.begins.ended(state),
+            Event::Tick => {}
             Event::UpstreamResult { stage, result } => self.book.begins.told(stage, &result),
             Event::HookEnded { hook, answer } => self.end_hook(hook, answer, now, out),
             Event::StopAsked { why, now: at_once } => self.ask_stop(why, at_once, now, out),
@@ -51,10 +59,11 @@ impl Driver {
         }
     }
 
-    /// When to call `handle` next if nothing else comes: never, the driver waits for events alone.
+    /// When to call `handle` with [`Event::Tick`] next, if nothing else comes: at the run's limit in time.
     #[must_use]
     pub fn wake(&self) -> Option<Millis> {
-        None
+        let waits = self.opened && self.book.stop.is_none() && self.book.ended.is_none();
+        self.limit.zip(self.book.since).filter(|_| waits).map(|(limit, since)| since.after(limit))
     }
 
     /// How a stage ended, of this sub-DAG or of another one; nothing while it has not (or is not known to have).
@@ -152,7 +161,7 @@ impl Driver {
     /// Does all that the facts so far call for.
     fn advance(&mut self, now: Millis, out: &mut Vec<Effect>) {
         if self.book.stop.is_none()
-            && let Some(why) = self.reason_to_stop()
+            && let Some(why) = self.reason_to_stop().or_else(|| self.is_late(now))
         {
             self.stop(why, false, now, out);
         }
@@ -178,6 +187,11 @@ impl Driver {
             .clone()
             .or_else(|| failed().map(|why| format!("fail_fast: {why}")))
             .or_else(|| book.wish.clone())
+    }
+
+    fn is_late(&self, now: Millis) -> Option<String> {
+        let limit = self.limit.filter(|_| self.wake().is_some_and(|at| at <= now))?;
+        Some(format!("{LATE}the run took longer than {}", dybox_model::format_duration(limit)))
     }
 
     fn start_or_skip(&mut self, stage: u32, now: Millis, out: &mut Vec<Effect>) {
@@ -271,6 +285,8 @@ impl Driver {
     fn finish(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let book = &self.book;
         let (end, why) = if let Some(why) = book.hook_failed.as_ref().or(book.first_failed.as_ref()) {
+            (StageEnd::Failed, why.clone())
+        } else if let Some(why) = book.stop.as_ref().filter(|why| why.starts_with(LATE)) {
             (StageEnd::Failed, why.clone())
         } else if let Some(why) = &book.first_lost {
             (StageEnd::Lost, why.clone())

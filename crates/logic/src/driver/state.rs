@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use dybox_job::Plan;
-use dybox_model::{Decision, Fact, Need, StageEnd, StageId, SubDagId};
+use dybox_model::{Decision, Fact, Millis, Need, StageEnd, StageId, SubDagId};
 
 use super::begin::Begins;
 use super::graph::{Lists, Names};
@@ -91,6 +91,10 @@ pub(super) struct Book {
     pub(super) begins: Begins,
     /// Stages whose tasks are their items, as planned.
     pub(super) fanned: Vec<bool>,
+    /// This sub-DAG runs after everything: when the run is reopened all of it runs again.
+    pub(super) last: bool,
+    /// Since when the run's limit in time counts.
+    pub(super) since: Option<Millis>,
     /// What hooks that decided set parameters to.
     params: BTreeMap<u32, BTreeMap<String, String>>,
     /// Stages of ours that wait; that run.
@@ -143,6 +147,8 @@ impl Book {
             held: Lists::build(plan.hooks.len(), held),
             begins: Begins::new(plan, subdag),
             fanned: plan.stages.iter().map(|stage| stage.late.each.is_some()).collect(),
+            last: plan.is_last(subdag),
+            since: None,
             params: BTreeMap::new(),
             waiting: 0,
             running: 0,
@@ -175,7 +181,11 @@ impl Book {
             }
             Fact::StopAsked { why, .. } => self.stop = Some(why.clone()),
             Fact::Ended { end, why, .. } => self.ended = Some(Ended { end: *end, why: why.clone() }),
-            Fact::Reopened { .. } => self.rewind(),
+            Fact::Submitted { at, .. } => self.since = Some(*at),
+            Fact::Reopened { at } => {
+                self.since = Some(*at);
+                self.rewind();
+            }
             // The rest is the master's and the readers'.
             _ => {}
         }
@@ -300,7 +310,7 @@ impl Book {
     /// Back to the start, but what succeeded stays succeeded and what hooks decided stays decided.
     fn rewind(&mut self) {
         for node in &mut self.nodes {
-            if !node.ours || node.state != State::Ended(StageEnd::Succeeded) {
+            if !node.ours || self.last || node.state != State::Ended(StageEnd::Succeeded) {
                 node.state = State::Waiting;
                 node.started = false;
             }

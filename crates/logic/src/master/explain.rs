@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_model::{Resources, Spread, StageId, TaskId, format_bytes, format_cpus, format_duration};
+use dybox_model::{Millis, Resources, Spread, StageId, TaskId, format_bytes, format_cpus, format_duration};
 
 use super::Master;
 use super::heed::PATIENCE;
@@ -21,12 +21,17 @@ impl Master {
                 waiting.push(Waiting { stage: StageId(stage), tasks, why: self.why_no_grant(shape, tasks) });
             }
         }
-        let mut pauses: BTreeMap<_, u32> = BTreeMap::new();
+        // Pauses differ from task to task.
+        let mut pauses: BTreeMap<_, (u32, Millis, Millis)> = BTreeMap::new();
         for rest in self.tasks.rests() {
-            *pauses.entry((rest.before.task.stage, rest.before.number + 1, rest.pause)).or_default() += 1;
+            let key = (rest.before.task.stage, rest.before.number + 1);
+            let (tasks, least, most) = pauses.entry(key).or_insert((0, rest.pause, rest.pause));
+            (*tasks, *least, *most) = (*tasks + 1, (*least).min(rest.pause), (*most).max(rest.pause));
         }
-        for ((stage, number, pause), tasks) in pauses {
-            let why = format!("pause of {} before try {number}", short(format_duration(pause)));
+        for ((stage, number), (tasks, least, most)) in pauses {
+            let (least, most) = (short(format_duration(least)), short(format_duration(most)));
+            let pause = if least == most { most } else { format!("{least} to {most}") };
+            let why = format!("pause of {pause} before try {number}");
             waiting.push(Waiting { stage, tasks, why });
         }
         waiting.sort_by_key(|waiting| waiting.stage);

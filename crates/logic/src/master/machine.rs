@@ -15,6 +15,7 @@ use super::pool::{Pool, Stand};
 use super::prefetch::Prefetch;
 use super::retry::Next;
 use super::shapes::Place;
+use super::starved::Starved;
 use super::taken::{Taken, apart_in};
 use super::tasks::{State, Tasks};
 use super::{Effect, Event};
@@ -39,6 +40,7 @@ pub struct Master {
     pub(super) advised: BTreeSet<u32>,
     pub(super) prefetch: Prefetch,
     pub(super) barren: Barren,
+    pub(super) starved: Starved,
     pub(super) others: Others,
     /// Grants that ended a task and were not looked at since.
     pub(super) paced: Vec<GrantId>,
@@ -73,7 +75,8 @@ impl Master {
                 tasks.reshape(StageId(id), top);
             }
         }
-        Self { prefetch: Prefetch::of(plan, subdag), ..Self::of(tasks) }
+        let starved = Starved::of(plan, subdag);
+        Self { prefetch: Prefetch::of(plan, subdag), starved, ..Self::of(tasks) }
     }
 
     /// The same on a cluster: asks are such as YARN grants, and the stages' placements count.
@@ -91,6 +94,7 @@ impl Master {
         };
         let mut master = Self::of(Tasks::new(plan, subdag, shape_of));
         master.resizes = true;
+        master.starved = Starved::of(plan, subdag);
         master.prefetch = Prefetch::of(plan, subdag);
         master.images = plan.stages.iter().map(|stage| as_listed(&stage.image)).collect();
         if let Some(subdag) = plan.subdags.get(subdag.0 as usize) {
@@ -116,6 +120,7 @@ impl Master {
             advised: BTreeSet::new(),
             prefetch: Prefetch::default(),
             barren: Barren::default(),
+            starved: Starved::default(),
             others: Others::default(),
             paced: Vec::new(),
             at_once: false,
@@ -128,7 +133,10 @@ impl Master {
     /// Takes one fact of the journal in. Facts that are not the master's are passed over.
     pub fn apply(&mut self, fact: &Fact) {
         match fact {
-            Fact::StageStarted { stage, tasks, .. } => self.begin(*stage, *tasks),
+            Fact::StageStarted { stage, tasks, at } => {
+                self.begin(*stage, *tasks);
+                self.starved.begin(*stage, *at);
+            }
             Fact::StageEnded { stage, end, .. } => self.tasks.close(*stage, *end),
             Fact::StopAsked { why, .. } => self.tasks.stop(why),
             Fact::Reopened { .. } => self.reopen(),
@@ -141,14 +149,17 @@ impl Master {
                 self.pool.remove(*grant);
                 self.fits.remove(grant);
             }
-            Fact::AttemptStarted { attempt, grant, .. } => {
+            Fact::AttemptStarted { attempt, grant, at } => {
+                self.starved.begin(attempt.task.stage, *at);
                 self.tasks.started(*attempt);
                 self.load(*grant, *attempt);
             }
             Fact::AttemptRuns { attempt, .. } => self.tasks.runs(*attempt),
             Fact::AttemptEnded { attempt, exit, again } => {
                 let squeezed = self.is_squeezed(*attempt);
+                let had = self.pool.bearer(*attempt).and_then(|id| self.pool.get(id)).map(|grant| grant.size.memory);
                 self.tasks.ended(*attempt, exit, (*again, squeezed));
+                self.tasks.grow(attempt.task.stage, exit, had.unwrap_or_default());
                 if let Some(grant) = self.pool.bearer(*attempt) {
                     self.unload(grant, *attempt, exit);
                 }
@@ -166,7 +177,10 @@ impl Master {
     pub fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
         match event {
             Event::Opened => self.open(),
-            Event::StageStarted { stage, tasks } => self.begin(stage, tasks),
+            Event::StageStarted { stage, tasks } => {
+                self.begin(stage, tasks);
+                self.starved.begin(stage, now);
+            }
             Event::StageClosed { stage } => self.tasks.close(stage, StageEnd::Skipped),
             Event::StopAsked { why, now: at_once } => self.stop(&why, at_once, out),
             Event::Granted { grant, size, host, container, wish } => {
@@ -214,7 +228,8 @@ impl Master {
     /// When to call `handle` with [`Event::Tick`] next, if nothing else comes.
     #[must_use]
     pub fn wake(&self) -> Option<Millis> {
-        [self.tasks.wake(), self.first_idle(), self.barren.until, self.hosts.wake()].into_iter().flatten().min()
+        let waits = [self.tasks.wake(), self.first_idle(), self.barren.until, self.hosts.wake(), self.starved()];
+        waits.into_iter().flatten().min()
     }
 
     pub(super) fn record(&mut self, fact: Fact, out: &mut Vec<Effect>) {

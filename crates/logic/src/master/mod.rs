@@ -29,6 +29,7 @@ mod rests;
 mod retry;
 mod serve;
 mod shapes;
+mod starved;
 mod taken;
 mod tasks;
 mod view;

@@ -95,7 +95,8 @@ impl Master {
 
     /// Whether an attempt has less memory than its stage may give it.
     pub(super) fn is_squeezed(&self, attempt: AttemptId) -> bool {
-        let Some(top) = self.tasks.stage(attempt.task.stage).and_then(|stage| stage.ladder.top()) else { return false };
+        let ladder = self.tasks.stage(attempt.task.stage).map(|stage| &stage.ladder).filter(|ladder| ladder.follows());
+        let Some(top) = ladder.and_then(|ladder| ladder.top()) else { return false };
         let most = self.tasks.shapes.get(top).size.memory;
         self.pool.bearer(attempt).and_then(|id| self.pool.get(id)).is_some_and(|grant| grant.size.memory < most)
     }

@@ -1,7 +1,7 @@
 //! What follows the end of an attempt.
 
 use dybox_job::{Retry, RetryOn};
-use dybox_model::{Cause, Exit, Millis, Owner, Phase, Reaction, StageEnd};
+use dybox_model::{AttemptId, Cause, Exit, Millis, Owner, Phase, Reaction, StageEnd};
 
 /// Most further tries of one task after failures of the platform. They use up nothing of the user's `max`.
 pub(super) const MOST_INFRA_TRIES: u8 = 8;
@@ -47,6 +47,21 @@ pub(super) fn after(exit: &Exit, rules: &Retry, tries: Tries) -> Next {
         Reaction::UpToMax => Next::Over(end_of(cause)),
         Reaction::Always => infra(Millis(0), tries),
         Reaction::BackOff => infra(INFRA_PAUSE, tries),
+    }
+}
+
+/// A pause that differs from task to task by up to a quarter, so that many that failed at once don't come back at once.
+/// The same attempt has the same pause, whoever computes it.
+pub(super) fn spread(next: Next, attempt: AttemptId) -> Next {
+    match next {
+        Next::Again { pause, tries } => {
+            let seed = [attempt.task.stage.0, attempt.task.index, attempt.number]
+                .into_iter()
+                .fold(0u64, |sum, part| (sum ^ u64::from(part)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
+            let quarter = pause.0 / 4;
+            Next::Again { pause: Millis(pause.0 - quarter + seed % (2 * quarter + 1)), tries }
+        }
+        other => other,
     }
 }
 
@@ -112,7 +127,7 @@ mod tests {
     }
 
     fn rules(max: u32, on: &[RetryOn]) -> Retry {
-        Retry { max, backoff: Millis::from_secs(10), on: on.to_vec() }
+        Retry { max, backoff: Millis::from_secs(10), on: on.to_vec(), grow: None }
     }
 
     #[test]
@@ -154,6 +169,19 @@ mod tests {
         let (none, one) = (Tries::default(), Tries { own: 0, infra: 1 });
         assert!(!keeps_a_person_waiting(Cause::EngineDown, none) && keeps_a_person_waiting(Cause::EngineDown, one));
         assert!(!keeps_a_person_waiting(Cause::Preempted, one), "nothing is wrong there");
+    }
+
+    #[test]
+    fn tasks_that_failed_at_once_come_back_one_after_the_other() {
+        let pause = |index| {
+            let again = Next::Again { pause: Millis(10_000), tries: Tries::default() };
+            let attempt = AttemptId { task: dybox_model::TaskId { stage: dybox_model::StageId(3), index }, number: 1 };
+            let Next::Again { pause, .. } = spread(again, attempt) else { panic!() };
+            pause.0
+        };
+        let pauses: std::collections::BTreeSet<u64> = (0..100).map(pause).collect();
+        assert!(pauses.len() > 90 && pauses.iter().all(|pause| (7_500..=12_500).contains(pause)), "{pauses:?}");
+        assert_eq!(pause(7), pause(7));
     }
 
     #[test]

@@ -14,6 +14,7 @@ impl Master {
     pub(super) fn serve(&mut self, now: Millis, out: &mut Vec<Effect>) {
         self.tasks.wake_up(now);
         self.give_up_if_barren();
+        self.give_up_if_starved(now);
         self.halt_condemned(out);
         self.tell_ends(out);
         self.heed(now, out);

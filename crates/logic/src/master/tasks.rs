@@ -76,6 +76,8 @@ pub(super) struct Stage {
     /// Somebody sits at its terminal.
     watched: bool,
     pub(super) reuse: bool,
+    /// It runs after everything: when the run is reopened all of it runs again.
+    last: bool,
 }
 
 /// All stages and tasks.
@@ -133,6 +135,7 @@ impl Tasks {
                 ladder,
                 watched: stage.attach.is_some(),
                 reuse: stage.reuse,
+                last: stage.late.last,
             });
         }
         Self {
@@ -240,7 +243,7 @@ impl Tasks {
         (self.touched, self.condemned, self.fresh) = (Vec::new(), Vec::new(), Vec::new());
         self.rests.clear();
         for stage in self.stages.iter_mut().filter(|stage| stage.ours) {
-            if stage.phase == Phase::Ended(StageEnd::Succeeded) {
+            if stage.phase == Phase::Ended(StageEnd::Succeeded) && !stage.last {
                 continue;
             }
             stage.phase = Phase::Unstarted;
@@ -248,7 +251,8 @@ impl Tasks {
             self.shapes.expect(stage.shape, 1, 0);
             for task in &mut self.tasks[stage.first as usize..][..stage.tasks as usize] {
                 task.tries = Tries::default();
-                if matches!(task.state, State::Resting | State::Over) {
+                let again = stage.last && task.state == State::Succeeded;
+                if again || matches!(task.state, State::Resting | State::Over) {
                     task.state = State::Waiting;
                 }
             }
@@ -319,7 +323,8 @@ impl Tasks {
                 Next::Over(retry::end_of(cause))
             }
             Some(Cause::Oom) if squeezed => retry::with_more(task.tries),
-            _ => retry::after(exit, &stage.rules, task.tries),
+            _ if stage.tasks == 1 => retry::after(exit, &stage.rules, task.tries),
+            _ => retry::spread(retry::after(exit, &stage.rules, task.tries), attempt),
         }
     }
 

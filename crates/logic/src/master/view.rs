@@ -42,6 +42,13 @@ impl Master {
         self.tasks.task(task).filter(|task| task.ended).map(|task| i32::from(task.code))
     }
 
+    /// The memory limit of a task of a stage in a grant, where a want of memory makes the next ones larger.
+    #[must_use]
+    pub fn step_of(&self, stage: StageId, grant: GrantId) -> Option<u64> {
+        let memory = self.pool.get(grant)?.size.memory;
+        self.tasks.stage(stage)?.ladder.step_in(memory)
+    }
+
     /// Whether a task succeeded.
     #[must_use]
     pub fn succeeded(&self, task: TaskId) -> bool {

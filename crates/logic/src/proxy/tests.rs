@@ -39,6 +39,7 @@ fn spec(number: u32) -> TaskSpec {
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),
+        stop_signal: None,
         keep_failed: false,
         attach: None,
         reuse: false,

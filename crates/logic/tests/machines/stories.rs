@@ -100,7 +100,7 @@ fn the_first_task_that_used_up_its_tries_ends_its_stage() {
 #[test]
 fn only_named_failures_are_tried_again() {
     let mut a = stage("a", 1, &[]);
-    a.retry = dybox_job::Retry { max: 5, backoff: Millis(0), on: vec![RetryOn::Oom] };
+    a.retry = dybox_job::Retry { max: 5, backoff: Millis(0), on: vec![RetryOn::Oom], grow: None };
     let mut world = World::of(plans::of([a]));
     world.script = Some(|attempt| Some(if attempt.number < 3 { Cause::Oom } else { Cause::ExitCode }));
     world.until_done();
@@ -258,14 +258,20 @@ fn a_bridge_has_room_for_its_sandbox() {
 #[test]
 fn everything_that_waits_says_why() {
     let mut a = stage("a", 3, &[]);
-    a.retry = dybox_job::Retry { max: 1, backoff: Millis::from_secs(10), on: Vec::new() };
+    a.retry = dybox_job::Retry { max: 1, backoff: Millis::from_secs(10), on: Vec::new(), grow: None };
     let mut world = World::of(plans::of([a, stage("b", 1, &[(0, Need::Succeeded)])])).budget(mib(64));
     world.script = Some(|attempt| (attempt.number == 1).then_some(Cause::ExitCode));
     world.until(|world| world.running() == 1);
     let why = |world: &World| world.master.why().into_iter().map(|w| (w.tasks, w.why)).collect::<Vec<_>>();
     assert_eq!(why(&world), [(2, "no room: 2 tasks want 1 cpu, 64MiB; its sub-DAG holds 1 cpu, 64MiB".to_owned())]);
     assert_eq!(world.driver.why()[0].why, "waits for stage \"a\"");
-    world.until(|world| world.master.why().iter().any(|waiting| waiting.why == "pause of 10s before try 2"));
+    world.until(|world| {
+        world
+            .master
+            .why()
+            .iter()
+            .any(|waiting| waiting.why.starts_with("pause of ") && waiting.why.ends_with("s before try 2"))
+    });
     world.until_done();
     world.assert_nothing_left();
 }

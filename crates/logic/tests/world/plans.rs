@@ -25,6 +25,7 @@ pub(crate) fn empty() -> Plan {
         priority: None,
         node_label: None,
         rules: BTreeMap::new(),
+        timeout: None,
         fail_fast: false,
         stages: Vec::new(),
         hooks: Vec::new(),
@@ -63,7 +64,8 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),
-        retry: Retry { max: 0, backoff: Millis::from_secs(1), on: Vec::new() },
+        stop_signal: None,
+        retry: Retry { max: 0, backoff: Millis::from_secs(1), on: Vec::new(), grow: None },
         keep_failed: false,
         placement: Default::default(),
         profile: None,
@@ -132,7 +134,7 @@ pub(crate) fn any(rng: &mut Rng) -> Plan {
         let on = rng.of(&[None, None, Some(RetryOn::Oom), Some(RetryOn::Exit(1, 75)), Some(RetryOn::Any)]);
         let max = rng.of(&[0, 0, 1, 3]);
         stage.reuse = reuse;
-        stage.retry = Retry { max, backoff: Millis(rng.below(4000)), on: on.into_iter().collect() };
+        stage.retry = Retry { max, backoff: Millis(rng.below(4000)), on: on.into_iter().collect(), grow: None };
         stages.push(stage);
     }
     let mut plan = of(stages);

@@ -202,6 +202,7 @@ mod tests {
             priority: None,
             node_label: None,
             rules: BTreeMap::new(),
+            timeout: None,
             fail_fast: false,
             stages: Vec::new(),
             hooks: Vec::new(),

@@ -314,6 +314,7 @@ impl Stage {
             network: Network::None,
             timeout: Timeouts::default(),
             stop_grace: Millis::from_secs(5),
+            stop_signal: None,
             keep_failed: false,
             attach: None,
             reuse: false,

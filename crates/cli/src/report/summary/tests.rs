@@ -17,6 +17,7 @@ fn plan() -> Plan {
         priority: None,
         node_label: None,
         rules: BTreeMap::new(),
+        timeout: None,
         fail_fast: false,
         stages: vec![],
         hooks: vec![],
