@@ -2,30 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{HookId, Millis, Need, Network, Resources, StageId, SubDagId, Timeouts};
+use dybox_model::{Need, Network, SubDagId};
 
 use crate::apart;
+use crate::assemble::{Needs, assemble, check_growth, tasks_of};
 use crate::cluster::Cluster;
-use crate::draft::{self, Job, Words};
+use crate::draft::{self, Job};
 use crate::grantable::{self, Spots};
 use crate::graph::Graph;
-use crate::late::{self, Around, Late};
+use crate::late::{self, Around};
 use crate::lint::never_run;
-use crate::plan::{Elastic, Grow, Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
+use crate::plan::{Plan, SubDag};
 use crate::reader::Spot;
 use crate::report::{Report, listed};
 use crate::reuse;
 use crate::split::{Class, Uncut, split};
 use crate::text::Span;
-use crate::values::shown;
 
 /// Most sub-DAGs of a run.
 const MOST_SUBDAGS: usize = 1_000;
-
-/// How many times its request a task's memory may become where `retry` makes it grow and names no `cap`.
-const CAP: u64 = 4;
-
-type Needs = Vec<Vec<(u32, Need, Span)>>;
 
 /// Builds the plan; nothing when the DAG or something before it is wrong.
 pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) -> Option<Plan> {
@@ -182,35 +177,6 @@ fn holds(graph: &Graph, after: &[u32]) -> Vec<u32> {
     (0..below.len() as u32).filter(|&stage| below[stage as usize] && !above[stage as usize]).collect()
 }
 
-/// `retry` with `memory` and `cap`: against the memory that they begin with.
-fn check_growth(report: &mut Report, job: &Job) {
-    for stage in &job.stages {
-        let (retry, memory) = (&stage.body.retry, stage.body.memory);
-        let name = &stage.name.value;
-        let Some(grows) = &retry.memory else {
-            if let Some(cap) = &retry.cap {
-                let message = format!("retry of stage {name:?} has a cap and no memory that grows");
-                report.error("E0207", cap.span, message).help("add memory: x1.5, or take cap away");
-            }
-            continue;
-        };
-        let request = memory.map_or(256 << 20, |memory| memory.request);
-        if let Some(cap) = retry.cap.as_ref().filter(|cap| cap.value <= request) {
-            let message = format!("stage {name:?} begins with all of the cap");
-            report.error("E0207", cap.span, message).help("write a cap that is larger than memory");
-        }
-        if memory.is_some_and(|memory| memory.limit.is_some()) || stage.body.reuse.as_ref().is_some_and(|r| r.value) {
-            let message = format!("stage {name:?} has retry with memory, and a memory limit or reuse");
-            let help = "keep one of them: a limit is given at once where a task needs it, and reuse keeps one size";
-            report.error("E0206", grows.span, message).help(help);
-        }
-        if retry.max.unwrap_or(0) == 0 {
-            let message = format!("stage {name:?} gets more memory for further tries, and has none");
-            report.error("E0207", grows.span, message).help("add max: 2");
-        }
-    }
-}
-
 /// Hooks that hold back what other hooks wait for.
 fn report_waiting_hooks(report: &mut Report, job: &Job, graph: &Graph, hooks: &[(Vec<u32>, Vec<u32>)]) {
     if hooks.len() < 2 {
@@ -270,12 +236,6 @@ fn cut(report: &mut Report, job: &Job, graph: &Graph, together: &[Vec<u32>]) -> 
             None
         }
     }
-}
-
-/// How many tasks a stage has, as far as that is known; one where its list is known later.
-fn tasks_of(stage: &draft::Stage) -> u32 {
-    let items = stage.each.as_ref().map(|each| each.items.as_ref().map_or(1, Vec::len));
-    items.map_or(stage.body.parallelism.unwrap_or(1), |items| u32::try_from(items).unwrap_or(u32::MAX))
 }
 
 /// What keeps a stage apart from others.
@@ -347,115 +307,5 @@ fn report_crossing(report: &mut Report, job: &Job, hooks: &[(Vec<u32>, Vec<u32>)
             .error("E0321", hook.span, message)
             .note("a hook runs in the driver of one sub-DAG and decides for that one alone")
             .help("give these stages the same subdag");
-    }
-}
-
-fn assemble(
-    job: Job,
-    (needs, aparts, lates): (&Needs, &[Vec<u32>], Vec<Late>),
-    hooks: Vec<(Vec<u32>, Vec<u32>)>,
-    cut: (Vec<SubDag>, Vec<SubDagId>),
-) -> Plan {
-    let (mut subdags, of) = cut;
-    let drafts = job.stages.into_iter().zip(lates).zip(needs.iter().zip(aparts)).zip(&of);
-    let stages = drafts.map(|((draft, (needs, apart)), &subdag)| stage(draft, needs, apart, subdag)).collect();
-    let ids = |list: Vec<u32>| list.into_iter().map(StageId).collect::<Vec<_>>();
-    let hooks: Vec<Hook> = job
-        .hooks
-        .into_iter()
-        .zip(hooks)
-        .enumerate()
-        .map(|(number, (draft, (after, holds)))| {
-            let subdag = after.first().map_or(SubDagId(0), |&stage| of[stage as usize]);
-            subdags[subdag.0 as usize].hooks.push(HookId(number as u32));
-            Hook {
-                after: ids(after),
-                holds: ids(holds),
-                run: draft.run,
-                timeout: draft.timeout.unwrap_or(Millis::from_secs(600)),
-                memory: draft.memory.unwrap_or(1 << 30),
-                subdag,
-            }
-        })
-        .collect();
-    let mut plan = Plan {
-        version: PLAN_VERSION,
-        name: job.name,
-        tags: job.tags,
-        params: job.params.iter().map(|(name, json)| (name.clone(), shown(json))).collect(),
-        rules: job.rules,
-        queue: job.queue.map(|text| text.value),
-        priority: job.priority,
-        node_label: job.node_label.map(|text| text.value),
-        timeout: job.timeout,
-        fail_fast: job.fail_fast,
-        stages,
-        hooks,
-        subdags,
-    };
-    if job.rightsize {
-        plan.right_size(|_| None);
-    }
-    plan
-}
-
-fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart: &[u32], subdag: SubDagId) -> Stage {
-    let tasks = tasks_of(&draft);
-    let body = draft.body;
-    let text = |words: Words| words.planned(late.texts);
-    let texts = |list: Option<Vec<Words>>| list.map(|list| list.into_iter().map(text).collect());
-    let env = body.file_env.into_iter().chain(body.env).map(|(name, value)| (name, text(value))).collect();
-    let memory = body.memory.unwrap_or(draft::Memory { request: 256 << 20, limit: None });
-    let request = memory.request;
-    let values = |list: Option<Vec<Spot<_>>>| list.into_iter().flatten().map(|spot| spot.value).collect();
-    Stage {
-        name: draft.name.value,
-        subdag,
-        needs: needs.iter().map(|&(id, need, _)| (StageId(id), need)).collect(),
-        tasks,
-        image: body.image.unwrap_or_default(),
-        pull: body.pull.unwrap_or_default(),
-        entrypoint: texts(body.entrypoint),
-        command: texts(body.command),
-        script: body.script.map(text),
-        workdir: body.workdir.map(text),
-        env,
-        user: body.user,
-        ask: Resources { cpu_milli: body.cpus.unwrap_or(1_000), memory: memory.request },
-        elastic: memory.limit.filter(|&limit| limit > memory.request).map(|most| Elastic {
-            requested: memory.request,
-            least: memory.request,
-            most,
-            learns: false,
-        }),
-        shm: body.shm_size,
-        pids: body.pids.unwrap_or(512),
-        volumes: values(body.volumes),
-        tmpfs: body.tmpfs.into_iter().flatten().map(|spot| spot.value).collect(),
-        network: body.network.unwrap_or_default(),
-        timeout: Timeouts {
-            run: body.timeout.run,
-            pull: body.timeout.pull,
-            silence: body.timeout.silence,
-            queue: body.timeout.queue,
-            idle: body.idle,
-        },
-        stop_signal: body.stop_signal,
-        stop_grace: body.stop_grace.unwrap_or(Millis::from_secs(10)),
-        retry: Retry {
-            max: body.retry.max.unwrap_or(0),
-            backoff: body.retry.backoff.unwrap_or(Millis::from_secs(1)),
-            on: body.retry.on.unwrap_or_default(),
-            grow: body.retry.memory.map(|memory| Grow {
-                percent: memory.value,
-                cap: body.retry.cap.map_or(request.saturating_mul(CAP), |cap| cap.value),
-            }),
-        },
-        placement: body.placement.to_plan(apart),
-        profile: draft.profile,
-        keep_failed: body.keep_failed.unwrap_or(false),
-        reuse: body.reuse.is_some_and(|spot| spot.value),
-        late,
-        attach: None,
     }
 }

@@ -8,6 +8,7 @@
 //! job; templates, units, mounts) -> `build` (names to numbers, `graph`, `split`) -> [`Plan`] -> [`print`], [`lint`].
 
 mod apart;
+mod assemble;
 mod build;
 mod check;
 mod cluster;
