@@ -39,14 +39,14 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let machine = OneMachine::new(start(ledger, tell));
     let known: BTreeSet<GrantId> = recovered.mind.master.grants().collect();
     let past = machine.look_after_the_past(&known, &shares);
-    let Recovered { store, dir, info, plan, mind, live, book, upstream, first, epoch } = recovered;
+    let Recovered { store, dir, info, plan, mind, live, book, upstream, first, epoch, opening } = recovered;
     let here = Here { home, run_dir: conf.run_dir, binary: conf.binary };
     let mirror = (store.clone(), dir.sub(conf.subdag).journal());
     let rest = Rest { store, dir, own: conf.subdag, plan: plan.clone(), others: Others::Here(here) };
     let (links, hooks, needs) = (Links::default(), BTreeMap::new(), BTreeMap::new());
     let (rm, telling) = (Rm::Machine(machine), JoinSet::new());
     let ports = Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, needs, telling, sub_dir };
-    let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, settled: None });
+    let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, opening, settled: None });
     actor.serve(Inbox { calls, from_rm, from_hooks, advice: mpsc::unbounded_channel().1 }, server, first, past).await
 }
 

@@ -62,6 +62,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         return Err(ClientError::NoSessions.into());
     }
     let preflight = Preflight::start(context)?;
+    let client = context.client()?.dialling(args.session.as_deref());
     let room = room(context, &args).await?;
     let mut checked = job::check(context, &args.job, &room).await?;
     job::print_problems(&context.screen, &checked.problems);
@@ -73,7 +74,6 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         context.screen.hint("nothing was submitted");
         return Ok(exit as u8);
     };
-    let client = context.client()?;
     let submission = submission(context, &args, checked);
     preflight.passed().await?;
     let submitted = start(&client, &plan, &submission).await?;

@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::handing::Taker;
-use super::submit::{Parts, run_tls};
+use super::submit::{Parts, run_tls, run_tls_beside};
 use super::{Application, Cluster, Own, Phase};
 use crate::client::{Place, subdags};
 use crate::submit::{Submission, Submitted, damaged, info_of, new_run};
@@ -172,7 +172,7 @@ impl Cluster {
         Ok(found)
     }
 
-    async fn session(&self, name: &str) -> Result<Application, ClientError> {
+    pub(super) async fn session(&self, name: &str) -> Result<Application, ClientError> {
         let found = self.found_sessions(Some(name)).await?.into_iter().next();
         found.map(|(_, application)| application).ok_or_else(|| ClientError::NoSession { name: name.to_owned() })
     }
@@ -209,16 +209,17 @@ impl Cluster {
         name: &str,
         (plan, submission): (&Plan, &Submission),
     ) -> Result<Submitted, ClientError> {
-        let (taker, binary) = tokio::join!(self.taker(name), self.binary(store));
-        let (mut taker, binary) = (taker?, binary?);
         let mut info = info_of(new_run(submission.at), plan, submission, &self.conf.binary);
+        let (taker, binary, tls) = tokio::join!(self.taker(name), self.binary(store), run_tls_beside(info.run.clone()));
+        let (mut taker, binary, tls) = (taker?, binary?, tls?);
         info.user.clone_from(&self.conf.user);
         if let Some(request) = &submission.request
             && let Some(there) = self.claimed(store, request, &mut info, &mut BTreeMap::new()).await?
         {
             return Ok(there);
         }
-        let parts = Parts::new((plan, submission), &info, binary, Resources::default())?;
+        let tls = if tls.0 == info.run { tls.1 } else { run_tls(&info.run)? };
+        let parts = Parts::new((plan, submission), &info, binary, Resources::default(), tls)?;
         let first: Vec<_> =
             subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(subdag, _)| (subdag, false)).collect();
         let own = match self.hand_all(&mut taker, &parts, &first).await {
