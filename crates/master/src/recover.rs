@@ -231,8 +231,6 @@ fn upstream_ends(plan: &Plan, subdag: SubDagId, upstream: &BTreeMap<SubDagId, Mi
 
 /// A stop that came while no master listened.
 async fn stop_mark(store: &Store, dir: &RunDir) -> Result<Option<Event>, MasterError> {
-    let Some(text) = store.get_opt(&dir.stop()).await? else { return Ok(None) };
-    // A mark that can't be read is a mark still.
-    let why = serde_json::from_slice::<StopMark>(&text).map_or_else(|_| "asked to stop".to_owned(), |mark| mark.why);
-    Ok(Some(driver::Event::StopAsked { why, now: false }.into()))
+    let why = StopMark::why(store, dir).await?;
+    Ok(why.map(|why| driver::Event::StopAsked { why, now: false }.into()))
 }

@@ -57,7 +57,7 @@ pub struct Pulse {
     /// What went wrong with the engine, in its or our words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trouble: String,
-    /// Containers that run, whoever's.
+    /// Containers of DYbox's runs that run on this engine, whichever user's; 0 where it gave no list.
     #[serde(default)]
     pub running: u32,
     /// The disks that tasks need.

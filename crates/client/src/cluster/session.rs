@@ -9,7 +9,7 @@ use dybox_model::{Millis, Resources, SessionSpec, SessionView, SubDagId};
 use dybox_store::bundle::{BUNDLE_VERSION, Binary, SESSION_ALIAS, SessionBundle, Tls};
 use dybox_store::layout::{RunDir, SESSIONS, SubDir, session_credentials};
 use dybox_store::{StopMark, Store};
-use dybox_wire::{Address, MasterClient, SessionClient, TlsIdentity, WireError};
+use dybox_wire::{SessionClient, TlsIdentity, WireError};
 use dybox_yarn::{AppState, KIND, LocalResource, Query, Submission as Order, session_named, session_tag};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
@@ -238,7 +238,7 @@ impl Cluster {
                         let _ = store.remove_tree(&RunDir::new(&info.run).root()).await;
                     }
                     true => {}
-                    false => self.stop_taken(store, &taken, submission.at).await,
+                    false => self.stop_taken(taken, &taker.application, submission.at).await,
                 }
                 return Err(error);
             }
@@ -273,18 +273,14 @@ impl Cluster {
     }
 
     /// A run of which a session took a part alone must not go on.
-    async fn stop_taken(&self, store: &Store, taken: &Own, at: Millis) {
-        let why = "its session did not take the rest of it".to_owned();
-        let mark = serde_json::to_vec(&StopMark { why: why.clone(), at });
-        // The mark holds for masters that can't be told.
-        let _ = store.put(&RunDir::new(&taken.run).stop(), mark.unwrap_or_default()).await;
-        let Tls { ca, cert, key } = taken.tls.client.clone();
-        for (host, port) in taken.listens.values().cloned() {
-            let identity = TlsIdentity { ca: ca.clone(), cert: cert.clone(), key: key.clone() };
-            let address = Address::Tcp { host, port, identity };
-            if let Ok(master) = MasterClient::dial_at(&address, ANSWER).await {
-                let _ = master.stop(&why, true).await;
-            }
-        }
+    async fn stop_taken(&self, taken: Own, session: &Application, at: Millis) {
+        let taken = Arc::new(taken);
+        let cluster = Self { own: Some(taken.clone()), ..self.clone() };
+        let client = Client { place: Place::Cluster(cluster.clone()), store: self.store.clone() };
+        let of = |&subdag: &SubDagId| Application { subdag, session: true, ..session.clone() };
+        let parts: Vec<_> = taken.applications.keys().map(of).collect();
+        let mark = StopMark { why: "its session did not take the rest of it".to_owned(), at };
+        // Whoever can't be told reads the mark; why the rest was not taken is what the user hears.
+        let _ = client.stop_there(&cluster, (&taken.run, &parts), &mark, true).await;
     }
 }

@@ -271,13 +271,11 @@ impl Session {
             let at = running.port.map(|port| Address::Tcp { host: self.conf.host.clone(), port, identity });
             all.spawn(async move {
                 let mark = StopMark { why: why.clone(), at: now() };
-                let mark = serde_json::to_vec(&mark).expect("text is JSON");
                 let tell = async {
                     let master = MasterClient::dial_at(&at?, Duration::from_secs(3)).await.ok()?;
                     master.stop(&why, at_once).await.ok()
                 };
-                let name = dir.stop();
-                let (marked, told) = tokio::join!(store.put(&name, mark), tell);
+                let (marked, told) = tokio::join!(mark.leave(&store, &dir), tell);
                 if let (Err(error), None) = (marked, told) {
                     tracing::warn!("a run could not be told to end: {}", error.text());
                 }
