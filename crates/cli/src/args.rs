@@ -64,6 +64,7 @@ pub(crate) enum Command {
     Top(command::top::Args),
     Logs(command::logs::Args),
     Why(command::why::Args),
+    Exec(command::exec::Args),
     Gc(command::gc::Args),
     Nodes(command::nodes::Args),
     Doctor(command::doctor::Args),

@@ -18,7 +18,7 @@ mod stop;
 mod submit;
 mod world;
 
-pub use attach::{Ear, Heard, Mouth, Say};
+pub use attach::{Ear, Heard, Line, Mouth, Say};
 pub use client::Client;
 pub use cluster::{Application, ClusterConf, Phase, Session};
 pub use error::ClientError;

@@ -66,6 +66,8 @@ impl Run {
             Fact::HookFailed { hook, why, at } => {
                 self.hooks.insert(*hook, HookState::Failed { why: why.clone(), at: *at });
             }
+            // For those who read the facts of one task.
+            Fact::Visited { .. } => {}
             Fact::StopAsked { why, at } => {
                 self.stop.get_or_insert_with(|| StopAsked { why: why.clone(), at: *at });
             }

@@ -162,6 +162,17 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         why: String,
     },
+    /// Somebody looked into a running task. Written before they get to see anything.
+    Visited {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Who ("ann, uid 1000").
+        by: String,
+        /// What they wanted, in short ("exec sh").
+        want: String,
+        /// When.
+        at: Millis,
+    },
     /// A stage ended.
     StageEnded {
         /// The stage.

@@ -17,6 +17,7 @@ mod spec;
 mod states;
 pub mod sweep;
 mod time;
+mod visit;
 
 pub use cause::{CAUSES, Cause, CauseInfo, Owner, Phase, Reaction};
 pub use code::{EXITS, ExitCode};
@@ -30,3 +31,4 @@ pub use session::{GrantState, SessionGrant, SessionRun, SessionSpec, SessionView
 pub use spec::{Attach, Idle, Mount, Network, PullPolicy, TaskSpec, Timeouts, Tmpfs};
 pub use states::{Need, StageEnd, TaskState};
 pub use time::{Millis, format_duration};
+pub use visit::{Exec, Visit, Want};

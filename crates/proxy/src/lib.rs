@@ -40,6 +40,7 @@ mod ship;
 mod slot;
 mod start;
 mod sweep;
+mod visit;
 mod watch;
 
 pub use agent::run_agent;

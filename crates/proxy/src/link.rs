@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::conf::Places;
 use crate::inbox::Arrived;
-use crate::relay;
+use crate::{relay, visit};
 
 /// How long one dial waits for a master to come up, and the pause after one that failed otherwise.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -135,8 +135,11 @@ async fn carry(
                         tokio::spawn(relay::read(master, places, (ticket, offset, max)));
                         continue;
                     }
-                    MasterOrder::Attach { ticket, attempt } => {
-                        tokio::spawn(relay::attach(master, places, (ticket, attempt)));
+                    MasterOrder::Attach { ticket, attempt, visit } => {
+                        match visit {
+                            None => drop(tokio::spawn(relay::attach(master, places, (ticket, attempt)))),
+                            Some(visit) => drop(tokio::spawn(visit::visit(master, places, (ticket, attempt, *visit)))),
+                        }
                         continue;
                     }
                     MasterOrder::Sweep { grant } => Arrived::SweepAsked(grant),

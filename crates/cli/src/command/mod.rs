@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod docs;
 pub(crate) mod doctor;
+pub(crate) mod exec;
 pub(crate) mod explain;
 pub(crate) mod foreground;
 pub(crate) mod gc;
@@ -98,6 +99,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Ps(args) => ps::run(context, &args).await,
         Command::Status(args) => status::run(context, &args).await,
+        Command::Exec(args) => exec::run(context, &args).await,
         Command::Top(args) => top::run(context, &args).await,
         Command::Logs(args) => logs::run(context, &args).await,
         Command::Why(args) => why::run(context, &args).await,

@@ -1,8 +1,8 @@
 //! `dybox shell`.
 
-mod session;
-mod streams;
-mod terminal;
+pub(in crate::command) mod session;
+pub(in crate::command) mod streams;
+pub(in crate::command) mod terminal;
 
 use std::collections::BTreeMap;
 
@@ -186,7 +186,10 @@ const fn attach(args: &Args) -> Attach {
 }
 
 /// `KEY=VALUE`, or `KEY` for the value that it has here; one that has none here is left out, as docker does.
-fn variables(given: &[String], here: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+pub(in crate::command) fn variables(
+    given: &[String],
+    here: impl Fn(&str) -> Option<String>,
+) -> BTreeMap<String, String> {
     let pair = |text: &String| match text.split_once('=') {
         Some((key, value)) => Some((key.to_owned(), value.to_owned())),
         None => here(text).map(|value| (text.clone(), value)),

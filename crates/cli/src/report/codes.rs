@@ -65,6 +65,9 @@ errors! {
     BAD_PATTERN "E2107" Usage "the pattern of --grep is no regular expression"
         "The pattern can't be understood."
         "escape special characters with a backslash";
+    NOT_RUNNING "E2108" Conflict "the task does not run"
+        "It has not started, or has ended; a command needs its container."
+        "look with `dybox status RUN/STAGE/N`";
     STORE_READ "E2201" Unreachable "the store can't be read"
         "The directory of runs is missing, closed to this user, or on a disk that fails."
         "see `dybox doctor`";

@@ -7,6 +7,15 @@ use super::Advice;
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// Somebody wants to look into an attempt that runs.
+    Visited {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Who.
+        by: String,
+        /// What they want, in short.
+        want: String,
+    },
     /// Everything that the journal holds has been applied: begin, or go on.
     /// Each grant in [`super::Master::grants`] is unknown until `ProxyJoined`, `ProxyLost` or `GrantEnded` tells of it.
     Opened,

@@ -202,6 +202,7 @@ impl Master {
             Event::Used { grant, attempt, used } => self.used((grant, attempt), &used, now, out),
             Event::Limited { grant, attempt, memory } => self.limited((grant, attempt), memory, now, out),
             Event::Resized { grant, size } => self.resized(grant, size, now, out),
+            Event::Visited { attempt, by, want } => self.record(Fact::Visited { attempt, by, want, at: now }, out),
             Event::NotResized { grant } => self.not_resized(grant, now),
             Event::OthersWait { any, first } => self.others = Others { wait: any, owed: first },
             Event::Tick => {}

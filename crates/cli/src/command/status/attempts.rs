@@ -44,6 +44,9 @@ fn json(number: u32, one: &Try, place: Option<&Where>) -> Value {
         "cpu_seconds": exit.map(|exit| seconds(Millis(exit.used.cpu_ms))), "peak_memory": exit.map(|exit| exit.used.memory),
         "usage": exit.map(|exit| exit.used),
         "result": exit.and_then(|exit| exit.result.as_ref()),
+        "visits": one.visits.iter().map(|visit| json!({
+            "by": visit.by, "want": visit.want, "at": rfc3339(visit.at),
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -72,5 +75,9 @@ fn text(screen: &Screen, tries: &BTreeMap<u32, Try>, places: &BTreeMap<GrantId, 
             cause.zip(exit).map(|(info, exit)| format!("{} {}", info.code, shown(&exit.words()))).unwrap_or_default(),
         ]);
     }
-    table_text(table, &[0, 2, 4, 5, 6])
+    let mut text = table_text(table, &[0, 2, 4, 5, 6]);
+    for (number, visit) in tries.iter().flat_map(|(number, one)| one.visits.iter().map(move |visit| (number, visit))) {
+        text.push_str(&format!("#{number} {}: {} by {}\n", local(visit.at), shown(&visit.want), shown(&visit.by)));
+    }
+    text
 }
