@@ -62,7 +62,14 @@ fn a_command_ends_with_its_line_and_with_the_task() {
     cut.signal(Signal::SIGKILL);
     eventually("the command ends with its line", LONG, || (!runs("4141")).then_some(()));
     // An interrupt is the command's.
-    let asked = place.start(&["exec", &run, "--", "sh", "-c", "trap 'echo caught; exit 9' INT; echo up; while :; do sleep 0.1; done"]);
+    let asked = place.start(&[
+        "exec",
+        &run,
+        "--",
+        "sh",
+        "-c",
+        "trap 'echo caught; exit 9' INT; echo up; while :; do sleep 0.1; done",
+    ]);
     asked.until("up", LONG);
     asked.signal(Signal::SIGINT);
     asked.end(LONG).expect(9).says("caught");
@@ -70,4 +77,30 @@ fn a_command_ends_with_its_line_and_with_the_task() {
     last.until("up", LONG);
     let_go(&place, &run);
     last.end(LONG).expect(8).says("was cut");
+}
+
+#[test]
+fn files_come_out_of_a_running_task_and_a_kept_one() {
+    let (place, run) = waiting();
+    let make = "mkdir -p /tmp/d/e; head -c 300000 /dev/urandom > /tmp/d/e/big; ln -s /etc/passwd /tmp/d/l; sha256sum < /tmp/d/e/big";
+    let sum = place.dybox(&["exec", &run, "--", "sh", "-c", make]).expect(0).out;
+    let done = place.dybox(&["cp", &format!("{run}/a/0:/tmp/d"), "."]).expect(0).says("1 files");
+    assert_eq!(done.out, "");
+    let copied = place.path().join("d/e/big");
+    let ours = std::process::Command::new("sh").arg("-c").arg(format!("sha256sum < {}", copied.display())).output();
+    assert_eq!(String::from_utf8_lossy(&ours.expect("sha256sum").stdout), sum);
+    assert_eq!(std::fs::read_link(place.path().join("d/l")).expect("a link"), std::path::Path::new("/etc/passwd"));
+    let tar = place.dybox(&["cp", &format!("{run}/a:/tmp/d/e/big"), "-"]).expect(0).bytes;
+    assert!(tar.len() > 300_000 && tar.ends_with(&[0; 1024]), "{}", tar.len());
+    place.dybox(&["cp", &format!("{run}/a/0:/no/such"), "."]).expect(7).says("there is no /no/such");
+    place.dybox(&["cp", &format!("{run}/a/0:/tmp/d"), "no/such/dir"]).expect(2).says("mkdir -p no/such");
+    place.dybox(&["cp", &format!("{run}/a/0"), "."]).expect(2).says("the path is missing");
+    let_go(&place, &run);
+    place.dybox(&["cp", &format!("{run}/a/0:/tmp/d"), "."]).expect(7).says("keep_failed: true");
+    place.job("stages:\n  b:\n    keep_failed: true\n    command: [sh, -c, 'echo kept > /tmp/it; exit 1']\n");
+    place.dybox(&["run", "job.yaml"]).expect(1);
+    place.dybox(&["cp", "@latest/b/0:/tmp/it", "renamed"]).expect(0);
+    assert_eq!(std::fs::read_to_string(place.path().join("renamed")).expect("a file"), "kept\n");
+    place.dybox(&["gc", "--kept"]).expect(0);
+    place.assert_nothing_left();
 }

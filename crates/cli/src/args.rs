@@ -65,6 +65,7 @@ pub(crate) enum Command {
     Logs(command::logs::Args),
     Why(command::why::Args),
     Exec(command::exec::Args),
+    Cp(command::cp::Args),
     Gc(command::gc::Args),
     Nodes(command::nodes::Args),
     Doctor(command::doctor::Args),

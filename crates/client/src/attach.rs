@@ -14,8 +14,8 @@ use dybox_wire::WireError;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use crate::client::Place;
 use crate::Client;
+use crate::client::Place;
 
 /// Longest frame that is believed; init sends at most 64 KiB.
 const MAX_FRAME: u32 = 1 << 20;

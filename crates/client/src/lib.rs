@@ -16,6 +16,7 @@ mod resume;
 mod state;
 mod stop;
 mod submit;
+pub mod untar;
 mod world;
 
 pub use attach::{Ear, Heard, Line, Mouth, Say};

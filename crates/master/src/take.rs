@@ -1,7 +1,7 @@
 //! What comes in, on its way to the machines.
 
 use dybox_logic::{driver, master};
-use dybox_model::{AttemptId, Cause, Exit, GrantId, Note};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, Note, Want};
 use dybox_wire::{Ask, Call, LinkId, MasterOrder, ProxyNews};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -86,7 +86,9 @@ impl Actor {
     fn relay(&self, grant: GrantId, ask: Ask, batch: &mut Batch) {
         let Some(relay) = self.ports.links.relay(grant) else { return ask.refuse(&dybox_wire::no_line(grant)) };
         let Some((attempt, visit)) = ask.visit() else { return relay.pass(ask) };
-        if !self.mind.master.attempts_at(grant).any(|at| at == attempt) {
+        // A container may be kept for a look after its attempt.
+        let runs = self.mind.master.attempts_at(grant).any(|at| at == attempt);
+        if !runs && matches!(visit.want, Want::Exec(_)) {
             return ask.refuse(&format!("{attempt} does not run any more"));
         }
         let (by, want) = (visit.by.clone(), visit.want.in_short());

@@ -109,7 +109,9 @@ fn not_running(looked: &Looked, what_for: &str) -> Failure {
             let state = task.and_then(|task| seen?.tasks.get(task as usize)).map(|task| task.state);
             let name = looked.name(stage);
             match (task, state) {
-                (Some(task), Some(state)) => (format!("task {name}/{task} does not run"), format!("it is {}", task_word(state))),
+                (Some(task), Some(state)) => {
+                    (format!("task {name}/{task} does not run"), format!("it is {}", task_word(state)))
+                }
                 _ => (format!("no task of stage {name:?} runs"), format!("the run is {}", looked.standing.word())),
             }
         }

@@ -3,6 +3,7 @@
 mod answers;
 pub(crate) mod check;
 pub(crate) mod context;
+pub(crate) mod cp;
 pub(crate) mod docs;
 pub(crate) mod doctor;
 pub(crate) mod exec;
@@ -100,6 +101,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Ps(args) => ps::run(context, &args).await,
         Command::Status(args) => status::run(context, &args).await,
         Command::Exec(args) => exec::run(context, &args).await,
+        Command::Cp(args) => cp::run(context, &args).await,
         Command::Top(args) => top::run(context, &args).await,
         Command::Logs(args) => logs::run(context, &args).await,
         Command::Why(args) => why::run(context, &args).await,

@@ -68,6 +68,12 @@ errors! {
     NOT_RUNNING "E2108" Conflict "the task does not run"
         "It has not started, or has ended; a command needs its container."
         "look with `dybox status RUN/STAGE/N`";
+    NOT_COPIED "E2109" NotFound "it can't be copied"
+        "The path does not exist in the container, or what came is no whole archive, or can't be written here."
+        "look with `dybox exec RUN/STAGE/N -- ls`";
+    NO_CONTAINER "E2110" NotFound "the container is gone"
+        "A task's container is removed when it ends, unless it failed and its stage has `keep_failed: true`."
+        "set `keep_failed: true` and run it again, or copy while it runs; what should last goes to a volume or an output";
     STORE_READ "E2201" Unreachable "the store can't be read"
         "The directory of runs is missing, closed to this user, or on a disk that fails."
         "see `dybox doctor`";
