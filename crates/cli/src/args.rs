@@ -59,6 +59,7 @@ pub(crate) enum Command {
     Session(command::session::Args),
     Check(command::check::Args),
     Plan(command::plan::Args),
+    Graph(command::graph::Args),
     Ps(command::ps::Args),
     Status(command::status::Args),
     Top(command::top::Args),
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     Nodes(command::nodes::Args),
     Doctor(command::doctor::Args),
     Explain(command::explain::Args),
+    Schema(command::schema::Args),
+    Completions(command::completions::Args),
     StateServer(command::state_server::Args),
     Node(command::node::Args),
     #[command(hide = true)]

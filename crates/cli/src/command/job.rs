@@ -14,7 +14,7 @@ use crate::conf::{POLICY_FILE, PolicyFile};
 use crate::report::{Failure, Paint, Screen, codes};
 
 /// A job file and what a submission adds to it.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct JobArgs {
     /// The job file
     #[arg(value_name = "JOB.yaml")]
@@ -33,7 +33,8 @@ pub(crate) struct JobArgs {
     pub right_size: bool,
 }
 
-fn param(text: &str) -> Result<(String, String), String> {
+/// `NAME=VALUE` in two.
+pub(crate) fn param(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
@@ -211,7 +212,15 @@ const fn paint_of(part: Part) -> Paint {
 
 fn unread(error: ReadError) -> Failure {
     let next = error.advice();
-    Failure::new(error.exit(), error.to_string()).next(next).because(error)
+    let code = match &error {
+        ReadError::Missing { .. } => Some("E0101"),
+        ReadError::Directory { .. } | ReadError::Special { .. } => Some("E0102"),
+        ReadError::Io { .. } => Some("E0103"),
+        ReadError::TooLarge { .. } => Some("E0105"),
+    };
+    let mut failure = Failure::new(error.exit(), error.to_string()).next(next).because(error);
+    failure.code = code;
+    failure
 }
 
 /// The administrator's rules about mounts and registries; without a policy, mounts under the job's own directory.

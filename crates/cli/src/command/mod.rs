@@ -2,6 +2,7 @@
 
 mod answers;
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod cp;
 pub(crate) mod docs;
@@ -10,6 +11,7 @@ pub(crate) mod exec;
 pub(crate) mod explain;
 pub(crate) mod foreground;
 pub(crate) mod gc;
+pub(crate) mod graph;
 pub(crate) mod job;
 pub(crate) mod logs;
 pub(crate) mod look;
@@ -22,6 +24,7 @@ pub(crate) mod preflight;
 pub(crate) mod ps;
 pub(crate) mod resume;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod servers;
 pub(crate) mod session;
 pub(crate) mod shell;
@@ -98,6 +101,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Session(args) => session::run(context, &args).await,
         Command::Check(args) => check::run(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
+        Command::Graph(args) => graph::run(context, &args).await,
         Command::Ps(args) => ps::run(context, &args).await,
         Command::Status(args) => status::run(context, &args).await,
         Command::Exec(args) => exec::run(context, &args).await,
@@ -109,6 +113,8 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Nodes(args) => nodes::run(context, &args).await,
         Command::StateServer(args) => state_server::run(context, &args).await,
         Command::Node(args) => node::run(context, &args).await,
+        Command::Schema(args) => schema::run(context, &args),
+        Command::Completions(args) => completions::run(context, &args),
         Command::Docs(args) => docs::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args),

@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
+mod graph;
+#[cfg(test)]
 mod home;
 #[cfg(test)]
 mod logs;
