@@ -43,7 +43,7 @@ fn a_stage_that_waits_for_two_is_next_once_both_have_begun() {
         (stage("d", 1, &[(1, AFTER), (2, AFTER)]), "two"),
     ]);
     world.until(|world| world.running() == 2);
-    assert_eq!(stages_of(&world.brought), []);
+    assert!(stages_of(&world.brought).is_empty());
     world.until_done();
     assert_eq!(stages_of(&world.brought), [3]);
 }
@@ -53,7 +53,7 @@ fn what_is_never_pulled_is_not_pulled_in_advance() {
     let never = dybox_job::Stage { pull: PullPolicy::Never, ..stage("b", 1, &[(0, AFTER)]) };
     let mut world = world(vec![(stage("a", 1, &[]), "one"), (never, "two")]);
     world.until_done();
-    assert_eq!(stages_of(&world.brought), []);
+    assert!(stages_of(&world.brought).is_empty());
 }
 
 #[test]
