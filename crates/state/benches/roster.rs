@@ -78,9 +78,9 @@ async fn agent(address: String, identity: TlsIdentity, host: String, number: u64
         tokio::select! {
             _ = beat.tick() => {}
             order = line.orders.recv() => match order {
+                // The server has ended, and so does the benchmark.
+                None | Some(Err(_)) => return,
                 Some(Ok(order)) => panic!("{host}: {order:?}"),
-                // The server has ended, and with it the benchmark.
-                Some(Err(_)) | None => return,
             },
         }
         let report = NodeReport { host: host.clone(), seq, pulse: pulse(seq), facts: None };

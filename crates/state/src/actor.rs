@@ -6,12 +6,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use dybox_logic::roster::{Effect, Event, Question, Roster, Rules, Session};
 use dybox_model::Millis;
-use dybox_model::roster::RosterView;
 use dybox_model::sweep::SweepOrder;
 use dybox_wire::roster::{AgentOrder, RosterCall, read_identity, serve_roster};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::answer::Answers;
 use crate::authority::read;
 use crate::conf::{Conf, StateError};
 use crate::count::Count;
@@ -86,6 +86,7 @@ pub async fn start(conf: &Conf) -> Result<Running, StateError> {
         troubles: troubles.clone(),
         lines: BTreeMap::new(),
         count: Count::default(),
+        answers: Answers::default(),
         _look: look,
     };
     Ok(Running { port, http_port, troubles, server, calls, looks, mind })
@@ -120,8 +121,9 @@ struct Mind {
     roster: Roster,
     keep: Keep,
     troubles: Vec<String>,
-    lines: BTreeMap<Session, mpsc::UnboundedSender<AgentOrder>>,
+    lines: BTreeMap<Session, mpsc::UnboundedSender<Box<AgentOrder>>>,
     count: Count,
+    answers: Answers,
     /// Keeps the loop's other end open where there are no pages.
     _look: mpsc::Sender<Look>,
 }
@@ -187,9 +189,8 @@ impl Mind {
 
     fn nodes(&mut self, question: &Question) -> Bytes {
         self.count.answers += 1;
-        let nodes = self.roster.view(self.clock.now(), question);
         let troubles = self.troubles.iter().cloned().chain(self.keep.trouble()).collect();
-        serde_json::to_vec(&RosterView { nodes, troubles }).expect("a roster is JSON").into()
+        self.answers.to(&self.roster, self.clock.now(), question, troubles)
     }
 
     /// Lets the machine hear, and does what it wants. `done` is answered once what must last is on the disk.
@@ -233,7 +234,7 @@ impl Mind {
     fn tell(&self, session: Session, order: AgentOrder) {
         if let Some(line) = self.lines.get(&session) {
             // It may be gone; its news that the line is cut is on its way.
-            let _ = line.send(order);
+            let _ = line.send(Box::new(order));
         }
     }
 }

@@ -311,6 +311,36 @@ fn who_is_gone_for_long_is_forgotten_but_not_who_is_drained() {
 }
 
 #[test]
+fn an_image_that_many_nodes_have_is_kept_once_and_goes_with_the_last() {
+    let image = |n: u8| NodeImage { id: format!("sha256:{n}"), names: vec![format!("a:{n}")], size: 1 };
+    let (mut roster, mut out) = (Roster::new(Rules::default()), Vec::new());
+    let mut seq = 0;
+    let mut has = |roster: &mut Roster, host: u64, images: &[u8]| {
+        seq += 1;
+        let facts = Some(NodeFacts { images: images.iter().copied().map(image).collect(), ..NodeFacts::default() });
+        let (session, host, pulse) = (Session(host), format!("n{host}"), Box::new(pulse(5)));
+        roster.handle(Millis(5), Event::Reported { session, host: host.clone(), seq, pulse, facts }, &mut out);
+        let whole = Question { host: Some(host), images: Vec::new() };
+        let seen = roster.view(Millis(5), &whole).remove(0).facts.images;
+        assert_eq!(seen, images.iter().copied().map(image).collect::<Vec<_>>());
+        roster.images()
+    };
+    for host in 0..3 {
+        roster.handle(Millis(1), Event::Opened { session: Session(host), host: format!("n{host}") }, &mut Vec::new());
+        assert_eq!(has(&mut roster, host, &[1, 2]), 2);
+    }
+    assert_eq!(has(&mut roster, 0, &[1]), 2);
+    assert_eq!(has(&mut roster, 1, &[1, 3]), 3);
+    assert_eq!(has(&mut roster, 2, &[1, 1]), 2, "the second is nowhere any more");
+    for host in 0..3 {
+        roster.handle(Millis(6), Event::Closed { session: Session(host) }, &mut Vec::new());
+    }
+    roster.handle(Millis(100_000), Event::Tick, &mut Vec::new());
+    roster.handle(Millis(200_000 + Rules::default().forget_after.0), Event::Tick, &mut Vec::new());
+    assert_eq!(roster.images(), 0, "nobody is left");
+}
+
+#[test]
 fn images_are_found_by_name_and_by_digest() {
     let mut pair = Pair::new();
     let image = NodeImage {

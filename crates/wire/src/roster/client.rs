@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::badge::Badge;
 use super::desk::AgentOrder;
+use super::pieces::Pieces;
 use crate::client::{answered, channel_over, ended};
 use crate::error::WireError;
 use crate::proto::roster_client::RosterClient as Stub;
@@ -68,7 +69,7 @@ impl RosterClient {
         let (give, orders) = mpsc::channel(16);
         let mut stub = self.stub.clone();
         let saying = tokio_stream::once(first).chain(ReceiverStream::new(said)).map(|report| report_out(&report));
-        let call = stub.attend(saying);
+        let call = stub.attend(Pieces::of(saying));
         let mut replies = answered("attend", tokio::time::timeout(limit, call).await)?;
         tokio::spawn(async move {
             loop {
@@ -164,5 +165,6 @@ fn report_out(report: &super::NodeReport) -> NodeReport {
         seq: report.seq,
         pulse: serde_json::to_vec(&report.pulse).expect("a pulse is JSON").into(),
         facts: report.facts.as_ref().map(facts).unwrap_or_default().into(),
+        more: false,
     }
 }

@@ -14,6 +14,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::badge::{Badge, Holder};
+use super::pieces::whole;
 use crate::proto::roster_server::Roster;
 use crate::proto::{MarkReply, MarkRequest, NodeReport, NodesReply, NodesRequest, SweepReply, SweepRequest, ToNode};
 
@@ -29,8 +30,8 @@ pub enum RosterCall {
         session: u64,
         /// Whose.
         host: String,
-        /// To talk to it; dropping it cuts the line.
-        orders: mpsc::UnboundedSender<AgentOrder>,
+        /// To talk to it; dropping it cuts the line. Boxed: a channel has room for 32 of what it carries, for ever.
+        orders: mpsc::UnboundedSender<Box<AgentOrder>>,
     },
     /// An agent said something.
     Reported {
@@ -131,7 +132,7 @@ impl Roster for Desk {
     async fn attend(&self, request: Request<Streaming<NodeReport>>) -> Result<Response<Self::AttendStream>, Status> {
         let holder = holder(&request);
         let mut reports = request.into_inner();
-        let first = timeout(FIRST, reports.message()).await;
+        let first = timeout(FIRST, whole(&mut reports)).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no first report"))??;
         let first = first.ok_or_else(|| Status::cancelled("gone"))?;
         let host = first.host.clone();
@@ -150,7 +151,7 @@ impl Roster for Desk {
         self.call(RosterCall::Reported { session, report: Box::new(first) }).await?;
         tokio::spawn(listen(session, reports, self.mailbox.clone(), hung_up.downgrade()));
         drop(hung_up);
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(given).map(order_out))))
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(given).map(|order| order_out(*order)))))
     }
 
     async fn nodes(&self, request: Request<NodesRequest>) -> Result<Response<NodesReply>, Status> {
@@ -196,9 +197,9 @@ async fn listen(
     session: u64,
     mut reports: Streaming<NodeReport>,
     mailbox: mpsc::Sender<RosterCall>,
-    cut: mpsc::WeakUnboundedSender<AgentOrder>,
+    cut: mpsc::WeakUnboundedSender<Box<AgentOrder>>,
 ) {
-    while let Ok(Some(message)) = reports.message().await {
+    while let Ok(Some(message)) = whole(&mut reports).await {
         let call = match report_in(&message) {
             Ok(report) => RosterCall::Reported { session, report: Box::new(report) },
             Err(_) => RosterCall::Denied { why: "garbled" },
