@@ -51,6 +51,13 @@ impl Ahead {
         tokio::spawn(binary.clone());
         Self { session: session.to_owned(), line, binary }
     }
+
+    /// A session that was dialled by a test.
+    #[cfg(test)]
+    pub(super) fn found(session: &str, line: (Application, SessionClient)) -> Self {
+        let (line, binary) = (async { Some(line) }.boxed().shared(), async { None }.boxed().shared());
+        Self { session: session.to_owned(), line, binary }
+    }
 }
 
 impl Cluster {

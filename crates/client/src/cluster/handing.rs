@@ -13,7 +13,10 @@ use crate::ClientError;
 
 /// How long the next master of a session may take: YARN sees the death of the last one, starts it, and it reads what it
 /// has.
+#[cfg(not(test))]
 const STARTS: Duration = Duration::from_secs(90);
+#[cfg(test)]
+const STARTS: Duration = Duration::from_secs(2);
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -121,3 +124,6 @@ impl Taker<'_> {
         Ok(self.cluster.store.len(&journal).await?.is_some_and(|len| len > 0))
     }
 }
+
+#[cfg(test)]
+mod tests;
