@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use dybox_driver::{Hook, RunningHook, Story};
 use dybox_logic::{driver, master};
+use dybox_model::roster::BringOrder;
 use dybox_model::{AttemptId, Cause, Exit, GrantId, HookId, Millis, StageId, SubDagId};
 use dybox_store::RunInfo;
 use dybox_wire::MasterOrder;
@@ -38,6 +39,8 @@ pub(crate) struct Ports {
     pub(crate) needs: BTreeMap<StageId, Result<String, String>>,
     /// Words to other masters that are under way. This process must not end before they are said.
     pub(crate) telling: JoinSet<()>,
+    /// The way to agents, for images; nothing where no state server is configured.
+    pub(crate) wishes: Option<mpsc::Sender<(Vec<String>, BringOrder)>>,
     /// Where hooks' stderr goes.
     pub(crate) sub_dir: PathBuf,
 }
@@ -91,6 +94,7 @@ impl Ports {
                 let image = self.plan.stages[stage.0 as usize].image.clone();
                 self.links.send(grant, MasterOrder::Prefetch { image });
             }
+            master::Effect::Bring { stage, hosts } => self.wish(stage, hosts),
             master::Effect::Resize { grant, size } => return self.order(Order::Resize { grant, size }),
             master::Effect::Ack { grant, attempt } => self.links.send(grant, MasterOrder::Ack { attempt }),
             master::Effect::Leave { grant } => self.links.send(grant, MasterOrder::Leave),
@@ -98,6 +102,16 @@ impl Ports {
             master::Effect::Record(_) | master::Effect::StageEnded { .. } => {}
         }
         After::Nothing
+    }
+
+    /// Agents bring it or not: nobody hears of that here.
+    fn wish(&self, stage: StageId, hosts: Vec<String>) {
+        let image = self.plan.stages[stage.0 as usize].image.clone();
+        let order = BringOrder { image, run: self.info.run.to_string() };
+        if let Some(wishes) = &self.wishes {
+            // Too many at a time are less than no favour: they would come when nobody needs them.
+            let _ = wishes.try_send((hosts, order));
+        }
     }
 
     fn order(&mut self, order: Order) -> After {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dybox_model::roster::{Mark, NodeFacts, Pulse};
+use dybox_model::roster::{BringOrder, Mark, NodeFacts, Pulse};
 use dybox_model::sweep::SweepOrder;
 use dybox_wire::WireError;
 use dybox_wire::roster::{AgentOrder, NodeReport, RosterClient};
@@ -28,6 +28,7 @@ pub(crate) struct Seen {
 pub(crate) struct Heard {
     pub(crate) marks: mpsc::Sender<Mark>,
     pub(crate) orders: mpsc::Sender<SweepOrder>,
+    pub(crate) wishes: mpsc::Sender<BringOrder>,
 }
 
 impl Heard {
@@ -37,6 +38,11 @@ impl Heard {
             AgentOrder::Sweep(order) => {
                 if let Err(mpsc::error::TrySendError::Full(order)) = self.orders.try_send(order) {
                     tracing::warn!(order = order.id, "an order to sweep is dropped: too many wait");
+                }
+            }
+            AgentOrder::Bring(order) => {
+                if let Err(mpsc::error::TrySendError::Full(order)) = self.wishes.try_send(order) {
+                    tracing::info!(image = order.image, "a wish for an image is dropped: too many wait");
                 }
             }
             // The line itself says that it is cut.

@@ -6,10 +6,11 @@
 //!
 //! [`run`] serves one grant of this machine to its end, [`run_in_grant`] one of a cluster,
 //! [`run_agent`] one after another in a grant that a session keeps. [`sweep`] clears up after a proxy that died,
-//! [`orphans`] after all that died on this machine.
+//! [`orphans`] after all that died on this machine; [`bring_image`] brings an image for the node's agent.
 
 mod actor;
 mod agent;
+mod bring;
 mod cgroup;
 mod clock;
 mod conf;
@@ -44,6 +45,7 @@ mod visit;
 mod watch;
 
 pub use agent::run_agent;
+pub use bring::{BringConf, bring_image};
 pub use conf::{ClusterConf, Conf, Spot};
 pub use error::ProxyError;
 pub use init_binary::{init_binary, init_digest};

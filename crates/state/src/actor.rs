@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use dybox_logic::roster::{Effect, Event, Question, Roster, Rules, Session};
 use dybox_model::Millis;
-use dybox_model::sweep::SweepOrder;
 use dybox_wire::roster::{AgentOrder, RosterCall, read_identity, serve_roster};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -155,23 +154,30 @@ impl Mind {
                 self.hear(Event::Marked { host, drained, why, by }, Some(done));
             }
             RosterCall::Sweep { host, order, answer } => {
-                let _ = answer.send(self.order(host, order));
+                tracing::info!(order = order.id, by = order.by, "sweeps are wanted");
+                let _ = answer.send(self.order(Event::Wanted { host, order }));
+            }
+            RosterCall::Bring { hosts, order, answer } => {
+                tracing::info!(image = order.image, run = order.run, "an image is wanted");
+                let _ = answer.send(self.order(Event::Missed { hosts, order }));
             }
         }
         self.count.lines = self.lines.len() as u64;
     }
 
-    /// Tells agents to sweep; whose agents those are.
-    fn order(&mut self, host: Option<String>, order: SweepOrder) -> Vec<String> {
-        tracing::info!(order = order.id, by = order.by, "sweeps are wanted");
+    /// Passes an order on to agents; whose agents those are.
+    fn order(&mut self, event: Event) -> Vec<String> {
         let mut effects = Vec::new();
-        self.roster.handle(self.clock.now(), Event::Wanted { host, order }, &mut effects);
+        self.roster.handle(self.clock.now(), event, &mut effects);
         let mut told = Vec::new();
         for effect in effects {
-            if let Effect::Sweep { session, host, order } = effect {
-                self.tell(session, AgentOrder::Sweep(order));
-                told.push(host);
-            }
+            let (session, host, order) = match effect {
+                Effect::Sweep { session, host, order } => (session, host, AgentOrder::Sweep(order)),
+                Effect::Bring { session, host, order } => (session, host, AgentOrder::Bring(order)),
+                _ => continue,
+            };
+            self.tell(session, order);
+            told.push(host);
         }
         told
     }
@@ -209,6 +215,7 @@ impl Mind {
                 Effect::Forget { host } => self.keep.put(host, None),
                 Effect::Tell { session, mark } => self.tell(session, AgentOrder::Carry(mark)),
                 Effect::Sweep { session, order, .. } => self.tell(session, AgentOrder::Sweep(order)),
+                Effect::Bring { session, order, .. } => self.tell(session, AgentOrder::Bring(order)),
                 Effect::Refuse { session, why } => {
                     self.count.refuse(why.name());
                     self.tell(session, AgentOrder::Leave(why.to_string()));

@@ -1,6 +1,7 @@
 //! One file a command. Each is `async fn run(context, args) -> Outcome`.
 
 mod answers;
+pub(crate) mod bring_image;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod context;
@@ -65,6 +66,7 @@ pub(crate) fn run_part(part: Part, debug: bool) -> u8 {
         Part::Master(args) => part::master(args),
         Part::Proxy(args) => part::proxy(args),
         Part::SweepHome(args) => sweep_home::run(&args),
+        Part::BringImage(args) => bring_image::run(&args),
     };
     finish(&Screen::plain(debug), outcome)
 }

@@ -156,7 +156,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "nodes",
         list: "nodes",
         beside: &["server"],
-        keys: "host health why since silent_seconds clock_ahead_ms drained drained_by drained_why yarn agent engine storage cgroup kernel running ping_ms list_ms disks pressure canary sweep images [image_list] [history]",
+        keys: "host health why since silent_seconds clock_ahead_ms drained drained_by drained_why yarn agent engine storage cgroup kernel running ping_ms list_ms disks pressure canary sweep arrivals images [image_list] [history]",
         name: "its host",
     },
     Shape {

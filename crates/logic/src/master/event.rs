@@ -250,6 +250,14 @@ pub enum Effect {
         /// Whose image.
         stage: StageId,
     },
+    /// Have the agents of these machines bring the image of a stage that will follow soon. Nothing waits for it. It never
+    /// comes on one machine.
+    Bring {
+        /// Whose image.
+        stage: StageId,
+        /// Where the run holds nothing, and tasks are likely to be asked for.
+        hosts: Vec<String>,
+    },
     /// Make a grant larger or smaller; answered by [`Event::Resized`] or [`Event::NotResized`]. It never comes on one
     /// machine.
     Resize {

@@ -175,8 +175,9 @@ impl Master {
             Event::Nodes(nodes) => {
                 self.hosts.put(nodes);
                 self.place_anew();
+                self.prefetch.look();
             }
-            Event::Roster(advice) => self.take_advice(advice),
+            Event::Roster(advice) => self.take_advice(advice, now, out),
             Event::GrantTaken { grant, cause, how } => {
                 self.pool.taken(grant, cause);
                 self.lose(grant, how, now, out);

@@ -19,6 +19,7 @@ mod explain;
 mod heed;
 mod hosts;
 mod ladder;
+mod likely;
 mod liking;
 mod machine;
 mod places;

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use dybox_model::Millis;
-use dybox_model::roster::{Health, Mark, NodeChange, NodeFacts, NodeView, Pulse};
+use dybox_model::roster::{BringOrder, Health, Mark, NodeChange, NodeFacts, NodeView, Pulse};
 use dybox_model::sweep::{Sweep, SweepOrder};
 
 use super::event::{Effect, Event, LOOK, Question, Refusal, Session};
 use super::images::Images;
 use super::judge::Rules;
 use super::node::{Brief, Line, Node};
+
+/// Machines that one wish for an image may name.
+const MOST_BRING: usize = 32;
 
 /// Knows every node.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -78,6 +81,7 @@ impl Roster {
             Event::Closed { session } => self.close(session),
             Event::Marked { host, drained, why, by } => self.mark(now, host, (drained, why, by), out),
             Event::Wanted { host, order } => self.order(host.as_deref(), &order, out),
+            Event::Missed { hosts, order } => self.bring(&hosts, &order, out),
             Event::Tick => self.look(now, out),
         }
     }
@@ -207,6 +211,14 @@ impl Roster {
         let meant = self.nodes.iter().filter(|(name, _)| host.is_none_or(|host| host == name.as_str()));
         out.extend(meant.filter_map(|(name, node)| {
             Some(Effect::Sweep { session: node.line?.session, host: name.clone(), order: order.clone() })
+        }));
+    }
+
+    /// Who wants an image may not know what this server knows of a machine.
+    fn bring(&self, hosts: &[String], order: &BringOrder, out: &mut Vec<Effect>) {
+        let meant = hosts.iter().take(MOST_BRING).filter_map(|host| self.nodes.get_key_value(host));
+        out.extend(meant.filter(|(_, node)| node.brings()).filter_map(|(host, node)| {
+            Some(Effect::Bring { session: node.line?.session, host: host.clone(), order: order.clone() })
         }));
     }
 

@@ -183,6 +183,11 @@ impl Node {
         NodeChange { at: now, to: self.health.to_string(), why: words(&self.ills) }
     }
 
+    /// Whether its agent brings images now.
+    pub(super) fn brings(&self) -> bool {
+        self.facts.brings && self.health == Health::Healthy && !self.mark.drained
+    }
+
     /// Makes it unknown where it is silent for too long.
     pub(super) fn grow_silent(&mut self, now: Millis, rules: &Rules) -> Option<NodeChange> {
         let late = self.heard.is_some_and(|heard| now.since(heard) > rules.silent_after);

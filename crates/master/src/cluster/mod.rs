@@ -160,7 +160,9 @@ impl Begun {
         let (hook_events, from_hooks) = mpsc::unbounded_channel();
         let (links, hooks, needs) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
-        let ports = Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, needs, telling, sub_dir };
+        let wishes = roster.wishes();
+        let ports =
+            Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, needs, telling, wishes, sub_dir };
         // The first ask knows what is closed already.
         let (known, advice) = roster.begin(mind.master.images()).await;
         first.splice(0..0, known.map(|known| master::Event::Roster(known).into()));

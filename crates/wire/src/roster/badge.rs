@@ -26,6 +26,8 @@ pub enum Badge {
     Agent(String),
     /// Asks.
     Reader,
+    /// Asks, and has agents bring images: of the masters of who holds it.
+    Master,
     /// Asks, and drains.
     Operator,
 }
@@ -37,6 +39,7 @@ impl Badge {
             Self::Server => "dybox-state-server".to_owned(),
             Self::Agent(host) => format!("{host}.{NODES}"),
             Self::Reader => "dybox-reader".to_owned(),
+            Self::Master => "dybox-master".to_owned(),
             Self::Operator => "dybox-operator".to_owned(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dybox_model::roster::{NodeFacts, RosterView};
+use dybox_model::roster::{BringOrder, NodeFacts, RosterView};
 use dybox_model::sweep::SweepOrder;
 use rustls::pki_types::ServerName;
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ use super::pieces::Pieces;
 use crate::client::{answered, channel_over, ended};
 use crate::error::WireError;
 use crate::proto::roster_client::RosterClient as Stub;
-use crate::proto::{MarkRequest, NodeReport, NodesRequest, SweepRequest, ToNode};
+use crate::proto::{BringRequest, MarkRequest, NodeReport, NodesRequest, SweepRequest, ToNode};
 use crate::tcp;
 use crate::tls::TlsIdentity;
 
@@ -130,13 +130,32 @@ impl RosterClient {
         let request = SweepRequest { host: host.unwrap_or_default().to_owned(), order: order.into() };
         answered("sweep", tokio::time::timeout(limit, stub.sweep(request)).await).map(|reply| reply.hosts)
     }
+
+    /// Has the agents of these machines bring an image. Returns the machines whose agents were told: healthy ones, not
+    /// drained, with agents that do so. What came is in their reports.
+    ///
+    /// # Errors
+    /// [`WireError`]; `Denied` without a master's certificate.
+    pub async fn bring(
+        &self,
+        hosts: Vec<String>,
+        order: &BringOrder,
+        limit: Duration,
+    ) -> Result<Vec<String>, WireError> {
+        let mut stub = self.stub.clone();
+        let order = serde_json::to_vec(order).expect("an order is JSON");
+        let request = BringRequest { hosts, order: order.into() };
+        answered("bring", tokio::time::timeout(limit, stub.bring(request)).await).map(|reply| reply.hosts)
+    }
 }
 
 fn order_in(order: &ToNode) -> Result<AgentOrder, serde_json::Error> {
-    if order.sweep.is_empty() {
-        serde_json::from_slice(&order.mark).map(AgentOrder::Carry)
-    } else {
+    if !order.sweep.is_empty() {
         serde_json::from_slice(&order.sweep).map(AgentOrder::Sweep)
+    } else if !order.bring.is_empty() {
+        serde_json::from_slice(&order.bring).map(AgentOrder::Bring)
+    } else {
+        serde_json::from_slice(&order.mark).map(AgentOrder::Carry)
     }
 }
 
