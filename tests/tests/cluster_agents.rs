@@ -176,7 +176,7 @@ fn the_image_of_the_next_stage_is_brought_to_a_machine_where_the_run_holds_nothi
     assert!(granted_on(&run).contains(other), "its task ran there");
     assert_eq!(next()["image_waited_seconds"], 0.0, "{:#}", next());
     let text = dybox(&["status", &run, "--timeline"]).expect(0).out;
-    assert!(text.contains("brought ahead in") && text.contains("while a ran"), "{text}");
+    assert!(text.contains("brought ahead to 2 machines in") && text.contains("while a ran"), "{text}");
     cluster().assert_over(&run);
     for node in [1, 2] {
         cluster().engine(node).docker(&["rmi", &image]);

@@ -243,19 +243,13 @@ impl Session {
         self.tell_avoided();
     }
 
-    /// YARN hears of the machines that every run leaves out: a grant there would help nobody, and count as one of those
-    /// that the session may have.
+    /// YARN hears of the machines that every run leaves out.
     fn tell_avoided(&mut self) {
         // One that is not in control yet wants nothing.
-        let mut each = self.runs.values().filter(|running| running.page.is_some()).map(|running| &running.avoids);
-        let first = each.next().cloned().unwrap_or_default();
-        let avoided: BTreeSet<String> = each.fold(first, |all, one| all.intersection(one).cloned().collect());
-        let add: Vec<_> = avoided.difference(&self.avoided).cloned().collect();
-        let remove: Vec<_> = self.avoided.difference(&avoided).cloned().collect();
-        if !add.is_empty() || !remove.is_empty() {
+        let each = self.runs.values().filter(|running| running.page.is_some()).map(|running| &running.avoids);
+        if let Some((add, remove)) = self.avoided.follow(each) {
             self.am.order(am::Order::Blacklist { add, remove });
         }
-        self.avoided = avoided;
     }
 
     pub(super) fn again(&mut self, key: &Key) {
