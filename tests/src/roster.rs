@@ -159,6 +159,8 @@ impl RosterWorld {
     pub fn agent_in(&self, host: &str, socket: &Path, servers: &str, lib: &Path) -> Part {
         let mut command = self.agent_at(host, (&format!("node-{host}.pem"), socket), servers);
         command.arg("--lib-dir").arg(lib).args(["--interval", "1"]);
+        // Whatever the disk of the machine is like that runs these tests.
+        command.args(["--image-high", "100", "--image-low", "99"]);
         Part::start(command, false)
     }
 
