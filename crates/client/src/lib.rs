@@ -4,13 +4,16 @@
 //! Never: a word printed, a decision about tasks, a terminal.
 
 mod attach;
+pub mod cache;
 mod client;
 mod cluster;
+pub mod earlier;
 mod error;
 mod feed;
 mod follow;
 mod machine;
 mod profiles;
+pub mod prune;
 mod read;
 mod resume;
 mod state;

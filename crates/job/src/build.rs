@@ -375,6 +375,8 @@ fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag
         profile: draft.profile,
         keep_failed: body.keep_failed.unwrap_or(false),
         reuse: body.reuse.is_some_and(|spot| spot.value),
+        taken: None,
+        missed: None,
         attach: None,
     }
 }

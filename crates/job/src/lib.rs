@@ -46,7 +46,7 @@ pub use fields::{FIELDS, Field, Scope, fields_named};
 pub use graph::{critical_path, levels};
 pub use lint::{lint, lint_on_cluster};
 pub use picture::{Dot, Picture, dot, mermaid, svg, text as picture_text};
-pub use plan::{Elastic, Hook, LEAST_LEARNED, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag};
+pub use plan::{Elastic, Hook, LEAST_LEARNED, Missed, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag, Taken};
 pub use print::{print, print_on};
 pub use profiled::{KeySource, Profiled};
 pub use schema::{DIALECT, schema};

@@ -43,6 +43,8 @@ fn stage(id: u32) -> Stage {
         keep_failed: false,
         placement: Default::default(),
         profile: None,
+        taken: None,
+        missed: None,
         attach: None,
         reuse: false,
     }

@@ -51,6 +51,8 @@ fn plan() -> Plan {
         keep_failed: false,
         placement: Default::default(),
         profile: None,
+        taken: None,
+        missed: None,
         attach: None,
         reuse: false,
     };

@@ -197,6 +197,7 @@ async fn failures(client: &Client, run: &RunId, view: &RunView) -> Vec<Failed> {
             attempt: Some(id.number),
             stream: Some(stream),
             since: None,
+            until: None,
         };
         let mut stream = Stream::Stderr;
         let mut tail = last_lines(client, run, select(stream)).await;

@@ -22,7 +22,10 @@ pub(crate) mod part;
 pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod preflight;
+pub(crate) mod prune;
 pub(crate) mod ps;
+pub(crate) mod rerun;
+pub(crate) mod rest;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod schema;
@@ -36,6 +39,7 @@ pub(crate) mod sweep_home;
 pub(crate) mod target;
 pub(crate) mod top;
 pub(crate) mod tries;
+pub(crate) mod watch;
 pub(crate) mod why;
 
 pub(crate) use context::Context;
@@ -100,6 +104,8 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Shell(args) => shell::run(context, *args).await,
         Command::Stop(args) => stop::run(context, args).await,
         Command::Resume(args) => resume::run(context, args).await,
+        Command::Rerun(args) => rerun::run(context, &args).await,
+        Command::Watch(args) => watch::run(context, &args).await,
         Command::Session(args) => session::run(context, &args).await,
         Command::Check(args) => check::run(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
@@ -111,6 +117,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Top(args) => top::run(context, &args).await,
         Command::Logs(args) => logs::run(context, &args).await,
         Command::Why(args) => why::run(context, &args).await,
+        Command::Prune(args) => prune::run(context, &args).await,
         Command::Gc(args) => gc::run(context, &args).await,
         Command::Nodes(args) => nodes::run(context, &args).await,
         Command::StateServer(args) => state_server::run(context, &args).await,

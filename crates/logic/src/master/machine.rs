@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_job::{Plan, room_for, wish_of};
+use dybox_job::{self as job, Plan, room_for, wish_of};
 use dybox_model::{
     AttemptId, Cause, EndedBy, Exit, Fact, GrantId, Millis, Resources, StageEnd, StageId, SubDagId, Wish,
 };
 
 use super::asks::{Asks, WishId};
 use super::barren::Barren;
+use super::given;
 use super::hosts::Hosts;
 use super::liking::as_listed;
 use super::pool::{Pool, Stand};
@@ -48,8 +49,10 @@ pub struct Master {
     pub(super) fits: BTreeMap<GrantId, (AttemptId, Fit)>,
     /// Whether the resource manager changes sizes of grants.
     pub(super) resizes: bool,
+    /// What stages came to that do not run.
+    pub(super) given: BTreeMap<StageId, job::Taken>,
     /// Nothing is decided before all facts have been applied.
-    opened: bool,
+    pub(super) opened: bool,
 }
 
 /// Other runs that wait for room.
@@ -73,7 +76,7 @@ impl Master {
                 tasks.reshape(StageId(id), top);
             }
         }
-        Self { prefetch: Prefetch::of(plan, subdag), ..Self::of(tasks) }
+        Self { prefetch: Prefetch::of(plan, subdag), given: given::of(plan), ..Self::of(tasks) }
     }
 
     /// The same on a cluster: asks are such as YARN grants, and the stages' placements count.
@@ -92,6 +95,7 @@ impl Master {
         let mut master = Self::of(Tasks::new(plan, subdag, shape_of));
         master.resizes = true;
         master.prefetch = Prefetch::of(plan, subdag);
+        master.given = given::of(plan);
         master.images = plan.stages.iter().map(|stage| as_listed(&stage.image)).collect();
         if let Some(subdag) = plan.subdags.get(subdag.0 as usize) {
             master.queue = subdag.queue.clone().unwrap_or_default();
@@ -120,6 +124,7 @@ impl Master {
             paced: Vec::new(),
             at_once: false,
             fits: BTreeMap::new(),
+            given: BTreeMap::new(),
             resizes: false,
             opened: false,
         }
@@ -129,6 +134,7 @@ impl Master {
     pub fn apply(&mut self, fact: &Fact) {
         match fact {
             Fact::StageStarted { stage, tasks, .. } => self.begin(*stage, *tasks),
+            Fact::StageTaken { stage, results, .. } => self.taken(*stage, results),
             Fact::StageEnded { stage, end, .. } => self.tasks.close(*stage, *end),
             Fact::StopAsked { why, .. } => self.tasks.stop(why),
             Fact::Reopened { .. } => self.reopen(),
@@ -165,8 +171,8 @@ impl Master {
     /// Takes one event in and pushes what must be done about it, in order.
     pub fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
         match event {
-            Event::Opened => self.open(),
-            Event::StageStarted { stage, tasks } => self.begin(stage, tasks),
+            Event::Opened => self.open(now, out),
+            Event::StageStarted { stage, tasks } => self.start(stage, tasks, now, out),
             Event::StageClosed { stage } => self.tasks.close(stage, StageEnd::Skipped),
             Event::StopAsked { why, now: at_once } => self.stop(&why, at_once, out),
             Event::Granted { grant, size, host, container, wish } => {
@@ -266,11 +272,6 @@ impl Master {
         let near = place.apart.iter().map(|apart| StageId(apart.stage)).chain([stage]);
         let shapes: Vec<u32> = near.filter_map(|stage| self.tasks.stage(stage)).map(|stage| stage.shape).collect();
         self.tasks.shapes.changed.extend(shapes);
-    }
-
-    fn open(&mut self) {
-        self.opened = true;
-        self.tasks.look_at_all();
     }
 
     fn stop(&mut self, why: &str, at_once: bool, out: &mut Vec<Effect>) {

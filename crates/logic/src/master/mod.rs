@@ -16,6 +16,7 @@ mod asks;
 mod barren;
 mod event;
 mod explain;
+mod given;
 mod heed;
 mod hosts;
 mod ladder;

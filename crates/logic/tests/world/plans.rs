@@ -66,6 +66,8 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         keep_failed: false,
         placement: Default::default(),
         profile: None,
+        taken: None,
+        missed: None,
         attach: None,
         reuse: false,
     }
