@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{HookId, Millis, Need, Network, Resources, StageId, SubDagId, Timeouts};
+use dybox_model::{HookId, Keep, Millis, Need, Network, Resources, StageId, SubDagId, Timeouts};
 
 use crate::apart;
 use crate::cluster::Cluster;
@@ -39,7 +39,7 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
     let hooks: Vec<(Vec<u32>, Vec<u32>)> = afters.iter().map(|after| (after.clone(), holds(&graph, after))).collect();
     report_waiting_hooks(report, &job, &graph, &hooks);
     let together: Vec<Vec<u32>> =
-        afters.iter().cloned().chain(networks(&job)).chain(apart::together(&aparts)).collect();
+        afters.iter().cloned().chain(networks(&job)).chain(volumes(&job)).chain(apart::together(&aparts)).collect();
     let subdags = cut(report, &job, &graph, &together)?;
     let mut of = vec![SubDagId(0); job.stages.len()];
     for (number, subdag) in subdags.iter().enumerate() {
@@ -267,6 +267,17 @@ fn networks(job: &Job) -> impl Iterator<Item = Vec<u32>> {
     by_name.into_values()
 }
 
+/// The stages of each volume of the run: whoever ends the last of them removes it.
+fn volumes(job: &Job) -> impl Iterator<Item = Vec<u32>> {
+    let mut by_name: BTreeMap<&std::path::Path, Vec<u32>> = BTreeMap::new();
+    for (id, stage) in job.stages.iter().enumerate() {
+        for mount in stage.body.volumes.iter().flatten().filter(|mount| mount.value.named == Some(Keep::Run)) {
+            by_name.entry(&mount.value.source).or_default().push(id as u32);
+        }
+    }
+    by_name.into_values()
+}
+
 fn report_crossing(report: &mut Report, job: &Job, hooks: &[(Vec<u32>, Vec<u32>)], of: &[SubDagId]) {
     for (hook, (after, holds)) in job.hooks.iter().zip(hooks) {
         let Some(&first) = after.first() else { continue };
@@ -328,12 +339,15 @@ fn assemble(
     plan
 }
 
+fn values_of<T>(list: Option<Vec<Spot<T>>>) -> Vec<T> {
+    list.into_iter().flatten().map(|spot| spot.value).collect()
+}
+
 fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag: SubDagId) -> Stage {
     let body = draft.body;
     let mut env = body.file_env;
     env.extend(body.env);
     let memory = body.memory.unwrap_or(draft::Memory { request: 256 << 20, limit: None });
-    let values = |list: Option<Vec<Spot<_>>>| list.into_iter().flatten().map(|spot| spot.value).collect();
     Stage {
         name: draft.name.value,
         subdag,
@@ -356,8 +370,10 @@ fn stage(draft: draft::Stage, needs: &[(u32, Need, Span)], apart: &[u32], subdag
         }),
         shm: body.shm_size,
         pids: body.pids.unwrap_or(512),
-        volumes: values(body.volumes),
-        tmpfs: body.tmpfs.into_iter().flatten().map(|spot| spot.value).collect(),
+        volumes: values_of(body.volumes),
+        tmpfs: values_of(body.tmpfs),
+        inputs: values_of(body.inputs),
+        outputs: values_of(body.outputs),
         network: body.network.unwrap_or_default(),
         timeout: Timeouts {
             run: body.timeout.run,

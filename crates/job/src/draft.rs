@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{Idle, Millis, Mount, Need, Network, Placement, PullPolicy, Spread, StageId, Tmpfs};
+use dybox_model::{Idle, Millis, Mount, Need, Network, Placement, PullPolicy, Spread, StageId, Tmpfs, Transfer};
 
 use crate::RetryOn;
 use crate::profiled::Profiled;
@@ -74,6 +74,8 @@ pub(crate) struct Body {
     pub(crate) stop_grace: Option<Millis>,
     pub(crate) volumes: Option<Vec<Spot<Mount>>>,
     pub(crate) tmpfs: Option<Vec<Spot<Tmpfs>>>,
+    pub(crate) inputs: Option<Vec<Spot<Transfer>>>,
+    pub(crate) outputs: Option<Vec<Spot<Transfer>>>,
     pub(crate) network: Option<Network>,
     pub(crate) user: Option<String>,
     pub(crate) pull: Option<PullPolicy>,
@@ -192,6 +194,8 @@ impl Body {
             stop_grace: self.stop_grace.or(defaults.stop_grace),
             volumes: self.volumes.or_else(|| defaults.volumes.clone()),
             tmpfs: self.tmpfs.or_else(|| defaults.tmpfs.clone()),
+            inputs: self.inputs.or_else(|| defaults.inputs.clone()),
+            outputs: self.outputs.or_else(|| defaults.outputs.clone()),
             network: self.network.or_else(|| defaults.network.clone()),
             user: self.user.or_else(|| defaults.user.clone()),
             pull: self.pull.or(defaults.pull),
@@ -214,6 +218,7 @@ impl Body {
     pub(crate) fn at(mut self, span: Span) -> Self {
         self.volumes.iter_mut().flatten().for_each(|spot| spot.span = span);
         self.tmpfs.iter_mut().flatten().for_each(|spot| spot.span = span);
+        self.inputs.iter_mut().chain(&mut self.outputs).flatten().for_each(|spot| spot.span = span);
         self
     }
 }

@@ -21,6 +21,8 @@ pub enum Scope {
     Idle,
     /// One of `hooks`.
     Hook,
+    /// One of `volumes`, at the top.
+    Volume,
 }
 
 impl Scope {
@@ -37,6 +39,7 @@ impl Scope {
             Self::Memory => "memory",
             Self::Idle => "idle",
             Self::Hook => "a hook",
+            Self::Volume => "a volume",
         }
     }
 
@@ -51,6 +54,7 @@ impl Scope {
             Self::Memory => "stages.NAME.memory.",
             Self::Idle => "stages.NAME.idle.",
             Self::Hook => "hooks.",
+            Self::Volume => "volumes.NAME.",
         }
     }
 }
@@ -94,7 +98,7 @@ pub fn fields_named(text: &str) -> Vec<&'static Field> {
             Idle => "idle",
             Hook => "hooks",
             Top => "",
-            Stage | Param => {
+            Stage | Param | Volume => {
                 return field.name == name
                     && !matches!(last, "retry" | "timeout" | "placement" | "memory" | "idle" | "hooks");
             }
@@ -131,9 +135,6 @@ pub(crate) fn said_elsewhere(scope: Scope, name: &str) -> Option<&'static str> {
         (Stage, "restart" | "retries" | "retryStrategy" | "maxRetries" | "errorStrategy") => "write retry: { max: 3 }",
         (Stage, "activeDeadlineSeconds" | "time") => "write timeout: { run: 1h }",
         (Stage, "withItems" | "foreach") => "each is not supported yet; parallelism is",
-        (Stage, "privileged" | "cap_add" | "devices" | "security_opt" | "pid" | "ipc") => {
-            "it is never given to containers"
-        }
         (Stage, "affinity" | "constraints" | "nodeSelector" | "node_selector" | "constraint") => {
             "it is called placement here"
         }
@@ -167,7 +168,7 @@ const fn later(scope: Scope, name: &'static str, meaning: &'static str) -> Field
     Field { scope, name, takes: "", default: "", meaning, built: false }
 }
 
-use Scope::{Hook, Idle, Memory, Param, Placement, Retry, Stage, Timeout, Top};
+use Scope::{Hook, Idle, Memory, Param, Placement, Retry, Stage, Timeout, Top, Volume};
 
 /// All of them, in the order of the page.
 pub const FIELDS: &[Field] = &[
@@ -178,6 +179,13 @@ pub const FIELDS: &[Field] = &[
     now(Top, "defaults", "a mapping", "none", "Keys of a stage that hold for every stage; mappings are merged."),
     now(Top, "stages", "a mapping", "", "The stages: name to what it runs."),
     now(Top, "hooks", "a list", "none", "User code that runs between stages and decides what follows."),
+    now(
+        Top,
+        "volumes",
+        "a mapping",
+        "none",
+        "Named volumes: name to nothing, or to {keep}. Stages mount them by name.",
+    ),
     now(Top, "split", "auto, components, none or a number", "auto", "How the DAG is cut into sub-DAGs."),
     now(Top, "fail_fast", "true or false", "false", "Whether the first failed stage stops the whole run."),
     now(
@@ -230,7 +238,27 @@ pub const FIELDS: &[Field] = &[
         "How long a task may do next to nothing: then it is ended, and its grant goes back.",
     ),
     now(Stage, "stop_grace", "a duration", "10s", "Between TERM and KILL."),
-    now(Stage, "volumes", "a list of source:target[:ro]", "none", "Paths of the machine in the container."),
+    now(
+        Stage,
+        "volumes",
+        "a list of source:target[:ro]",
+        "none",
+        "Paths of the machine, or named volumes, in the container.",
+    ),
+    now(
+        Stage,
+        "inputs",
+        "a mapping of paths to places",
+        "none",
+        "Files or directories that are brought in before the task: path in the container to hdfs://, file://, ./ or run:.",
+    ),
+    now(
+        Stage,
+        "outputs",
+        "a mapping of paths to places",
+        "none",
+        "What is put there after a success, in one step; a place that ends in / gets NAME-INDEX of each task.",
+    ),
     now(Stage, "tmpfs", "a list of paths", "none", "Temporary file systems: /path or /path:size=64MiB."),
     now(
         Stage,
@@ -258,8 +286,6 @@ pub const FIELDS: &[Field] = &[
     later(Stage, "each", "One task for each item of a list."),
     later(Stage, "matrix", "One task for each combination."),
     later(Stage, "when", "A condition for the stage to run."),
-    later(Stage, "inputs", "Files that are brought in before."),
-    later(Stage, "outputs", "Files that are brought out after."),
     later(Stage, "results", "A declared result."),
     later(Stage, "ports", "Ports of a service."),
     later(Stage, "registry_auth", "How to log in at the registry."),
@@ -323,5 +349,6 @@ pub const FIELDS: &[Field] = &[
     now(Hook, "run", "a list of texts", "", "Program and arguments, in the job file's directory."),
     now(Hook, "timeout", "a duration", "10m", "Most time."),
     now(Hook, "memory", "a size", "1GiB", "Most address space."),
+    now(Volume, "keep", "true or false", "true", "Whether it outlives the run, for later runs on the same machine."),
     later(Hook, "image", "Run the hook as a task of this image."),
 ];

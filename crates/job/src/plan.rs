@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_model::{
     Attach, HookId, Millis, Mount, Need, Network, Placement, PullPolicy, Resources, RunId, StageId, SubDagId, Timeouts,
-    Tmpfs,
+    Tmpfs, Transfer,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,12 @@ pub struct Stage {
     pub volumes: Vec<Mount>,
     /// Temporary file systems.
     pub tmpfs: Vec<Tmpfs>,
+    /// Files that are brought in before each task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Transfer>,
+    /// Files that are brought out after the success of each task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Transfer>,
     /// The network.
     pub network: Network,
     /// Limits in time.

@@ -36,6 +36,8 @@ fn stage(id: u32) -> Stage {
         pids: 64,
         volumes: Vec::new(),
         tmpfs: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),

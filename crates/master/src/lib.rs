@@ -19,6 +19,7 @@ mod machine;
 mod mind;
 mod next;
 mod perform;
+mod policy;
 mod recover;
 mod rm;
 mod roster;

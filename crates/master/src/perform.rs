@@ -18,6 +18,7 @@ use crate::event::{Effect, Event};
 use crate::links::Links;
 use crate::mind::Mind;
 use crate::next::Rest;
+use crate::policy::Policy;
 use crate::rm::{Heard, News, Order, Rm};
 use crate::spec::{self, OfRun};
 
@@ -35,6 +36,8 @@ pub(crate) struct Ports {
     pub(crate) hook_events: mpsc::UnboundedSender<driver::Event>,
     pub(crate) hooks: BTreeMap<HookId, RunningHook>,
     pub(crate) upstream: BTreeMap<SubDagId, Mind>,
+    /// What the administrator allows.
+    pub(crate) policy: Policy,
     /// `$DYBOX_NEEDS` of stages that run, made once a stage.
     pub(crate) needs: BTreeMap<StageId, Result<String, String>>,
     /// Words to other masters that are under way. This process must not end before they are said.
@@ -130,6 +133,10 @@ impl Ports {
                 let pinned = mind.master.pinned(&self.plan.stages[stage.0 as usize].image);
                 let room = mind.master.size_of(grant).unwrap_or_default().memory;
                 let spec = spec::spec(of, (attempt, room), mind.master.tasks_of(stage), needs, pinned);
+                if let Some(why) = self.policy.refuses_task(&spec) {
+                    let exit = Exit::not_started(Cause::Policy, why, now);
+                    return After::Tell(master::Event::Exited { grant, attempt, exit }.into());
+                }
                 self.links.send(grant, MasterOrder::Start(Box::new(spec)));
                 After::Heard(self.rm.heard(grant, Heard::Given))
             }

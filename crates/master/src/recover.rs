@@ -17,6 +17,7 @@ use crate::book::Book;
 use crate::event::Event;
 use crate::live::Live;
 use crate::mind::Mind;
+use crate::policy::Policy;
 use crate::{Conf, MasterError};
 
 /// Whoever looks whether a master lives holds its lock for a moment.
@@ -37,6 +38,8 @@ pub(crate) struct Recovered {
     pub(crate) opening: Vec<Fact>,
     /// Sub-DAGs that ours needs, as their journals tell.
     pub(crate) upstream: BTreeMap<SubDagId, Mind>,
+    /// What the administrator allows.
+    pub(crate) policy: Policy,
     /// What the machines are told first.
     pub(crate) first: Vec<Event>,
 }
@@ -98,10 +101,13 @@ impl Past {
             mind.apply(fact);
             live.apply(fact);
         }
+        let policy = Policy::load(&store, &info).await?;
+        let refused = |&stage: &StageId| policy.refuses_stage(&plan, stage).map(|why| (stage, why));
+        mind.refused = own.stages.iter().filter_map(refused).collect();
         let mut first = upstream_ends(&plan, subdag, &upstream);
         first.extend([Event::from(driver::Event::Opened), master::Event::Opened.into()]);
         first.extend(stop_mark(&store, &dir).await?);
-        Ok(Recovered { store, dir, info, plan, mind, live, book, epoch, opening, upstream, first })
+        Ok(Recovered { store, dir, info, plan, mind, live, book, epoch, opening, upstream, policy, first })
     }
 
     /// What is written first: the sub-DAG itself where the journal is empty, and that a new master is in control.

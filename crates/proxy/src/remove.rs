@@ -50,7 +50,10 @@ pub(crate) async fn remove_attempt(ports: &Ports, leftover: Leftover) {
             sleep(pause).await;
         }
     }
-    let removed = files.remove_exchange().and_then(|()| if keep_logs { Ok(()) } else { files.remove_logs() });
+    let removed = files
+        .remove_exchange()
+        .and_then(|()| files.remove_data())
+        .and_then(|()| if keep_logs { Ok(()) } else { files.remove_logs() });
     if let Err(error) = removed {
         tracing::warn!(%attempt, %error, "can't remove the attempt's files");
     }

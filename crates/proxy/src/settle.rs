@@ -125,6 +125,7 @@ mod tests {
             grant_id,
             subdag: SubDagId(0),
             owner: (0, 0),
+            user: String::new(),
             far: None,
         }
     }

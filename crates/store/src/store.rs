@@ -302,6 +302,18 @@ impl Store {
         }
     }
 
+    /// Gives a file or directory another name, where nothing may be but a file; all or nothing.
+    pub async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        match (self.spot("rename", from)?, self.spot("rename", to)?) {
+            (Spot::Dir(from), Spot::Dir(to)) => {
+                off_loop("rename", &from.clone(), move || dir::rename(&from, &to)).await
+            }
+            (Spot::Hdfs(hdfs, from), Spot::Hdfs(_, to)) => hdfs.rename(from, to).await,
+            // Both names are of one store.
+            _ => Ok(()),
+        }
+    }
+
     /// Removes a file, durably; `false` where it did not exist.
     pub async fn remove(&self, name: &str) -> Result<bool, StoreError> {
         match self.spot("remove", name)? {

@@ -231,6 +231,7 @@ pub(crate) fn path(field: &Field) -> String {
         Scope::Memory => "memory.",
         Scope::Idle => "idle.",
         Scope::Hook => "hooks[].",
+        Scope::Volume => "volumes.*.",
     };
     format!("{lead}{}", field.name)
 }

@@ -29,9 +29,6 @@ macro_rules! errors {
 }
 
 errors! {
-    REFUSED "E0899" Refused "the policy refuses the job"
-        "The administrator's policy does not allow what the job file asks for."
-        "ask the administrator, or change the line";
     CONF_READ "E2001" Invalid "a configuration file can't be read"
         "It is missing where it must not be, closed to this user, or not UTF-8."
         "correct its path or its permissions";

@@ -107,7 +107,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "status RUN/STAGE/N",
         list: "attempts",
         beside: &["run"],
-        keys: "attempt state grant host yarn_container given container started ended seconds code signal cause cause_name owner why text again cpu_seconds peak_memory usage result visits",
+        keys: "attempt state grant host yarn_container given container started ended seconds code signal cause cause_name owner why text again cpu_seconds peak_memory usage moved result visits",
         name: "RUN/STAGE/N#ATTEMPT",
     },
     Shape {

@@ -1,5 +1,6 @@
 //! Reads a job from its tree, one file for each mapping of the page.
 
+mod data;
 mod env;
 mod hook;
 mod idle;
@@ -9,11 +10,14 @@ mod memory;
 mod mounts;
 mod params;
 mod placement;
+mod policy;
 mod profile;
 mod stage;
 mod top;
+mod volumes;
 
 pub(crate) use mounts::check_targets;
+pub(crate) use policy::{asks_for_rights, check as check_policy};
 pub(crate) use profile::Shelf;
 pub(crate) use stage::body;
 pub(crate) use top::job;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{hook, params, placement, stage};
+use super::{hook, params, placement, stage, volumes};
 use crate::Submit;
 use crate::draft::{Job, Split};
 use crate::fields::Scope;
@@ -32,6 +32,7 @@ pub(crate) fn job(reader: &mut Reader, root: &Node, file: &str, submit: &Submit)
     };
     job.params.clone_from(&values);
     reader.templates = Some(Templates::new(values, unset, &job.name));
+    reader.volumes = Some(get("volumes").map(|(_, node)| volumes::declared(reader, node)).unwrap_or_default());
     for (key, node) in entries {
         entry(reader, &mut job, key, node);
     }
@@ -66,7 +67,7 @@ fn name(reader: &mut Reader, given: Option<&(Key, Node)>, file: &str, submit: &S
 
 fn entry(reader: &mut Reader, job: &mut Job, key: &Key, node: &Node) {
     match key.text.as_str() {
-        "name" | "params" | "defaults" | "stages" => {}
+        "name" | "params" | "defaults" | "stages" | "volumes" => {}
         "version" => version(reader, node),
         "tags" => job.tags = tags(reader, node),
         "hooks" => job.hooks = hook::all(reader, node),

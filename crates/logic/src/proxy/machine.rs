@@ -93,6 +93,7 @@ impl Proxy {
             Event::Ended { attempt, exit } => self.ended((attempt, false), exit, now, out),
             Event::Rests { attempt, exit } => self.ended((attempt, true), exit, now, out),
             Event::Cold(attempt) => self.cold(attempt, now, out),
+            Event::Put { attempt, moved, failed } => self.put(attempt, moved, failed),
             Event::Drained { attempt, problem } => self.drained(attempt, problem, out),
             Event::Tick => {}
         }

@@ -35,7 +35,9 @@ fn spec(number: u32) -> TaskSpec {
         shm: None,
         pids: 10,
         volumes: vec![],
-        tmpfs: vec![],
+        tmpfs: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),
@@ -117,7 +119,18 @@ fn code(code: i32) -> Exit {
     let cause = (code != 0).then_some(Cause::ExitCode);
     let (started, ended, text) = (Some(Millis(1)), Millis(2), String::new());
     let used = Peak::default();
-    Exit { code: Some(code), signal: None, cause, by: EndedBy::Itself, text, started, ended, used, result: None }
+    Exit {
+        code: Some(code),
+        signal: None,
+        cause,
+        by: EndedBy::Itself,
+        text,
+        started,
+        ended,
+        used,
+        result: None,
+        moved: Vec::new(),
+    }
 }
 
 fn stopped() -> Exit {

@@ -59,6 +59,8 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         pids: 64,
         volumes: Vec::new(),
         tmpfs: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),

@@ -92,6 +92,7 @@ impl Performer {
             eyes: None,
             opened: false,
             origin,
+            puts: false,
         };
         self.hands.insert(attempt, hand);
     }

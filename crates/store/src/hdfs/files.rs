@@ -89,6 +89,15 @@ impl Hdfs {
         self.call("remove", name, move |client, path| async move { client.delete(&path, tree).await }).await
     }
 
+    pub(crate) async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let to = self.path(to);
+        let rename = move |client: Client, from: String| {
+            let to = to.clone();
+            async move { client.rename(&from, &to, true).await }
+        };
+        self.call("rename", from, rename).await
+    }
+
     /// Closes a file whose writer is dead, or fences one that lives.
     pub(crate) async fn recover(&self, name: &str) -> Result<(), StoreError> {
         let end = Instant::now() + RECOVERY;
