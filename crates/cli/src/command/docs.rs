@@ -143,6 +143,7 @@ fn fields() -> String {
         (Scope::Memory, "`memory`"),
         (Scope::Idle, "`idle`"),
         (Scope::Hook, "A hook"),
+        (Scope::Volume, "A named volume"),
     ];
     for (scope, title) in scopes {
         let _ = writeln!(text, "## {title}\n");

@@ -109,6 +109,16 @@ fn of_field(field: &Field, scopes: &BTreeSet<String>) -> Value {
             { "type": "object", "propertyNames": { "pattern": "^[^=\\s]+$" }, "additionalProperties": texts },
             { "type": "array", "items": { "type": "string", "pattern": "^[^=\\s]+=" } },
         ] }),
+        (Scope::Top, "volumes") => json!({
+            "type": "object",
+            "propertyNames": { "$ref": "#/$defs/name" },
+            "additionalProperties": { "anyOf": [{ "type": "null" }, { "$ref": "#/$defs/volume" }] },
+        }),
+        (Scope::Stage, "inputs" | "outputs") => json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^/" },
+            "additionalProperties": { "type": "string", "pattern": "^(hdfs://|file:///|\\./|run:)|\\$\\{" },
+        }),
         (Scope::Stage, "profile") => json!({ "anyOf": [texts, { "type": "object" }] }),
         (Scope::Stage, "user") => json!({ "type": ["string", "integer"] }),
         (Scope::Retry, "on") => {
