@@ -298,7 +298,6 @@ impl Proxy {
         if !matches!(work.phase, Phase::Draining { .. }) {
             return;
         }
-        let keep_failed = work.spec.keep_failed;
         let Some(Work { spec, image, phase: Phase::Draining { exit, rests, .. }, .. }) = self.work.take() else {
             return;
         };
@@ -311,7 +310,7 @@ impl Proxy {
                 exit.text = problem;
             }
         }
-        let keep = keep_failed && exit.cause.is_some_and(|cause| cause != Cause::Stopped);
+        let keep = spec.keep_failed && exit.cause.is_some_and(|cause| cause != Cause::Stopped);
         self.end(attempt, exit, out);
         match image.filter(|_| rests) {
             Some(image) => self.warm = Some(Warm { spec, image }),
