@@ -11,8 +11,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::conf::Conf;
 
-/// For a connection, and for the first answer.
+/// For a connection.
 const DIAL: Duration = Duration::from_secs(5);
+/// For the first report, whose facts go in pieces, and its answer.
+const FIRST: Duration = Duration::from_secs(15);
 /// Between two tries, at most.
 const AGAIN: Duration = Duration::from_secs(8);
 
@@ -84,7 +86,7 @@ async fn attend(
     let mut known = Arc::clone(&first.facts);
     let mut seq = 1;
     let report = report(conf, seq, first.pulse, Some(&known));
-    let mut line = client.attend(report, DIAL).await.map_err(new)?;
+    let mut line = client.attend(report, FIRST).await.map_err(new)?;
     tracing::info!(server, "reports go to the state server");
     loop {
         tokio::select! {

@@ -21,8 +21,8 @@ use crate::proto::{
     ToNode,
 };
 
-/// For the first message of a line.
-const FIRST: Duration = Duration::from_secs(5);
+/// For the first report of a line, whose facts come in pieces.
+const FIRST: Duration = Duration::from_secs(15);
 
 /// What peers want from a state server. Answers are dropped in silence when the peer is gone.
 #[derive(Debug)]
