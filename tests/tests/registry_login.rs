@@ -24,7 +24,8 @@ impl Private {
         let (registry, place, engine) = (Registry::private(), Workspace::new(), Engine::machine());
         let image = format!("{}/team/tool:1", registry.server());
         let private = Self { place, registry, image };
-        let config = private.config(&format!(r#"{{"auths":{{"{}":{{"auth":"{RIGHT}"}}}}}}"#, private.registry.server()));
+        let config =
+            private.config(&format!(r#"{{"auths":{{"{}":{{"auth":"{RIGHT}"}}}}}}"#, private.registry.server()));
         engine.docker(&["tag", "dybox-test/busybox:1", &private.image]);
         let pushed = engine.docker(&["--config", &config.display().to_string(), "push", &private.image]);
         assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
@@ -80,7 +81,10 @@ fn a_credential_helper_is_asked_for_the_password() {
     fs::set_permissions(&helper, Permissions::from_mode(0o755)).unwrap();
     private.config(&format!(r#"{{"credHelpers":{{"{server}":"dytest"}}}}"#));
     let path = format!("{}:{}", helper.parent().unwrap().display(), std::env::var("PATH").unwrap_or_default());
-    private.run(|command| drop(command.env("PATH", path))).expect(0);
+    let on_path = |command: &mut Command| {
+        command.env("PATH", path);
+    };
+    private.run(on_path).expect(0);
     private.place.assert_nothing_left();
 }
 

@@ -50,8 +50,21 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let rest = Rest { store, dir, own: conf.subdag, plan: plan.clone(), others: Others::Here(here) };
     let (links, hooks, needs) = (Links::default(), BTreeMap::new(), BTreeMap::new());
     let (rm, telling) = (Rm::Machine(machine), JoinSet::new());
-    let ports =
-        Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, policy, needs, telling, wishes: None, sub_dir };
+    let ports = Ports {
+        info,
+        plan,
+        rest,
+        links,
+        rm,
+        hook_events,
+        hooks,
+        upstream,
+        policy,
+        needs,
+        telling,
+        wishes: None,
+        sub_dir,
+    };
     let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, opening, settled: None });
     let served =
         actor.serve(Inbox { calls, from_rm, from_hooks, advice: mpsc::unbounded_channel().1 }, server, first, past);

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dybox_model::policy::{Asks, Submitter};
 use dybox_model::roster::{Arrival, BringOrder, Pulse};
 use dybox_model::{ImageRef, Millis};
 use tokio::process::Command;
@@ -78,12 +79,13 @@ impl Wishes {
 
 /// Why an image is not brought, whoever wishes it.
 fn untrusted(rules: &Bringing, image: &str) -> Option<String> {
-    let Ok(name) = ImageRef::parse(image) else { return Some("it is no image reference".to_owned()) };
-    let registry = name.registry.as_deref().unwrap_or("docker.io");
-    if rules.registries.as_ref().is_some_and(|known| !known.iter().any(|one| one == registry)) {
-        return Some(format!("this machine's policy does not trust the registry {registry}"));
+    if ImageRef::parse(image).is_err() {
+        return Some("it is no image reference".to_owned());
     }
-    (rules.digest_only && name.digest.is_none()).then(|| "this machine's policy wants a digest".to_owned())
+    // The rules about images do not ask who wants them.
+    let nobody = Submitter { name: "", uid: 0, gid: 0 };
+    let refused = rules.policy.as_ref()?.refuse(nobody, &Asks { image, ..Asks::default() });
+    refused.first().map(ToString::to_string)
 }
 
 /// Why nothing is brought here now, as far as this machine knows.
@@ -182,6 +184,7 @@ async fn bring(command: Command, image: &str) -> Option<Arrival> {
 
 #[cfg(test)]
 mod tests {
+    use dybox_model::policy::Rules;
     use dybox_model::roster::{Disk, Mark};
 
     use super::*;
@@ -230,17 +233,14 @@ mod tests {
 
     #[test]
     fn the_machines_policy_counts_whatever_a_master_wishes() {
-        let rules = |registries: Option<&[&str]>, digest_only| Bringing {
-            home: "/h".into(),
-            at_once: 2,
-            registries: registries.map(|all| all.iter().map(|&one| one.to_owned()).collect()),
-            digest_only,
-        };
-        assert_eq!(untrusted(&rules(None, false), "busybox:1"), None);
-        assert!(untrusted(&rules(None, false), "--help").is_some());
-        assert!(untrusted(&rules(Some(&["r.example"]), false), "busybox:1").unwrap().contains("docker.io"));
-        assert_eq!(untrusted(&rules(Some(&["r.example"]), false), "r.example/a:1"), None);
-        assert!(untrusted(&rules(None, true), "busybox:1").unwrap().contains("digest"));
+        let rules = |policy: Option<Rules>| Bringing { home: "/h".into(), at_once: 2, policy };
+        let trusts = Rules { trusted_registries: Some(vec!["r.example".to_owned()]), ..Rules::default() };
+        let digests = Rules { require_digest: true, ..Rules::default() };
+        assert_eq!(untrusted(&rules(None), "busybox:1"), None);
+        assert!(untrusted(&rules(None), "--help").is_some());
+        assert!(untrusted(&rules(Some(trusts.clone())), "busybox:1").unwrap().contains("docker.io"));
+        assert_eq!(untrusted(&rules(Some(trusts)), "r.example/a:1"), None);
+        assert!(untrusted(&rules(Some(digests)), "busybox:1").unwrap().contains("digest"));
     }
 
     #[test]
@@ -261,12 +261,7 @@ mod tests {
     #[test]
     fn what_can_not_be_noted_is_not_brought() {
         let dir = tempfile::tempdir().unwrap();
-        let rules = |home: &str, at_once| Bringing {
-            home: dir.path().join(home),
-            at_once,
-            registries: None,
-            digest_only: false,
-        };
+        let rules = |home: &str, at_once| Bringing { home: dir.path().join(home), at_once, policy: None };
         assert!(is_able(&rules("lib/dybox", 2)));
         assert!(!is_able(&rules("lib/dybox", 0)));
         std::fs::write(dir.path().join("file"), b"").unwrap();

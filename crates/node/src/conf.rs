@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dybox_engine::EngineConf;
+use dybox_model::policy::Rules;
 use dybox_wire::TlsIdentity;
 
 /// What an agent is told.
@@ -44,10 +45,8 @@ pub struct Bringing {
     pub home: PathBuf,
     /// How many at a time; 0 = none at all.
     pub at_once: usize,
-    /// Registries that this machine's policy trusts; nothing = any.
-    pub registries: Option<Vec<String>>,
-    /// Only what is named by its digest.
-    pub digest_only: bool,
+    /// This machine's policy.
+    pub policy: Option<Rules>,
 }
 
 /// What an agent cleans up, and when.

@@ -187,7 +187,7 @@ pub(crate) mod tests {
             interval: Duration::from_secs(3),
             version: "1".to_owned(),
             cleaning: crate::sweep::tests::cleaning(dir),
-            bringing: crate::conf::Bringing { home: dir.join("lib"), at_once: 2, registries: None, digest_only: false },
+            bringing: crate::conf::Bringing { home: dir.join("lib"), at_once: 2, policy: None },
         }
     }
 

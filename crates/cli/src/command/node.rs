@@ -170,8 +170,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
         bringing: dybox_node::Bringing {
             home: lib_dir.clone(),
             at_once: args.bringing.bring.into(),
-            registries: context.conf.policy.trusted_registries.clone(),
-            digest_only: context.conf.policy.require_digest,
+            policy: context.conf.policy.clone(),
         },
     };
     part::log();

@@ -13,7 +13,7 @@ use super::preflight::Preflight;
 use super::rest::{say, stages};
 use super::run::start;
 use super::target::Target;
-use super::{Context, Outcome, job};
+use super::{Context, Outcome};
 use crate::conf::Format;
 use crate::report::time::now;
 use crate::report::{Failure, codes};
@@ -82,11 +82,6 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
         if !args.quiet {
             say(context, &rest);
         }
-    }
-    let refused = job::refused(&context.conf.policy, &plan);
-    job::print_problems(&context.screen, &refused);
-    if !refused.is_empty() {
-        return Ok(ExitCode::Refused as u8);
     }
     let text = client.store().get_opt(&RunDir::new(&info.run).job()).await?;
     let submission = Submission {

@@ -6,10 +6,7 @@ use crate::earlier::{Done, following, run_only};
 
 /// A plan of stages that need each other one after another.
 fn chain(names: &[&str]) -> Plan {
-    let world = crate::Here::new(
-        None,
-        dybox_job::Policy { file: "p".into(), exists: false, mount_roots: Vec::new(), registries: None },
-    );
+    let world = crate::Here::new(None, dybox_job::Policy::none("p"));
     let job = ShellJob { image: "i:1".to_owned(), command: vec!["c".to_owned()], ..ShellJob::default() };
     let mut plan = shell_plan(&job, &world).plan.expect("a plan");
     let one = Stage { attach: None, ..plan.stages[0].clone() };

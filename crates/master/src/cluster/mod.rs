@@ -133,7 +133,8 @@ impl Begun {
     async fn go_on(self, conf: YarnConf, past: recover::OnCluster) -> Result<(), MasterError> {
         let Self { server, calls, port, page, line, tell, from_rm, session, roster } = self;
         let recover::OnCluster { recovered, rooms, mirror } = past;
-        let Recovered { store, dir, info, plan, mind, live, book, upstream, policy, mut first, epoch, opening } = recovered;
+        let Recovered { store, dir, info, plan, mind, live, book, upstream, policy, mut first, epoch, opening } =
+            recovered;
         tracing::info!(run = %info.run, epoch, port, "in control");
         let settled = settle::start(&conf, &store, (port, epoch), &plan);
         let own_room = own_room(&conf).filter(|_| session.is_none());
@@ -161,8 +162,21 @@ impl Begun {
         let (links, hooks, needs) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
         let wishes = roster.wishes();
-        let ports =
-            Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, policy, needs, telling, wishes, sub_dir };
+        let ports = Ports {
+            info,
+            plan,
+            rest,
+            links,
+            rm,
+            hook_events,
+            hooks,
+            upstream,
+            policy,
+            needs,
+            telling,
+            wishes,
+            sub_dir,
+        };
         // The first ask knows what is closed already.
         let (known, advice) = roster.begin(mind.master.images()).await;
         first.splice(0..0, known.map(|known| master::Event::Roster(known).into()));
