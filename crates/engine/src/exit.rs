@@ -73,7 +73,7 @@ fn by_verdict(end: &End<'_>, verdict: &Verdict) -> Exit {
             ..Peak::default()
         },
         result: None,
-        moved: Vec::new(),
+        moved: Box::default(),
     };
     if let Some((failure, text)) = &verdict.error {
         // Whoever ends an attempt before it began takes its spec away: its init complains of that.
@@ -134,7 +134,7 @@ fn without_verdict(end: &End<'_>, seen: Option<&Seen>) -> Exit {
         ended: seen.and_then(|seen| seen.finished).unwrap_or(end.now),
         used: Peak { cpu_ms: end.usage.cpu_ms, memory: end.usage.peak_memory, ..Peak::default() },
         result: None,
-        moved: Vec::new(),
+        moved: Box::default(),
     };
     match code {
         _ if end.asked.is_some() => {}

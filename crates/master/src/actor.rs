@@ -191,7 +191,7 @@ impl Actor {
                 }
                 match self.ports.perform(effect, &self.mind, now) {
                     After::Nothing => {}
-                    After::Tell(event) => batch.events.push(event),
+                    After::Tell(event) => batch.events.push(*event),
                     After::Heard(news) => self.take_news_of_rm(news, &mut batch),
                     After::Finish => self.finish(now),
                 }

@@ -53,7 +53,7 @@ pub(crate) struct Ports {
 pub(crate) enum After {
     Nothing,
     /// Tell the machines.
-    Tell(Event),
+    Tell(Box<Event>),
     /// The resource manager answered at once.
     Heard(Vec<News>),
     /// The sub-DAG has ended.
@@ -135,14 +135,14 @@ impl Ports {
                 let spec = spec::spec(of, (attempt, room), mind.master.tasks_of(stage), needs, pinned);
                 if let Some(why) = self.policy.refuses_task(&spec) {
                     let exit = Exit::not_started(Cause::Policy, why, now);
-                    return After::Tell(master::Event::Exited { grant, attempt, exit }.into());
+                    return After::Tell(Box::new(master::Event::Exited { grant, attempt, exit }.into()));
                 }
                 self.links.send(grant, MasterOrder::Start(Box::new(spec)));
                 After::Heard(self.rm.heard(grant, Heard::Given))
             }
             Err(why) => {
                 let exit = Exit::not_started(Cause::BadResult, why.clone(), now);
-                After::Tell(master::Event::Exited { grant, attempt, exit }.into())
+                After::Tell(Box::new(master::Event::Exited { grant, attempt, exit }.into()))
             }
         }
     }

@@ -180,8 +180,8 @@ pub struct Exit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// Inputs that were brought in and outputs that were brought out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub moved: Vec<Moved>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub moved: Box<[Moved]>,
 }
 
 impl Exit {
@@ -198,7 +198,7 @@ impl Exit {
             ended: now,
             used: Peak::default(),
             result: None,
-            moved: Vec::new(),
+            moved: Box::default(),
         }
     }
 

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::orphans::{note_pulled, note_used};
 use crate::ports::Ports;
-use crate::pulls;
 use crate::slot::hold;
+use crate::{policy, pulls};
 
 /// At most four notes on a pull's progress a second.
 const NOTE_EVERY: Duration = Duration::from_millis(250);
@@ -58,6 +58,9 @@ impl<'a> Wanted<'a> {
 
 /// Brings an image before a task needs it. What fails here is told where it is needed.
 pub(crate) async fn prefetch(ports: Ports, image: String) {
+    if !policy::allows_image(&image) {
+        return tracing::info!(image, "not brought in advance: the policy of this machine does not allow it");
+    }
     let wanted = Wanted::in_advance(&image);
     let brought = match ports.engine().await {
         Ok(known) => ensure(&known.engine, &ports.places.home, &wanted, |note| ports.note(note)).await,

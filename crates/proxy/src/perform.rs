@@ -210,7 +210,7 @@ impl Performer {
         let Peak { cpu_ms, memory, .. } = exit.used;
         exit.used = Peak { cpu_ms, memory, ..dead.used };
         dead.result.put_into(&mut exit);
-        exit.moved = self.brought.remove(&attempt).unwrap_or_default();
+        exit.moved = self.brought.remove(&attempt).unwrap_or_default().into();
         hand.puts = exit.ok() && !hand.spec.outputs.is_empty();
         if Self::rest(hand, dead.eyes) {
             tracing::debug!("ended attempt={attempt}: {}; its container waits", exit.words());

@@ -17,6 +17,13 @@ pub(crate) fn judge(places: &Places, spec: &TaskSpec) -> Result<(), Refused> {
         .map_err(|text| Refused { cause: Cause::Policy, text: format!("{text} ({host})") })
 }
 
+/// Whether it lets an image be brought in advance.
+pub(crate) fn allows_image(image: &str) -> bool {
+    let nobody = Submitter { name: "", uid: 0, gid: 0 };
+    let asks = Asks { image, ..Asks::default() };
+    of_machine().is_ok_and(|rules| rules.is_none_or(|rules| rules.refuse(nobody, &asks).is_empty()))
+}
+
 /// Asks it for one path of this machine that is no mount.
 pub(crate) fn judge_path(places: &Places, path: &Path) -> Result<(), Refused> {
     let refused = |text: String| Refused { cause: Cause::Policy, text: format!("{text} ({})", host(places)) };

@@ -39,7 +39,7 @@ impl Ending {
             ended: now,
             used: Peak::default(),
             result: None,
-            moved: Vec::new(),
+            moved: Box::default(),
         }
     }
 }

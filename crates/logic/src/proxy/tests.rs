@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod idle;
+mod put;
 mod warm;
 
 fn attempt(number: u32) -> AttemptId {
@@ -129,7 +130,7 @@ fn code(code: i32) -> Exit {
         ended,
         used,
         result: None,
-        moved: Vec::new(),
+        moved: Box::default(),
     }
 }
 

@@ -98,5 +98,5 @@ fn moved(tries: &BTreeMap<u32, Try>) -> String {
             one.crc32c
         )
     };
-    all.into_iter().flatten().map(line).collect()
+    all.into_iter().flat_map(|moved| moved.iter()).map(line).collect()
 }
