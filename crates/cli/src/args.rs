@@ -74,6 +74,7 @@ pub(crate) enum Command {
     Nodes(command::nodes::Args),
     Doctor(command::doctor::Args),
     Explain(command::explain::Args),
+    Import(command::import::Args),
     Schema(command::schema::Args),
     Completions(command::completions::Args),
     StateServer(command::state_server::Args),

@@ -37,6 +37,11 @@ pub const CODES: &[Code] = &[
     c("E0117", "A name, a key or a value holds a character that nobody sees.", "Take it out."),
     c("E0118", "The file is no mapping of keys.", "Start with name: and stages:."),
     c("E0119", "There are more problems than are shown.", "Correct the shown ones first."),
+    c(
+        "E0120",
+        "A file of another tool can't be brought over.",
+        "Correct the place that is named, or name the right tool.",
+    ),
     c("E0201", "A key is not known.", "Correct it; dybox explain FIELD tells what there is."),
     c("E0202", "A value is of another type than the key takes.", "Give what the message says."),
     c("E0203", "A key has no value.", "Give it one, or take the key away."),

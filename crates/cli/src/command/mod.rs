@@ -13,6 +13,7 @@ pub(crate) mod explain;
 pub(crate) mod foreground;
 pub(crate) mod gc;
 pub(crate) mod graph;
+pub(crate) mod import;
 pub(crate) mod job;
 pub(crate) mod logs;
 pub(crate) mod look;
@@ -122,6 +123,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Nodes(args) => nodes::run(context, &args).await,
         Command::StateServer(args) => state_server::run(context, &args).await,
         Command::Node(args) => node::run(context, &args).await,
+        Command::Import(args) => import::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),
         Command::Completions(args) => completions::run(context, &args),
         Command::Docs(args) => docs::run(context, &args),

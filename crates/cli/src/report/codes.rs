@@ -71,6 +71,9 @@ errors! {
     NO_CONTAINER "E2110" NotFound "the container is gone"
         "A task's container is removed when it ends, unless it failed and its stage has `keep_failed: true`."
         "set `keep_failed: true` and run it again, or copy while it runs; what should last goes to a volume or an output";
+    OVERWRITE "E2150" Conflict "a file would be written over"
+        "The file exists, and may hold what somebody changed by hand."
+        "name another one, or add --force";
     STORE_READ "E2201" Unreachable "the store can't be read"
         "The directory of runs is missing, closed to this user, or on a disk that fails."
         "see `dybox doctor`";

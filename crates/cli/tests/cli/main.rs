@@ -10,6 +10,8 @@ mod graph;
 #[cfg(test)]
 mod home;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod reading;

@@ -6,7 +6,7 @@ use crate::home::Home;
 fn what_is_not_built_is_not_listed_and_not_known() {
     let home = Home::empty();
     let help = home.out(0, &["--help"]);
-    let built = "run shell check plan graph ps status watch top logs why exec cp stop resume rerun session gc prune nodes doctor explain schema completions state-server node";
+    let built = "run shell check plan graph ps status watch top logs why exec cp stop resume rerun session gc prune nodes doctor explain import schema completions state-server node";
     for command in built.split(' ') {
         assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {help}");
     }

@@ -103,7 +103,7 @@ fn known(field: &Field, phrase: &str, scopes: &BTreeSet<String>) -> Option<Value
         },
         "{labels: {...}}" => json!({ "type": "object" }),
         "a name" if matches!(field.scope, Scope::Top) => reference("name"),
-        "a name" | "a text" | "a path" | "an image reference" | "a texts" | "a condition" => reference("scalar"),
+        "a name" | "a text" | "a path" | "an image reference" | "an expression" => reference("scalar"),
         _ => longer(field, phrase)?,
     })
 }
@@ -114,6 +114,15 @@ fn longer(field: &Field, phrase: &str) -> Option<Value> {
         let (least, most) = range.split_once(" to ")?;
         let (least, most): (i64, i64) = (least.parse().ok()?, most.parse().ok()?);
         return Some(or_template(json!({ "type": "integer", "minimum": least, "maximum": most })));
+    }
+    if phrase.starts_with("${") {
+        return Some(reference("template"));
+    }
+    if phrase.starts_with("a value") || phrase.starts_with("an address") {
+        return Some(json!({ "not": { "type": "null" } }));
+    }
+    if phrase == "a list of values" {
+        return Some(json!({ "type": "array" }));
     }
     if phrase.starts_with("a mapping of ") {
         return Some(json!({ "type": "object" }));
