@@ -9,6 +9,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed={root}/{proto}");
     }
     let files = protox::compile(protos, [root])?;
-    tonic_prost_build::configure().bytes(".").compile_fds(files)?;
+    tonic_prost_build::configure().bytes(".").codec_path("crate::codec::Lean").compile_fds(files)?;
     Ok(())
 }

@@ -157,6 +157,21 @@ impl PrivateEngine {
         let _ = std::fs::remove_file(pid_file);
     }
 
+    /// Takes the layers of its images from the disk, as a file system does that was damaged.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub fn damage_layers(&self) {
+        let info = self.engine().docker(&["info", "--format", "{{.Driver}}"]);
+        let driver = String::from_utf8_lossy(&info.stdout).trim().to_owned();
+        let layers = std::fs::read_dir(self.dir.path().join("data").join(&driver)).expect("layers").flatten();
+        let mut gone = 0;
+        for layer in layers.filter(|layer| layer.path().is_dir()) {
+            gone += usize::from(std::fs::remove_dir_all(layer.path()).is_ok());
+        }
+        assert!(gone > 0, "{driver} has no layers");
+    }
+
     /// Sends a signal to its dockerd (STOP and CONT make it hang and go on).
     ///
     /// # Panics

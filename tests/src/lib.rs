@@ -15,7 +15,7 @@ mod workspace;
 pub use binary::{Done, Follow, binary};
 pub use engine::{Engine, PrivateEngine};
 pub use payload::{Line, lines_of, overlaps};
-pub use registry::Registry;
+pub use registry::{PASSWORD, Registry, USER};
 pub use roster::{Part, RosterWorld};
 pub use wait::{eventually, pid_alive};
 pub use workspace::Workspace;

@@ -9,6 +9,13 @@ use crate::cluster::{Cluster, Daemon};
 use crate::engine::Engine;
 use crate::wait::eventually;
 
+/// Whom [`Registry::private`] knows.
+pub const USER: &str = "ann";
+/// Ann's password.
+pub const PASSWORD: &str = "open sesame";
+/// The same as `htpasswd -B` would write it.
+const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW";
+
 /// Debian's docker-registry with a directory of its own. Ended when dropped.
 #[derive(Debug)]
 pub struct Registry {
@@ -31,6 +38,45 @@ impl Registry {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
         });
         Self { children: vec![child], port, _dir: dir }
+    }
+
+    /// One with TLS that lets nobody in but [`USER`] with [`PASSWORD`]. An engine takes its certificate as it is, for
+    /// that is what engines do on the loopback.
+    ///
+    /// # Panics
+    /// When it does not come up within 20 s.
+    #[must_use]
+    pub fn private() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+        let dir = configured(port);
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let (cert, key) = (at("cert.pem"), at("key.pem"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &key, "-out", &cert])
+            .output()
+            .expect("openssl");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        std::fs::write(at("htpasswd"), format!("{USER}:{PASSWORD_HASH}\n")).expect("a file");
+        let conf = std::fs::read_to_string(at("config.yml")).expect("it was just written").replace(
+            "http: {",
+            &format!(
+                "auth: {{ htpasswd: {{ realm: private, path: {} }} }}\nhttp: {{ tls: {{ certificate: {cert}, key: {key} }},",
+                at("htpasswd")
+            ),
+        );
+        std::fs::write(at("config.yml"), conf).expect("a file");
+        let child = serve(Command::new("docker-registry"), dir.path());
+        eventually("the registry listens", Duration::from_secs(20), || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
+        });
+        Self { children: vec![child], port, _dir: dir }
+    }
+
+    /// `127.0.0.1:PORT`, as docker's `config.json` names it.
+    #[must_use]
+    pub fn server(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// One that every engine of `cluster` finds at its own loopback, for each of them has a network of its own that

@@ -134,7 +134,11 @@ impl RosterWorld {
     #[must_use]
     pub fn agent(&self, host: &str, certificate: &str, socket: &Path, servers: &str) -> Part {
         let mut command = self.agent_of(host, (certificate, socket), servers);
-        command.args(["--interval", "1", "--canary", "dybox-test/busybox:1"]).stderr(Stdio::null());
+        command.args(["--interval", "1"]).stderr(Stdio::null());
+        // An engine has one agent, and one test container. The machine's has as many agents as tests run.
+        if socket != Path::new("/var/run/docker.sock") {
+            command.args(["--canary", "dybox-test/busybox:1"]);
+        }
         Part::start(command, false)
     }
 
@@ -150,11 +154,29 @@ impl RosterWorld {
         Part::start(command, false)
     }
 
-    fn agent_of(&self, host: &str, (certificate, socket): (&str, &Path), servers: &str) -> Command {
+    /// An agent of `host` that notes in `lib` what it brings: machines have not one place for all.
+    #[must_use]
+    pub fn agent_in(&self, host: &str, socket: &Path, servers: &str, lib: &Path) -> Part {
+        let mut command = self.agent_at(host, (&format!("node-{host}.pem"), socket), servers);
+        command.arg("--lib-dir").arg(lib).args(["--interval", "1"]);
+        // Whatever the disk of the machine is like that runs these tests.
+        command.args(["--image-high", "100", "--image-low", "99"]);
+        Part::start(command, false)
+    }
+
+    fn agent_of(&self, host: &str, node: (&str, &Path), servers: &str) -> Command {
+        let mut command = self.agent_at(host, node, servers);
+        command.arg("--lib-dir").arg(self.dir.path().join("lib"));
+        command
+    }
+
+    fn agent_at(&self, host: &str, (certificate, socket): (&str, &Path), servers: &str) -> Command {
         let mut command = self.command(&["node", "--host", host, "--servers", servers]);
         command.args(["--docker-host", &format!("unix://{}", socket.display()), "--identity"]);
         // Not the machine's: what runs beside this test must not lock there.
         command.arg(self.file(certificate)).arg("--run-dir").arg(self.dir.path().join("run"));
+        // Nor is it these tests' matter how busy the machine is: a machine is as pressed as they say.
+        command.arg("--pressure-dir").arg(self.dir.path().join("pressure"));
         command
     }
 

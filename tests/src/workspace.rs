@@ -53,6 +53,26 @@ impl Workspace {
         place
     }
 
+    /// The same where `/etc/dybox/policy.toml` is this text, for what is started here alone: `etc/dybox/policy.toml` of
+    /// the directory. Needs the right to mount.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    #[must_use]
+    pub fn under_policy(mut self, text: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        self.write("etc/dybox/policy.toml", text);
+        let etc = self.path.join("etc").display().to_string();
+        let within = format!(
+            "mount -t overlay overlay -o lowerdir={etc}:/etc /etc && mount --bind {etc}/dybox /etc/dybox && exec \"$@\""
+        );
+        let script = format!("#!/bin/sh\nexec unshare --mount sh -c '{within}' sh \"$@\"\n");
+        let script = self.write("under-policy", &script);
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        self.through = Some(script);
+        self
+    }
+
     /// Its directory.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use dybox_engine::{Identity, Role};
+use dybox_model::roster::BringOrder;
 use dybox_tests::{Engine, Follow, Part, Registry, RosterWorld as World, Workspace, eventually};
+use dybox_wire::roster::{RosterClient, read_identity};
 use serde_json::Value;
 
 const LONG: Duration = Duration::from_secs(120);
@@ -21,19 +23,34 @@ fn machine() -> PathBuf {
 struct Stage {
     world: World,
     server: Part,
-    _agent: Part,
+    agent: Part,
     at: String,
 }
+
+/// It sweeps when it is told to.
+const WHEN_TOLD: [&str; 4] = ["--sweep-min-age", "1s", "--sweep-every", "1h"];
 
 impl Stage {
     fn new(socket: &Path, args: &[&str]) -> Self {
         let world = World::new(&["n1"]);
         let (server, port) = world.server("one", 0);
         let at = format!("127.0.0.1:{port}");
-        let args = [&["--sweep-min-age", "1s", "--sweep-every", "1h"], args].concat();
-        let agent = world.agent_with("n1", socket, &at, &args);
+        let agent = world.agent_with("n1", socket, &at, &[&WHEN_TOLD, args].concat());
         world.until("n1 reports", &at, "n1", |node| node["engine"] != "");
-        Self { world, server, _agent: agent, at }
+        Self { world, server, agent, at }
+    }
+
+    /// Another agent in the place of the one there.
+    fn again(&mut self, args: &[&str]) {
+        self.agent.kill();
+        self.until_lines(0);
+        self.agent = self.world.agent_with("n1", &machine(), &self.at, &[&WHEN_TOLD, args].concat());
+        self.until_lines(1);
+    }
+
+    fn until_lines(&self, count: u32) {
+        let words = format!("dybox_roster_lines {count}\n");
+        eventually("so many agents have a line", LONG, || self.metrics().contains(&words).then_some(()));
     }
 
     /// What `gc --all` says of the one agent.
@@ -298,7 +315,8 @@ fn two_users_of_a_node_pull_an_image_one_after_the_other() {
     // Somebody else pulls it now, as far as the second user can see.
     let lock = std::fs::File::open(locks[0].path()).expect("a lock for all");
     lock.lock().expect("nobody holds it");
-    assert!(engine.docker(&["rmi", &image]).status.success());
+    // Its container may be there a moment longer than its run.
+    eventually("its name is gone", LONG, || engine.docker(&["rmi", &image]).status.success().then_some(()));
     let second = run(&two);
     eventually("its proxy is at the lock", LONG, || {
         let open = |pid: i32| {
@@ -315,4 +333,99 @@ fn two_users_of_a_node_pull_an_image_one_after_the_other() {
         place.assert_nothing_left();
     }
     drop(images);
+}
+
+/// What a state server says to a wish for an image with this certificate.
+fn wish(stage: &Stage, certificate: &str, hosts: &[&str], image: &str) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(stage.world.file(certificate)).expect("a certificate");
+    let identity = read_identity(&text).expect("an identity");
+    let order = BringOrder { image: image.to_owned(), run: "01jd00000000000agents00200".to_owned() };
+    let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let client = RosterClient::dial(&stage.at, &identity, LONG).await.map_err(|error| error.to_string())?;
+        client.bring(hosts, &order, LONG).await.map_err(|error| error.to_string())
+    })
+}
+
+/// What its agent tells of an image that was wished.
+fn until_arrived(stage: &Stage, image: &str) -> Value {
+    let of = |node: &Value| {
+        let all = node["arrivals"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|arrival| arrival["image"] == image)
+    };
+    let node = stage.world.until("its agent tells of it", &stage.at, "n1", |node| of(node).is_some());
+    of(&node).expect("it was there")
+}
+
+#[test]
+fn an_image_that_a_master_wishes_is_brought_and_goes_again_when_the_disk_is_full() {
+    let (engine, registry) = (Engine::machine(), Registry::start());
+    let image = pushed(&engine, &registry, "wished");
+    let images = Images(&engine, vec![image.clone()]);
+    let has = || engine.docker(&["image", "inspect", &image]).status.success();
+    // Whatever the disk of the machine is like that runs this test.
+    let roomy = ["--image-high", "100", "--image-low", "99"];
+    let mut stage = Stage::new(&machine(), &roomy);
+    for certificate in ["reader.pem", "operator.pem", "node-n1.pem"] {
+        let refused = wish(&stage, certificate, &["n1"], &image).unwrap_err();
+        assert!(refused.contains("only a master's certificate"), "{certificate}: {refused}");
+    }
+    let pulls = stage.world.path().join("run/pulls");
+    let none = registry.reference("never-there:1");
+    let told = eventually("the agent is told", LONG, || {
+        wish(&stage, "master.pem", &["n9", "n1"], &none).ok().filter(|told| !told.is_empty())
+    });
+    assert_eq!(told, ["n1"], "nobody knows the other");
+    let missing = until_arrived(&stage, &none);
+    assert!(missing["why"].as_str().is_some_and(|why| why.contains("never-there")), "{missing}");
+    let known: Vec<PathBuf> = files(&pulls);
+    assert_eq!(wish(&stage, "master.pem", &["n1"], &image), Ok(vec!["n1".to_owned()]));
+    let arrived = until_arrived(&stage, &image);
+    assert!(has() && arrived["took"].as_u64().is_some() && arrived["why"].is_null(), "{arrived}");
+    stage.world.until("it is one of its images", &stage.at, "n1", |_| {
+        let node = stage.world.ask(&stage.at, "reader.pem", &["nodes", "n1"]);
+        let text = String::from_utf8_lossy(&node.stdout).into_owned();
+        text.contains("brought in advance") && text.matches(&image).count() >= 2
+    });
+    // Nobody pulls what somebody of the machine pulls already.
+    assert!(engine.docker(&["rmi", &image]).status.success());
+    let lock = files(&pulls).into_iter().find(|path| !known.contains(path)).expect("one image, one lock");
+    let held = std::fs::File::open(&lock).expect("a lock for all");
+    held.lock().expect("nobody holds it");
+    assert!(wish(&stage, "master.pem", &["n1"], &image).is_ok_and(|told| told == ["n1"]));
+    eventually("the pull is at the lock", LONG, || waits_at(&lock).then_some(()));
+    assert!(!has(), "it waits");
+    held.unlock().expect("it was held");
+    eventually("it is there again", LONG, || has().then_some(()));
+    until_arrived(&stage, &image);
+    // A drained machine gets none.
+    assert!(stage.world.ask(&stage.at, "operator.pem", &["nodes", "drain", "n1"]).status.success());
+    assert_eq!(wish(&stage, "master.pem", &["n1"], &image), Ok(Vec::new()));
+
+    // The agent noted that it brought it: another one, of a machine whose disk is full, takes it away.
+    let ledger = stage.world.path().join("lib/machine/images");
+    for entry in files(&ledger) {
+        let file = std::fs::File::options().write(true).open(entry).expect("a file");
+        file.set_modified(SystemTime::now() - Duration::from_secs(7200)).expect("a time");
+    }
+    stage.again(&["--local-dir", "/nowhere", "--image-high", "1", "--image-low", "0"]);
+    let swept = eventually("it goes", LONG, || Some(stage.gc(&[])).filter(|_| !has()));
+    assert_eq!((&swept["sweep"]["images"], &swept["sweep"]["homes"]), (&1.into(), &0.into()), "{swept:#}");
+    drop(images);
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Whether a process that brings an image has this file open.
+fn waits_at(lock: &Path) -> bool {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let brings = |proc: &Path| {
+        let line = std::fs::read_to_string(proc.join("cmdline")).unwrap_or_default();
+        line.split('\0').any(|word| word == "bring-image")
+    };
+    let procs = all.map(|entry| entry.path()).filter(|proc| brings(proc));
+    procs.flat_map(|proc| files(&proc.join("fd"))).any(|file| std::fs::read_link(file).is_ok_and(|path| path == lock))
 }

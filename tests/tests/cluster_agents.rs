@@ -1,11 +1,11 @@
 //! Agents on the nodes of a real cluster: what an application left whose proxies had no time to clear up goes without
-//! its user, and a run that lives beside it is left alone.
+//! its user, and a run that lives beside it is left alone. And what they bring: images for stages that follow.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use dybox_tests::cluster::{Cluster, Options, node_host};
-use dybox_tests::{Part, RosterWorld, Workspace, eventually};
+use dybox_tests::{Done, Follow, Part, Registry, RosterWorld, Workspace, eventually};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -117,4 +117,68 @@ fn what_a_killed_application_left_on_its_nodes_goes_and_what_lives_beside_it_sta
     living.until_state(&other, "succeeded");
     cluster().assert_over(&other);
     eventually("nothing is left of it either", LONG, || of_run(&other).is_empty().then_some(()));
+}
+
+/// Nodes on which YARN holds containers of a run, but for the master's own.
+fn granted_on(run: &str) -> Vec<String> {
+    let apps = cluster().applications_of(run).expect("YARN answers");
+    let id = apps[0]["id"].as_str().expect("an id").to_owned();
+    let attempt = format!("{}_000001", id.replace("application", "appattempt"));
+    let all =
+        cluster().rest(&format!("/ws/v1/cluster/apps/{id}/appattempts/{attempt}/containers")).expect("it answers");
+    let text = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+    let all = all["container"].as_array().cloned().unwrap_or_default().into_iter();
+    let tasks = all.filter(|one| !text(one, "containerId").ends_with("_000001"));
+    tasks.map(|one| text(&one, "assignedNodeId").split(':').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn the_image_of_the_next_stage_is_brought_to_a_machine_where_the_run_holds_nothing() {
+    let registry = Registry::of_cluster(cluster());
+    let image = registry.put(&cluster().engine(1), "next:1");
+    let hosts: Vec<String> = (1..=2).map(node_host).collect();
+    let roster = RosterWorld::new(&hosts.iter().map(String::as_str).collect::<Vec<_>>());
+    let (_server, port) = roster.server("one", 0);
+    let at = format!("127.0.0.1:{port}");
+    let agent = |node: usize| {
+        let lib = roster.path().join(format!("lib-{node}"));
+        roster.agent_in(&node_host(node), &cluster().layout().docker(node), &at, &lib)
+    };
+    let _agents: Vec<Part> = (1..=2).map(agent).collect();
+    for host in &hosts {
+        roster.until_health(&at, host, "healthy");
+    }
+    let place = Workspace::of_cluster(cluster());
+    let dybox = |args: &[&str]| -> Done {
+        let mut command = place.command(args);
+        command.env("DYBOX_STATE_SERVERS", &at).env("DYBOX_STATE_IDENTITY", roster.file("master.pem"));
+        Follow::start(&mut command).end(LONG)
+    };
+    // One task, and then one on each machine.
+    place.job(&format!(
+        "stages:\n  a: {{ script: \". /said/fns; say start; for i in $(seq 900); do [ -e /said/go ] && exit 0; sleep 0.2; done; exit 8\" }}\n  b: {{ needs: [a], image: \"{image}\", parallelism: 2, placement: {{ max_per_host: 1, hard: true }}, script: \". /said/fns; say start\" }}\n"
+    ));
+    let has = |node: usize| cluster().engine(node).docker(&["image", "inspect", &image]).status.success();
+    assert!(!has(1) && !has(2));
+    let run = dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
+    place.until_said("a", "start", 1);
+    eventually("both engines have it", LONG, || (has(1) && has(2)).then_some(()));
+    let held = granted_on(&run);
+    assert_eq!(held.len(), 1, "{held:?}");
+    let other = hosts.iter().find(|host| !held.contains(host)).expect("another machine");
+    let next = || dybox(&["status", &run, "-o", "json"]).expect(0).json()["stages"][1].clone();
+    let ahead = |stage: &Value| stage["image_ahead"].as_array().cloned().unwrap_or_default();
+    let there = |stage: &Value| ahead(stage).iter().any(|one| one["host"] == other.as_str() && one["why"] == "");
+    eventually("the master has written it down", LONG, || there(&next()).then_some(()));
+    place.write("said/go", "");
+    place.until_state(&run, "succeeded");
+    place.until_said("b", "start", 2);
+    assert!(granted_on(&run).contains(other), "its task ran there");
+    assert_eq!(next()["image_waited_seconds"], 0.0, "{:#}", next());
+    let text = dybox(&["status", &run, "--timeline"]).expect(0).out;
+    assert!(text.contains("brought ahead to 2 machines in") && text.contains("while a ran"), "{text}");
+    cluster().assert_over(&run);
+    for node in [1, 2] {
+        cluster().engine(node).docker(&["rmi", &image]);
+    }
 }

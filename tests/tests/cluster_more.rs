@@ -163,6 +163,39 @@ fn a_run_goes_on_when_the_other_resource_manager_takes_over() {
     assert!(apps(&run).iter().all(|app| app["finalStatus"] == "SUCCEEDED"), "{:?}", apps(&run));
 }
 
+#[test]
+fn a_session_goes_on_when_the_other_resource_manager_takes_over() {
+    // Its second stage needs a grant more than the session has, which only the second ResourceManager can give.
+    let user = User::alone(concat!(
+        "stages:\n  a: { parallelism: 2, script: \". /said/fns; say start; UNTIL_GO; say end\" }\n",
+        "  b: { needs: [a], memory: 400MiB, script: \". /said/fns; say start; say end\" }\n",
+    ));
+    let start = ["session", "start", "pair", "--grants", "2", "--max", "4", "--memory", "256MiB"];
+    user.dybox(&start).expect(0);
+    let run = user.detach(&["--session", "pair"]);
+    user.place.until_said("a", "beat", 2);
+    let (first, second) = match cluster().active() {
+        Daemon::ResourceManager => (Daemon::ResourceManager, Daemon::SecondResourceManager),
+        _ => (Daemon::SecondResourceManager, Daemon::ResourceManager),
+    };
+    cluster().kill(first);
+    let beats = user.place.said_by("a", "beat");
+    user.place.until_said("a", "beat", beats + 4);
+    cluster().activate(second).unwrap_or_else(|error| panic!("{error}"));
+    eventually("the session is found", LONG, || user.dybox(&["session", "ls"]).out.contains("pair").then_some(()));
+    user.go();
+    eventually("the run succeeds", LONG, || (user.place.status(&run)["run"]["state"] == "succeeded").then_some(()));
+    let said = user.place.said();
+    assert!(overlaps(&said).is_empty(), "{said:?}");
+    assert_eq!(["a", "b"].map(|stage| user.place.said_by(stage, "start")), [2, 1], "{said:?}");
+    // It takes the next run, too.
+    user.dybox(&["run", "job.yaml", "--session", "pair"]).expect(0);
+    cluster().revive(first);
+    user.dybox(&["session", "stop", "pair"]).expect(0);
+    eventually("nothing of it is on an engine", LONG, || cluster().of_run_on_engines(&run).is_empty().then_some(()));
+    user.dybox(&["logs", &run]).expect(0);
+}
+
 /// How often the ResourceManager has done this to its keys: for masters, for nodes, for grants.
 fn keys(done: &str) -> [usize; 3] {
     let log = cluster().log(cluster().active());

@@ -171,6 +171,26 @@ fn a_namenode_that_is_down_or_hangs_is_told_within_the_deadline() {
 }
 
 #[test]
+fn a_new_file_is_begun_and_one_that_is_there_all_the_same_is_taken_over() {
+    let hadoop = hadoop();
+    let store = fresh(&hadoop);
+    let second = fresh_again(&hadoop, &store);
+    run(async {
+        let mut first = store.begin("journal").await.unwrap();
+        // Nothing is in it: whoever looks whether a master ever was in control sees that.
+        assert_eq!(second.len("journal").await.unwrap(), Some(0));
+        first.write_synced(b"one").await.unwrap();
+        assert_eq!(second.len("journal").await.unwrap(), Some(3), "also while it is open");
+        let mut other = second.begin("journal").await.unwrap();
+        assert_eq!(other.len(), 3);
+        assert!(first.write_synced(b"two").await.is_err(), "its writer is fenced");
+        other.write_synced(b"three").await.unwrap();
+        other.close().await.unwrap();
+        assert_eq!(store.get("journal").await.unwrap(), "onethree");
+    });
+}
+
+#[test]
 fn an_open_file_is_held_until_it_is_taken_over_and_its_writer_is_fenced() {
     let hadoop = hadoop();
     let store = fresh(&hadoop);

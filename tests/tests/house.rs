@@ -49,6 +49,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("redb", &["state"]),
     ("clap", &["cli"]),
     ("petgraph", &["job"]),
+    ("rust-sugiyama", &["job"]),
+    ("clap_complete", &["cli"]),
     ("serde-saphyr", &["job"]),
     ("cel", &["job"]),
 ];

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use dybox_tests::{Part, PrivateEngine, RosterWorld as World, eventually};
@@ -117,4 +117,134 @@ fn lies(world: &World, (first, both): (&str, &str), one: &Part) {
         let output = world.ask(both, identity, &["nodes"]);
         assert_eq!(output.status.code(), Some(5), "{identity}: {}", text(&output));
     }
+}
+
+/// A small disk of its own, until it is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn at(path: PathBuf) -> Self {
+        std::fs::create_dir_all(&path).expect("a directory");
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&path).status();
+        assert!(done.expect("mount runs").success(), "{}", path.display());
+        Self(path)
+    }
+
+    /// Leaves no room at all.
+    fn fill(&self) {
+        use std::io::Write;
+        let mut file = std::fs::File::create(self.0.join("filler")).expect("a file");
+        for size in [1 << 20, 1 << 12] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.0.join("filler")).expect("it is there");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_server_whose_disk_is_full_goes_on_says_so_and_keeps_what_it_missed_once_there_is_room() {
+    let world = World::new(&["n1"]);
+    let disk = SmallDisk::at(world.path().join("one"));
+    let (server, port) = world.server("one", 0);
+    let at = format!("127.0.0.1:{port}");
+    let machine = PathBuf::from("/var/run/docker.sock");
+    let _n1 = world.agent("n1", "node-n1.pem", &machine, &at);
+    world.until("n1 reports", &at, "n1", |node| node["engine"] != "");
+    assert!(world.ask(&at, "operator.pem", &["nodes", "drain", "n0"]).status.success());
+
+    disk.fill();
+    // What is written once more where something was written before needs no room: a few long reasons do.
+    let why = "x".repeat(60_000);
+    let drain = |host: &str| world.ask(&at, "operator.pem", &["nodes", "drain", host, "--why", &why]);
+    let mut refused = None;
+    for number in 1..200 {
+        let host = format!("m{number}");
+        let done = drain(&host);
+        if !done.status.success() {
+            refused = Some((host, text(&done)));
+            break;
+        }
+    }
+    let (host, said) = refused.expect("there is room for ever");
+    assert!(said.contains("the database can't be written") && said.contains("holds"), "{said}");
+    // It goes on, and says what is wrong.
+    let told = text(&world.ask(&at, "reader.pem", &["nodes"]));
+    assert!(told.contains("the database can't be written"), "{told}");
+    world.until("n1 is still heard", &at, "n1", |node| node["silent_seconds"].as_f64() < Some(5.0));
+    assert!(get(http_port(&server), "/metrics").contains("dybox_roster_troubles 1"));
+    world.until("what is not kept holds all the same", &at, &host, |node| node["drained"] == true);
+
+    disk.make_room();
+    eventually("the trouble is over", LONG, || {
+        let told = text(&world.ask(&at, "reader.pem", &["nodes"]));
+        (!told.contains("can't be written")).then_some(())
+    });
+    assert!(world.ask(&at, "operator.pem", &["nodes", "drain", "last"]).status.success());
+    drop(server);
+    let (server, _) = world.server("one", port);
+    for host in ["n0", &host, "last"] {
+        world.until(&format!("{host} is drained"), &at, host, |node| node["drained"] == true);
+    }
+    assert!(!text(&world.ask(&at, "reader.pem", &["nodes"])).contains("damaged"));
+    drop(server);
+    drop(disk);
+}
+
+#[test]
+fn an_engine_whose_images_are_damaged_is_unusable_whatever_it_answers() {
+    let world = World::new(&["n1"]);
+    let private = PrivateEngine::start(&[]);
+    let (_server, port) = world.server("one", 0);
+    let at = format!("127.0.0.1:{port}");
+    let canary = ["--canary", "dybox-test/busybox:1", "--canary-every", "1s"];
+    let _n1 = world.agent_with("n1", &private.socket(), &at, &canary);
+    world.until("a test container ran", &at, "n1", |node| node["canary"]["why"] == "" && node["health"] == "healthy");
+    // The layers are gone from the disk; the engine lists its image, and answers as ever.
+    private.damage_layers();
+    let node = world.until_health(&at, "n1", "unusable");
+    assert!(node["why"].as_str().is_some_and(|why| why.contains("a test container could not be started")), "{node}");
+    assert!(node["list_ms"].is_u64() && node["ping_ms"].is_u64(), "{node}");
+    assert!(text(&world.ask(&at, "reader.pem", &["nodes", "n1"])).contains("dybox-test/busybox:1"));
+    // It is no better when it was started again.
+    let mut private = private;
+    private.kill();
+    private.up();
+    let node = world.until("it answers again", &at, "n1", |node| node["list_ms"].is_u64());
+    assert_eq!(node["health"], "unusable", "{node}");
+}
+
+#[test]
+fn a_machine_that_the_kernel_calls_pressed_is_degraded_until_it_is_well_below() {
+    let world = World::new(&["n1"]);
+    let (_server, port) = world.server("one", 0);
+    let at = format!("127.0.0.1:{port}");
+    let _n1 = world.agent("n1", "node-n1.pem", &PathBuf::from("/var/run/docker.sock"), &at);
+    world.until_health(&at, "n1", "healthy");
+    // As the kernel writes it: 85 %, 60 %, 40 % of the last minute.
+    let dir = world.path().join("pressure");
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let say = |share: u32| {
+        let text = format!(
+            "some avg10=0.00 avg60={share}.00 avg300=0.00 total=1\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+        );
+        std::fs::write(dir.join("new"), text).expect("a file");
+        std::fs::rename(dir.join("new"), dir.join("cpu")).expect("whole or not at all");
+    };
+    say(85);
+    let node = world.until_health(&at, "n1", "degraded");
+    assert!(node["why"].as_str().is_some_and(|why| why.contains("cpus are short")), "{node}");
+    say(60);
+    let node = world.until("it is below", &at, "n1", |node| node["pressure"]["cpu"] == 600);
+    assert_eq!(node["health"], "degraded", "but not well below: {node}");
+    say(40);
+    world.until_health(&at, "n1", "healthy");
 }

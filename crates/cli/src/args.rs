@@ -56,18 +56,27 @@ pub(crate) enum Command {
     Shell(Box<command::shell::Args>),
     Stop(command::stop::Args),
     Resume(command::resume::Args),
+    Rerun(command::rerun::Args),
     Session(command::session::Args),
     Check(command::check::Args),
     Plan(command::plan::Args),
+    Graph(command::graph::Args),
     Ps(command::ps::Args),
     Status(command::status::Args),
+    Watch(command::watch::Args),
     Top(command::top::Args),
     Logs(command::logs::Args),
     Why(command::why::Args),
+    Exec(command::exec::Args),
+    Cp(command::cp::Args),
     Gc(command::gc::Args),
+    Prune(command::prune::Args),
     Nodes(command::nodes::Args),
     Doctor(command::doctor::Args),
     Explain(command::explain::Args),
+    Import(command::import::Args),
+    Schema(command::schema::Args),
+    Completions(command::completions::Args),
     StateServer(command::state_server::Args),
     Node(command::node::Args),
     #[command(hide = true)]
@@ -85,6 +94,8 @@ pub(crate) enum Part {
     Proxy(command::part::ProxyArgs),
     #[command(hide = true)]
     SweepHome(command::sweep_home::Args),
+    #[command(hide = true)]
+    BringImage(command::bring_image::Args),
 }
 
 /// A command line that starts with a part's name.
@@ -98,7 +109,7 @@ struct PartLine {
 impl Part {
     /// The part that this process is started as. Nothing where the command line is wrong, too: [`Args`] then says why.
     pub(crate) fn given() -> Option<Self> {
-        let parts = ["master", "proxy", "sweep-home"];
+        let parts = ["master", "proxy", "sweep-home", "bring-image"];
         let is_part = std::env::args_os().nth(1).is_some_and(|word| parts.iter().any(|part| word == *part));
         if is_part { PartLine::try_parse().ok().map(|line| line.part) } else { None }
     }

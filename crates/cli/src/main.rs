@@ -5,6 +5,7 @@
 
 mod args;
 mod command;
+mod complete;
 mod conf;
 mod live;
 mod report;
@@ -18,5 +19,6 @@ fn main() -> ExitCode {
     if let Some(part) = args::Part::given() {
         return ExitCode::from(command::run_part(part, false));
     }
+    complete::answer();
     ExitCode::from(command::run(args::Args::parse()))
 }

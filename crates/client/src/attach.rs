@@ -8,8 +8,9 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-use dybox_model::{AttemptId, GrantId, RunId};
+use dybox_model::{AttemptId, GrantId, RunId, Visit};
 use dybox_store::layout::RunDir;
+use dybox_wire::WireError;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
@@ -18,6 +19,8 @@ use crate::client::Place;
 
 /// Longest frame that is believed; init sends at most 64 KiB.
 const MAX_FRAME: u32 = 1 << 20;
+/// How long the master of a task that runs may take to be reached.
+const LIVES: Duration = Duration::from_secs(3);
 /// Pause between two asks for a line through the cluster.
 const ASK_AGAIN: Duration = Duration::from_millis(30);
 /// Pause between two looks for a socket that does not exist yet.
@@ -50,6 +53,15 @@ pub enum Heard {
     Stderr(Vec<u8>),
     /// Both have ended.
     End,
+    /// The exit code of a visitor's command.
+    Code(i32),
+    /// A visitor's command did not start.
+    Failed {
+        /// The code that a shell would give.
+        code: i32,
+        /// Why.
+        why: String,
+    },
 }
 
 /// The end that speaks.
@@ -104,6 +116,48 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Something beside the payload of an attempt that runs, through its master and its proxy: a command's streams, or
+    /// the bytes of what is copied. The journal says who was there.
+    ///
+    /// # Errors
+    /// The master or the proxy can't be reached, or refuses it.
+    pub async fn visit(
+        &self,
+        run: &RunId,
+        (grant, attempt): (GrantId, AttemptId),
+        visit: &Visit,
+    ) -> Result<Line, WireError> {
+        let master = self.dial(run, grant.subdag(), LIVES).await?;
+        Ok(Line(Box::new(master.visit(grant, attempt, visit).await?)))
+    }
+}
+
+/// An open line to something beside a payload.
+pub struct Line(Box<dyn Both>);
+
+trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Line(..)")
+    }
+}
+
+impl Line {
+    /// Both ends of a command's streams.
+    #[must_use]
+    pub fn ends(self) -> (Ear, Mouth) {
+        ends(self.0)
+    }
+
+    /// The bytes of what is copied.
+    #[must_use]
+    pub fn bytes(self) -> impl AsyncRead + Send + Unpin {
+        self.0
     }
 }
 
@@ -168,6 +222,11 @@ impl Ear {
             10 => Ok(Heard::Stdout(bytes)),
             11 => Ok(Heard::Stderr(bytes)),
             12 => Ok(Heard::End),
+            13 | 14 if bytes.len() >= 4 => {
+                let code = i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                let why = || String::from_utf8_lossy(&bytes[4..]).into_owned();
+                Ok(if head[0] == 13 { Heard::Code(code) } else { Heard::Failed { code, why: why() } })
+            }
             kind => Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of the unknown kind {kind}"))),
         }
     }

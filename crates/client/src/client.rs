@@ -58,7 +58,10 @@ impl Client {
     /// The store's, where its address makes no sense.
     pub fn of_cluster(conf: ClusterConf) -> Result<Self, ClientError> {
         let store = Store::hdfs(conf.hdfs.clone())?;
-        Ok(Self { place: Place::Cluster(Cluster { conf: Arc::new(conf), store: store.clone(), own: None }), store })
+        Ok(Self {
+            place: Place::Cluster(Cluster { conf: Arc::new(conf), store: store.clone(), own: None, ahead: None }),
+            store,
+        })
     }
 
     /// The same with what it knows of a run that was submitted just now.

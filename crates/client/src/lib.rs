@@ -4,21 +4,25 @@
 //! Never: a word printed, a decision about tasks, a terminal.
 
 mod attach;
+pub mod cache;
 mod client;
 mod cluster;
+pub mod earlier;
 mod error;
 mod feed;
 mod follow;
 mod machine;
 mod profiles;
+pub mod prune;
 mod read;
 mod resume;
 mod state;
 mod stop;
 mod submit;
+pub mod untar;
 mod world;
 
-pub use attach::{Ear, Heard, Mouth, Say};
+pub use attach::{Ear, Heard, Line, Mouth, Say};
 pub use client::Client;
 pub use cluster::{Application, ClusterConf, Phase, Session};
 pub use error::ClientError;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dybox_model::{Millis, RunId, SubDagId};
 use dybox_store::StopMark;
+use dybox_store::layout::RunDir;
 use dybox_wire::WireError;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
@@ -40,10 +41,12 @@ impl Client {
     pub async fn stop(&self, run: &RunId, why: &str, now: bool, at: Millis) -> Result<Stopped, ClientError> {
         let mark = StopMark { why: why.to_owned(), at };
         if let Place::Cluster(cluster) = &self.place {
-            return self.stop_there(cluster, run, &mark, now).await;
+            let all = cluster.applications(run).await?.into_values();
+            let live: Vec<_> = all.filter(|application| application.phase.is_live()).collect();
+            return self.stop_there(cluster, (run, &live), &mark, now).await;
         }
         let plan = self.plan(run).await?;
-        let marked = self.mark_stop(run, &mark).await;
+        let marked = mark.leave(&self.store, &RunDir::new(run)).await;
         let mut stopped = Stopped::default();
         for n in 0..u32::try_from(plan.subdags.len()).unwrap_or(u32::MAX) {
             let subdag = SubDagId(n);
@@ -61,17 +64,16 @@ impl Client {
 
     /// Live masters are told; an application whose master does not run or hear is killed. The mark comes at the same
     /// time, so that no master starts a later sub-DAG; writing it takes as long as a file takes in HDFS.
-    async fn stop_there(
+    pub(crate) async fn stop_there(
         &self,
         cluster: &Cluster,
-        run: &RunId,
+        (run, live): (&RunId, &[Application]),
         mark: &StopMark,
         now: bool,
     ) -> Result<Stopped, ClientError> {
-        let applications = cluster.applications(run).await?;
-        let live: Vec<_> = applications.into_values().filter(|application| application.phase.is_live()).collect();
         let each = join_all(live.iter().map(|application| self.stop_one(cluster, run, (application, &mark.why), now)));
-        let (marked, each) = tokio::join!(self.mark_stop(run, mark), each);
+        let dir = RunDir::new(run);
+        let (marked, each) = tokio::join!(mark.leave(&self.store, &dir), each);
         let mut stopped = Stopped::default();
         for (application, done) in live.iter().zip(each) {
             match done? {

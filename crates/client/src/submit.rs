@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use dybox_job::Plan;
 use dybox_model::{Millis, RunId, SubDagId};
-use dybox_store::layout::RunDir;
-use dybox_store::{RUN_INFO_VERSION, RunInfo, StopMark};
+use dybox_store::{RUN_INFO_VERSION, RunInfo};
 use nix::unistd::{User, getegid, geteuid};
 use sha2::{Digest, Sha256};
 use tokio::process::Child;
@@ -93,12 +92,6 @@ impl Client {
             // YARN starts them.
             Place::Cluster(_) => Ok(()),
         }
-    }
-
-    /// Marks a run as one that is to end, for masters that can't be told now.
-    pub(crate) async fn mark_stop(&self, run: &RunId, mark: &StopMark) -> Result<(), ClientError> {
-        let text = serde_json::to_vec(mark).map_err(|error| damaged("the stop mark", &error))?;
-        Ok(self.store.put(&RunDir::new(run).stop(), text).await?)
     }
 }
 

@@ -121,8 +121,7 @@ mod tests {
     use super::*;
 
     fn here() -> Here {
-        let policy = Policy { file: PathBuf::new(), exists: false, mount_roots: vec![], registries: None };
-        Here::new(None, policy)
+        Here::new(None, Policy::none(""))
     }
 
     #[test]

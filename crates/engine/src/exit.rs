@@ -73,6 +73,7 @@ fn by_verdict(end: &End<'_>, verdict: &Verdict) -> Exit {
             ..Peak::default()
         },
         result: None,
+        moved: Box::default(),
     };
     if let Some((failure, text)) = &verdict.error {
         // Whoever ends an attempt before it began takes its spec away: its init complains of that.
@@ -133,6 +134,7 @@ fn without_verdict(end: &End<'_>, seen: Option<&Seen>) -> Exit {
         ended: seen.and_then(|seen| seen.finished).unwrap_or(end.now),
         used: Peak { cpu_ms: end.usage.cpu_ms, memory: end.usage.peak_memory, ..Peak::default() },
         result: None,
+        moved: Box::default(),
     };
     match code {
         _ if end.asked.is_some() => {}

@@ -5,6 +5,7 @@
 //! ([`EngineError`]).
 //! Never: a bollard type, a call without a deadline, a payload's output, a decision about retrying.
 
+mod archive;
 mod auth;
 mod canary;
 mod conf;
@@ -25,6 +26,7 @@ mod testing;
 mod usage;
 mod verdict;
 
+pub use archive::Archive;
 pub use conf::{Address, EngineConf};
 pub use connect::Engine;
 pub use container::{KILL, Listed, STOP, STOP_NOW, Seen};
@@ -34,7 +36,7 @@ pub use image::{ImageInfo, ImageListed};
 pub use info::EngineInfo;
 pub use network::NetworkSeen;
 pub use options::{Joined, Options, Placed, options, sandbox_options};
-pub use payload::{LEASE_BEAT, LEASE_TTL, argv, init_next, init_spec};
+pub use payload::{LEASE_BEAT, LEASE_TTL, argv, init_next, init_spec, init_visit};
 pub use proof::{Identity, LABEL_RUN, Role};
 pub use usage::CgroupPaths;
 pub use verdict::{StartFailure, Verdict};

@@ -1,6 +1,6 @@
 //! What init runs: the payload's words, and the spec file that tells init.
 
-use dybox_model::{Cause, Millis, TaskSpec};
+use dybox_model::{Cause, Exec, Millis, TaskSpec};
 
 use crate::image::ImageInfo;
 use crate::options::{SCRIPT_INSIDE, cleared};
@@ -77,6 +77,27 @@ pub fn init_next(first: &TaskSpec, next: &TaskSpec) -> String {
     text
 }
 
+/// What init is told of a visitor's command, in the words of its spec.
+#[must_use]
+pub fn init_visit(exec: &Exec) -> String {
+    let mut text = String::new();
+    for (i, word) in exec.argv.iter().enumerate() {
+        text.push_str(&format!("argv.{i} {}\n", escape(word)));
+    }
+    for (name, value) in &exec.env {
+        text.push_str(&format!("env {}={}\n", escape(name), escape(value)));
+    }
+    if let Some(dir) = &exec.workdir {
+        text.push_str(&format!("workdir {}\n", escape(dir)));
+    }
+    match (exec.tty, exec.stdin) {
+        (true, _) => text.push_str("attach tty\n"),
+        (false, true) => text.push_str("attach stdin\n"),
+        (false, false) => text.push_str("attach output\n"),
+    }
+    text
+}
+
 fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('\n', "\\n")
 }
@@ -124,6 +145,19 @@ mod tests {
         assert_eq!(init_next(&spec, &next), format!("task {}\nenv A=x\\ny\n", next.attempt));
         assert!(!spec.leads_to(&TaskSpec { pids: 1, ..next.clone() }));
         assert!(!TaskSpec { reuse: false, ..spec }.leads_to(&next));
+    }
+
+    #[test]
+    fn a_visitor_is_told_in_the_words_of_the_spec() {
+        let exec = Exec {
+            argv: vec!["sh".to_owned(), "a\nb".to_owned()],
+            env: vec![("A".to_owned(), "1=\\".to_owned())],
+            workdir: Some("/tmp".to_owned()),
+            ..Exec::default()
+        };
+        let text = init_visit(&exec);
+        assert_eq!(text, "argv.0 sh\nargv.1 a\\nb\nenv A=1=\\\\\nworkdir /tmp\nattach output\n");
+        assert!(init_visit(&Exec { tty: true, ..exec }).ends_with("attach tty\n"));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) fn task() -> TaskSpec {
         pids: 512,
         volumes: Vec::new(),
         tmpfs: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),

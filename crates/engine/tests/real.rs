@@ -203,7 +203,8 @@ async fn a_task_is_its_submitter_and_has_no_power() {
     std::fs::write(world.dir.path().join("f"), "volume\n").unwrap();
     spec.env.push(("DYBOX_TASK".to_owned(), "a b=c".to_owned()));
     spec.tmpfs = vec![Tmpfs { target: "/scratch".to_owned(), size: Some(1 << 20) }];
-    spec.volumes = vec![Mount { source: world.dir.path().to_owned(), target: "/data".to_owned(), read_only: true }];
+    spec.volumes =
+        vec![Mount { source: world.dir.path().to_owned(), target: "/data".to_owned(), read_only: true, named: None }];
     std::fs::set_permissions(world.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let ended = world.run(&spec).await;
     let out = ended.out();
@@ -260,7 +261,7 @@ async fn usage_comes_from_the_cgroup() {
 async fn what_the_engine_refuses_has_a_kind() {
     let world = world().await;
     let kind = async |spec: TaskSpec| world.start_with(&spec, Millis(15_000), |_| {}).await.err().map(|e| e.kind);
-    let nowhere = Mount { source: "/no/such/dir".into(), target: "/data".to_owned(), read_only: true };
+    let nowhere = Mount { source: "/no/such/dir".into(), target: "/data".to_owned(), read_only: true, named: None };
     assert_eq!(kind(TaskSpec { volumes: vec![nowhere], ..shell("") }).await, Some(Kind::MountMissing));
     assert_eq!(kind(TaskSpec { user: Some("nobodyatall".to_owned()), ..shell("") }).await, Some(Kind::BadUser));
     assert_eq!(kind(TaskSpec { workdir: Some("/bin/sh".to_owned()), ..shell("") }).await, Some(Kind::BadWorkdir));

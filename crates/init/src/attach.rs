@@ -21,6 +21,8 @@ pub(crate) enum Word {
         cols: u16,
     },
     Signal(i32),
+    /// What a visitor wants, in the words of the spec.
+    Ask(String),
     /// The client hung up, or talks nonsense.
     Gone,
 }
@@ -29,6 +31,10 @@ pub(crate) enum Word {
 pub(crate) const STDOUT: u8 = 10;
 pub(crate) const STDERR: u8 = 11;
 const END: u8 = 12;
+/// How a visitor's command ended: its code, i32 LE.
+const CODE: u8 = 13;
+/// It did not start: the code, i32 LE, and why.
+const FAILED: u8 = 14;
 /// A client that takes its output slowly slows the payload down, as with `docker run`, from this much on.
 const SLOW_AT: usize = 256 << 10;
 const LONGEST_FRAME: usize = 1 << 20;
@@ -58,7 +64,11 @@ pub(crate) struct Client {
 impl Client {
     /// Takes the client that waits, if one does.
     pub(crate) fn accept(listener: &UnixListener) -> Option<Self> {
-        let (stream, _) = listener.accept().ok()?;
+        Self::of(listener.accept().ok()?.0)
+    }
+
+    /// The client at the other end of a line.
+    pub(crate) fn of(stream: UnixStream) -> Option<Self> {
         stream.set_nonblocking(true).ok()?;
         Some(Self { stream, heard: Vec::new(), backlog: Backlog::default() })
     }
@@ -84,6 +94,19 @@ impl Client {
 
     pub(crate) fn end(&mut self) {
         self.show(END, &[]);
+    }
+
+    pub(crate) fn code(&mut self, code: i32) {
+        self.show(CODE, &code.to_le_bytes());
+    }
+
+    pub(crate) fn fail(&mut self, code: i32, why: &str) {
+        self.show(FAILED, &[&code.to_le_bytes()[..], why.as_bytes()].concat());
+    }
+
+    /// Drops what nobody will take.
+    pub(crate) fn forget(&mut self) {
+        self.backlog = Backlog::default();
     }
 
     /// Hands over what waits. False where the client is gone.
@@ -125,6 +148,7 @@ fn frame(bytes: &[u8]) -> Option<(Word, usize)> {
             Word::Window { rows: u16::from_le_bytes([r0, r1]), cols: u16::from_le_bytes([c0, c1]) }
         }
         (3, &[signal]) => Word::Signal(i32::from(signal)),
+        (4, _) => Word::Ask(String::from_utf8_lossy(body).into_owned()),
         _ => Word::Gone,
     };
     Some((word, 5 + len))

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use crate::attach::{self, Client, Word};
 use crate::counters::Counters;
+use crate::door::Door;
 use crate::lease::{LOOK_MS, Lease, boot_ms, wall_ms};
 use crate::signals::{self, Came, PASSED_ON};
 use crate::spec::Spec;
@@ -54,6 +55,10 @@ struct Life {
     finishing: bool,
     /// The proxy, which has further tasks.
     line: Option<Line>,
+    /// For visitors.
+    door: Door,
+    /// The task's own variables, where they are others than init's.
+    env: Vec<String>,
     /// What the container had used when this task began.
     before: Counters,
     started_ms: Option<u64>,
@@ -87,10 +92,11 @@ fn begin(root: &Path) -> Result<Life, Failure> {
     }
     let signals = signals::open().map_err(|errno| Failure::own(format!("signals: {}", errno.desc())))?;
     let lease = Lease::new(home.join("in/lease"), spec.lease_ttl_ms, boot_ms());
+    let outputs = [&*home.join("stdout"), &home.join("stderr")];
     let (streams, ends) =
-        Streams::open(spec.attach, &home).map_err(|error| Failure::own(format!("streams: {error}")))?;
+        Streams::open(spec.attach, outputs).map_err(|error| Failure::own(format!("streams: {error}")))?;
     let root = root.to_owned();
-    let (root, before) = (root.to_owned(), Counters::default());
+    let (door, before) = (Door::open(&home.join("out")), Counters::default());
     let mut life = Life {
         root,
         spec,
@@ -103,6 +109,8 @@ fn begin(root: &Path) -> Result<Life, Failure> {
         status: None,
         finishing: false,
         line: None,
+        door,
+        env: Vec::new(),
         before,
         started_ms: None,
     };
@@ -117,18 +125,19 @@ fn begin(root: &Path) -> Result<Life, Failure> {
         life.status = Some(Status::Signal(Signal::SIGTERM as i32));
         return Ok(life);
     }
-    life.start(&ends, &[])?;
+    life.start(&ends, Vec::new())?;
     Ok(life)
 }
 
 impl Life {
     /// Starts the payload; `env` are its own variables.
-    fn start(&mut self, ends: &Ends, env: &[String]) -> Result<(), Failure> {
+    fn start(&mut self, ends: &Ends, env: Vec<String>) -> Result<(), Failure> {
         let program = crate::find::find(&self.spec.argv[0], std::env::var_os("PATH").as_deref())?;
         if std::process::id() == 1 {
             streams::lend(ends);
         }
-        self.payload = Some(start::start(&program, &self.spec.argv, env, ends)?);
+        self.payload = Some(start::start(&program, &self.spec.argv, &env, ends)?);
+        self.env = env;
         self.started_ms = Some(wall_ms());
         Ok(())
     }
@@ -172,6 +181,7 @@ impl Life {
         self.watch_lease();
         self.pump();
         self.talk();
+        self.door.admit(&self.env);
     }
 
     fn pause_ms(&self) -> u64 {
@@ -182,6 +192,7 @@ impl Life {
     /// Waits until something can be done, at most `ms`.
     fn wait(&self, ms: u64) {
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        fds.extend(self.door.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         if !self.held() {
             let sources = self.streams.pumps.iter().filter_map(|(_, pump)| pump.source());
             fds.extend(sources.map(|source| PollFd::new(source.as_fd(), PollFlags::POLLIN)));

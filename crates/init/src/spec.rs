@@ -32,6 +32,10 @@ pub(crate) struct Spec {
     pub(crate) reuse: bool,
     /// Directories whose content goes before each further task.
     pub(crate) fresh: Vec<PathBuf>,
+    /// `KEY=VALUE` that go before init's own; of a visitor.
+    pub(crate) env: Vec<String>,
+    /// Where to run, where that is another place than init's own; of a visitor.
+    pub(crate) workdir: Option<PathBuf>,
 }
 
 /// A further task: what differs from the one before it.
@@ -71,6 +75,8 @@ impl Spec {
             task: None,
             reuse: false,
             fresh: Vec::new(),
+            env: Vec::new(),
+            workdir: None,
         }
     }
 
@@ -95,6 +101,8 @@ impl Spec {
                 }
                 "task" => spec.task = Some(value),
                 "reuse" => spec.reuse = true,
+                "env" => spec.env.push(value),
+                "workdir" => spec.workdir = Some(value.into()),
                 _ if key.starts_with("argv.") => spec.argv.push(value),
                 _ if key.starts_with("fresh.") => spec.fresh.push(value.into()),
                 _ => {}

@@ -40,18 +40,15 @@ const TYPED_AHEAD: usize = 64 << 10;
 const END_OF_INPUT: u8 = 4;
 
 impl Streams {
-    /// Opens the streams, and the payload's ends of them.
-    pub(crate) fn open(attach: Option<Attach>, home: &Path) -> io::Result<(Self, Ends)> {
+    /// Opens the streams, and the payload's ends of them; the output goes into these files, too.
+    pub(crate) fn open(attach: Option<Attach>, [stdout_file, stderr_file]: [&Path; 2]) -> io::Result<(Self, Ends)> {
         if attach == Some(Attach::Tty) {
-            return Self::terminal(home);
+            return Self::terminal(stdout_file);
         }
         let (out, stdout) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, stderr) = pipe2(OFlag::O_CLOEXEC)?;
         let tee = attach.is_some();
-        let pumps = vec![
-            (STDOUT, Pump::new(out, &home.join("stdout"), tee)?),
-            (STDERR, Pump::new(err, &home.join("stderr"), tee)?),
-        ];
+        let pumps = vec![(STDOUT, Pump::new(out, stdout_file, tee)?), (STDERR, Pump::new(err, stderr_file, tee)?)];
         let (stdin, typed) = if attach == Some(Attach::Stdin) {
             let (stdin, to) = pipe2(OFlag::O_CLOEXEC)?;
             (stdin, Some(Stdin::new(to)?))
@@ -61,13 +58,13 @@ impl Streams {
         Ok((Self { pumps, stdin: typed, terminal: None, kept_open: None }, Ends { stdin, stdout, stderr, tty: false }))
     }
 
-    fn terminal(home: &Path) -> io::Result<(Self, Ends)> {
+    fn terminal(file: &Path) -> io::Result<(Self, Ends)> {
         let pty = openpty(None, None)?;
         for fd in [&pty.master, &pty.slave] {
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         }
         let stdin = Some(Stdin::new(pty.master.try_clone()?)?);
-        let pumps = vec![(STDOUT, Pump::new(pty.master.try_clone()?, &home.join("stdout"), true)?)];
+        let pumps = vec![(STDOUT, Pump::new(pty.master.try_clone()?, file, true)?)];
         let kept_open = Some(pty.slave.try_clone()?);
         let (stdout, stderr) = (pty.slave.try_clone()?, pty.slave.try_clone()?);
         let ends = Ends { stdin: pty.slave, stdout, stderr, tty: true };

@@ -336,3 +336,67 @@ fn a_lease_that_ends_while_nothing_runs_ends_init_alone() {
     assert!(line.hear().ends_with("warm yes\n"));
     assert_eq!((init.code(), root.verdict("by").as_str()), (IDLE, "itself"));
 }
+
+/// What a visitor is told: its output and how its command ended.
+fn visit(root: &Root, ask: &str, said: &[u8], hang_up_after: Option<&str>) -> (String, Option<i32>) {
+    let socket = root.file("out/exec.sock");
+    eventually(|| UnixStream::connect(&socket).is_ok());
+    let mut line = UnixStream::connect(&socket).expect("the door is open");
+    let frame = |kind: u8, bytes: &[u8]| {
+        [&[kind][..], &u32::try_from(bytes.len()).expect("short").to_le_bytes(), bytes].concat()
+    };
+    line.write_all(&frame(4, ask.as_bytes())).expect("it listens");
+    line.write_all(said).expect("it listens");
+    let (mut shown, mut head) = (String::new(), [0; 5]);
+    while line.read_exact(&mut head).is_ok() {
+        let mut bytes = vec![0; u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize];
+        line.read_exact(&mut bytes).expect("whole frames");
+        match head[0] {
+            13 | 14 => {
+                shown.push_str(&String::from_utf8_lossy(&bytes[4..]));
+                return (shown, Some(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])));
+            }
+            _ => shown.push_str(&String::from_utf8_lossy(&bytes)),
+        }
+        if hang_up_after.is_some_and(|word| shown.contains(word)) {
+            return (shown, None);
+        }
+    }
+    (shown, None)
+}
+
+#[test]
+fn a_visitor_has_a_command_of_its_own_beside_the_payload() {
+    let root = Root::shell("while [ ! -e go ]; do sleep 0.02; done; exit 3".replace("go", "$GO").as_str(), "");
+    let go = root.file("go");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dybox-init"));
+    command.arg("--root").arg(root.0.path()).stdin(Stdio::null()).env("GO", &go);
+    let init = Init(command.spawn().expect("init starts"));
+    let ask = "argv.0 sh\nargv.1 -c\nargv.2 cat; echo $MINE >&2; pwd; exit 9\nattach stdin\nenv MINE=m\nworkdir /tmp\n";
+    let typed = [0, 2, 0, 0, 0, b'h', b'i', 1, 0, 0, 0, 0];
+    let (shown, code) = visit(&root, ask, &typed, None);
+    assert_eq!(code, Some(9));
+    assert!(shown.contains("hi") && shown.contains("m\n") && shown.contains("/tmp\n"), "{shown:?}");
+    let size = [2, 4, 0, 0, 0, 30, 0, 90, 0];
+    let (shown, code) = visit(&root, "argv.0 stty\nargv.1 size\nattach tty\n", &size, None);
+    assert_eq!((shown.trim(), code), ("30 90", Some(0)));
+    let (shown, code) = visit(&root, "argv.0 no-such-thing\n", &[], None);
+    assert_eq!(code, Some(127));
+    assert!(shown.contains("not found on PATH"), "{shown:?}");
+    std::fs::write(go, "").expect("a file");
+    assert_eq!(init.code(), 3);
+    assert_eq!((root.text("stdout").as_str(), root.text("stderr").as_str()), ("", ""), "a visitor's output is its own");
+}
+
+#[test]
+fn a_visitors_command_ends_with_its_line() {
+    let root = Root::shell("sleep 60", "");
+    let init = root.start();
+    let ask = "argv.0 sh\nargv.1 -c\nargv.2 trap '' HUP TERM; echo up $$; while :; do sleep 0.05; done\n";
+    let (shown, code) = visit(&root, ask, &[], Some("\n"));
+    assert_eq!(code, None);
+    let pid: i32 = shown.trim().trim_start_matches("up ").parse().expect("a pid");
+    eventually(|| kill(Pid::from_raw(pid), None).is_err());
+    init.signal(Signal::SIGPWR);
+    assert_eq!(init.code(), 137);
+}

@@ -66,6 +66,10 @@ pub(crate) fn assemble(
     plan
 }
 
+fn values_of<T>(list: Option<Vec<Spot<T>>>) -> Vec<T> {
+    list.into_iter().flatten().map(|spot| spot.value).collect()
+}
+
 fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart: &[u32], subdag: SubDagId) -> Stage {
     let tasks = tasks_of(&draft);
     let body = draft.body;
@@ -74,7 +78,6 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
     let env = body.file_env.into_iter().chain(body.env).map(|(name, value)| (name, text(value))).collect();
     let memory = body.memory.unwrap_or(draft::Memory { request: 256 << 20, limit: None });
     let request = memory.request;
-    let values = |list: Option<Vec<Spot<_>>>| list.into_iter().flatten().map(|spot| spot.value).collect();
     Stage {
         name: draft.name.value,
         subdag,
@@ -97,8 +100,10 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
         }),
         shm: body.shm_size,
         pids: body.pids.unwrap_or(512),
-        volumes: values(body.volumes),
-        tmpfs: body.tmpfs.into_iter().flatten().map(|spot| spot.value).collect(),
+        volumes: values_of(body.volumes),
+        inputs: values_of(body.inputs),
+        outputs: values_of(body.outputs),
+        tmpfs: values_of(body.tmpfs),
         network: body.network.unwrap_or_default(),
         timeout: Timeouts {
             run: body.timeout.run,
@@ -122,6 +127,8 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
         profile: draft.profile,
         keep_failed: body.keep_failed.unwrap_or(false),
         reuse: body.reuse.is_some_and(|spot| spot.value),
+        taken: None,
+        missed: None,
         late,
         attach: None,
     }

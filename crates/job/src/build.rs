@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{Need, Network, SubDagId};
+use dybox_model::{Keep, Need, Network, SubDagId};
 
 use crate::apart;
 use crate::assemble::{Needs, assemble, check_growth, tasks_of};
@@ -42,8 +42,14 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
     let mut held = vec![false; job.stages.len()];
     hooks.iter().flat_map(|(_, holds)| holds).for_each(|&stage| held[stage as usize] = true);
     let lates = late::resolve(report, &job, &Around { names: &names, graph: &graph, held: &held });
-    let together: Vec<Vec<u32>> =
-        afters.iter().cloned().chain(networks(&job)).chain(apart::together(&aparts)).chain([last(&job)]).collect();
+    let together: Vec<Vec<u32>> = afters
+        .iter()
+        .cloned()
+        .chain(networks(&job))
+        .chain(volumes(&job))
+        .chain(apart::together(&aparts))
+        .chain([last(&job)])
+        .collect();
     let mut subdags = cut(report, &job, &graph, &together)?;
     wait_for_all(&job, &mut subdags);
     let mut of = vec![SubDagId(0); job.stages.len()];
@@ -291,6 +297,17 @@ fn networks(job: &Job) -> impl Iterator<Item = Vec<u32>> {
     for (id, stage) in job.stages.iter().enumerate() {
         if let Some(Network::Named(name)) = &stage.body.network {
             by_name.entry(name).or_default().push(id as u32);
+        }
+    }
+    by_name.into_values()
+}
+
+/// The stages of each volume of the run: whoever ends the last of them removes it.
+fn volumes(job: &Job) -> impl Iterator<Item = Vec<u32>> {
+    let mut by_name: BTreeMap<&std::path::Path, Vec<u32>> = BTreeMap::new();
+    for (id, stage) in job.stages.iter().enumerate() {
+        for mount in stage.body.volumes.iter().flatten().filter(|mount| mount.value.named == Some(Keep::Run)) {
+            by_name.entry(&mount.value.source).or_default().push(id as u32);
         }
     }
     by_name.into_values()

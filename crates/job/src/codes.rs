@@ -37,7 +37,12 @@ pub const CODES: &[Code] = &[
     c("E0117", "A name, a key or a value holds a character that nobody sees.", "Take it out."),
     c("E0118", "The file is no mapping of keys.", "Start with name: and stages:."),
     c("E0119", "There are more problems than are shown.", "Correct the shown ones first."),
-    c("E0120", "An included file is not there, or not beside the job file.", "Correct the path, or move it there."),
+    c(
+        "E0120",
+        "A file of another tool can't be brought over.",
+        "Correct the place that is named, or name the right tool.",
+    ),
+    c("E0121", "An included file is not there, or not beside the job file.", "Correct the path, or move it there."),
     c("E0201", "A key is not known.", "Correct it; dybox explain FIELD tells what there is."),
     c("E0202", "A value is of another type than the key takes.", "Give what the message says."),
     c("E0203", "A key has no value.", "Give it one, or take the key away."),
@@ -94,6 +99,14 @@ pub const CODES: &[Code] = &[
     c("E0506", "The target of a mount lies over a path that the container needs.", "Write another target."),
     c("E0507", "A text is no tmpfs.", "Write /path or /path:size=64MiB."),
     c("E0508", "Two mounts have one target.", "Give one of them another target."),
+    c("E0509", "A stage mounts a named volume that the job has not.", "Add it to volumes: at the top."),
+    c(
+        "E0510",
+        "Inputs or outputs name no place that is known.",
+        "Write hdfs://HOST/DIR/NAME, file:///DIR/NAME, ./NAME or run:NAME.",
+    ),
+    c("E0511", "Several tasks would write to one place.", "End it with /: each task writes a name of its own there."),
+    c("E0512", "An output has no directory of its own in the container.", "Give it one, like /out/NAME."),
     c("E0601", "The name of an environment variable can't be.", "Write KEY: value."),
     c("E0602", "Variables that begin with DYBOX_ are DYbox's own.", "Use another name."),
     c("E0603", "A variable would change whom a program is taken for, or what it loads.", "Take it away."),
@@ -112,6 +125,14 @@ pub const CODES: &[Code] = &[
     c("E0802", "A path is outside of what may be mounted.", "Move the data, or have /etc/dybox/policy.toml changed."),
     c("E0803", "A registry is not trusted.", "Use an image of a trusted one, or have /etc/dybox/policy.toml changed."),
     c("E0804", "The queue does not take your jobs.", "Ask the administrator for the right, or use another queue."),
+    c("E0805", "A task is larger than the policy allows.", "Ask for less, or have /etc/dybox/policy.toml changed."),
+    c("E0806", "The policy wants images named by digest.", "Add @sha256:... to the image."),
+    c(
+        "E0807",
+        "The policy does not let you run as this user.",
+        "Take user: away, or have /etc/dybox/policy.toml changed.",
+    ),
+    c("E0808", "A key asks for rights that no container gets.", "Take it away; no policy loosens this."),
     c("E0901", "The cluster has no such queue.", "Correct its name."),
     c("E0902", "A queue takes no jobs.", "Name a leaf queue that is running."),
     c("E0903", "The cluster has no such node label.", "Correct its name, or take it away."),
@@ -125,6 +146,11 @@ pub const CODES: &[Code] = &[
     c("W0902", "Each sub-DAG has a master process, or a YARN application.", "Write split: auto."),
     c("W0906", "The cluster has no such machine or rack.", "Correct its name, or take it away."),
     c("W0907", "A stage has more tasks than machines or racks to spread over.", "Nothing; they run in turns."),
+    c(
+        "W0908",
+        "A named volume lies on one machine, and a cluster has many.",
+        "Pin the stages that share it to one machine, or use outputs and inputs.",
+    ),
 ];
 
 /// The code by this name, in either case.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{Idle, Millis, Mount, Need, Network, Placement, PullPolicy, Spread, StageId, Tmpfs};
+use dybox_model::{Idle, Millis, Mount, Need, Network, Placement, PullPolicy, Spread, StageId, Tmpfs, Transfer};
 
 use serde_json::Value as Json;
 
@@ -138,6 +138,8 @@ pub(crate) struct Body {
     pub(crate) stop_signal: Option<String>,
     pub(crate) volumes: Option<Vec<Spot<Mount>>>,
     pub(crate) tmpfs: Option<Vec<Spot<Tmpfs>>>,
+    pub(crate) inputs: Option<Vec<Spot<Transfer>>>,
+    pub(crate) outputs: Option<Vec<Spot<Transfer>>>,
     pub(crate) network: Option<Network>,
     pub(crate) user: Option<String>,
     pub(crate) pull: Option<PullPolicy>,
@@ -264,6 +266,8 @@ impl Body {
             stop_signal: self.stop_signal.or_else(|| defaults.stop_signal.clone()),
             volumes: self.volumes.or_else(|| defaults.volumes.clone()),
             tmpfs: self.tmpfs.or_else(|| defaults.tmpfs.clone()),
+            inputs: self.inputs.or_else(|| defaults.inputs.clone()),
+            outputs: self.outputs.or_else(|| defaults.outputs.clone()),
             network: self.network.or_else(|| defaults.network.clone()),
             user: self.user.or_else(|| defaults.user.clone()),
             pull: self.pull.or(defaults.pull),
@@ -286,6 +290,7 @@ impl Body {
     pub(crate) fn at(mut self, span: Span) -> Self {
         self.volumes.iter_mut().flatten().for_each(|spot| spot.span = span);
         self.tmpfs.iter_mut().flatten().for_each(|spot| spot.span = span);
+        self.inputs.iter_mut().chain(&mut self.outputs).flatten().for_each(|spot| spot.span = span);
         self
     }
 }

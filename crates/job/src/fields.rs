@@ -21,6 +21,8 @@ pub enum Scope {
     Idle,
     /// One of `hooks`.
     Hook,
+    /// One of `volumes`, at the top.
+    Volume,
 }
 
 impl Scope {
@@ -37,6 +39,7 @@ impl Scope {
             Self::Memory => "memory",
             Self::Idle => "idle",
             Self::Hook => "a hook",
+            Self::Volume => "a volume",
         }
     }
 
@@ -51,6 +54,7 @@ impl Scope {
             Self::Memory => "stages.NAME.memory.",
             Self::Idle => "stages.NAME.idle.",
             Self::Hook => "hooks.",
+            Self::Volume => "volumes.NAME.",
         }
     }
 }
@@ -94,7 +98,7 @@ pub fn fields_named(text: &str) -> Vec<&'static Field> {
             Idle => "idle",
             Hook => "hooks",
             Top => "",
-            Stage | Param => {
+            Stage | Param | Volume => {
                 return field.name == name
                     && !matches!(last, "retry" | "timeout" | "placement" | "memory" | "idle" | "hooks");
             }
@@ -131,9 +135,6 @@ pub(crate) fn said_elsewhere(scope: Scope, name: &str) -> Option<&'static str> {
         (Stage, "restart" | "retries" | "retryStrategy" | "maxRetries" | "errorStrategy") => "write retry: { max: 3 }",
         (Stage, "activeDeadlineSeconds" | "time") => "write timeout: { run: 1h }",
         (Stage, "withItems" | "foreach") => "it is called each here",
-        (Stage, "privileged" | "cap_add" | "devices" | "security_opt" | "pid" | "ipc") => {
-            "it is never given to containers"
-        }
         (Stage, "affinity" | "constraints" | "nodeSelector" | "node_selector" | "constraint") => {
             "it is called placement here"
         }
@@ -167,7 +168,7 @@ const fn later(scope: Scope, name: &'static str, meaning: &'static str) -> Field
     Field { scope, name, takes: "", default: "", meaning, built: false }
 }
 
-use Scope::{Hook, Idle, Memory, Param, Placement, Retry, Stage, Timeout, Top};
+use Scope::{Hook, Idle, Memory, Param, Placement, Retry, Stage, Timeout, Top, Volume};
 
 /// All of them, in the order of the page.
 pub const FIELDS: &[Field] = &[
@@ -186,6 +187,13 @@ pub const FIELDS: &[Field] = &[
     now(Top, "include", "a path or a list of paths", "none", "Files with more params, stages, templates and on_exit."),
     now(Top, "templates", "a mapping", "none", "Stages that do not run by themselves: others extend them."),
     now(Top, "hooks", "a list", "none", "User code that runs between stages and decides what follows."),
+    now(
+        Top,
+        "volumes",
+        "a mapping",
+        "none",
+        "Named volumes: name to nothing, or to {keep}. Stages mount them by name.",
+    ),
     now(Top, "split", "auto, components, none or a number", "auto", "How the DAG is cut into sub-DAGs."),
     now(Top, "fail_fast", "true or false", "false", "Whether the first failed stage stops the whole run."),
     now(
@@ -253,11 +261,31 @@ pub const FIELDS: &[Field] = &[
     now(
         Stage,
         "stop_signal",
-        "a signal's name",
+        "a name",
         "the image's, else TERM",
-        "What a task that is to stop gets, stop_grace before KILL.",
+        "The signal, like INT, that a task gets that is to stop, stop_grace before KILL.",
     ),
-    now(Stage, "volumes", "a list of source:target[:ro]", "none", "Paths of the machine in the container."),
+    now(
+        Stage,
+        "volumes",
+        "a list of source:target[:ro]",
+        "none",
+        "Paths of the machine, or named volumes, in the container.",
+    ),
+    now(
+        Stage,
+        "inputs",
+        "a mapping of paths to places",
+        "none",
+        "Files or directories that are brought in before the task: path in the container to hdfs://, file://, ./ or run:.",
+    ),
+    now(
+        Stage,
+        "outputs",
+        "a mapping of paths to places",
+        "none",
+        "What is put there after a success, in one step; a place that ends in / gets NAME-INDEX of each task.",
+    ),
     now(Stage, "tmpfs", "a list of paths", "none", "Temporary file systems: /path or /path:size=64MiB."),
     now(
         Stage,
@@ -281,13 +309,7 @@ pub const FIELDS: &[Field] = &[
     ),
     now(Stage, "keep_failed", "true or false", "false", "Keep the containers of failed attempts."),
     now(Stage, "reuse", "true or false", "false", "Tasks follow each other in one container, made ready in between."),
-    now(
-        Stage,
-        "extends",
-        "the name of a stage or template",
-        "none",
-        "Takes what it does not say itself from that one.",
-    ),
+    now(Stage, "extends", "a name", "none", "A stage or template: what this one does not say itself is taken from it."),
     later(Stage, "gpus", "Graphics processors of each task."),
     now(
         Stage,
@@ -304,8 +326,6 @@ pub const FIELDS: &[Field] = &[
         "One task for each combination, less exclude, with include; ${item.NAME} is a value of it.",
     ),
     now(Stage, "when", "an expression", "true", "The stage is skipped where it is false."),
-    later(Stage, "inputs", "Files that are brought in before."),
-    later(Stage, "outputs", "Files that are brought out after."),
     later(Stage, "results", "A declared result."),
     later(Stage, "ports", "Ports of a service."),
     later(Stage, "registry_auth", "How to log in at the registry."),
@@ -325,7 +345,13 @@ pub const FIELDS: &[Field] = &[
         "any",
         "oom, infra, image, timeout, idle, exit:N, exit:N-M, signal:NAME, any (all but idle).",
     ),
-    now(Retry, "memory", "a factor, like x1.5", "x1", "More memory for tasks after one of the stage ran out of it."),
+    now(
+        Retry,
+        "memory",
+        "a text",
+        "x1",
+        "How much more memory tasks get after one of the stage ran out of it, like x1.5.",
+    ),
     now(Retry, "cap", "a size", "4 times the request", "The most that it becomes."),
     now(Timeout, "run", "a duration", "none", "From the start of the program to its end."),
     now(Timeout, "pull", "a duration", "1h", "For bringing the image to the machine."),
@@ -376,5 +402,6 @@ pub const FIELDS: &[Field] = &[
     now(Hook, "run", "a list of texts", "", "Program and arguments, in the job file's directory."),
     now(Hook, "timeout", "a duration", "10m", "Most time."),
     now(Hook, "memory", "a size", "1GiB", "Most address space."),
+    now(Volume, "keep", "true or false", "true", "Whether it outlives the run, for later runs on the same machine."),
     later(Hook, "image", "Run the hook as a task of this image."),
 ];

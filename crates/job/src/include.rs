@@ -53,7 +53,7 @@ fn fragment(report: &mut Report, node: &Node, dir: &Path, world: &dyn World) -> 
     let leaves = real(&path).zip(real(dir)).is_some_and(|(file, dir)| !file.starts_with(dir));
     if name.is_empty() || !inside || leaves {
         let message = format!("{:?} does not lie in the job file's directory", scalar.text);
-        report.error("E0120", node.span, message).help("put it there, and name it like stages.yaml or parts/load.yaml");
+        report.error("E0121", node.span, message).help("put it there, and name it like stages.yaml or parts/load.yaml");
         return None;
     }
     let bytes = match world.read(&path) {
@@ -61,7 +61,7 @@ fn fragment(report: &mut Report, node: &Node, dir: &Path, world: &dyn World) -> 
         Err(why) => {
             let message = format!("the file {name:?} can't be read: {why}");
             let note = format!("it is looked for at {}", path.display());
-            report.error("E0120", node.span, message).note(note).help("correct the path, or make the file");
+            report.error("E0121", node.span, message).note(note).help("correct the path, or make the file");
             return None;
         }
     };

@@ -21,12 +21,14 @@ mod fields;
 mod grantable;
 mod graph;
 mod hidden;
+mod import;
 mod include;
 mod late;
 mod lint;
 mod load;
 mod names;
 mod node;
+mod picture;
 mod plan;
 mod print;
 mod profiled;
@@ -34,6 +36,7 @@ mod read;
 mod reader;
 mod report;
 mod reuse;
+mod schema;
 mod segments;
 mod shell;
 mod split;
@@ -51,13 +54,17 @@ pub use diagnostic::{Diagnostic, Part, Place, Severity, exit_of, render, render_
 pub use expr::{Evaluator, Known, MOST_TASKS, OfTask};
 pub use fields::{FIELDS, Field, Scope, fields_named};
 pub use graph::{critical_path, levels};
+pub use import::{Imported, Tool, Wanted, import};
 pub use late::{Each, Late};
 pub use lint::{lint, lint_on_cluster};
+pub use picture::{Dot, Picture, dot, mermaid, svg, text as picture_text};
 pub use plan::{
-    Elastic, Grow, Hook, LEAST_LEARNED, PLAN_VERSION, ParamKind, ParamRule, Plan, Retry, RetryOn, Stage, SubDag,
+    Elastic, Grow, Hook, LEAST_LEARNED, Missed, PLAN_VERSION, ParamKind, ParamRule, Plan, Retry, RetryOn, Stage,
+    SubDag, Taken,
 };
 pub use print::{print, print_on};
 pub use profiled::{KeySource, Profiled};
+pub use schema::{DIALECT, schema};
 pub use shell::{ShellJob, shell_plan};
 pub use values::shown;
 pub use world::{Found, NoWorld, Policy, Profiles, World};

@@ -1,6 +1,7 @@
 //! What may not be meant, though it can be done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use dybox_model::Need;
 
@@ -51,7 +52,27 @@ pub fn lint(plan: &Plan) -> Vec<Diagnostic> {
 /// Warnings about a plan that is to run on a cluster.
 #[must_use]
 pub fn lint_on_cluster(plan: &Plan) -> Vec<Diagnostic> {
-    many(plan, "a YARN application").into_iter().collect()
+    many(plan, "a YARN application").into_iter().chain(volumes(plan)).collect()
+}
+
+/// Named volumes that several stages, or several tasks, would share: on a cluster each machine has one of its own.
+fn volumes(plan: &Plan) -> impl Iterator<Item = Diagnostic> {
+    let mut users: BTreeMap<&Path, u64> = BTreeMap::new();
+    for stage in plan.stages.iter().filter(|stage| stage.placement.nodes.len() != 1) {
+        for mount in stage.volumes.iter().filter(|mount| mount.named.is_some()) {
+            *users.entry(&mount.source).or_default() += u64::from(stage.tasks);
+        }
+    }
+    let shared = users.into_iter().filter(|(_, tasks)| *tasks > 1);
+    shared.map(|(name, _)| {
+        let message =
+            format!("volume {} lies on one machine: each machine that the tasks run on has its own", name.display());
+        warning(
+            "W0908",
+            message,
+            "pin them to one machine (placement: { nodes: [...] }), or hand files on by outputs and inputs",
+        )
+    })
 }
 
 fn many(plan: &Plan, what: &str) -> Option<Diagnostic> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use dybox_model::{
-    Attach, HookId, Millis, Mount, Need, Network, Placement, PullPolicy, Resources, StageId, SubDagId, Timeouts, Tmpfs,
+    Attach, HookId, Millis, Mount, Need, Network, Placement, PullPolicy, Resources, RunId, StageId, SubDagId, Timeouts,
+    Tmpfs, Transfer,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,12 @@ pub struct Stage {
     pub volumes: Vec<Mount>,
     /// Temporary file systems.
     pub tmpfs: Vec<Tmpfs>,
+    /// Files that are brought in before each task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Transfer>,
+    /// Files that are brought out after the success of each task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Transfer>,
     /// The network.
     pub network: Network,
     /// Limits in time.
@@ -117,6 +124,12 @@ pub struct Stage {
     /// What of it is decided when it begins, or when its tasks do.
     #[serde(default, skip_serializing_if = "Late::is_empty")]
     pub late: Late,
+    /// It does not run: what it came to is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
+    /// Why it runs although it might have been taken from an earlier run, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
     /// A person at the other end (`dybox shell` only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<Attach>,
@@ -210,6 +223,27 @@ impl ParamRule {
         }
         Ok(shown(&json))
     }
+}
+
+/// What a stage came to that does not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The run that it is taken from; nothing = it is left out, and counts as done without a result.
+    pub from: Option<RunId>,
+    /// Whether the cache found it, and no person named the run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
+    /// What each task wrote as its result, as JSON.
+    pub results: Vec<Option<String>>,
+}
+
+/// Why nothing was taken from the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// The run that came nearest; nothing = there is none.
+    pub nearest: Option<RunId>,
+    /// What differs from it, field by field; without one, why there is none.
+    pub changed: Vec<String>,
 }
 
 /// How far the memory of a stage's tasks may move, in bytes. Its tasks begin with what [`Stage::ask`] says.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use dybox_model::{
-    Idle, Need, Network, Placement, Resources, Spread, StageId, SubDagId, format_bytes, format_cpus, format_duration,
+    Idle, Keep, Need, Network, Placement, Resources, Spread, StageId, SubDagId, format_bytes, format_cpus,
+    format_duration,
 };
 use petgraph::unionfind::UnionFind;
 
@@ -183,8 +184,15 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
     }
     for mount in &stage.volumes {
         let mode = if mount.read_only { ":ro" } else { "" };
-        extras.push(format!("mounts {}:{}{mode}", mount.source.display(), mount.target));
+        let what = match mount.named {
+            Some(Keep::Always) => "volume ",
+            Some(Keep::Run) => "volume of the run ",
+            None => "mounts ",
+        };
+        extras.push(format!("{what}{}:{}{mode}", mount.source.display(), mount.target));
     }
+    extras.extend(stage.inputs.iter().map(|moved| format!("brings {} to {}", moved.place, moved.path)));
+    extras.extend(stage.outputs.iter().map(|moved| format!("puts {} to {}", moved.path, moved.place)));
     if !stage.placement.is_anywhere() {
         extras.push(placed(plan, &stage.placement));
     }

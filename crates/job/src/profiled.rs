@@ -67,6 +67,8 @@ pub(crate) const KEYS: &[KeyOf] = &[
     ("stop_grace", |body| body.stop_grace.is_some()),
     ("stop_signal", |body| body.stop_signal.is_some()),
     ("volumes", |body| body.volumes.is_some()),
+    ("inputs", |body| body.inputs.is_some()),
+    ("outputs", |body| body.outputs.is_some()),
     ("tmpfs", |body| body.tmpfs.is_some()),
     ("network", |body| body.network.is_some()),
     ("user", |body| body.user.is_some()),

@@ -1,14 +1,15 @@
 //! Reads nodes as what a key takes. What does not fit is reported, and reading goes on.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use dybox_model::{Millis, Resources};
+use dybox_model::{Keep, Millis, Resources};
 
 use crate::cluster::Cluster;
 use crate::fields::{self, FIELDS, Scope};
 use crate::names::bad_name;
 use crate::node::{Key, Kind, Node, Scalar, Value};
-use crate::read::Shelf;
+use crate::read::{Shelf, asks_for_rights};
 use crate::report::Report;
 use crate::template::{Fault, Filled, Templates};
 use crate::text::Span;
@@ -32,6 +33,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) largest: Option<Resources>,
     pub(crate) cluster: Option<Cluster>,
     pub(crate) dir: &'a Path,
+    /// The named volumes of the job; nothing where any name is one (`dybox shell`, profiles).
+    pub(crate) volumes: Option<BTreeMap<String, Keep>>,
     /// The administrator's registry of profiles.
     pub(crate) profiles: Shelf<'a>,
 }
@@ -45,7 +48,7 @@ impl<'a> Reader<'a> {
         }
         // A cluster's limits are looked at when the label of each stage is known.
         let largest = world.largest().filter(|_| cluster.is_none());
-        Self { report, templates: None, world, policy, largest, cluster, dir, profiles: Shelf::Unasked }
+        Self { report, templates: None, world, policy, largest, cluster, dir, volumes: None, profiles: Shelf::Unasked }
     }
 
     /// "X takes Y, found Z".
@@ -287,6 +290,9 @@ impl<'a> Reader<'a> {
     /// A key that this mapping does not take: not built yet, of another mapping, or misspelt.
     pub(crate) fn unknown(&mut self, scope: Scope, key: &Key) {
         let name = key.text.as_str();
+        if scope == Scope::Stage && asks_for_rights(self, key) {
+            return;
+        }
         if let Some(field) = fields::find(scope, name) {
             if field.built {
                 let message = format!("{name:?} can't stand in defaults");

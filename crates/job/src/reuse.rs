@@ -28,6 +28,14 @@ fn against(body: &Body) -> Vec<(String, &'static str)> {
         let why = "a container keeps the size that it was made with, for all of its tasks";
         found.push(("a memory that grows".to_owned(), why));
     }
+    for (key, moved) in [("inputs", &body.inputs), ("outputs", &body.outputs)] {
+        if moved.as_ref().is_some_and(|moved| !moved.is_empty()) {
+            found.push((
+                key.to_owned(),
+                "files are brought to a container before it is made, and taken from it when it is over",
+            ));
+        }
+    }
     if let Some(Network::Named(name)) = &body.network {
         let why = "each task has a name of its own on it, and a container keeps the one that it was made with";
         found.push((format!("network {name}"), why));

@@ -72,6 +72,7 @@ pub fn shell_plan(job: &ShellJob, world: &dyn World) -> Outcome {
     let mut reader = Reader::new(report, world, &job.dir);
     let body = crate::read::body(&mut reader, &root, "shell");
     crate::read::check_targets(&mut reader, &body);
+    crate::read::check_policy(&mut reader, (Span::NOWHERE, &root), &body);
     let name = job.name.clone().unwrap_or_else(|| "shell".to_owned());
     reader.check_name(&name, Span::NOWHERE, "a job (--name)");
     let stage = draft::Stage {

@@ -11,7 +11,8 @@ pub(crate) struct BadUnit {
     pub(crate) write: String,
 }
 
-const SIZES: [(&str, u64); 9] = [
+/// Units of size, each with its bytes.
+pub(crate) const SIZES: [(&str, u64); 9] = [
     ("B", 1),
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dybox_model::Resources;
+use dybox_model::policy::Rules;
 
 use crate::Cluster;
 
@@ -34,6 +35,25 @@ pub struct Policy {
     pub mount_roots: Vec<PathBuf>,
     /// Registries that may be pulled from (`docker.io` for images that name none); nothing = any.
     pub registries: Option<Vec<String>>,
+    /// All policies that count, that of `file` first; what else they say is asked of each.
+    pub rules: Vec<Rules>,
+    /// Who submits: name, user id, group id.
+    pub submitter: (String, u32, u32),
+}
+
+impl Policy {
+    /// No policy, where this file would be one: nothing is mounted, and nothing else is refused.
+    #[must_use]
+    pub fn none(file: impl Into<PathBuf>) -> Self {
+        Self {
+            file: file.into(),
+            exists: false,
+            mount_roots: Vec::new(),
+            registries: None,
+            rules: Vec::new(),
+            submitter: (String::new(), 0, 0),
+        }
+    }
 }
 
 /// The administrator's registry of profiles.
@@ -108,11 +128,6 @@ impl World for NoWorld {
     }
 
     fn policy(&self) -> Policy {
-        Policy {
-            file: PathBuf::from("/etc/dybox/policy.toml"),
-            exists: false,
-            mount_roots: Vec::new(),
-            registries: None,
-        }
+        Policy::none("/etc/dybox/policy.toml")
     }
 }

@@ -24,7 +24,7 @@ impl World for Guide {
     }
 
     fn policy(&self) -> Policy {
-        Policy { file: "/policy".into(), exists: false, mount_roots: vec!["/guide".into()], registries: None }
+        Policy { mount_roots: vec!["/guide".into()], ..Policy::none("/policy") }
     }
 }
 

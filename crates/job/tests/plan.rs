@@ -203,6 +203,7 @@ fn every_field_of_the_registry_is_known_to_the_reader() {
             Scope::Memory => format!("stages: {{ a: {{ memory: {{ {own} }} }} }}\n"),
             Scope::Idle => format!("stages: {{ a: {{ idle: {{ {own} }} }} }}\n"),
             Scope::Hook => format!("hooks: [{{ {own} }}]\n"),
+            Scope::Volume => format!("volumes: {{ a: {{ {own} }} }}\n"),
         };
         let problems = checked(&text).diagnostics;
         assert!(!codes(&problems).contains(&"E0201"), "{} is not known", field.path());

@@ -68,6 +68,11 @@ impl Run {
             Fact::HookFailed { hook, why, at } => {
                 self.hooks.insert(*hook, HookState::Failed { why: why.clone(), at: *at });
             }
+            Fact::StageTaken { stage, from, results, .. } => {
+                self.on_stage(*stage, |stage| stage.taken(from.clone(), results.len()));
+            }
+            // For those who read the facts of one task.
+            Fact::Visited { .. } => {}
             Fact::StopAsked { why, at } => {
                 self.stop.get_or_insert_with(|| StopAsked { why: why.clone(), at: *at });
             }

@@ -1,6 +1,6 @@
 //! One stage as its facts add up.
 
-use dybox_model::{AttemptId, Exit, GrantId, Millis, Owner, Peak, StageEnd, StageOutline, TaskState};
+use dybox_model::{AttemptId, Exit, GrantId, Millis, Owner, Peak, RunId, StageEnd, StageOutline, TaskState};
 
 /// Failures that a stage keeps in full; further ones are only counted.
 pub(crate) const FAILURES_KEPT: usize = 32;
@@ -126,6 +126,8 @@ pub struct Stage {
     pub tries: u32,
     /// Cpu time of all ended attempts together, and the highest memory of any.
     pub used: Peak,
+    /// It did not run: from which run it was taken; nothing inside = it was left out.
+    pub taken: Option<Option<RunId>>,
     /// Failed attempts in all.
     pub failures: u32,
     /// The first of them in full (at most 32; of these the first is the first failure).
@@ -146,6 +148,7 @@ impl Stage {
             ended: None,
             tries: 0,
             used: Peak::default(),
+            taken: None,
             failures: 0,
             failed: Vec::new(),
         }
@@ -214,6 +217,13 @@ impl Stage {
     }
 
     /// Moves a task of which `attempt` is the last try; `false` when the news is stale.
+    /// What it came to is known without any attempt.
+    pub(crate) fn taken(&mut self, from: Option<RunId>, tasks: usize) {
+        self.taken = Some(from);
+        self.tasks = vec![Task { state: TaskState::Succeeded, code: Some(0), ..Task::default() }; tasks];
+        self.counts = Counts { succeeded: u32::try_from(tasks).unwrap_or(u32::MAX), ..Counts::default() };
+    }
+
     pub(crate) fn move_task(&mut self, attempt: AttemptId, to: TaskState) -> bool {
         let Some(task) = self.tasks.get_mut(attempt.task.index as usize) else { return false };
         let live = matches!(task.state, TaskState::Starting | TaskState::Running);

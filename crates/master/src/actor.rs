@@ -53,6 +53,8 @@ pub(crate) struct Parts {
     /// Where watchers' bytes are read: the journal, or its mirror on this machine.
     pub(crate) mirror: (Store, String),
     pub(crate) epoch: u32,
+    /// What is written with the first batch, before its effects. The mind knows it already.
+    pub(crate) opening: Vec<Fact>,
     /// Writes the run's directory beside the work.
     pub(crate) settled: Option<JoinHandle<()>>,
 }
@@ -70,6 +72,8 @@ pub(crate) struct Actor {
     /// Why the machine has no room, as the resource manager says.
     pub(crate) room: String,
     pub(crate) epoch: u32,
+    /// What is to be written before all else.
+    opening: Vec<Fact>,
     /// Another master takes this one's place.
     pub(crate) over: Option<String>,
     /// When the sub-DAG's end was written down.
@@ -93,7 +97,7 @@ fn numbers(subdags: &[SubDagId]) -> String {
 }
 
 impl Actor {
-    pub(crate) fn new(Parts { mind, live, book, ports, mirror, epoch, settled }: Parts) -> Self {
+    pub(crate) fn new(Parts { mind, live, book, ports, mirror, epoch, opening, settled }: Parts) -> Self {
         let own = &ports.plan.subdags[ports.rest.own.0 as usize];
         let tasks = own.stages.iter().map(|stage| ports.plan.stages[stage.0 as usize].tasks).sum();
         let (awaited, taken) = (Awaited::default(), BTreeMap::new());
@@ -110,6 +114,7 @@ impl Actor {
             taken,
             room,
             epoch,
+            opening,
             over,
             ended,
             settled,
@@ -177,7 +182,7 @@ impl Actor {
             if turn.facts.iter().any(|fact| matches!(fact, Fact::Ended { .. })) {
                 self.await_settled().await;
             }
-            self.book.write(&turn.facts).await?;
+            self.write(&turn.facts).await?;
             self.apply(&turn.facts);
             let mut effects: VecDeque<_> = turn.effects.into();
             while let Some(effect) = effects.pop_front() {
@@ -186,7 +191,7 @@ impl Actor {
                 }
                 match self.ports.perform(effect, &self.mind, now) {
                     After::Nothing => {}
-                    After::Tell(event) => batch.events.push(event),
+                    After::Tell(event) => batch.events.push(*event),
                     After::Heard(news) => self.take_news_of_rm(news, &mut batch),
                     After::Finish => self.finish(now),
                 }
@@ -196,6 +201,14 @@ impl Actor {
             let _ = done.send(());
         }
         Ok(())
+    }
+
+    async fn write(&mut self, facts: &[Fact]) -> Result<(), StoreError> {
+        let opening = std::mem::take(&mut self.opening);
+        if opening.is_empty() {
+            return self.book.write(facts).await;
+        }
+        self.book.write(&[&opening, facts].concat()).await
     }
 
     /// Whoever hears that the run has ended looks into its directory next. A run of tasks that are warm already may end

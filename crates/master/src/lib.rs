@@ -20,6 +20,7 @@ mod machine;
 mod mind;
 mod next;
 mod perform;
+mod policy;
 mod recover;
 mod rm;
 mod roster;

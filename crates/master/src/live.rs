@@ -49,6 +49,7 @@ impl Live {
                 }
                 self.done += u32::from(!again);
             }
+            Fact::StageTaken { results, .. } => self.done += u32::try_from(results.len()).unwrap_or(0),
             Fact::Reopened { .. } => (self.begun, self.done) = (0, 0),
             _ => {}
         }

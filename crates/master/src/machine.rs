@@ -1,10 +1,13 @@
 //! A master on one machine: a lock, a socket in the run's directory, the embedded resource manager.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
+use dybox_job::Plan;
 use dybox_local::{self as local, Ledger, Local};
-use dybox_model::{GrantId, Resources};
-use dybox_store::layout::{Home, MASTER_SOCKET, Machine};
+use dybox_model::{Fact, GrantId, Keep, Resources, StageEnd, SubDagId};
+use dybox_store::Store;
+use dybox_store::layout::{Home, MASTER_SOCKET, Machine, RunDir};
 use dybox_wire::serve;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -14,7 +17,7 @@ use crate::inbox::Inbox;
 use crate::links::Links;
 use crate::next::{Here, Others, Rest};
 use crate::perform::Ports;
-use crate::recover::{Recovered, hold, recover};
+use crate::recover::{Recovered, has_ended, hold, read, recover};
 use crate::rm::{FromRm, OneMachine, Rm};
 use crate::{Conf, MasterError};
 
@@ -39,15 +42,63 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let machine = OneMachine::new(start(ledger, tell));
     let known: BTreeSet<GrantId> = recovered.mind.master.grants().collect();
     let past = machine.look_after_the_past(&known, &shares);
-    let Recovered { store, dir, info, plan, mind, live, book, upstream, first, epoch } = recovered;
+    let Recovered { store, dir, info, plan, mind, live, book, upstream, policy, first, epoch, opening } = recovered;
+    let used = run_volumes(&home, &dir, &plan, conf.subdag);
+    let past_of = (store.clone(), dir.sub(conf.subdag).journal());
     let here = Here { home, run_dir: conf.run_dir, binary: conf.binary };
     let mirror = (store.clone(), dir.sub(conf.subdag).journal());
     let rest = Rest { store, dir, own: conf.subdag, plan: plan.clone(), others: Others::Here(here) };
     let (links, hooks, prepared) = (Links::default(), BTreeMap::new(), BTreeMap::new());
     let (rm, telling) = (Rm::Machine(machine), JoinSet::new());
-    let ports = Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, prepared, telling, sub_dir };
-    let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, settled: None });
-    actor.serve(Inbox { calls, from_rm, from_hooks, advice: mpsc::unbounded_channel().1 }, server, first, past).await
+    let ports = Ports {
+        info,
+        plan,
+        rest,
+        links,
+        rm,
+        hook_events,
+        hooks,
+        upstream,
+        policy,
+        prepared,
+        telling,
+        wishes: None,
+        sub_dir,
+    };
+    let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, opening, settled: None });
+    let served =
+        actor.serve(Inbox { calls, from_rm, from_hooks, advice: mpsc::unbounded_channel().1 }, server, first, past);
+    served.await?;
+    remove_volumes(&used, &past_of).await
+}
+
+/// The volumes of the run that the stages of this sub-DAG have for themselves, where it has succeeded. After any other
+/// end they stay: a run that is resumed goes on with them, and `dybox gc` removes them.
+async fn remove_volumes(used: &BTreeSet<PathBuf>, (store, journal): &(Store, String)) -> Result<(), MasterError> {
+    if used.is_empty() {
+        return Ok(());
+    }
+    let (facts, _) = read(store, journal).await?;
+    let succeeded = |fact: &Fact| matches!(fact, Fact::Ended { end: StageEnd::Succeeded, .. });
+    if has_ended(&facts) && facts.iter().rev().find(|fact| matches!(fact, Fact::Ended { .. })).is_some_and(succeeded) {
+        for path in used.iter().filter(|path| path.exists()) {
+            if let Err(error) = std::fs::remove_dir_all(path) {
+                tracing::warn!(path = %path.display(), %error, "a volume of the run can't be removed; dybox gc tries again");
+            }
+        }
+        let parent = used.iter().filter_map(|path| path.parent()).next();
+        // Stages of another sub-DAG may have volumes of the run too.
+        let _ = parent.map(std::fs::remove_dir);
+    }
+    Ok(())
+}
+
+/// Where the volumes of the run lie that stages of a sub-DAG mount.
+fn run_volumes(home: &Home, dir: &RunDir, plan: &Plan, subdag: SubDagId) -> BTreeSet<PathBuf> {
+    let parent = home.path(&dir.volumes());
+    let stages = plan.stages.iter().filter(|stage| stage.subdag == subdag);
+    let mounts = stages.flat_map(|stage| &stage.volumes).filter(|mount| mount.named == Some(Keep::Run));
+    mounts.map(|mount| parent.join(&mount.source)).collect()
 }
 
 fn start(ledger: Ledger, tell: mpsc::UnboundedSender<FromRm>) -> Local {

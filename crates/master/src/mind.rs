@@ -1,11 +1,11 @@
 //! Both machines as one: what they tell each other stays in here.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use dybox_driver::StageStory;
 use dybox_job::Plan;
 use dybox_logic::{driver, master};
-use dybox_model::{Fact, Millis, StageId, SubDagId, TaskId};
+use dybox_model::{Fact, Millis, StageEnd, StageId, SubDagId, TaskId};
 use dybox_wire::Waiting;
 
 use crate::event::{Effect, Event};
@@ -15,6 +15,8 @@ use crate::event::{Effect, Event};
 pub(crate) struct Mind {
     pub(crate) driver: driver::Driver,
     pub(crate) master: master::Master,
+    /// Stages that a policy refuses, and why: they fail before anything is asked for.
+    pub(crate) refused: BTreeMap<StageId, String>,
 }
 
 /// What one batch of events led to. The facts are durable before any effect is performed.
@@ -28,7 +30,7 @@ impl Mind {
     /// `far`: on a cluster, where asks are such as YARN grants and placements count.
     pub(crate) fn new(plan: &Plan, subdag: SubDagId, far: bool) -> Self {
         let master = if far { master::Master::on_cluster(plan, subdag) } else { master::Master::new(plan, subdag) };
-        Self { driver: driver::Driver::new(plan, subdag), master }
+        Self { driver: driver::Driver::new(plan, subdag), master, refused: BTreeMap::new() }
     }
 
     pub(crate) fn apply(&mut self, fact: &Fact) {
@@ -47,7 +49,7 @@ impl Mind {
                 Event::Master(event) => self.master.handle(now, event, &mut from_master),
             }
             for effect in from_driver.drain(..) {
-                sort_driver(effect, &mut events, &mut turn);
+                sort_driver(effect, &self.refused, &mut events, &mut turn);
             }
             for effect in from_master.drain(..) {
                 match effect {
@@ -92,7 +94,12 @@ impl Mind {
     }
 }
 
-fn sort_driver(effect: driver::Effect, events: &mut VecDeque<Event>, turn: &mut Turn) {
+fn sort_driver(
+    effect: driver::Effect,
+    refused: &BTreeMap<StageId, String>,
+    events: &mut VecDeque<Event>,
+    turn: &mut Turn,
+) {
     use master::Event as Tell;
     match effect {
         driver::Effect::Record(fact) => {
@@ -101,6 +108,11 @@ fn sort_driver(effect: driver::Effect, events: &mut VecDeque<Event>, turn: &mut 
                 turn.effects.push(Effect::StopRun(why.clone()));
             }
             turn.facts.push(fact);
+        }
+        driver::Effect::StartStage { stage, .. } if refused.contains_key(&stage) => {
+            let (end, why) = (StageEnd::Failed, refused[&stage].clone());
+            events.push_back(Tell::StageClosed { stage }.into());
+            events.push_back(driver::Event::StageEnded { stage, end, why }.into());
         }
         driver::Effect::StartStage { stage, tasks } => {
             events.push_back(Tell::StageStarted { stage, tasks }.into());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use dybox_driver::{Hook, RunningHook, Story};
 use dybox_logic::{driver, master};
+use dybox_model::roster::BringOrder;
 use dybox_model::{AttemptId, Cause, Exit, GrantId, HookId, Millis, StageId, SubDagId};
 use dybox_store::RunInfo;
 use dybox_wire::MasterOrder;
@@ -18,6 +19,7 @@ use crate::fill::{self, Prepared};
 use crate::links::Links;
 use crate::mind::Mind;
 use crate::next::Rest;
+use crate::policy::Policy;
 use crate::rm::{Heard, News, Order, Rm};
 use crate::spec::{self, OfRun};
 
@@ -35,10 +37,14 @@ pub(crate) struct Ports {
     pub(crate) hook_events: mpsc::UnboundedSender<driver::Event>,
     pub(crate) hooks: BTreeMap<HookId, RunningHook>,
     pub(crate) upstream: BTreeMap<SubDagId, Mind>,
+    /// What the administrator allows.
+    pub(crate) policy: Policy,
     /// What tasks of stages that run need, made once a stage.
     pub(crate) prepared: BTreeMap<StageId, Prepared>,
     /// Words to other masters that are under way. This process must not end before they are said.
     pub(crate) telling: JoinSet<()>,
+    /// The way to agents, for images; nothing where no state server is configured.
+    pub(crate) wishes: Option<mpsc::Sender<(Vec<String>, BringOrder)>>,
     /// Where hooks' stderr goes.
     pub(crate) sub_dir: PathBuf,
 }
@@ -48,7 +54,7 @@ pub(crate) struct Ports {
 pub(crate) enum After {
     Nothing,
     /// Tell the machines.
-    Tell(Event),
+    Tell(Box<Event>),
     /// The resource manager answered at once.
     Heard(Vec<News>),
     /// The sub-DAG has ended.
@@ -92,6 +98,7 @@ impl Ports {
                 let image = self.plan.stages[stage.0 as usize].image.clone();
                 self.links.send(grant, MasterOrder::Prefetch { image });
             }
+            master::Effect::Bring { stage, hosts } => self.wish(stage, hosts),
             master::Effect::Resize { grant, size } => return self.order(Order::Resize { grant, size }),
             master::Effect::Ack { grant, attempt } => self.links.send(grant, MasterOrder::Ack { attempt }),
             master::Effect::Leave { grant } => self.links.send(grant, MasterOrder::Leave),
@@ -99,6 +106,16 @@ impl Ports {
             master::Effect::Record(_) | master::Effect::StageEnded { .. } => {}
         }
         After::Nothing
+    }
+
+    /// Agents bring it or not: nobody hears of that here.
+    fn wish(&self, stage: StageId, hosts: Vec<String>) {
+        let image = self.plan.stages[stage.0 as usize].image.clone();
+        let order = BringOrder { image, run: self.info.run.to_string() };
+        if let Some(wishes) = &self.wishes {
+            // Too many at a time are less than no favour: they would come when nobody needs them.
+            let _ = wishes.try_send((hosts, order));
+        }
     }
 
     fn order(&mut self, order: Order) -> After {
@@ -118,7 +135,7 @@ impl Ports {
         let (stage, tasks) = (&plan.stages[id.0 as usize], mind.master.tasks_of(id));
         let refuse = |cause, why: String| {
             let exit = Exit::not_started(cause, why, now);
-            After::Tell(master::Event::Exited { grant, attempt, exit }.into())
+            After::Tell(Box::new(master::Event::Exited { grant, attempt, exit }.into()))
         };
         let (stage, item) = match prepared.fill(stage, (attempt.task.index, tasks)) {
             Ok(filled) => filled,
@@ -134,6 +151,9 @@ impl Ports {
         let room = || mind.master.size_of(grant).unwrap_or_default().memory;
         let memory = mind.master.step_of(id, grant).unwrap_or_else(|| stage.limit_in(room()));
         let spec = spec::spec(of, (attempt, memory), tasks, needs, pinned);
+        if let Some(why) = self.policy.refuses_task(&spec) {
+            return refuse(Cause::Policy, why);
+        }
         self.links.send(grant, MasterOrder::Start(Box::new(spec)));
         After::Heard(self.rm.heard(grant, Heard::Given))
     }

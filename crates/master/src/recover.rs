@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::fill;
 use crate::live::Live;
 use crate::mind::Mind;
+use crate::policy::Policy;
 use crate::{Conf, MasterError};
 
 /// Whoever looks whether a master lives holds its lock for a moment.
@@ -34,8 +35,12 @@ pub(crate) struct Recovered {
     pub(crate) live: Live,
     pub(crate) book: Book,
     pub(crate) epoch: u32,
+    /// What the journal is to hold before anything else is done: known to the mind already.
+    pub(crate) opening: Vec<Fact>,
     /// Sub-DAGs that ours needs, as their journals tell.
     pub(crate) upstream: BTreeMap<SubDagId, Mind>,
+    /// What the administrator allows.
+    pub(crate) policy: Policy,
     /// What the machines are told first.
     pub(crate) first: Vec<Event>,
 }
@@ -66,14 +71,25 @@ pub(crate) async fn recover(conf: &Conf, home: &Home, dir: RunDir, now: Millis) 
     let mut appender = store.append(&sub.journal()).await?;
     cut_torn(&mut appender, whole).await?;
     let (plan, book, subdag, reopen) = (Arc::new(plan), Book::new(appender), conf.subdag, conf.reopen);
-    Past { store, dir, info, plan, subdag, facts, book, epoch: None, reopen }.go_on(now).await
+    let past = Past { store, dir, info, plan, subdag, facts, book, epoch: None, reopen };
+    let mut recovered = past.go_on(now).await?;
+    recovered.open().await?;
+    Ok(recovered)
+}
+
+impl Recovered {
+    /// Writes down that a new master is in control, where that is not left to its first batch.
+    pub(crate) async fn open(&mut self) -> Result<(), MasterError> {
+        let opening = std::mem::take(&mut self.opening);
+        self.book.write(&opening).await.map_err(MasterError::Unrecorded)
+    }
 }
 
 impl Past {
-    /// Folds it, and writes down that a new master is in control.
+    /// Folds it, and what the new master writes down first.
     pub(crate) async fn go_on(self, now: Millis) -> Result<Recovered, MasterError> {
-        let (news, epoch) = self.opening(now);
-        let Self { store, dir, info, plan, subdag, facts, mut book, .. } = self;
+        let (opening, epoch) = self.opening(now);
+        let Self { store, dir, info, plan, subdag, facts, book, .. } = self;
         let Some(own) = plan.subdags.get(subdag.0 as usize) else { return Err(MasterError::NoSubDag(subdag.0)) };
         let (mut upstream, far) = (BTreeMap::new(), store.is_remote());
         for needed in read_of(&plan, subdag, own) {
@@ -82,11 +98,13 @@ impl Past {
         }
         let mut mind = fold((&plan, subdag), far, &facts);
         let mut live = Live::of(&facts);
-        for fact in &news {
+        for fact in &opening {
             mind.apply(fact);
             live.apply(fact);
         }
-        book.write(&news).await.map_err(MasterError::Unrecorded)?;
+        let policy = Policy::load(&store, &info).await?;
+        let refused = |&stage: &StageId| policy.refuses_stage(&plan, stage).map(|why| (stage, why));
+        mind.refused = own.stages.iter().filter_map(refused).collect();
         let last = plan.is_last(subdag);
         let mut first = upstream_results(&plan, subdag, &upstream);
         if last {
@@ -99,7 +117,7 @@ impl Past {
         if !last {
             first.extend(stop_mark(&store, &dir).await?);
         }
-        Ok(Recovered { store, dir, info, plan, mind, live, book, epoch, upstream, first })
+        Ok(Recovered { store, dir, info, plan, mind, live, book, epoch, opening, upstream, policy, first })
     }
 
     /// What is written first: the sub-DAG itself where the journal is empty, and that a new master is in control.
@@ -248,8 +266,6 @@ fn upstream_ends(plan: &Plan, subdag: SubDagId, upstream: &BTreeMap<SubDagId, Mi
 
 /// A stop that came while no master listened.
 async fn stop_mark(store: &Store, dir: &RunDir) -> Result<Option<Event>, MasterError> {
-    let Some(text) = store.get_opt(&dir.stop()).await? else { return Ok(None) };
-    // A mark that can't be read is a mark still.
-    let why = serde_json::from_slice::<StopMark>(&text).map_or_else(|_| "asked to stop".to_owned(), |mark| mark.why);
-    Ok(Some(driver::Event::StopAsked { why, now: false }.into()))
+    let why = StopMark::why(store, dir).await?;
+    Ok(why.map(|why| driver::Event::StopAsked { why, now: false }.into()))
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use dybox_logic::master::{Advice, Advisor};
 use dybox_model::Millis;
-use dybox_model::roster::NodeView;
+use dybox_model::roster::{BringOrder, NodeView};
 use dybox_store::bundle::RosterAccess;
-use dybox_wire::TlsIdentity;
 use dybox_wire::roster::RosterClient;
+use dybox_wire::{TlsIdentity, WireError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::cluster::identity;
 
@@ -21,12 +21,18 @@ const EVERY: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_millis(200);
 /// For a connection, which nobody waits for.
 const DIAL: Duration = Duration::from_secs(2);
+/// Wishes for images that wait for the one before them.
+const WISHES: usize = 16;
+
+/// An image, and the machines whose agents are to bring it.
+type Wishes = (Vec<String>, BringOrder);
 
 /// What the roster says; nothing ever comes where no state server is configured.
 #[derive(Debug)]
 pub(crate) struct Roster {
     advice: mpsc::UnboundedReceiver<Vec<Advice>>,
     images: Option<oneshot::Sender<Vec<String>>>,
+    wishes: Option<mpsc::Sender<Wishes>>,
 }
 
 impl Roster {
@@ -36,10 +42,16 @@ impl Roster {
         let (images, named) = oneshot::channel();
         if let Some(access) = access.filter(|access| !access.servers.is_empty()) {
             let servers = Servers::new(access.servers.clone(), identity(&access.identity));
-            tokio::spawn(look(servers, named, tell));
-            return Self { advice, images: Some(images) };
+            let (wish, wished) = mpsc::channel(WISHES);
+            tokio::spawn(look(servers, named, (tell, wished)));
+            return Self { advice, images: Some(images), wishes: Some(wish) };
         }
-        Self { advice, images: None }
+        Self { advice, images: None, wishes: None }
+    }
+
+    /// The way to agents that bring images; nothing where no state server is configured.
+    pub(crate) fn wishes(&self) -> Option<mpsc::Sender<Wishes>> {
+        self.wishes.clone()
     }
 
     /// What is known now, and later: `images` are those that tasks will need. Waits 200 ms at most.
@@ -55,7 +67,11 @@ impl Roster {
 }
 
 /// Until nobody listens any more.
-async fn look(mut servers: Servers, named: oneshot::Receiver<Vec<String>>, tell: mpsc::UnboundedSender<Vec<Advice>>) {
+async fn look(
+    mut servers: Servers,
+    named: oneshot::Receiver<Vec<String>>,
+    (tell, mut wished): (mpsc::UnboundedSender<Vec<Advice>>, mpsc::Receiver<Wishes>),
+) {
     servers.connect().await;
     let Ok(images) = named.await else { return };
     let (start, mut advisor, mut first) = (Instant::now(), Advisor::default(), true);
@@ -72,9 +88,13 @@ async fn look(mut servers: Servers, named: oneshot::Receiver<Vec<String>>, tell:
                 return;
             }
         }
-        tokio::select! {
-            () = sleep(EVERY) => {}
-            () = tell.closed() => return,
+        let next = Instant::now() + EVERY;
+        loop {
+            tokio::select! {
+                () = sleep_until(next) => break,
+                Some((hosts, order)) = wished.recv() => servers.bring(hosts, &order).await,
+                () = tell.closed() => return,
+            }
         }
     }
 }
@@ -86,11 +106,13 @@ struct Servers {
     client: Option<RosterClient>,
     /// Nobody answered the last time: it was said.
     silent: bool,
+    /// The identity may read, and not have images brought: it was said.
+    refused: bool,
 }
 
 impl Servers {
     fn new(addresses: Vec<String>, identity: TlsIdentity) -> Self {
-        Self { addresses, identity, client: None, silent: false }
+        Self { addresses, identity, client: None, silent: false, refused: false }
     }
 
     /// The whole roster, where a server answers in time.
@@ -106,6 +128,28 @@ impl Servers {
                 // Another one may.
                 self.client = None;
                 None
+            }
+        }
+    }
+
+    /// Has agents bring an image. A favour: who does not answer in time is asked no second time.
+    async fn bring(&mut self, hosts: Vec<String>, order: &BringOrder) {
+        if self.refused {
+            return;
+        }
+        if self.client.is_none() {
+            self.connect().await;
+        }
+        let Some(client) = self.client.as_ref() else { return };
+        match client.bring(hosts, order, ANSWER).await {
+            Ok(told) => tracing::info!(image = order.image, agents = told.join(", "), "an image is to come there"),
+            Err(WireError::Denied { why, .. }) => {
+                self.refused = true;
+                tracing::info!("agents bring no images for this run: {why}");
+            }
+            Err(error) => {
+                tracing::info!(image = order.image, "a state server passes no wish on: {error}");
+                self.client = None;
             }
         }
     }

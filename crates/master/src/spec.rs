@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_driver::StageStory;
 use dybox_job::{Plan, Stage};
-use dybox_model::{AttemptId, Resources, RunId, StageId, TaskSpec};
+use dybox_model::{AttemptId, Resources, RunId, StageId, TaskSpec, Transfer};
 
 /// Where a task writes its result.
 pub(crate) const RESULT: &str = "/.dybox/out/result";
@@ -55,6 +55,8 @@ pub(crate) fn spec(
         pids: stage.pids,
         volumes: stage.volumes.clone(),
         tmpfs: stage.tmpfs.clone(),
+        inputs: stage.inputs.clone(),
+        outputs: stage.outputs.iter().map(|output| own_place(output, attempt.task.index)).collect(),
         network: stage.network.clone(),
         timeout: stage.timeout,
         stop_grace: stage.stop_grace,
@@ -64,6 +66,16 @@ pub(crate) fn spec(
         reuse: stage.reuse,
         needs: needs.to_owned(),
     }
+}
+
+/// An output whose place ends in `/` goes below it, under a name of the task's own.
+fn own_place(output: &Transfer, index: u32) -> Transfer {
+    let mut own = output.clone();
+    if own.place.ends_with('/') {
+        let name = own.path.rsplit('/').next().unwrap_or_default();
+        own.place = format!("{}/{name}-{index}", own.place.trim_end_matches('/'));
+    }
+    own
 }
 
 /// The user's variables first, then ours: nobody can pretend to be another task.

@@ -1,8 +1,9 @@
 //! What comes in, on its way to the machines.
 
 use dybox_logic::{driver, master};
-use dybox_model::{AttemptId, Cause, Exit, GrantId, Note};
-use dybox_wire::{Call, LinkId, MasterOrder, ProxyNews};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, Note, Want};
+use dybox_wire::{Ask, Call, LinkId, MasterOrder, ProxyNews};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::actor::{Actor, Batch};
@@ -77,11 +78,29 @@ impl Actor {
                 let _ = answer.send(waiting);
             }
             Call::Grants { answer } => drop(answer.send(self.live.grants(&self.ports.links))),
-            Call::Relay { grant, ask } => match self.ports.links.relay(grant) {
-                Some(relay) => relay.pass(ask),
-                None => ask.refuse(&dybox_wire::no_line(grant)),
-            },
+            Call::Relay { grant, ask } => self.relay(grant, ask, batch),
         }
+    }
+
+    /// What looks into a task is passed on once it is written down who did.
+    fn relay(&self, grant: GrantId, ask: Ask, batch: &mut Batch) {
+        let Some(relay) = self.ports.links.relay(grant) else { return ask.refuse(&dybox_wire::no_line(grant)) };
+        let Some((attempt, visit)) = ask.visit() else { return relay.pass(ask) };
+        // A container may be kept for a look after its attempt.
+        let runs = self.mind.master.attempts_at(grant).any(|at| at == attempt);
+        if !runs && matches!(visit.want, Want::Exec(_)) {
+            return ask.refuse(&format!("{attempt} does not run any more"));
+        }
+        let (by, want) = (visit.by.clone(), visit.want.in_short());
+        batch.events.push(master::Event::Visited { attempt, by, want }.into());
+        let (done, written) = oneshot::channel();
+        batch.written.push(done);
+        let relay = relay.clone();
+        tokio::spawn(async move {
+            if written.await.is_ok() {
+                relay.pass(ask);
+            }
+        });
     }
 
     fn unlinked(&mut self, link: LinkId, batch: &mut Batch) {

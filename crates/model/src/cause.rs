@@ -140,7 +140,16 @@ causes! {
     Idle "C1018" "idle" "it did next to nothing for as long as `idle` allows" User Run UpToMax
         "Its container took less of a cpu than `idle` asks for, and hardly touched a disk, for that long; its grant went back."
         "Nothing, if it was not needed any more; else raise `idle`, or add `idle` to `retry.on`.";
-    BadTemplate "C1019" "bad-template" "an expression in its command, script or env has no value" User Run Never
+    Policy "C1019" "policy" "the administrator's policy does not allow it" User Create Never
+        "A rule of the policy on the machine, or in the store, refuses what the stage asks for; the message names rule, file and machine."
+        "Ask the administrator, or change what the stage asks for. Another machine is not tried: that would be a way around the rule.";
+    InputMissing "C1020" "input-missing" "an input does not exist" User Create Never
+        "Nothing is at the place that `inputs` names, or it may not be read."
+        "Check the place; the stage that writes it must be among the `needs`.";
+    OutputMissing "C1021" "output-missing" "it succeeded without writing an output" User Ship Never
+        "The program ended with 0, and nothing is at a path that `outputs` names, or something that is no file or directory."
+        "Correct the path, or let the program fail where it has nothing to show.";
+    BadTemplate "C1022" "bad-template" "an expression in its command, script or env has no value" User Run Never
         "What `${...}` reads is not what it takes: a result that was not written, or of another type."
         "Correct the expression, or what the stage before it writes to `$DYBOX_RESULT`.";
     PullTimeout "C2001" "pull-timeout" "the image took longer than `timeout.pull`" Cluster Pull UpToMax
@@ -188,6 +197,9 @@ causes! {
     GivenBack "C2015" "given-back" "it was given back before it began" Cluster Allocate Always
         "With `reuse: true` tasks are handed out in advance; this one would have waited behind one that takes longer."
         "Nothing: it starts elsewhere, or later. No try is used up.";
+    DataFailed "C2016" "data-failed" "an input or output could not be copied" Cluster Ship BackOff
+        "The store, HDFS or a disk did not do what it should while files were brought in or out; its words are in the message."
+        "Nothing: DYbox tries again. Check HDFS and the disks of the machine.";
     Internal "C9001" "internal" "DYbox itself failed" Dybox Run BackOff
         "A bug, or something that DYbox does not understand."
         "Report it with `dybox logs --system RUN`.";

@@ -131,6 +131,25 @@ impl Peak {
     }
 }
 
+/// An input or output that was copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Whether it is an output.
+    pub out: bool,
+    /// The path in the container.
+    pub path: String,
+    /// Where it came from or went to.
+    pub place: String,
+    /// Regular files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// CRC-32C of one file's content, or over names and contents of a directory in order.
+    pub crc32c: u32,
+    /// How long that took.
+    pub took: Millis,
+}
+
 /// The end of one attempt. Failures of tasks are data, not errors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
@@ -160,6 +179,9 @@ pub struct Exit {
     /// What it wrote to `$DYBOX_RESULT`, as JSON text; nothing where it wrote nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+    /// Inputs that were brought in and outputs that were brought out.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub moved: Box<[Moved]>,
 }
 
 impl Exit {
@@ -176,6 +198,7 @@ impl Exit {
             ended: now,
             used: Peak::default(),
             result: None,
+            moved: Box::default(),
         }
     }
 

@@ -173,6 +173,28 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         why: String,
     },
+    /// A stage does not run: what it came to is taken from an earlier run, or it was left out of this one.
+    StageTaken {
+        /// The stage.
+        stage: StageId,
+        /// From where; nothing = it was left out.
+        from: Option<RunId>,
+        /// What each task wrote as its result, as JSON.
+        results: Vec<Option<String>>,
+        /// When.
+        at: Millis,
+    },
+    /// Somebody looked into a running task. Written before they get to see anything.
+    Visited {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Who ("ann, uid 1000").
+        by: String,
+        /// What they wanted, in short ("exec sh").
+        want: String,
+        /// When.
+        at: Millis,
+    },
     /// A stage ended.
     StageEnded {
         /// The stage.

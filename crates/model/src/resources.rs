@@ -67,6 +67,45 @@ pub fn format_cpus(milli: u32) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// A number of cpus in thousandths, from a configuration file or a flag.
+///
+/// # Errors
+/// What is to be written, as a lower-case fragment.
+pub fn parse_cpus(text: &str) -> Result<u32, String> {
+    let why = || "write a number of cpus above 0, like 4 or 0.5".to_owned();
+    let number: f64 = text.trim().parse().map_err(|_| why())?;
+    let milli = (number * 1000.0).round();
+    // NaN fails the comparison too.
+    if (1.0..=f64::from(u32::MAX)).contains(&milli) { Ok(milli as u32) } else { Err(why()) }
+}
+
+/// An amount of memory with its unit in bytes, from a configuration file or a flag.
+///
+/// # Errors
+/// What is to be written, as a lower-case fragment.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!("a unit is missing: write \"{text}MiB\" or \"{text}GiB\""));
+    }
+    let at = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let number: f64 = text[..at].parse().map_err(|_| "write a number and a unit, like 8GiB".to_owned())?;
+    let unit: u64 = match text[at..].trim() {
+        "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err("the units are B, kB, MB, GB, TB, KiB, MiB, GiB, TiB".to_owned()),
+    };
+    let bytes = number * unit as f64;
+    if (1.0..1e18).contains(&bytes) { Ok(bytes as u64) } else { Err("write an amount above 0".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,38 @@ pub struct NodeFacts {
     /// Images that are there.
     #[serde(default)]
     pub images: Vec<NodeImage>,
+    /// Its agent brings images that masters want there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub brings: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// A master's wish that an image be on a node before a task needs it there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BringOrder {
+    /// The image, as the job file names it.
+    pub image: String,
+    /// The run, as its master says.
+    pub run: String,
+}
+
+/// An image that an agent brought because a master wished it, or could not bring.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The image, as the wish names it.
+    pub image: String,
+    /// How long it took.
+    #[serde(default)]
+    pub took: Millis,
+    /// When, by the agent's clock.
+    pub at: Millis,
+    /// Why it did not come; empty where it did.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }
 
 /// An image on a node.
@@ -57,7 +89,7 @@ pub struct Pulse {
     /// What went wrong with the engine, in its or our words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trouble: String,
-    /// Containers that run, whoever's.
+    /// Containers of DYbox's runs that run on this engine, whichever user's; 0 where it gave no list.
     #[serde(default)]
     pub running: u32,
     /// The disks that tasks need.
@@ -72,6 +104,9 @@ pub struct Pulse {
     /// The last sweep; nothing = none yet, or by an agent that does not sweep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
+    /// Images that masters wished for and that came in the last minutes, or did not: the newest few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrivals: Vec<Arrival>,
     /// The drain mark that the agent carries.
     #[serde(default, skip_serializing_if = "Mark::is_none")]
     pub mark: Mark,

@@ -32,15 +32,37 @@ pub enum Network {
     Named(String),
 }
 
-/// A bind mount of a host path.
+/// How long a named volume is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// Until somebody removes it: later runs of the user on the same machine find what is in it.
+    Always,
+    /// Until the run has succeeded.
+    Run,
+}
+
+/// A bind mount of a host path, or a named volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
-    /// Absolute path on the host; exists when the plan is made.
+    /// Absolute path on the host; exists when the plan is made. Of a named volume: its name.
     pub source: PathBuf,
     /// Absolute path in the container.
     pub target: String,
     /// Whether the task may only read it.
     pub read_only: bool,
+    /// It is a named volume, and how long it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<Keep>,
+}
+
+/// A file or directory that is brought into a container, or out of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Absolute path in the container.
+    pub path: String,
+    /// `hdfs://...`, `file:///...`, or `run:NAME` for the run's own store.
+    pub place: String,
 }
 
 /// A tmpfs in the container.
@@ -139,6 +161,12 @@ pub struct TaskSpec {
     pub volumes: Vec<Mount>,
     /// Temporary file systems.
     pub tmpfs: Vec<Tmpfs>,
+    /// Files that are brought in before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Transfer>,
+    /// Files that are brought out after a success; each place is this task's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Transfer>,
     /// The network.
     pub network: Network,
     /// Limits in time.

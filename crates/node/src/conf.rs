@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dybox_engine::EngineConf;
+use dybox_model::policy::Rules;
 use dybox_wire::TlsIdentity;
 
 /// What an agent is told.
@@ -23,12 +24,29 @@ pub struct Conf {
     pub logs: Vec<PathBuf>,
     /// An image that is there, whose command ends at once: started where the engine is suspect. Nothing = never.
     pub canary: Option<String>,
+    /// Started after this time in any case.
+    pub canary_every: Duration,
+    /// Where the kernel's pressure files are.
+    pub pressure: PathBuf,
     /// Between two reports.
     pub interval: Duration,
     /// The agent's version.
     pub version: String,
     /// What is cleaned up, and when.
     pub cleaning: Cleaning,
+    /// What is brought, and how.
+    pub bringing: Bringing,
+}
+
+/// Which images the agent brings where masters wish it.
+#[derive(Debug, Clone)]
+pub struct Bringing {
+    /// Its own home, where it notes what it brought.
+    pub home: PathBuf,
+    /// How many at a time; 0 = none at all.
+    pub at_once: usize,
+    /// This machine's policy.
+    pub policy: Option<Rules>,
 }
 
 /// What an agent cleans up, and when.

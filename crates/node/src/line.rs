@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dybox_model::roster::{Mark, NodeFacts, Pulse};
+use dybox_model::roster::{BringOrder, Mark, NodeFacts, Pulse};
 use dybox_model::sweep::SweepOrder;
 use dybox_wire::WireError;
 use dybox_wire::roster::{AgentOrder, NodeReport, RosterClient};
@@ -11,8 +11,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::conf::Conf;
 
-/// For a connection, and for the first answer.
+/// For a connection.
 const DIAL: Duration = Duration::from_secs(5);
+/// For the first report, whose facts go in pieces, and its answer.
+const FIRST: Duration = Duration::from_secs(15);
 /// Between two tries, at most.
 const AGAIN: Duration = Duration::from_secs(8);
 
@@ -28,6 +30,7 @@ pub(crate) struct Seen {
 pub(crate) struct Heard {
     pub(crate) marks: mpsc::Sender<Mark>,
     pub(crate) orders: mpsc::Sender<SweepOrder>,
+    pub(crate) wishes: mpsc::Sender<BringOrder>,
 }
 
 impl Heard {
@@ -37,6 +40,11 @@ impl Heard {
             AgentOrder::Sweep(order) => {
                 if let Err(mpsc::error::TrySendError::Full(order)) = self.orders.try_send(order) {
                     tracing::warn!(order = order.id, "an order to sweep is dropped: too many wait");
+                }
+            }
+            AgentOrder::Bring(order) => {
+                if let Err(mpsc::error::TrySendError::Full(order)) = self.wishes.try_send(order) {
+                    tracing::info!(image = order.image, "a wish for an image is dropped: too many wait");
                 }
             }
             // The line itself says that it is cut.
@@ -78,7 +86,7 @@ async fn attend(
     let mut known = Arc::clone(&first.facts);
     let mut seq = 1;
     let report = report(conf, seq, first.pulse, Some(&known));
-    let mut line = client.attend(report, DIAL).await.map_err(new)?;
+    let mut line = client.attend(report, FIRST).await.map_err(new)?;
     tracing::info!(server, "reports go to the state server");
     loop {
         tokio::select! {

@@ -4,9 +4,6 @@ use std::path::Path;
 
 use dybox_model::roster::Pressure;
 
-/// Where they are.
-pub(crate) const DIR: &str = "/proc/pressure";
-
 /// What the kernel tells; nothing of what it does not.
 pub(crate) fn read(dir: &Path) -> Pressure {
     let share =

@@ -56,7 +56,7 @@ impl Probe {
             self.start_canary(conf, &pulse).await;
         }
         pulse.canary.clone_from(&self.canary);
-        pulse.pressure = pressure::read(Path::new(pressure::DIR));
+        pulse.pressure = pressure::read(&conf.pressure);
         let engine = self.root.iter().filter_map(|root| disk("engine", root));
         pulse.disks = engine.chain(conf.logs.iter().filter_map(|dir| disk("logs", dir))).collect();
         (pulse, self.facts.clone())
@@ -81,6 +81,11 @@ impl Probe {
         ping.map(drop).and(list.map(drop))
     }
 
+    /// At the next look: there is another one.
+    pub(crate) const fn look_at_images(&mut self) {
+        self.looks = 0;
+    }
+
     async fn look_at_facts(&mut self, conf: &Conf) {
         let Some(engine) = &self.engine else { return };
         let mut facts = NodeFacts {
@@ -103,14 +108,17 @@ impl Probe {
         self.facts = facts;
     }
 
-    /// Where the engine answers again after it did not, answers late, or could not start the last one.
+    /// At the start, and where the engine answers again after it did not, answers late, or could not start the last one;
+    /// now and then in any case: an engine whose images are damaged answers every question well.
     async fn start_canary(&mut self, conf: &Conf, pulse: &Pulse) {
         let slow = Millis(u64::try_from(SUSPECT.as_millis()).unwrap_or(u64::MAX));
         let late = pulse.ping.max(pulse.list).is_some_and(|took| took > slow);
         let failed = self.canary.as_ref().is_some_and(|canary| !canary.why.is_empty());
-        let soon = self.tried.is_some_and(|tried| tried.elapsed() < CANARY_AGAIN);
+        let since = self.tried.map(|tried| tried.elapsed());
+        let soon = since.is_some_and(|since| since < CANARY_AGAIN.min(conf.canary_every));
+        let due = since.is_none_or(|since| since >= conf.canary_every);
         let (Some(image), Some(engine)) = (&conf.canary, &self.engine) else { return };
-        if soon || !(self.suspect || late || failed) {
+        if soon || !(due || self.suspect || late || failed) {
             return;
         }
         self.tried = Some(Instant::now());
@@ -120,8 +128,9 @@ impl Probe {
     }
 
     /// What is known before the engine was heard.
-    pub(crate) fn before(conf: &Conf) -> Self {
+    pub(crate) fn before(conf: &Conf, brings: bool) -> Self {
         let facts = NodeFacts {
+            brings,
             agent: conf.version.clone(),
             yarn: conf.yarn.clone(),
             kernel: kernel(),
@@ -160,8 +169,27 @@ pub(crate) fn disk(of: &str, path: &Path) -> Option<Disk> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Of an agent without an engine.
+    pub(crate) fn conf(dir: &Path) -> Conf {
+        Conf {
+            host: "n1".to_owned(),
+            servers: Vec::new(),
+            identity: dybox_wire::TlsIdentity { ca: String::new(), cert: String::new(), key: String::new() },
+            engine: dybox_engine::EngineConf { host: Some("unix:///not/there.sock".to_owned()), config_dir: None },
+            yarn: None,
+            logs: vec!["/".into()],
+            canary: None,
+            canary_every: Duration::from_secs(600),
+            pressure: dir.join("pressure"),
+            interval: Duration::from_secs(3),
+            version: "1".to_owned(),
+            cleaning: crate::sweep::tests::cleaning(dir),
+            bringing: crate::conf::Bringing { home: dir.join("lib"), at_once: 2, policy: None },
+        }
+    }
 
     #[test]
     fn a_disk_has_room_and_what_is_not_there_has_none() {
@@ -172,19 +200,8 @@ mod tests {
 
     #[tokio::test]
     async fn no_engine_is_trouble_in_words() {
-        let conf = Conf {
-            host: "n1".to_owned(),
-            servers: Vec::new(),
-            identity: dybox_wire::TlsIdentity { ca: String::new(), cert: String::new(), key: String::new() },
-            engine: dybox_engine::EngineConf { host: Some("unix:///not/there.sock".to_owned()), config_dir: None },
-            yarn: None,
-            logs: vec!["/".into()],
-            canary: None,
-            interval: Duration::from_secs(3),
-            version: "1".to_owned(),
-            cleaning: crate::sweep::tests::cleaning(Path::new("/not/there")),
-        };
-        let (pulse, facts) = Probe::before(&conf).look(&conf).await;
+        let conf = conf(Path::new("/not/there"));
+        let (pulse, facts) = Probe::before(&conf, false).look(&conf).await;
         assert_eq!((pulse.ping, pulse.list), (None, None));
         assert!(pulse.trouble.contains("/not/there.sock"), "{}", pulse.trouble);
         assert_eq!((pulse.disks.len(), facts.agent.as_str()), (1, "1"));

@@ -73,7 +73,7 @@ pub fn run_agent(bundle: AgentBundle, spot: Spot) -> Result<(), ProxyError> {
     let served = runtime.block_on(async {
         let served = agent.serve(session).await;
         if let Some(parked) = agent.parked.take() {
-            parked.end_by_itself().await;
+            parked.end(None).await;
         }
         served
     });

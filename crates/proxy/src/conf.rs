@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dybox_model::{AttemptId, GrantId, RunId, SubDagId, TaskSpec};
-use dybox_store::Store;
 use dybox_store::bundle::GrantBundle;
 use dybox_store::layout::{GrantDir, Home, Machine, RunDir};
+use dybox_store::{HdfsConf, Store};
 
 use crate::ProxyError;
 
@@ -92,6 +92,8 @@ pub(crate) struct Far {
     pub(crate) shown: Option<(PathBuf, String)>,
     /// Where archives go.
     pub(crate) store: Store,
+    /// How HDFS is reached; nothing for a grant that is swept.
+    pub(crate) hdfs: Option<HdfsConf>,
 }
 
 /// Where everything of one grant lies.
@@ -105,6 +107,8 @@ pub(crate) struct Places {
     pub(crate) subdag: SubDagId,
     /// Whom payloads run as, unless they say otherwise.
     pub(crate) owner: (u32, u32),
+    /// The submitter's name; may be empty.
+    pub(crate) user: String,
     pub(crate) far: Option<Arc<Far>>,
 }
 
@@ -116,7 +120,9 @@ impl Places {
         let run_id = name.parse().map_err(|_| not_a_run())?;
         let grant = run.grant(conf.grant);
         let owner = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-        Ok(Self { home, run, run_id, grant, grant_id: conf.grant, subdag: conf.subdag, owner, far: None })
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+        let user = user.map(|user| user.name).unwrap_or_default();
+        Ok(Self { home, run, run_id, grant, grant_id: conf.grant, subdag: conf.subdag, owner, user, far: None })
     }
 
     pub(crate) fn in_grant(conf: &ClusterConf) -> Self {
@@ -127,6 +133,7 @@ impl Places {
             host: conf.spot.host.clone(),
             shown: Some((conf.spot.log_dir.clone(), conf.shown_as.clone())),
             store: conf.store.clone(),
+            hdfs: Some(bundle.store.clone()),
         };
         Self {
             home: Home::new(conf.spot.user_dir.join("dybox")),
@@ -136,6 +143,7 @@ impl Places {
             grant_id: bundle.grant,
             subdag: bundle.subdag,
             owner: (bundle.uid, bundle.gid),
+            user: bundle.user.clone(),
             far: Some(Arc::new(far)),
         }
     }
@@ -144,7 +152,7 @@ impl Places {
     pub(crate) fn beside(&self, run_id: RunId, grant_id: GrantId, store: Store) -> Self {
         let run = RunDir::new(&run_id);
         let host = self.far.as_ref().map(|far| far.host.clone()).unwrap_or_default();
-        let far = Far { container: String::new(), host, shown: None, store };
+        let far = Far { container: String::new(), host, shown: None, store, hdfs: None };
         Self {
             home: self.home.clone(),
             grant: run.grant(grant_id),
@@ -153,6 +161,7 @@ impl Places {
             grant_id,
             subdag: self.subdag,
             owner: self.owner,
+            user: self.user.clone(),
             far: Some(Arc::new(far)),
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Files {
     pub(crate) output: PathBuf,
     pub(crate) stdout: PathBuf,
     pub(crate) stderr: PathBuf,
+    /// Inputs and outputs.
+    pub(crate) data: PathBuf,
 }
 
 impl Files {
@@ -32,7 +34,14 @@ impl Files {
 
     pub(crate) fn under(root: &Path) -> Self {
         let (stdout, stderr) = (with_end(root, "stdout"), with_end(root, "stderr"));
-        Self { input: root.join("in"), output: root.join("out"), root: root.to_owned(), stdout, stderr }
+        Self {
+            input: root.join("in"),
+            output: root.join("out"),
+            root: root.to_owned(),
+            stdout,
+            stderr,
+            data: with_end(root, "data"),
+        }
     }
 
     /// Makes everything anew, with the output at `shown` and links to it here, where that is wanted. The payload may run as anybody, so what it writes to is open to all; the directories
@@ -140,6 +149,10 @@ impl Files {
     /// The output itself, which may lie elsewhere and then stays there.
     pub(crate) fn output_files(&self) -> [PathBuf; 2] {
         [&self.stdout, &self.stderr].map(|file| fs::read_link(file).unwrap_or_else(|_| file.clone()))
+    }
+
+    pub(crate) fn remove_data(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_dir_all(&self.data))
     }
 
     pub(crate) fn remove_logs(&self) -> io::Result<()> {

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::orphans::{note_pulled, note_used};
 use crate::ports::Ports;
-use crate::pulls;
 use crate::slot::hold;
+use crate::{policy, pulls};
 
 /// At most four notes on a pull's progress a second.
 const NOTE_EVERY: Duration = Duration::from_millis(250);
@@ -49,11 +49,19 @@ impl<'a> Wanted<'a> {
         let (pinned, stage) = (spec.pinned.as_deref(), Some(spec.attempt.task.stage));
         Self { image: &spec.image, pinned, pull: spec.pull, limit, stage }
     }
+
+    /// For a task that may come.
+    pub(crate) const fn in_advance(image: &'a str) -> Self {
+        Self { image, pinned: None, pull: PullPolicy::Missing, limit: PULL_MOST, stage: None }
+    }
 }
 
 /// Brings an image before a task needs it. What fails here is told where it is needed.
 pub(crate) async fn prefetch(ports: Ports, image: String) {
-    let wanted = Wanted { image: &image, pinned: None, pull: PullPolicy::Missing, limit: PULL_MOST, stage: None };
+    if !policy::allows_image(&image) {
+        return tracing::info!(image, "not brought in advance: the policy of this machine does not allow it");
+    }
+    let wanted = Wanted::in_advance(&image);
     let brought = match ports.engine().await {
         Ok(known) => ensure(&known.engine, &ports.places.home, &wanted, |note| ports.note(note)).await,
         Err(error) => Err(error.into()),

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use dybox_engine::{ImageInfo, Seen, Verdict};
 use dybox_logic::proxy::Event;
-use dybox_model::{AttemptId, Exit, GrantId, Millis, Note, Peak, Usage};
+use dybox_model::{AttemptId, Exit, GrantId, Millis, Moved, Note, Peak, Usage};
 use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::result::ResultFile;
+use crate::start::Refused;
 use crate::watch::Eyes;
 
 /// Everything that a port or the master tells.
@@ -34,6 +35,10 @@ pub(crate) enum Arrived {
     PrefetchAsked(String),
     /// Whether it has it now, or why not.
     Limited(AttemptId, u64, Option<String>),
+    /// The inputs of an attempt are here.
+    Brought(AttemptId, Vec<Moved>),
+    /// The outputs of an attempt that succeeded are where they belong, or why not.
+    Put(AttemptId, Result<Vec<Moved>, Refused>),
     /// News for whoever watches.
     Note(Note),
 }

@@ -62,9 +62,7 @@ fn is_own(parked: Option<&Parked>) -> bool {
 async fn given_up(performer: &Performer, parked: Option<Parked>) -> Option<Parked> {
     match parked {
         Some(own) if own.origin.is_none() => {
-            if let Ok(known) = performer.ports.engine().await {
-                own.end(&known.engine).await;
-            }
+            own.end(Some(&performer.ports)).await;
             None
         }
         other => other,

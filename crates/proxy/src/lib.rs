@@ -6,13 +6,15 @@
 //!
 //! [`run`] serves one grant of this machine to its end, [`run_in_grant`] one of a cluster,
 //! [`run_agent`] one after another in a grant that a session keeps. [`sweep`] clears up after a proxy that died,
-//! [`orphans`] after all that died on this machine.
+//! [`orphans`] after all that died on this machine; [`bring_image`] brings an image for the node's agent.
 
 mod actor;
 mod agent;
+mod bring;
 mod cgroup;
 mod clock;
 mod conf;
+mod data;
 mod engine_watch;
 mod error;
 mod files;
@@ -28,6 +30,7 @@ mod node;
 pub mod orphans;
 mod parked;
 mod perform;
+mod policy;
 mod ports;
 mod pulls;
 mod relay;
@@ -40,9 +43,12 @@ mod ship;
 mod slot;
 mod start;
 mod sweep;
+mod visit;
+mod volumes;
 mod watch;
 
 pub use agent::run_agent;
+pub use bring::{BringConf, bring_image};
 pub use conf::{ClusterConf, Conf, Spot};
 pub use error::ProxyError;
 pub use init_binary::{init_binary, init_digest};

@@ -10,11 +10,12 @@ use dybox_store::epochs::MasterAddr;
 use dybox_store::layout::{MASTER_SOCKET, SubDir};
 use dybox_wire::{Address, Link, MasterClient, MasterOrder, ProxyNews, TlsIdentity, WireError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::conf::Places;
 use crate::inbox::Arrived;
-use crate::relay;
+use crate::{relay, visit};
 
 /// How long one dial waits for a master to come up, and the pause after one that failed otherwise.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,8 +32,13 @@ pub(crate) enum Masters {
     Far(Box<FarMasters>),
 }
 
+/// A dial that is under way.
+pub(crate) type Early = JoinHandle<Result<MasterClient, WireError>>;
+
 pub(crate) struct FarMasters {
     pub(crate) at: Address,
+    /// A dial that began while the grant moved in.
+    pub(crate) early: Option<Early>,
     pub(crate) identity: TlsIdentity,
     pub(crate) store: Store,
     pub(crate) sub: SubDir,
@@ -43,7 +49,7 @@ impl Masters {
     async fn dial(&mut self) -> Result<(MasterClient, Link), WireError> {
         let master = match self {
             Self::Here(dir) => MasterClient::dial(dir, MASTER_SOCKET, PATIENCE).await?,
-            Self::Far(far) => match MasterClient::dial_at(&far.at, Duration::ZERO).await {
+            Self::Far(far) => match far.dial().await {
                 Ok(master) => master,
                 Err(error) => {
                     far.look().await;
@@ -57,6 +63,15 @@ impl Masters {
 }
 
 impl FarMasters {
+    async fn dial(&mut self) -> Result<MasterClient, WireError> {
+        if let Some(early) = self.early.take()
+            && let Ok(dialled) = early.await
+        {
+            return dialled;
+        }
+        MasterClient::dial_at(&self.at, Duration::ZERO).await
+    }
+
     /// Finds out where the newest master is.
     async fn look(&mut self) {
         if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
@@ -120,8 +135,11 @@ async fn carry(
                         tokio::spawn(relay::read(master, places, (ticket, offset, max)));
                         continue;
                     }
-                    MasterOrder::Attach { ticket, attempt } => {
-                        tokio::spawn(relay::attach(master, places, (ticket, attempt)));
+                    MasterOrder::Attach { ticket, attempt, visit } => {
+                        match visit {
+                            None => drop(tokio::spawn(relay::attach(master, places, (ticket, attempt)))),
+                            Some(visit) => drop(tokio::spawn(visit::visit(master, places, (ticket, attempt, *visit)))),
+                        }
                         continue;
                     }
                     MasterOrder::Sweep { grant } => Arrived::SweepAsked(grant),

@@ -17,6 +17,7 @@ use crate::cgroup::GrantCgroup;
 use crate::conf::Places;
 use crate::files::Files;
 use crate::lease::Leases;
+use crate::ports::Ports;
 use crate::settle::move_out;
 use crate::ship::said;
 use crate::watch::Rested;
@@ -78,8 +79,20 @@ impl Parked {
         self.image == image && self.made.is_made_like(spec)
     }
 
-    /// Removes it, and what is left of its grant.
-    pub(crate) async fn end(self, engine: &Engine) {
+    /// Removes it, and what is left of its grant. `ports`: of whoever ends it, where that has an engine at hand.
+    pub(crate) async fn end(self, ports: Option<&Ports>) {
+        let known = match ports {
+            Some(ports) => ports.engine().await.ok(),
+            None => None,
+        };
+        let engine = match known {
+            Some(known) => known.engine.clone(),
+            None => match timeout(REMOVE, Engine::connect(EngineConf::default())).await {
+                Ok(Ok(engine)) => engine,
+                // Its init ends without this process's line; the rest is swept.
+                _ => return tracing::warn!(container = self.name, "no engine to remove it"),
+            },
+        };
         let Self { origin, name, files, rested, .. } = self;
         tracing::info!(container = name, "waits no longer");
         let removed = timeout(REMOVE, engine.remove(&rested.container)).await;
@@ -94,15 +107,6 @@ impl Parked {
         }
         if let Some(origin) = origin {
             origin.leave().await;
-        }
-    }
-
-    /// The same, where no engine is at hand.
-    pub(crate) async fn end_by_itself(self) {
-        match timeout(REMOVE, Engine::connect(EngineConf::default())).await {
-            Ok(Ok(engine)) => self.end(&engine).await,
-            // Its init ends without this process's line; the rest is swept.
-            _ => tracing::warn!(container = self.name, "no engine to remove it"),
         }
     }
 }

@@ -12,21 +12,21 @@ use std::sync::Arc;
 
 use dybox_engine::{Asked, End, ImageInfo, exit_of};
 use dybox_logic::proxy::{Effect, Event};
-use dybox_model::{AttemptId, Cause, Exit, GrantId, Network, Peak, TaskSpec};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, Moved, Network, Peak, TaskSpec};
 use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::files::{Files, absent_is_fine};
-use crate::image::Wanted;
+use crate::image::{NoImage, Wanted};
 use crate::inbox::{Arrived, Dead};
 use crate::lease::Leases;
 use crate::parked::{Origin, Parked};
 use crate::ports::Ports;
 use crate::ship::Shipper;
 use crate::watch::Eyes;
-use crate::{engine_watch, image, names, node, start};
+use crate::{data, engine_watch, image, names, node, policy, start};
 
 /// Removals under way before the next start waits.
 const BACKLOG: usize = 4;
@@ -56,6 +56,8 @@ struct Hand {
     opened: bool,
     /// The grant that made its container, where that is another's.
     origin: Option<Origin>,
+    /// It succeeded, and its outputs are still to be put.
+    puts: bool,
 }
 
 impl Hand {
@@ -86,6 +88,8 @@ pub(crate) struct Performer {
     /// The one that does.
     pub(crate) parked: Option<Parked>,
     hands: BTreeMap<AttemptId, Hand>,
+    /// Inputs that were brought.
+    brought: BTreeMap<AttemptId, Vec<Moved>>,
 }
 
 impl Performer {
@@ -105,15 +109,29 @@ impl Performer {
             parks: false,
             parked: None,
             hands: BTreeMap::new(),
+            brought: BTreeMap::new(),
         }
     }
 
     /// Turns what arrived into an event for the machine, where it is one.
     pub(crate) fn take(&mut self, arrived: Arrived) -> Option<Event> {
         match arrived {
+            Arrived::Event(Event::Drained { attempt, problem: None }) if self.puts(attempt) => None,
             Arrived::Event(event) => {
                 self.see(&event);
                 Some(event)
+            }
+            Arrived::Brought(attempt, moved) => {
+                self.brought.insert(attempt, moved);
+                None
+            }
+            Arrived::Put(attempt, put) => {
+                self.ports.tell(Event::Drained { attempt, problem: None });
+                let (moved, failed) = match put {
+                    Ok(moved) => (moved, None),
+                    Err(no) => (Vec::new(), Some((no.cause, no.text))),
+                };
+                Some(Event::Put { attempt, moved, failed })
             }
             Arrived::Line(line) => {
                 self.line = Some(line);
@@ -192,6 +210,8 @@ impl Performer {
         let Peak { cpu_ms, memory, .. } = exit.used;
         exit.used = Peak { cpu_ms, memory, ..dead.used };
         dead.result.put_into(&mut exit);
+        exit.moved = self.brought.remove(&attempt).unwrap_or_default().into();
+        hand.puts = exit.ok() && !hand.spec.outputs.is_empty();
         if Self::rest(hand, dead.eyes) {
             tracing::debug!("ended attempt={attempt}: {}; its container waits", exit.words());
             return Some(Event::Rests { attempt, exit });
@@ -252,17 +272,24 @@ impl Performer {
 
     fn fetch(&mut self, spec: Arc<TaskSpec>) {
         let attempt = spec.attempt;
+        if let Err(no) = policy::judge(&self.ports.places, &spec) {
+            tracing::warn!("refused attempt={attempt}: {}", no.text);
+            let exit = Exit::not_started(no.cause, no.text, self.ports.clock.now());
+            return self.ports.tell(Event::NotStarted { attempt, exit });
+        }
         // What this run has pinned and this proxy has seen needs no question to the engine.
-        if let Some(info) = spec.pinned.as_ref().and_then(|id| self.images.get(id)) {
+        if let Some(info) = spec.pinned.as_ref().and_then(|id| self.images.get(id))
+            && spec.inputs.is_empty()
+        {
             return self.ports.arrive(Arrived::Image(attempt, Arc::clone(info)));
         }
         let ports = self.ports.clone();
         let task = tokio::spawn(async move {
-            let fetched = match ports.engine().await {
+            let fetched = match bring(&ports, &spec).await.and(ports.engine().await.map_err(NoImage::from)) {
                 Ok(known) => {
                     image::ensure(&known.engine, &ports.places.home, &Wanted::of(&spec), |note| ports.note(note)).await
                 }
-                Err(error) => Err(error.into()),
+                Err(no) => Err(no),
             };
             match fetched {
                 Ok(info) => ports.arrive(Arrived::Image(attempt, Arc::new(info))),
@@ -284,6 +311,7 @@ impl Performer {
     fn cancel_fetch(&mut self, attempt: AttemptId) {
         if let Some((_, task)) = self.fetching.take_if(|(of, _)| *of == attempt) {
             task.abort();
+            let _ = Files::of(&self.ports.places, attempt).remove_data();
         }
     }
 
@@ -329,6 +357,7 @@ impl Performer {
             eyes,
             opened,
             origin,
+            puts: false,
         };
         self.hands.insert(attempt, hand);
     }
@@ -345,4 +374,16 @@ impl Performer {
             ports.tell(Event::NotStarted { attempt, exit });
         });
     }
+}
+
+/// Brings the inputs.
+async fn bring(ports: &Ports, spec: &TaskSpec) -> Result<(), NoImage> {
+    let moved = data::bring(ports, spec).await.map_err(|no| {
+        let _ = Files::of(&ports.places, spec.attempt).remove_data();
+        NoImage { cause: no.cause, text: no.text }
+    })?;
+    if !moved.is_empty() {
+        ports.arrive(Arrived::Brought(spec.attempt, moved));
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use dybox_model::AttemptId;
 use dybox_wire::{MasterClient, Piece};
 use tokio::io::copy_bidirectional;
+use tokio::net::UnixStream;
 
 use crate::conf::Places;
 use crate::files::Files;
@@ -53,14 +54,15 @@ pub(crate) async fn attach(master: MasterClient, places: Arc<Places>, (ticket, a
             return;
         }
     };
-    let carried = async {
-        let (mut pipe, mut socket) = (master.carry(ticket).await?, socket);
+    carry(master, ticket, socket).await;
+}
+
+/// Carries between the client and a socket, until one of them goes.
+pub(crate) async fn carry(master: MasterClient, ticket: u64, mut socket: UnixStream) {
+    match master.carry(ticket).await {
         // How it ends is for both ends to tell; here it is only over.
-        let _ = copy_bidirectional(&mut pipe, &mut socket).await;
-        Ok::<_, dybox_wire::WireError>(())
-    };
-    if let Err(error) = carried.await {
-        tracing::debug!(%error, "nobody wants the terminal any more");
+        Ok(mut pipe) => drop(copy_bidirectional(&mut pipe, &mut socket).await),
+        Err(error) => tracing::debug!(%error, "nobody wants the line any more"),
     }
 }
 

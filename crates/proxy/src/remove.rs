@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use dybox_engine::{Engine, EngineError, Identity, LABEL_RUN, Listed};
+use dybox_engine::{Engine, EngineError, Identity, Listed};
 use dybox_model::AttemptId;
 use tokio::time::{Instant, sleep};
 
@@ -50,7 +50,10 @@ pub(crate) async fn remove_attempt(ports: &Ports, leftover: Leftover) {
             sleep(pause).await;
         }
     }
-    let removed = files.remove_exchange().and_then(|()| if keep_logs { Ok(()) } else { files.remove_logs() });
+    let removed = files
+        .remove_exchange()
+        .and_then(|()| files.remove_data())
+        .and_then(|()| if keep_logs { Ok(()) } else { files.remove_logs() });
     if let Err(error) = removed {
         tracing::warn!(%attempt, %error, "can't remove the attempt's files");
     }
@@ -75,7 +78,6 @@ fn of_grant(places: &Places, secret: &str, one: &Listed) -> bool {
 
 /// Who a thing is, where its labels prove it.
 pub(crate) fn proven(name: &str, labels: &BTreeMap<String, String>, secret: &str) -> Option<Identity> {
-    debug_assert!(labels.contains_key(LABEL_RUN), "lists are filtered by this label");
     Identity::claimed(name, labels).filter(|identity| identity.proven(secret, labels))
 }
 

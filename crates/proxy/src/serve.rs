@@ -7,7 +7,7 @@ use std::time::Duration;
 use dybox_engine::EngineConf;
 use dybox_store::bundle::IMAGES;
 use dybox_store::{Lock, Store};
-use dybox_wire::{Address, TlsIdentity};
+use dybox_wire::{Address, MasterClient, TlsIdentity};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -60,8 +60,12 @@ async fn serve_in_grant(conf: ClusterConf, parked: Option<Waiting>) -> Result<Wa
     let places = Places::in_grant(&conf);
     let bundle = conf.bundle;
     let identity = TlsIdentity { ca: bundle.tls.ca, cert: bundle.tls.cert, key: bundle.tls.key };
+    let at = Address::Tcp { host: bundle.host, port: bundle.port, identity: identity.clone() };
+    let there = at.clone();
+    let early = tokio::spawn(async move { MasterClient::dial_at(&there, Duration::ZERO).await });
     let masters = FarMasters {
-        at: Address::Tcp { host: bundle.host, port: bundle.port, identity: identity.clone() },
+        at,
+        early: Some(early),
         identity,
         store: conf.store,
         sub: places.run.sub(places.subdag),

@@ -25,6 +25,17 @@ const SHARE: Duration = Duration::from_secs(30);
 /// or this process dies, the grant counts as alive.
 pub(crate) async fn move_in(places: &Places, secret: &str, store: &HdfsConf) -> Result<Lock, ProxyError> {
     let moving = moving(places).await?;
+    let (there, secret, store) = (places.clone(), secret.to_owned(), store.clone());
+    // The disk is waited for elsewhere: the line to the master is dialled meanwhile.
+    let laid_out = tokio::task::spawn_blocking(move || lay_out(&there, &secret, &store)).await;
+    laid_out.map_err(|error| ProxyError::Runtime(io::Error::other(error)))??;
+    drop(moving);
+    let share = Lock::acquire(&places.share(), SHARE).await?;
+    share.ok_or(ProxyError::Alive { grant: places.grant_id })
+}
+
+/// Makes the grant's directory and what a sweep would need.
+fn lay_out(places: &Places, secret: &str, store: &HdfsConf) -> Result<(), ProxyError> {
     make_dir(&places.path(&places.grant.root()))?;
     let give = |path: &Path, text: &[u8]| match fs::read(path) {
         Ok(there) if there == text => Ok(()),
@@ -34,10 +45,7 @@ pub(crate) async fn move_in(places: &Places, secret: &str, store: &HdfsConf) -> 
     give(&path, secret.as_bytes()).map_err(file_error("write", &path))?;
     let path = places.path(&store_file(places));
     let text = serde_json::to_vec(store).expect("texts are JSON");
-    give(&path, &text).map_err(file_error("write", &path))?;
-    drop(moving);
-    let share = Lock::acquire(&places.share(), SHARE).await?;
-    share.ok_or(ProxyError::Alive { grant: places.grant_id })
+    give(&path, &text).map_err(file_error("write", &path))
 }
 
 /// Removes all of the grant, and of its run where nobody else of it is on this machine. The share goes last.
@@ -117,6 +125,7 @@ mod tests {
             grant_id,
             subdag: SubDagId(0),
             owner: (0, 0),
+            user: String::new(),
             far: None,
         }
     }

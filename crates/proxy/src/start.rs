@@ -12,6 +12,7 @@ use dybox_store::StoreError;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::data;
 use crate::engine_watch::until_it_hangs;
 use crate::files::Files;
 use crate::names;
@@ -19,6 +20,7 @@ use crate::ports::{Known, Ports};
 use crate::remove::remove_proven;
 use crate::sandbox::{ensure_network, join, placed};
 use crate::ship::Shipper;
+use crate::volumes;
 use crate::watch::{Eyes, watch};
 
 /// Pause between two tries to learn from the engine that nothing runs.
@@ -92,10 +94,13 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
     drop(job.backlog.acquire().await);
     let known = ports.engine().await?;
     let files = Files::of(&ports.places, job.spec.attempt);
+    let with_volumes = volumes::with_paths(&ports.places, &job.spec)?;
+    let with_data = data::with_mounts(&ports.places, with_volumes.as_ref().unwrap_or(&job.spec))?;
+    let spec = with_data.as_ref().or(with_volumes.as_ref()).unwrap_or(&job.spec);
     lay_out(&files, job, ports.places.shown(&job.spec).as_deref())?;
     let identity = names::task_identity(&job.spec, ports.places.grant_id);
     let network = join(ports, &known, &job.spec, &job.image, job.sandbox.clone()).await?;
-    let options = options(&job.spec, &job.image, &placed(ports, &known, &files, &identity, network));
+    let options = options(spec, &job.image, &placed(ports, &known, &files, &identity, network));
     let slot = tokio::select! {
         slot = ports.slots.take() => slot?,
         () = job.halt.notified() => return Err(Refused { cause: Cause::Stopped, text: String::new() }),

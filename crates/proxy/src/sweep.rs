@@ -112,7 +112,8 @@ fn write_down<'a>(
     let first = append();
     if first.is_err() {
         for &attempt in shipped {
-            let _ = Files::of(places, attempt).remove_logs();
+            let files = Files::of(places, attempt);
+            let _ = files.remove_logs().and(files.remove_data());
         }
     }
     first.or_else(|_| append()).map_err(file_error("write", &path))

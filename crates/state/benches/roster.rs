@@ -77,7 +77,11 @@ async fn agent(address: String, identity: TlsIdentity, host: String, number: u64
     for seq in 2.. {
         tokio::select! {
             _ = beat.tick() => {}
-            order = line.orders.recv() => panic!("{host}: {order:?}"),
+            order = line.orders.recv() => match order {
+                // The server has ended, and so does the benchmark.
+                None | Some(Err(_)) => return,
+                Some(Ok(order)) => panic!("{host}: {order:?}"),
+            },
         }
         let report = NodeReport { host: host.clone(), seq, pulse: pulse(seq), facts: None };
         if line.reports.send(report).await.is_err() {

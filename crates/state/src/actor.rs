@@ -6,12 +6,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use dybox_logic::roster::{Effect, Event, Question, Roster, Rules, Session};
 use dybox_model::Millis;
-use dybox_model::roster::RosterView;
-use dybox_model::sweep::SweepOrder;
 use dybox_wire::roster::{AgentOrder, RosterCall, read_identity, serve_roster};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::answer::Answers;
 use crate::authority::read;
 use crate::conf::{Conf, StateError};
 use crate::count::Count;
@@ -86,6 +85,7 @@ pub async fn start(conf: &Conf) -> Result<Running, StateError> {
         troubles: troubles.clone(),
         lines: BTreeMap::new(),
         count: Count::default(),
+        answers: Answers::default(),
         _look: look,
     };
     Ok(Running { port, http_port, troubles, server, calls, looks, mind })
@@ -120,8 +120,9 @@ struct Mind {
     roster: Roster,
     keep: Keep,
     troubles: Vec<String>,
-    lines: BTreeMap<Session, mpsc::UnboundedSender<AgentOrder>>,
+    lines: BTreeMap<Session, mpsc::UnboundedSender<Box<AgentOrder>>>,
     count: Count,
+    answers: Answers,
     /// Keeps the loop's other end open where there are no pages.
     _look: mpsc::Sender<Look>,
 }
@@ -153,23 +154,30 @@ impl Mind {
                 self.hear(Event::Marked { host, drained, why, by }, Some(done));
             }
             RosterCall::Sweep { host, order, answer } => {
-                let _ = answer.send(self.order(host, order));
+                tracing::info!(order = order.id, by = order.by, "sweeps are wanted");
+                let _ = answer.send(self.order(Event::Wanted { host, order }));
+            }
+            RosterCall::Bring { hosts, order, answer } => {
+                tracing::info!(image = order.image, run = order.run, "an image is wanted");
+                let _ = answer.send(self.order(Event::Missed { hosts, order }));
             }
         }
         self.count.lines = self.lines.len() as u64;
     }
 
-    /// Tells agents to sweep; whose agents those are.
-    fn order(&mut self, host: Option<String>, order: SweepOrder) -> Vec<String> {
-        tracing::info!(order = order.id, by = order.by, "sweeps are wanted");
+    /// Passes an order on to agents; whose agents those are.
+    fn order(&mut self, event: Event) -> Vec<String> {
         let mut effects = Vec::new();
-        self.roster.handle(self.clock.now(), Event::Wanted { host, order }, &mut effects);
+        self.roster.handle(self.clock.now(), event, &mut effects);
         let mut told = Vec::new();
         for effect in effects {
-            if let Effect::Sweep { session, host, order } = effect {
-                self.tell(session, AgentOrder::Sweep(order));
-                told.push(host);
-            }
+            let (session, host, order) = match effect {
+                Effect::Sweep { session, host, order } => (session, host, AgentOrder::Sweep(order)),
+                Effect::Bring { session, host, order } => (session, host, AgentOrder::Bring(order)),
+                _ => continue,
+            };
+            self.tell(session, order);
+            told.push(host);
         }
         told
     }
@@ -187,9 +195,8 @@ impl Mind {
 
     fn nodes(&mut self, question: &Question) -> Bytes {
         self.count.answers += 1;
-        let nodes = self.roster.view(self.clock.now(), question);
         let troubles = self.troubles.iter().cloned().chain(self.keep.trouble()).collect();
-        serde_json::to_vec(&RosterView { nodes, troubles }).expect("a roster is JSON").into()
+        self.answers.to(&self.roster, self.clock.now(), question, troubles)
     }
 
     /// Lets the machine hear, and does what it wants. `done` is answered once what must last is on the disk.
@@ -208,6 +215,7 @@ impl Mind {
                 Effect::Forget { host } => self.keep.put(host, None),
                 Effect::Tell { session, mark } => self.tell(session, AgentOrder::Carry(mark)),
                 Effect::Sweep { session, order, .. } => self.tell(session, AgentOrder::Sweep(order)),
+                Effect::Bring { session, order, .. } => self.tell(session, AgentOrder::Bring(order)),
                 Effect::Refuse { session, why } => {
                     self.count.refuse(why.name());
                     self.tell(session, AgentOrder::Leave(why.to_string()));
@@ -233,7 +241,7 @@ impl Mind {
     fn tell(&self, session: Session, order: AgentOrder) {
         if let Some(line) = self.lines.get(&session) {
             // It may be gone; its news that the line is cut is on its way.
-            let _ = line.send(order);
+            let _ = line.send(Box::new(order));
         }
     }
 }

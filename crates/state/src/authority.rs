@@ -10,7 +10,8 @@ use dybox_wire::roster::{Authority, Badge, identity_text};
 use crate::conf::StateError;
 
 /// Makes what is missing in `dir`: the authority (`ca.pem`, `ca.key`), the certificates of servers (`server.pem`),
-/// readers (`reader.pem`) and operators (`operator.pem`), and one for the agent of each of `hosts` (`node-HOST.pem`).
+/// readers (`reader.pem`), users' masters (`master.pem`) and operators (`operator.pem`), and one for the agent of each of
+/// `hosts` (`node-HOST.pem`).
 /// Returns what was made.
 ///
 /// # Errors
@@ -19,10 +20,10 @@ pub fn init(dir: &Path, hosts: &[String]) -> Result<Vec<PathBuf>, StateError> {
     fs::create_dir_all(dir).map_err(|source| StateError::File { what: "make", path: dir.to_owned(), source })?;
     let mut made = Vec::new();
     let authority = authority(dir, &mut made)?;
-    let fixed = [("server", Badge::Server), ("reader", Badge::Reader), ("operator", Badge::Operator)];
-    let fixed = fixed.map(|(name, badge)| (name.to_owned(), badge));
+    let fixed = [Badge::Server, Badge::Reader, Badge::Master, Badge::Operator];
+    let fixed = ["server", "reader", "master", "operator"].map(str::to_owned).into_iter().zip(fixed);
     let nodes = hosts.iter().map(|host| (format!("node-{host}"), Badge::Agent(host.clone())));
-    for (name, badge) in fixed.into_iter().chain(nodes) {
+    for (name, badge) in fixed.chain(nodes) {
         let path = dir.join(format!("{name}.pem"));
         if !path.exists() {
             let text = identity_text(&authority.issue(&badge)?);

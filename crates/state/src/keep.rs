@@ -1,5 +1,5 @@
 //! What lasts: each node's mark and history, in redb. A thread owns the database. Where it can't be written the server
-//! goes on, says so, and tries again.
+//! goes on, says so, and tries again with the database opened anew: after an error redb takes nothing more.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +20,9 @@ const NODES: TableDefinition<&str, &[u8]> = TableDefinition::new("nodes");
 const AGAIN: Duration = Duration::from_secs(5);
 /// The roster is small, and so is what is cached of it.
 const CACHE: usize = 1 << 20;
+
+/// What becomes of a change that is refused.
+const UNKEPT: &str = "what was said holds while this server or the node's agent lives, and is kept once it can be";
 
 /// What is kept of a node.
 pub(crate) type Row = (Mark, Vec<NodeChange>);
@@ -69,7 +72,7 @@ impl Keep {
         };
         let (orders, given) = channel();
         let (say, said) = watch::channel(None);
-        std::thread::spawn(move || write_all(&database, &given, &say));
+        std::thread::spawn(move || write_all((&path, Some(database)), &given, &say));
         Ok(Found { keep: Self { orders, trouble: said }, rows, trouble })
     }
 
@@ -130,7 +133,11 @@ fn try_load(path: &Path) -> Result<(Database, BTreeMap<String, Row>), Unread> {
 }
 
 /// Until nobody orders any more. Many orders at a time become one transaction.
-fn write_all(database: &Database, orders: &Receiver<Order>, say: &watch::Sender<Option<String>>) {
+fn write_all(
+    (path, mut database): (&Path, Option<Database>),
+    orders: &Receiver<Order>,
+    say: &watch::Sender<Option<String>>,
+) {
     let mut open = BTreeMap::new();
     loop {
         let mut waiting = Vec::new();
@@ -144,12 +151,19 @@ fn write_all(database: &Database, orders: &Receiver<Order>, say: &watch::Sender<
             Err(RecvTimeoutError::Disconnected) => return,
         }
         orders.try_iter().for_each(&mut take);
-        let written = write(database, &open).map_err(|error| format!("the database can't be written: {error}"));
+        let written = match &database {
+            Some(database) => write(database, &open).map_err(|error| error.to_string()),
+            None => Err("it can't be opened".to_owned()),
+        };
+        let written = written.map_err(|why| format!("the database can't be written: {why}"));
         if written.is_ok() {
             open.clear();
+        } else {
+            drop(database.take());
+            database = again(path);
         }
         for done in waiting {
-            let _ = done.send(written.clone());
+            let _ = done.send(written.clone().map_err(|why| format!("{why}; {UNKEPT}")));
         }
         let trouble = written.err();
         say.send_if_modified(|said| {
@@ -161,6 +175,11 @@ fn write_all(database: &Database, orders: &Receiver<Order>, say: &watch::Sender<
             changed
         });
     }
+}
+
+/// The same database once more, with a repair where one is due; nothing where there is no room even for that.
+fn again(path: &Path) -> Option<Database> {
+    catch_unwind(|| Database::builder().set_cache_size(CACHE).create(path).ok()).ok().flatten()
 }
 
 fn write(database: &Database, rows: &BTreeMap<String, Option<Row>>) -> Result<(), redb::Error> {

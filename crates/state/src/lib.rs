@@ -5,6 +5,7 @@
 //! order to an engine; a decision outside `logic::roster`; a failure of its database that ends it.
 
 mod actor;
+mod answer;
 mod authority;
 mod conf;
 mod count;

@@ -48,6 +48,12 @@ pub(crate) fn put_file(path: &Path, local: &Path, mode: u32) -> Result<(), Store
     crate::local::write_atomic(path, &read(local)?, mode)
 }
 
+/// Under the new name nothing may be but a file.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(|e| StoreError::new("rename", from.display(), e))?;
+    to.parent().map_or(Ok(()), sync_dir)
+}
+
 /// Whether everybody may read it: its own bits, and the way to it.
 pub(crate) fn is_public(path: &Path) -> Result<bool, StoreError> {
     let open = |dir: &Path| stat(dir).map(|stat| stat.mode & 0o001 != 0);

@@ -38,6 +38,12 @@ pub struct StoreError {
 }
 
 impl StoreError {
+    /// What went wrong with a path of this machine.
+    #[must_use]
+    pub fn from_io(operation: &'static str, path: impl AsRef<std::path::Path>, source: io::Error) -> Self {
+        Self::new(operation, path.as_ref().display(), source)
+    }
+
     pub(crate) fn new(operation: &'static str, place: impl fmt::Display, source: io::Error) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::Full,

@@ -8,6 +8,8 @@
 //! runs/<run>/grants/<grant>.swept
 //! runs/<run>/logs/<grant>.log
 //! runs/<run>/sessions/<n>.<application>
+//! runs/<run>/{volumes, data}/<name>
+//! volumes/<name>/
 //! sessions/<application>/{journal, epoch/<k>, master.addr, credentials}
 //! bin/dybox-<digest>
 //! learned/<job>/<sub-DAG>.json
@@ -45,6 +47,8 @@ pub fn learned(job: &str) -> String {
 
 /// The socket's name in [`SubDir::root`]: bound and dialled through the directory's descriptor.
 pub const MASTER_SOCKET: &str = "master.sock";
+/// The directory of the named volumes that outlive runs.
+pub const VOLUMES: &str = "volumes";
 /// The administrator's registry of profiles.
 pub const PROFILES: &str = "profiles.yaml";
 
@@ -101,6 +105,18 @@ impl RunDir {
     #[must_use]
     pub fn root(&self) -> String {
         self.0.clone()
+    }
+
+    /// Inputs and outputs that the run keeps in its own store (`run:NAME`).
+    #[must_use]
+    pub fn data(&self) -> String {
+        format!("{}/data", self.0)
+    }
+
+    /// The directory of the named volumes that go with the run.
+    #[must_use]
+    pub fn volumes(&self) -> String {
+        format!("{}/volumes", self.0)
     }
 
     /// Who submitted what: [`RunInfo`](crate::RunInfo) as JSON. Written last: a run exists once this does.

@@ -19,10 +19,12 @@ pub mod learned;
 pub mod local;
 mod lock;
 pub mod logs;
+pub mod policy;
 mod read;
 mod run_info;
 mod runs;
 mod store;
+pub mod transfer;
 pub mod upload;
 
 pub use append::Appender;

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use dybox_model::{Millis, RunId};
 use serde::{Deserialize, Serialize};
 
+use crate::layout::RunDir;
+use crate::{Store, StoreError};
+
 /// Version of the encoding of [`RunInfo`].
 pub const RUN_INFO_VERSION: u32 = 1;
 
@@ -55,4 +58,19 @@ pub struct StopMark {
     pub why: String,
     /// When.
     pub at: Millis,
+}
+
+impl StopMark {
+    /// Leaves it in a run's directory. Where one is, that one stays: its reason was the first.
+    pub async fn leave(&self, store: &Store, dir: &RunDir) -> Result<(), StoreError> {
+        let text = serde_json::to_vec(self).expect("text is JSON");
+        store.put_new(&dir.stop(), text).await.map(drop)
+    }
+
+    /// Why a run is to end, where it is marked. A mark that can't be understood is one all the same.
+    pub async fn why(store: &Store, dir: &RunDir) -> Result<Option<String>, StoreError> {
+        let Some(text) = store.get_opt(&dir.stop()).await? else { return Ok(None) };
+        let mark = serde_json::from_slice::<Self>(&text);
+        Ok(Some(mark.map_or_else(|_| "asked to stop".to_owned(), |mark| mark.why)))
+    }
 }

@@ -1,10 +1,13 @@
 //! A terminal's bytes on their way through a master: pipes at both ends, streams of the wire in between.
 
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use crate::proto::Chunk;
@@ -12,14 +15,19 @@ use crate::proto::Chunk;
 /// Bytes of a chunk, and of what a pipe holds.
 const CHUNK: usize = 32 << 10;
 
+/// After the last word was said, for the other end to have heard it: a call that is dropped takes with it what is still
+/// on its way.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// A pipe whose other end is fed from `replies` and feeds `said`; the pipe ends when either does.
 pub(crate) fn pipe(replies: Streaming<Chunk>, said: mpsc::Sender<Bytes>) -> DuplexStream {
     let (near, far) = duplex(CHUNK);
     let (out, into) = split(far);
     tokio::spawn(async move {
+        let mut hearing = pin!(hear(replies, into));
         tokio::select! {
-            _ = hear(replies, into) => {}
-            () = say(out, said) => {}
+            _ = &mut hearing => {}
+            () = say(out, said) => drop(timeout(LAST_WORDS, hearing).await),
         }
     });
     near

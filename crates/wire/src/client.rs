@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dybox_model::{AttemptId, GrantId};
+use dybox_model::{AttemptId, GrantId, Visit};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::mpsc;
@@ -173,8 +173,20 @@ impl MasterClient {
     /// # Errors
     /// [`WireError::Refused`] when that can't be; others when the master is gone or does not answer.
     pub async fn attach(&self, grant: GrantId, attempt: AttemptId) -> Result<DuplexStream, WireError> {
+        self.open(AttachChunk { grant: grant.0, attempt: attempt.to_string(), ..AttachChunk::default() }).await
+    }
+
+    /// Something beside the payload of an attempt, through the master and the proxy of `grant`.
+    ///
+    /// # Errors
+    /// [`WireError::Refused`] when that can't be; others when the master is gone or does not answer.
+    pub async fn visit(&self, grant: GrantId, attempt: AttemptId, visit: &Visit) -> Result<DuplexStream, WireError> {
+        let visit = convert::json(visit);
+        self.open(AttachChunk { grant: grant.0, attempt: attempt.to_string(), visit, ..AttachChunk::default() }).await
+    }
+
+    async fn open(&self, first: AttachChunk) -> Result<DuplexStream, WireError> {
         let (said, saying) = mpsc::channel::<Bytes>(1);
-        let first = AttachChunk { grant: grant.0, attempt: attempt.to_string(), bytes: Bytes::new() };
         let rest = ReceiverStream::new(saying).map(|bytes| AttachChunk { bytes, ..AttachChunk::default() });
         let mut stub = self.stub.clone();
         let call = stub.attach(tokio_stream::once(first).chain(rest));

@@ -1,6 +1,6 @@
 //! Messages of the proto <-> words of the model.
 
-use dybox_model::{AttemptId, Exit, GrantId, Millis, StageId};
+use dybox_model::{AttemptId, Exit, GrantId, Millis, StageId, Visit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,16 +12,21 @@ fn garbled(why: impl std::fmt::Display) -> WireError {
     WireError::Garbled { why: why.to_string() }
 }
 
-fn json<T: Serialize>(value: &T) -> bytes::Bytes {
+pub(crate) fn json<T: Serialize>(value: &T) -> bytes::Bytes {
     serde_json::to_vec(value).expect("the model's values have text keys only, so they are JSON").into()
 }
 
-fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     serde_json::from_slice(bytes).map_err(garbled)
 }
 
 pub(crate) fn attempt(text: &str) -> Result<AttemptId, WireError> {
     text.parse().map_err(garbled)
+}
+
+/// What is wanted beside the payload; nothing where the bytes are empty.
+pub(crate) fn visit(bytes: &[u8]) -> Result<Option<Box<Visit>>, WireError> {
+    if bytes.is_empty() { Ok(None) } else { from_json(bytes).map(Some) }
 }
 
 pub(crate) fn news_out(news: ProxyNews) -> proto::FromProxy {
@@ -102,8 +107,9 @@ pub(crate) fn order_out(order: MasterOrder) -> proto::ToProxy {
         MasterOrder::Prefetch { image } => Order::Prefetch(proto::Prefetch { image }),
         MasterOrder::Limit { attempt, memory } => Order::Limit(proto::Limit { attempt: attempt.to_string(), memory }),
         MasterOrder::Read { ticket, offset, max } => Order::Read(proto::ReadOrder { ticket, offset, max }),
-        MasterOrder::Attach { ticket, attempt } => {
-            Order::Attach(proto::AttachOrder { ticket, attempt: attempt.to_string() })
+        MasterOrder::Attach { ticket, attempt, visit } => {
+            let visit = visit.as_ref().map(json).unwrap_or_default();
+            Order::Attach(proto::AttachOrder { ticket, attempt: attempt.to_string(), visit })
         }
     };
     proto::ToProxy { order: Some(order) }
@@ -120,7 +126,9 @@ pub(crate) fn order_in(message: proto::ToProxy) -> Result<MasterOrder, WireError
         Order::Prefetch(prefetch) => MasterOrder::Prefetch { image: prefetch.image },
         Order::Limit(limit) => MasterOrder::Limit { attempt: attempt(&limit.attempt)?, memory: limit.memory },
         Order::Read(read) => MasterOrder::Read { ticket: read.ticket, offset: read.offset, max: read.max },
-        Order::Attach(open) => MasterOrder::Attach { ticket: open.ticket, attempt: attempt(&open.attempt)? },
+        Order::Attach(open) => {
+            MasterOrder::Attach { ticket: open.ticket, attempt: attempt(&open.attempt)?, visit: visit(&open.visit)? }
+        }
     })
 }
 

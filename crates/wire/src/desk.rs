@@ -53,6 +53,11 @@ pub(crate) fn allow<T>(request: &Request<T>, role: Role) -> Result<(), Status> {
     }
 }
 
+/// Who calls, where the kernel tells it: over the unix socket.
+fn uid_of<T>(request: &Request<T>) -> Option<u32> {
+    Some(request.extensions().get::<UdsConnectInfo>()?.peer_cred?.uid())
+}
+
 async fn first<M>(stream: &mut Streaming<M>) -> Result<M, Status> {
     let message = timeout(FIRST, stream.message()).await;
     message.map_err(|_| Status::deadline_exceeded("no first message"))??.ok_or_else(|| Status::cancelled("gone"))
@@ -101,8 +106,7 @@ impl Master for Desk {
 
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<StopReply>, Status> {
         allow(&request, Role::Client)?;
-        let peer = request.extensions().get::<UdsConnectInfo>().and_then(|peer| peer.peer_cred);
-        let uid = peer.map(|peer| peer.uid());
+        let uid = uid_of(&request);
         let StopRequest { why, now } = request.into_inner();
         let (done, written) = oneshot::channel();
         self.call(Call::Stop { why, now, uid, done }).await?;
@@ -139,12 +143,17 @@ impl Master for Desk {
 
     async fn attach(&self, request: Request<Streaming<AttachChunk>>) -> Result<Response<Self::AttachStream>, Status> {
         allow(&request, Role::Client)?;
+        let uid = uid_of(&request);
         let mut said = request.into_inner();
-        let AttachChunk { grant, attempt, .. } = first(&mut said).await?;
+        let AttachChunk { grant, attempt, visit, .. } = first(&mut said).await?;
         let attempt = convert::attempt(&attempt).map_err(invalid)?;
+        let mut visit = convert::visit(&visit).map_err(invalid)?;
+        if let (Some(visit), Some(uid)) = (&mut visit, uid) {
+            visit.by = format!("{}, uid {uid}", visit.by);
+        }
         let (to_proxy, up) = mpsc::channel(WAITING);
         let (down, told) = mpsc::channel(WAITING);
-        let ask = Ask::attach(attempt, Sides { up, down });
+        let ask = Ask::attach(attempt, visit, Sides { up, down });
         self.call(Call::Relay { grant: GrantId(grant), ask }).await?;
         tokio::spawn(attached::pass(said, to_proxy));
         let replies = ReceiverStream::new(told).map(|told| told.map(|bytes| Chunk { bytes }));

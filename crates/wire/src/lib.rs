@@ -10,6 +10,7 @@
 mod address;
 mod attached;
 mod client;
+mod codec;
 mod convert;
 mod desk;
 mod error;

@@ -1,7 +1,7 @@
 //! What is said over the wire, in the model's words.
 
 use bytes::Bytes;
-use dybox_model::{AttemptId, Exit, GrantId, Millis, Note, Resources, StageId, TaskSpec};
+use dybox_model::{AttemptId, Exit, GrantId, Millis, Note, Resources, StageId, TaskSpec, Visit};
 
 /// What a proxy tells its master.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,6 +116,8 @@ pub enum MasterOrder {
         ticket: u64,
         /// The attempt.
         attempt: AttemptId,
+        /// What is wanted beside the payload; nothing = the payload's own streams.
+        visit: Option<Box<Visit>>,
     },
 }
 

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use dybox_model::{AttemptId, GrantId};
+use dybox_model::{AttemptId, GrantId, Visit};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
+use crate::convert;
 use crate::message::Piece;
 use crate::proto;
 use crate::proto::to_proxy::Order;
@@ -33,7 +34,7 @@ pub(crate) struct Sides {
 #[derive(Debug)]
 enum What {
     Read { offset: u64, max: u32, answer: oneshot::Sender<Result<Piece, String>> },
-    Attach { attempt: AttemptId, sides: Sides },
+    Attach { attempt: AttemptId, visit: Option<Box<Visit>>, sides: Sides },
 }
 
 /// What a client wants of the proxy of a grant. Who can't pass it on refuses it; dropped, it is refused too.
@@ -45,8 +46,17 @@ impl Ask {
         Self(What::Read { offset, max: max.min(READ_MAX), answer })
     }
 
-    pub(crate) fn attach(attempt: AttemptId, sides: Sides) -> Self {
-        Self(What::Attach { attempt, sides })
+    pub(crate) fn attach(attempt: AttemptId, visit: Option<Box<Visit>>, sides: Sides) -> Self {
+        Self(What::Attach { attempt, visit, sides })
+    }
+
+    /// Who wants to look into which attempt, and what for; nothing where only the payload's own streams are wanted.
+    #[must_use]
+    pub fn visit(&self) -> Option<(AttemptId, &Visit)> {
+        match &self.0 {
+            What::Attach { attempt, visit: Some(visit), .. } => Some((*attempt, visit)),
+            _ => None,
+        }
     }
 
     /// Tells the client why it gets nothing.
@@ -60,7 +70,10 @@ impl Ask {
     fn order(&self, ticket: u64) -> Order {
         match &self.0 {
             What::Read { offset, max, .. } => Order::Read(proto::ReadOrder { ticket, offset: *offset, max: *max }),
-            What::Attach { attempt, .. } => Order::Attach(proto::AttachOrder { ticket, attempt: attempt.to_string() }),
+            What::Attach { attempt, visit, .. } => {
+                let visit = visit.as_ref().map(convert::json).unwrap_or_default();
+                Order::Attach(proto::AttachOrder { ticket, attempt: attempt.to_string(), visit })
+            }
         }
     }
 

@@ -151,7 +151,9 @@ async fn a_terminal_goes_through_and_ends_at_both_ends() {
         relay.pass(ask);
     };
     let echo = async {
-        let Some(MasterOrder::Attach { ticket, attempt: of }) = link.orders.recv().await else { panic!("no attach") };
+        let Some(MasterOrder::Attach { ticket, attempt: of, .. }) = link.orders.recv().await else {
+            panic!("no attach")
+        };
         assert_eq!(of, attempt());
         let (mut read, mut write) = tokio::io::split(proxy.carry(ticket).await.unwrap());
         let copied = tokio::io::copy(&mut read, &mut write).await;

@@ -1,5 +1,6 @@
 //! Our client on the cluster, with a directory of its own.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -52,8 +53,13 @@ impl Client {
 
     /// A command of ours. It runs through the cluster's client, whose policy lets payloads mount.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
+        self.command_behind(&[], args)
+    }
+
+    /// The same behind other words.
+    fn command_behind(&self, words: &[&OsStr], args: &[&str]) -> Command {
         let mut command = Command::new(self.cluster.client());
-        command.arg(dybox()).args(args).current_dir(self.dir());
+        command.args(words).arg(dybox()).args(args).current_dir(self.dir());
         command.env("DYBOX_HOME", self.dir().join("home")).env("DYBOX_CONF", "/dev/null");
         command.env("XDG_CACHE_HOME", self.dir().join("cache")).stdin(Stdio::null());
         command
@@ -62,6 +68,16 @@ impl Client {
     /// Seconds of a command that works, and what it printed.
     pub(crate) fn timed(&self, args: &[&str]) -> (f64, String) {
         timed(&mut self.command(args))
+    }
+
+    /// When a command of ours, which works, began: behind the cluster's client, whose mounts are no part of it and take a
+    /// few milliseconds.
+    pub(crate) fn began(&self, args: &[&str]) -> SystemTime {
+        let note = self.dir().join("began");
+        let bash = ["bash", "-c", "printf %s \"$EPOCHREALTIME\" >\"$0\" && exec \"$@\""].map(OsStr::new);
+        timed(self.command_behind(&[&bash[..], &[note.as_os_str()]].concat(), args).env("LC_ALL", "C"));
+        let seconds = std::fs::read_to_string(note).unwrap().parse().unwrap();
+        SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds)
     }
 
     /// Seconds of a job on this one machine, and the facts that it printed.

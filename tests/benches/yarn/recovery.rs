@@ -114,6 +114,7 @@ fn whole_task(index: u32, grant: GrantId, at: Millis) -> [Fact; 3] {
         ended: at,
         used: Peak::default(),
         result: None,
+        moved: Box::default(),
     };
     [
         Fact::AttemptStarted { attempt, grant, at },

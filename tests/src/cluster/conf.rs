@@ -44,21 +44,26 @@ impl Conf<'_> {
         self.write_client()
     }
 
-    /// The program `client` runs a command that finds this cluster and its policy: `dybox` takes that from /etc alone,
-    /// and the machine's own /etc is not for tests to write.
+    /// The programs `node` and `client` run a command that finds the policy of this cluster, and `client` this cluster too:
+    /// `dybox` takes the policy from /etc alone, and the machine's own /etc is not for tests to write.
     fn write_client(&self) -> Result<(), Broken> {
         use std::os::unix::fs::PermissionsExt;
         let etc = self.layout.at("etc/dybox");
         std::fs::create_dir_all(&etc).doing("making a directory")?;
         std::fs::write(etc.join("policy.toml"), "mount_roots = [\"/\"]\n").doing("writing the policy")?;
-        let text = format!(
-            "#!/bin/sh\nexport HADOOP_CONF_DIR={conf}\nexec unshare --mount sh -c 'mount -t overlay overlay -o \"lowerdir=$0:/etc\" /etc && exec \"$@\"' {etc} \"$@\"\n",
-            conf = self.layout.conf("client").display(),
+        let within = format!(
+            "exec unshare --mount sh -c 'mount -t overlay overlay -o \"lowerdir=$0:/etc\" /etc && mount --bind \"$0/dybox\" /etc/dybox && exec \"$@\"' {etc} \"$@\"",
             etc = self.layout.text("etc"),
         );
-        let program = self.layout.at("client");
-        std::fs::write(&program, text).doing("writing the program `client`")?;
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).doing("making it executable")
+        let conf = self.layout.conf("client");
+        for (name, set) in [("node", String::new()), ("client", format!("export HADOOP_CONF_DIR={}\n", conf.display()))]
+        {
+            let program = self.layout.at(name);
+            let text = format!("#!/bin/sh\n{set}{within}\n");
+            std::fs::write(&program, text).doing("writing the programs `node` and `client`")?;
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).doing("making it executable")?;
+        }
+        Ok(())
     }
 
     pub(super) fn write_one(&self, name: &str, yarn: Site) -> Result<(), Broken> {

@@ -172,7 +172,12 @@ impl Starts<'_> {
                 let (class, heap) = daemon.java().expect("all others are JVMs");
                 let flag = self.classes.flag(self.layout, daemon);
                 let words: Vec<_> = flag.as_deref().into_iter().chain([class]).collect();
-                (self.java_line(&name, heap, &words), Vec::new())
+                let mut line = self.java_line(&name, heap, &words);
+                if matches!(daemon, Daemon::NodeManager(_)) {
+                    // What it starts asks the policy of its node.
+                    line.insert(0, self.layout.text("node"));
+                }
+                (line, Vec::new())
             }
         };
         if let Daemon::NodeManager(number) = daemon {

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use clap::CommandFactory;
 use dybox_job::{CODES, FIELDS, Field, Scope};
 use dybox_model::{CAUSES, EXITS, ExitCode, Owner};
+use dybox_store::policy::{POLICY, POLICY_FILE, POLICY_KEYS};
 
 use super::explain::{path, phase, reaction};
 use super::{Context, Outcome};
-use crate::conf::{KEYS, OTHER_ENV, POLICY_FILE, POLICY_KEYS};
+use crate::conf::{KEYS, OTHER_ENV};
 use crate::report::Failure;
 use crate::report::codes::ERRORS;
 use crate::report::shapes::SHAPES;
@@ -142,6 +143,7 @@ fn fields() -> String {
         (Scope::Memory, "`memory`"),
         (Scope::Idle, "`idle`"),
         (Scope::Hook, "A hook"),
+        (Scope::Volume, "A named volume"),
     ];
     for (scope, title) in scopes {
         let _ = writeln!(text, "## {title}\n");
@@ -188,7 +190,10 @@ fn settings() -> String {
     for (name, about) in OTHER_ENV {
         row(&mut text, &[&format!("`{name}`"), about]);
     }
-    let _ = writeln!(text, "\n## The policy\n\nWhat a user must not loosen: `{POLICY_FILE}`, the administrator's.\n");
+    let _ = writeln!(
+        text,
+        "\n## The policy\n\nWhat a user must not loosen: `{POLICY_FILE}`, the administrator's, on every machine; on a cluster `{POLICY}` in the store counts too. What any of them refuses is refused.\n"
+    );
     head(&mut text, &["key", "what for"]);
     for (name, about) in POLICY_KEYS {
         row(&mut text, &[&format!("`{name}`"), about]);

@@ -58,6 +58,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
     Ok(ExitCode::Ok as u8)
 }
 
+/// The name of everything that can be explained, and its other name.
+pub(crate) fn names() -> Vec<String> {
+    let mut names: Vec<String> = all().iter().flat_map(|topic| [topic.name(), topic.alias()]).collect();
+    names.dedup();
+    names
+}
+
 fn all() -> Vec<Topic> {
     let mut all: Vec<Topic> = CAUSES.iter().map(Topic::Cause).collect();
     all.extend(CODES.iter().map(Topic::Problem));
@@ -224,6 +231,7 @@ pub(crate) fn path(field: &Field) -> String {
         Scope::Memory => "memory.",
         Scope::Idle => "idle.",
         Scope::Hook => "hooks[].",
+        Scope::Volume => "volumes.*.",
     };
     format!("{lead}{}", field.name)
 }

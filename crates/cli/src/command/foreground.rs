@@ -5,7 +5,7 @@ use std::time::Duration;
 use dybox_client::{Client, Follow, Way};
 use dybox_job::Plan;
 use dybox_journal::{RunState, RunView};
-use dybox_model::{ExitCode, RunId, StageId};
+use dybox_model::{Cause, ExitCode, RunId, StageId};
 use dybox_store::archive::Stream;
 use dybox_store::logs::{LineItem, Lines, Select};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -158,6 +158,7 @@ impl Foreground<'_> {
         let view = follow.view();
         let (word, exit) = match view.state() {
             RunState::Succeeded => ("succeeded", ExitCode::Ok),
+            RunState::Failed if view.why().contains(Cause::Policy.info().phrase) => ("failed", ExitCode::Refused),
             RunState::Failed => ("failed", ExitCode::Failed),
             RunState::Stopped => ("stopped", ExitCode::Stopped),
             RunState::Submitted | RunState::Running if follow.is_killed() => ("stopped", ExitCode::Stopped),
@@ -197,6 +198,7 @@ async fn failures(client: &Client, run: &RunId, view: &RunView) -> Vec<Failed> {
             attempt: Some(id.number),
             stream: Some(stream),
             since: None,
+            until: None,
         };
         let mut stream = Stream::Stderr;
         let mut tail = last_lines(client, run, select(stream)).await;

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dybox_client::{Here, ReadError, read_job};
 use dybox_job::{Cluster, Diagnostic, Part, Plan, Policy, Source, Submit, exit_of, render_painted};
 use dybox_logic::usage::with_margin;
-use dybox_model::{ExitCode, Resources, format_bytes, format_cpus};
+use dybox_model::policy::Rules;
+use dybox_model::{ExitCode, Resources};
 use dybox_store::learned::{self, Learned};
+use dybox_store::policy::{POLICY_FILE, of_store};
 
 use super::Context;
-use crate::conf::{POLICY_FILE, PolicyFile};
-use crate::report::{Failure, Paint, Screen, codes};
+use crate::conf::bad_policy;
+use crate::report::{Failure, Paint, Screen};
 
 /// A job file and what a submission adds to it.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct JobArgs {
     /// The job file
     #[arg(value_name = "JOB.yaml")]
@@ -36,7 +39,8 @@ pub(crate) struct JobArgs {
     pub right_size: bool,
 }
 
-fn param(text: &str) -> Result<(String, String), String> {
+/// `NAME=VALUE` in two.
+pub(crate) fn param(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
@@ -89,6 +93,8 @@ impl Checked {
     }
 }
 
+/// A command waits for HDFS so long before it says that the policy can't be read.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The code of what one machine leaves aside.
 const ONE_MACHINE: &str = "W0901";
 
@@ -120,23 +126,26 @@ impl Room {
     }
 
     /// The world of a job whose file lies in `dir`.
-    pub(crate) fn world(&self, context: &Context, dir: &Path) -> Here {
-        match self {
-            Self::Machine(largest) => Here::new(Some(*largest), policy(&context.conf.policy, dir)),
-            Self::Cluster(cluster) => Here::of_cluster((**cluster).clone(), far_policy(context, dir)),
-            Self::Unknown => Here::of_silent_cluster(far_policy(context, dir)),
-        }
+    ///
+    /// # Errors
+    /// The policy in the store can't be read, or not understood.
+    pub(crate) async fn world(&self, context: &Context, dir: &Path) -> Result<Here, Failure> {
+        let here = context.conf.policy.clone();
+        Ok(match self {
+            Self::Machine(largest) => {
+                let dir = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+                Here::new(Some(*largest), policy(here.into_iter().collect(), Some(dir)))
+            }
+            Self::Cluster(cluster) => {
+                let store = context.client()?.store().with_deadline(PATIENCE);
+                let there = of_store(&store).await.map_err(dybox_client::ClientError::from)?;
+                let there = there.transpose().map_err(bad_policy)?;
+                let rules = there.into_iter().chain(here).collect();
+                Here::of_cluster((**cluster).clone(), policy(rules, None))
+            }
+            Self::Unknown => Here::of_silent_cluster(policy(here.into_iter().collect(), None)),
+        })
     }
-}
-
-/// The policy of a cluster: without the administrator's word nothing of a node is mounted, for a path of this machine
-/// means nothing there.
-fn far_policy(context: &Context, dir: &Path) -> Policy {
-    let mut policy = policy(&context.conf.policy, dir);
-    if context.conf.policy.path.is_none() {
-        policy.mount_roots.clear();
-    }
-    policy
 }
 
 /// Reads, checks and plans for what is there. Prints nothing.
@@ -153,13 +162,12 @@ pub(crate) async fn check(context: &Context, args: &JobArgs, room: &Room) -> Res
         name: args.name.clone(),
         queue: args.queue.clone().filter(|_| far),
     };
-    let mut here = room.world(context, &dir);
+    let mut here = room.world(context, &dir).await?;
     if takes_profiles(&text) {
         here = here.with_profiles(context.client()?.profiles(context.conf.profiles.value.as_deref()).await);
     }
     let outcome = dybox_job::check(&Source { name: &name, bytes: &text, dir: &dir }, &submit, &here);
     let mut problems = outcome.diagnostics;
-    problems.extend(outcome.plan.iter().flat_map(|plan| refused(&context.conf.policy, plan)));
     // What counts on a cluster only does count there.
     let linted = outcome.plan.iter().flat_map(dybox_job::lint);
     problems.extend(linted.filter(|problem| !far || problem.code != ONE_MACHINE));
@@ -227,62 +235,32 @@ const fn paint_of(part: Part) -> Paint {
 
 fn unread(error: ReadError) -> Failure {
     let next = error.advice();
-    Failure::new(error.exit(), error.to_string()).next(next).because(error)
+    let code = match &error {
+        ReadError::Missing { .. } => Some("E0101"),
+        ReadError::Directory { .. } | ReadError::Special { .. } => Some("E0102"),
+        ReadError::Io { .. } => Some("E0103"),
+        ReadError::TooLarge { .. } => Some("E0105"),
+    };
+    let mut failure = Failure::new(error.exit(), error.to_string()).next(next).because(error);
+    failure.code = code;
+    failure
 }
 
-/// The administrator's rules about mounts and registries; without a policy, mounts under the job's own directory.
-pub(crate) fn policy(file: &PolicyFile, dir: &Path) -> Policy {
-    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let roots = match (&file.path, &file.mount_roots) {
-        (Some(_), roots) => roots.as_deref().unwrap_or_default().iter().map(|root| real(root)).collect(),
-        (None, _) => vec![real(dir)],
+/// What the administrator allows. Without a policy, mounts are allowed under `own`; on a cluster nothing of a machine is
+/// given away then, for a path of this one means nothing there.
+fn policy(rules: Vec<Rules>, own: Option<PathBuf>) -> Policy {
+    let me = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let name = nix::unistd::User::from_uid(me.0).ok().flatten().map(|user| user.name).unwrap_or_default();
+    let submitter = (name, me.0.as_raw(), me.1.as_raw());
+    let Some(first) = rules.first() else {
+        return Policy { mount_roots: own.into_iter().collect(), submitter, ..Policy::none(POLICY_FILE) };
     };
     Policy {
-        file: PathBuf::from(POLICY_FILE),
-        exists: file.path.is_some(),
-        mount_roots: roots,
-        registries: file.trusted_registries.clone(),
-    }
-}
-
-/// The administrator's rules that `job` does not know: sizes, users, digests.
-pub(crate) fn refused(file: &PolicyFile, plan: &Plan) -> Vec<Diagnostic> {
-    let me = nix::unistd::geteuid().as_raw();
-    plan.stages.iter().flat_map(|stage| broken_rules(file, stage, me)).collect()
-}
-
-fn broken_rules(file: &PolicyFile, stage: &dybox_job::Stage, me: u32) -> Vec<Diagnostic> {
-    let mut broken = Vec::new();
-    let mut say = |rule: &str, what: String| broken.push(refusal(file, &stage.name, rule, &what));
-    if let Some(most) = file.max_cpus.filter(|&most| stage.ask.cpu_milli > most) {
-        let (asks, most) = (format_cpus(stage.ask.cpu_milli), format_cpus(most));
-        say("max_cpus", format!("asks for {asks} cpus, and at most {most} are allowed"));
-    }
-    if let Some(most) = file.max_memory.filter(|&most| stage.most_memory() > most) {
-        let (asks, most) = (format_bytes(stage.most_memory()), format_bytes(most));
-        say("max_memory", format!("asks for {asks} of memory, and at most {most} is allowed"));
-    }
-    if file.require_digest && !stage.image.contains('@') {
-        say("require_digest", format!("names its image {:?} without a digest", stage.image));
-    }
-    if let (Some(allowed), Some(user)) = (&file.may_run_as, &stage.user) {
-        let name = user.split(':').next().unwrap_or(user);
-        if name != me.to_string() && !allowed.iter().any(|known| known == name) {
-            say("may_run_as", format!("wants to run as {user:?}, which is not allowed"));
-        }
-    }
-    broken
-}
-
-fn refusal(file: &PolicyFile, stage: &str, rule: &str, what: &str) -> Diagnostic {
-    let policy = file.path.as_deref().unwrap_or(Path::new(POLICY_FILE)).display();
-    Diagnostic {
-        code: codes::REFUSED.code,
-        severity: dybox_job::Severity::Error,
-        message: format!("stage {stage:?} {what}"),
-        place: None,
-        label: String::new(),
-        notes: vec![format!("`{rule}` in {policy} decides")],
-        help: codes::REFUSED.next.to_owned(),
+        file: PathBuf::from(&first.file),
+        exists: true,
+        mount_roots: first.mount_roots.clone().unwrap_or_default(),
+        registries: first.trusted_registries.clone(),
+        rules,
+        submitter,
     }
 }

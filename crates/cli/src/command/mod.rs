@@ -1,13 +1,19 @@
 //! One file a command. Each is `async fn run(context, args) -> Outcome`.
 
 mod answers;
+pub(crate) mod bring_image;
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod context;
+pub(crate) mod cp;
 pub(crate) mod docs;
 pub(crate) mod doctor;
+pub(crate) mod exec;
 pub(crate) mod explain;
 pub(crate) mod foreground;
 pub(crate) mod gc;
+pub(crate) mod graph;
+pub(crate) mod import;
 pub(crate) mod job;
 pub(crate) mod logs;
 pub(crate) mod look;
@@ -17,9 +23,13 @@ pub(crate) mod part;
 pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod preflight;
+pub(crate) mod prune;
 pub(crate) mod ps;
+pub(crate) mod rerun;
+pub(crate) mod rest;
 pub(crate) mod resume;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod servers;
 pub(crate) mod session;
 pub(crate) mod shell;
@@ -30,6 +40,7 @@ pub(crate) mod sweep_home;
 pub(crate) mod target;
 pub(crate) mod top;
 pub(crate) mod tries;
+pub(crate) mod watch;
 pub(crate) mod why;
 
 pub(crate) use context::Context;
@@ -60,6 +71,7 @@ pub(crate) fn run_part(part: Part, debug: bool) -> u8 {
         Part::Master(args) => part::master(args),
         Part::Proxy(args) => part::proxy(args),
         Part::SweepHome(args) => sweep_home::run(&args),
+        Part::BringImage(args) => bring_image::run(&args),
     };
     finish(&Screen::plain(debug), outcome)
 }
@@ -93,18 +105,27 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Shell(args) => shell::run(context, *args).await,
         Command::Stop(args) => stop::run(context, args).await,
         Command::Resume(args) => resume::run(context, args).await,
+        Command::Rerun(args) => rerun::run(context, &args).await,
+        Command::Watch(args) => watch::run(context, &args).await,
         Command::Session(args) => session::run(context, &args).await,
         Command::Check(args) => check::run(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
+        Command::Graph(args) => graph::run(context, &args).await,
         Command::Ps(args) => ps::run(context, &args).await,
         Command::Status(args) => status::run(context, &args).await,
+        Command::Exec(args) => exec::run(context, &args).await,
+        Command::Cp(args) => cp::run(context, &args).await,
         Command::Top(args) => top::run(context, &args).await,
         Command::Logs(args) => logs::run(context, &args).await,
         Command::Why(args) => why::run(context, &args).await,
+        Command::Prune(args) => prune::run(context, &args).await,
         Command::Gc(args) => gc::run(context, &args).await,
         Command::Nodes(args) => nodes::run(context, &args).await,
         Command::StateServer(args) => state_server::run(context, &args).await,
         Command::Node(args) => node::run(context, &args).await,
+        Command::Import(args) => import::run(context, &args),
+        Command::Schema(args) => schema::run(context, &args),
+        Command::Completions(args) => completions::run(context, &args),
         Command::Docs(args) => docs::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args),

@@ -30,15 +30,37 @@ pub(crate) struct Args {
     /// A directory of logs whose disk is looked at
     #[arg(long, value_name = "DIR")]
     pub logs: Vec<PathBuf>,
-    /// An image that is there, whose command ends at once: started when the engine is suspect [default: none]
+    /// An image that is there, whose command ends at once: started at first, and when the engine is suspect
+    /// [default: none]
     #[arg(long, value_name = "IMAGE")]
     pub canary: Option<String>,
+    /// The same in any case after this time: an engine whose images are damaged answers every question well
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub canary_every: Duration,
+    /// Where the kernel's pressure files are
+    #[arg(long, value_name = "DIR", default_value = "/proc/pressure")]
+    pub pressure_dir: PathBuf,
     /// Seconds between two reports; a server takes who is silent for 15 s for lost
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = clap::value_parser!(u64).range(1..=5))]
     pub interval: u64,
     /// What is cleaned up.
     #[command(flatten)]
     pub cleaning: Cleaning,
+    /// What is brought.
+    #[command(flatten)]
+    pub bringing: Bringing,
+}
+
+/// Which images are brought.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Images in advance")]
+pub(crate) struct Bringing {
+    /// Images that masters wish for and that are brought at the same time; 0 = none
+    #[arg(long, value_name = "NUMBER", default_value = "2", value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub bring: u8,
+    /// Where the agent notes what it brought, so that it may go again when the disk is full
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/dybox")]
+    pub lib_dir: PathBuf,
 }
 
 /// What is cleaned up, and when.
@@ -127,6 +149,11 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
             .map(|name| name.to_string_lossy().into_owned())
             .map_err(|error| Failure::coded(codes::INTERNAL, "this machine's name can't be found").source(error))?,
     };
+    let lib_dir = &args.bringing.lib_dir;
+    if !lib_dir.is_absolute() {
+        return Err(Failure::coded(codes::CONF_VALUE, format!("{} is no absolute path", lib_dir.display()))
+            .next("name --lib-dir from the root: pulls and sweeps run elsewhere"));
+    }
     let conf = dybox_node::Conf {
         host,
         servers,
@@ -135,9 +162,16 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
         yarn: args.yarn_id.clone(),
         logs: args.logs.clone(),
         canary: args.canary.clone(),
+        canary_every: args.canary_every,
+        pressure: args.pressure_dir.clone(),
         interval: Duration::from_secs(args.interval),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cleaning: args.cleaning.conf()?,
+        bringing: dybox_node::Bringing {
+            home: lib_dir.clone(),
+            at_once: args.bringing.bring.into(),
+            policy: context.conf.policy.clone(),
+        },
     };
     part::log();
     dybox_node::run(conf, part::told_to_end()).await;

@@ -9,6 +9,7 @@ use dybox_model::{ExitCode, Resources};
 use super::foreground::Foreground;
 use super::job::{self, Checked, JobArgs, Room};
 use super::preflight::Preflight;
+use super::rest::RestArgs;
 use super::{Context, Outcome};
 use crate::conf::{Format, cpus, memory};
 use crate::report::Failure;
@@ -23,6 +24,9 @@ pub(crate) struct Args {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
+    /// What of it runs.
+    #[command(flatten)]
+    pub rest: RestArgs,
     /// Submit, print the id and return
     #[arg(short, long)]
     pub detach: bool,
@@ -62,6 +66,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         return Err(ClientError::NoSessions.into());
     }
     let preflight = Preflight::start(context)?;
+    let client = context.client()?.dialling(args.session.as_deref());
     let room = room(context, &args).await?;
     let mut checked = job::check(context, &args.job, &room).await?;
     job::print_problems(&context.screen, &checked.problems);
@@ -69,11 +74,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         checked.learn(context).await?;
     }
     let exit = checked.exit();
-    let Some(plan) = checked.plan.take() else {
+    let Some(mut plan) = checked.plan.take() else {
         context.screen.hint("nothing was submitted");
         return Ok(exit as u8);
     };
-    let client = context.client()?;
+    args.rest.apply(context, &mut plan).await?;
     let submission = submission(context, &args, checked);
     preflight.passed().await?;
     let submitted = start(&client, &plan, &submission).await?;

@@ -1,8 +1,8 @@
 //! `dybox shell`.
 
-mod session;
-mod streams;
-mod terminal;
+pub(in crate::command) mod session;
+pub(in crate::command) mod streams;
+pub(in crate::command) mod terminal;
 
 use std::collections::BTreeMap;
 
@@ -119,7 +119,7 @@ async fn session(context: &Context, args: &Args) -> Outcome {
     }
     let preflight = Preflight::start(context)?;
     let room = Room::now(context, args.queue.as_deref()).await?;
-    let Some(plan) = plan(context, args, &room)? else { return Ok(OWN_FAILURE) };
+    let Some(plan) = plan(context, args, &room).await? else { return Ok(OWN_FAILURE) };
     let client = context.client()?;
     let submission = Submission {
         job_file: None,
@@ -140,11 +140,11 @@ async fn session(context: &Context, args: &Args) -> Outcome {
 }
 
 /// The plan; nothing when there were problems, which have been printed then.
-fn plan(context: &Context, args: &Args, room: &Room) -> Result<Option<Plan>, Failure> {
+async fn plan(context: &Context, args: &Args, room: &Room) -> Result<Option<Plan>, Failure> {
     let dir = std::env::current_dir().map_err(|error| {
         Failure::new(dybox_model::ExitCode::Invalid, "the current directory can't be found").source(error)
     })?;
-    let here = room.world(context, &dir);
+    let here = room.world(context, &dir).await?;
     let shell = ShellJob {
         name: args.name.clone(),
         image: args.image.clone(),
@@ -170,7 +170,6 @@ fn plan(context: &Context, args: &Args, room: &Room) -> Result<Option<Plan>, Fai
     };
     let outcome = shell_plan(&shell, &here);
     let mut problems = outcome.diagnostics;
-    problems.extend(outcome.plan.iter().flat_map(|plan| job::refused(&context.conf.policy, plan)));
     // A warning about a job file (an image without a tag) is noise at a prompt.
     problems.retain(|problem| !problem.is_warning());
     job::print_problems(&context.screen, &problems);
@@ -186,7 +185,10 @@ const fn attach(args: &Args) -> Attach {
 }
 
 /// `KEY=VALUE`, or `KEY` for the value that it has here; one that has none here is left out, as docker does.
-fn variables(given: &[String], here: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+pub(in crate::command) fn variables(
+    given: &[String],
+    here: impl Fn(&str) -> Option<String>,
+) -> BTreeMap<String, String> {
     let pair = |text: &String| match text.split_once('=') {
         Some((key, value)) => Some((key.to_owned(), value.to_owned())),
         None => here(text).map(|value| (text.clone(), value)),

@@ -64,7 +64,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
             context.screen.hint("everything is there already");
         } else {
             context.screen.hint(
-                "server.pem belongs on the servers, node-HOST.pem on that machine, reader.pem to users, operator.pem to who drains; keep ca.key where nobody reads it",
+                "server.pem belongs on the servers, node-HOST.pem on that machine, master.pem to users (reader.pem to those for whose runs agents shall bring no images), operator.pem to who drains; keep ca.key where nobody reads it",
             );
         }
         return Ok(ExitCode::Ok as u8);

@@ -8,6 +8,17 @@ use super::Context;
 use super::look::{Looked, facts};
 use crate::report::Failure;
 
+/// Somebody who looked into a try.
+#[derive(Debug)]
+pub(crate) struct Visited {
+    /// Who.
+    pub by: String,
+    /// What for, in short.
+    pub want: String,
+    /// When.
+    pub at: Millis,
+}
+
 /// One try, as the facts tell it.
 #[derive(Debug)]
 pub(crate) struct Try {
@@ -21,6 +32,8 @@ pub(crate) struct Try {
     pub container: String,
     /// How it ended, and whether the task was tried again.
     pub exit: Option<(Exit, bool)>,
+    /// Who looked into it.
+    pub visits: Vec<Visited>,
 }
 
 impl Try {
@@ -52,13 +65,19 @@ fn of(facts: Vec<Fact>, task: TaskId) -> BTreeMap<u32, Try> {
     for fact in facts {
         match fact {
             Fact::AttemptStarted { attempt, grant, at } if attempt.task == task => {
-                let one = Try { grant, given: at, runs: None, container: String::new(), exit: None };
+                let one =
+                    Try { grant, given: at, runs: None, container: String::new(), exit: None, visits: Vec::new() };
                 tries.insert(attempt.number, one);
             }
             Fact::AttemptRuns { attempt, container, at } if attempt.task == task => {
                 if let Some(one) = tries.get_mut(&attempt.number) {
                     one.runs = Some(at);
                     one.container = container;
+                }
+            }
+            Fact::Visited { attempt, by, want, at } if attempt.task == task => {
+                if let Some(one) = tries.get_mut(&attempt.number) {
+                    one.visits.push(Visited { by, want, at });
                 }
             }
             Fact::AttemptEnded { attempt, exit, again } if attempt.task == task => {

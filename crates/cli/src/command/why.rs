@@ -16,7 +16,7 @@ use super::tries::tries;
 use super::{Context, Outcome};
 use crate::live::shown;
 use crate::report::safe::safe;
-use crate::report::state::{owner, owner_word, stage_word, state_paint};
+use crate::report::state::{cache_words, owner, owner_word, stage_word, state_paint};
 use crate::report::{Answer, Failure, Output, Paint, Screen};
 
 /// Lines of stderr that are shown with a failure.
@@ -206,6 +206,7 @@ async fn of_stage(
         (None, Some(stage)) if matches!(stage.state, StageState::Ended(_)) => ended(&mut reason, looked, stage),
         _ => reason.said.extend(waits(looked, id, seen, waiting)),
     }
+    reason.said.extend(cache_words(looked.plan.stages.get(id.0 as usize), seen));
     if let Some(stage) = seen {
         reason.others = others(context, looked, stage).await?;
     }
@@ -315,6 +316,7 @@ async fn last_lines(context: &Context, looked: &Looked, failed: &Failed) -> Resu
         attempt: Some(failed.attempt.number),
         stream: Some(stream),
         since: None,
+        until: None,
     };
     let client = context.client()?;
     let mut logs = client.logs(&looked.info.run, select(Stream::Stderr)).await?;

@@ -65,7 +65,7 @@ impl Layer {
 }
 
 /// The entries of a TOML file: key, value, line.
-pub(crate) fn entries(path: &Path, text: &str) -> Result<Vec<(String, toml::Value, usize)>, Failure> {
+fn entries(path: &Path, text: &str) -> Result<Vec<(String, toml::Value, usize)>, Failure> {
     let table = DeTable::parse(text).map_err(|e| {
         let (line, column) = line_column(text, e.span().map_or(0, |span| span.start));
         Failure::coded(codes::CONF_SYNTAX, "the configuration file is no TOML")

@@ -10,10 +10,13 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use dybox_model::{parse_bytes as memory, parse_cpus as cpus};
 pub(crate) use key::{KEYS, Key, OTHER_ENV};
 use layer::{Layer, read_if_there};
-pub(crate) use policy::{POLICY_FILE, POLICY_KEYS, PolicyFile};
-pub(crate) use value::{ColorChoice, Format, cpus, memory};
+pub(crate) use policy::bad_policy;
+pub(crate) use value::{ColorChoice, Format};
+
+use dybox_model::policy::Rules;
 
 use crate::args::Global;
 use crate::report::{Failure, codes};
@@ -61,8 +64,8 @@ pub(crate) struct Conf {
     pub state_servers: Setting<Option<String>>,
     /// What this user shows them.
     pub state_identity: Setting<Option<PathBuf>>,
-    /// What the administrator allows.
-    pub policy: PolicyFile,
+    /// What the administrator allows on this machine; nothing where there is no policy.
+    pub policy: Option<Rules>,
     /// Configuration files that were read.
     pub files: Vec<PathBuf>,
 }
@@ -74,10 +77,7 @@ impl Conf {
     /// The first thing that is wrong, with its place.
     pub(crate) fn load(global: &Global) -> Result<Self, Failure> {
         let env = |name: &str| std::env::var(name).ok();
-        let policy = match read_if_there(Path::new(POLICY_FILE))? {
-            Some(text) => PolicyFile::parse(Path::new(POLICY_FILE), &text)?,
-            None => PolicyFile::default(),
-        };
+        let policy = policy::load()?;
         let user = user_file(env);
         let mut files = Vec::new();
         let mut all = Layer::default();
@@ -99,7 +99,7 @@ impl Conf {
     fn understand(
         all: Layer,
         env: impl Fn(&str) -> Option<String>,
-        policy: PolicyFile,
+        policy: Option<Rules>,
         files: Vec<PathBuf>,
     ) -> Result<Self, Failure> {
         Ok(Self {

@@ -9,7 +9,7 @@ fn conf(file: &str, env: &[(&str, &str)], global: &Global) -> Result<Conf, Failu
     let mut all = Layer::file(Path::new("dybox.toml"), file)?;
     all.cover(Layer::environment(get));
     all.cover(flags(global));
-    Conf::understand(all, get, PolicyFile::default(), Vec::new())
+    Conf::understand(all, get, None, Vec::new())
 }
 
 #[test]
@@ -53,17 +53,4 @@ fn wrong_values_say_what_is_right() {
     assert_eq!(why("memory = \"5 apples\""), "the units are B, kB, MB, GB, TB, KiB, MiB, GiB, TiB");
     assert_eq!(why("cpus = nan"), "write a number of cpus above 0, like 4 or 0.5");
     assert_eq!(why("color = \"blue\""), "it is one of auto, always, never");
-}
-
-#[test]
-fn the_policy_is_read_whole_and_strictly() {
-    let text = "mount_roots = [\"/data\"]\nmax_cpus = 4\nmax_memory = \"8GiB\"\nmay_run_as = [1000, \"www\"]\n\
-                require_digest = true\n";
-    let policy = PolicyFile::parse(Path::new("policy.toml"), text).unwrap();
-    assert_eq!(policy.mount_roots, Some(vec!["/data".into()]));
-    assert_eq!((policy.max_cpus, policy.max_memory, policy.require_digest), (Some(4000), Some(8 << 30), true));
-    assert_eq!(policy.may_run_as, Some(vec!["1000".to_owned(), "www".to_owned()]));
-    let place = |text: &str| PolicyFile::parse(Path::new("policy.toml"), text).unwrap_err().place.clone().unwrap();
-    assert_eq!(place("\nmount_roots = [\"data\"]"), "policy.toml:2");
-    assert_eq!(place("mounts = []"), "policy.toml:1");
 }

@@ -96,39 +96,6 @@ pub(crate) fn path(text: &str) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|e| e.to_string())
 }
 
-/// A number of cpus, in thousandths.
-pub(crate) fn cpus(text: &str) -> Result<u32, String> {
-    let why = || "write a number of cpus above 0, like 4 or 0.5".to_owned();
-    let number: f64 = text.trim().parse().map_err(|_| why())?;
-    let milli = (number * 1000.0).round();
-    // NaN fails the comparison too.
-    if (1.0..=f64::from(u32::MAX)).contains(&milli) { Ok(milli as u32) } else { Err(why()) }
-}
-
-/// An amount of memory with its unit, in bytes.
-pub(crate) fn memory(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    if text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!("a unit is missing: write \"{text}MiB\" or \"{text}GiB\""));
-    }
-    let at = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
-    let number: f64 = text[..at].parse().map_err(|_| "write a number and a unit, like 8GiB".to_owned())?;
-    let unit: u64 = match text[at..].trim() {
-        "B" => 1,
-        "kB" | "KB" => 1000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return Err("the units are B, kB, MB, GB, TB, KiB, MiB, GiB, TiB".to_owned()),
-    };
-    let bytes = number * unit as f64;
-    if (1.0..1e18).contains(&bytes) { Ok(bytes as u64) } else { Err("write an amount above 0".to_owned()) }
-}
-
 /// A text as it is; who uses it checks it.
 pub(crate) fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())

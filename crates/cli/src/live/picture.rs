@@ -4,6 +4,8 @@ use dybox_job::Plan;
 use dybox_journal::{RunState, RunView, Stage, StageState};
 use dybox_model::{Millis, Need, RunId, StageEnd, StageId};
 
+use crate::report::state::taken_words;
+
 /// Everything that the tree shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Picture {
@@ -117,6 +119,9 @@ fn seen(stage: &Stage, plan: &Plan, view: &RunView) -> StageRow {
         StageState::Waiting | StageState::Running => None,
     };
     let why = match (end, stage.started) {
+        (Some(_), _) if stage.why.is_empty() => {
+            taken_words(plan.stages.get(stage.outline.id.0 as usize), stage).unwrap_or_default()
+        }
         (Some(_), _) => stage.why.clone(),
         // The last reason that was told is stale once all its tasks have been given away.
         (None, Some(_)) if counts.waiting == 0 => String::new(),

@@ -66,6 +66,15 @@ impl Story {
             Fact::StageEnded { stage, end, why, at } => (*at, self.stage_ended(*stage, *end, why, *at)?),
             Fact::HookDecided { decision, at, .. } => (*at, format!("hook decided: {}", decided(decision))),
             Fact::HookFailed { why, at, .. } => (*at, format!("hook failed: {}", shown(why))),
+            Fact::StageTaken { stage, from, at, .. } => {
+                let name = self.stages.get(stage).map_or("?", |told| told.name.as_str());
+                let from = from.as_ref().map_or_else(|| "is left out".to_owned(), |run| format!("is taken from {run}"));
+                (*at, format!("{name} {from}"))
+            }
+            Fact::Visited { attempt, by, want, at } => {
+                let name = self.stages.get(&attempt.task.stage).map_or("?", |told| told.name.as_str());
+                (*at, format!("{name}/{}: {} by {}", attempt.task.index, shown(want), shown(by)))
+            }
             Fact::StopAsked { why, at } => (*at, format!("stopping{}: {}", self.of_subdag(subdag), shown(why))),
             // Its stages have told the rest.
             Fact::Ended { end: end @ StageEnd::Lost, why, at } => {

@@ -29,9 +29,6 @@ macro_rules! errors {
 }
 
 errors! {
-    REFUSED "E0899" Refused "the policy refuses the job"
-        "The administrator's policy does not allow what the job file asks for."
-        "ask the administrator, or change the line";
     CONF_READ "E2001" Invalid "a configuration file can't be read"
         "It is missing where it must not be, closed to this user, or not UTF-8."
         "correct its path or its permissions";
@@ -65,6 +62,18 @@ errors! {
     BAD_PATTERN "E2107" Usage "the pattern of --grep is no regular expression"
         "The pattern can't be understood."
         "escape special characters with a backslash";
+    NOT_RUNNING "E2108" Conflict "the task does not run"
+        "It has not started, or has ended; a command needs its container."
+        "look with `dybox status RUN/STAGE/N`";
+    NOT_COPIED "E2109" NotFound "it can't be copied"
+        "The path does not exist in the container, or what came is no whole archive, or can't be written here."
+        "look with `dybox exec RUN/STAGE/N -- ls`";
+    NO_CONTAINER "E2110" NotFound "the container is gone"
+        "A task's container is removed when it ends, unless it failed and its stage has `keep_failed: true`."
+        "set `keep_failed: true` and run it again, or copy while it runs; what should last goes to a volume or an output";
+    OVERWRITE "E2150" Conflict "a file would be written over"
+        "The file exists, and may hold what somebody changed by hand."
+        "name another one, or add --force";
     STORE_READ "E2201" Unreachable "the store can't be read"
         "The directory of runs is missing, closed to this user, or on a disk that fails."
         "see `dybox doctor`";

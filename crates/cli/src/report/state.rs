@@ -40,6 +40,30 @@ pub(crate) fn state_paint(word: &str) -> Paint {
 }
 
 /// Whose problem it is, in words.
+/// Where a stage that did not run was taken from.
+pub(crate) fn taken_words(planned: Option<&dybox_job::Stage>, seen: &Stage) -> Option<String> {
+    let cached = planned.and_then(|stage| stage.taken.as_ref()).is_some_and(|taken| taken.cached);
+    Some(match seen.taken.as_ref()? {
+        Some(run) if cached => format!("cached from {run}"),
+        Some(run) => format!("from {run}"),
+        None => "left out".to_owned(),
+    })
+}
+
+/// Where a stage came from that did not run, or why it ran although the cache was asked.
+pub(crate) fn cache_words(planned: Option<&dybox_job::Stage>, seen: Option<&Stage>) -> Option<String> {
+    let planned = planned?;
+    if let Some(words) = seen.and_then(|seen| taken_words(Some(planned), seen)) {
+        return Some(format!("it did not run: {words}"));
+    }
+    let missed = planned.missed.as_ref()?;
+    let changed = missed.changed.join(", ");
+    Some(match &missed.nearest {
+        Some(run) => format!("not from the cache: other than in run {run} are its {changed}"),
+        None => format!("not from the cache: {changed}"),
+    })
+}
+
 pub(crate) const fn owner(owner: Owner) -> &'static str {
     match owner {
         Owner::User => "the user (the job or the image)",

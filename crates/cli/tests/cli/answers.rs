@@ -47,12 +47,30 @@ fn assert_item(said: &Said, item: &Value) {
     assert!(missing.is_empty() && new.is_empty(), "missing {missing:?}, not in the page {new:?}");
 }
 
+/// Holds an answer against the schema that is published for it.
+#[track_caller]
+fn assert_valid(home: &Home, command: &str, whole: &Value) {
+    let words = command.split(' ').take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
+    let of_task = if command.ends_with("/N") { "-task" } else { "" };
+    let id = format!("{}{of_task}", words.collect::<Vec<_>>().join("-"));
+    let schema = home.json(&["schema", &id]);
+    assert!(jsonschema::meta::is_valid(&schema));
+    let validator = jsonschema::draft202012::new(&schema).expect("a schema");
+    let wrong: Vec<_> =
+        validator.iter_errors(whole).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(wrong.is_empty(), "{command}: {wrong:#?}");
+    let mut other = whole.clone();
+    other["version"] = json!(2);
+    assert!(!validator.is_valid(&other), "another version is another shape");
+}
+
 /// Looks at the answer in all its forms.
 #[track_caller]
 fn assert_said(home: &Home, code: i32, command: &str, args: &[&str]) {
     let said = said(command);
     let with = |format: &'static str| home.out(code, &[args, &["-o", format]].concat());
     let whole: Value = serde_json::from_str(&with("json")).expect("one JSON document");
+    assert_valid(home, command, &whole);
     let mut document: BTreeSet<String> = said.beside.clone();
     document.extend(["version".to_owned(), said.list.clone()]);
     assert_eq!(keys(&whole), document);
@@ -84,6 +102,7 @@ fn reading_commands_answer_as_the_page_says() {
     assert_said(&home, 0, "status RUN, RUN/STAGE", &["status", FAILED]);
     assert_said(&home, 0, "status RUN, RUN/STAGE", &["status", &stage]);
     assert_said(&home, 0, "status RUN/STAGE/N", &["status", &task]);
+    assert_said(&home, 0, "graph", &["graph", FAILED]);
     assert_said(&home, 0, "logs", &["logs", FAILED]);
     assert_said(&home, 0, "why", &["why", FAILED]);
     assert_said(&home, 0, "why", &["why", &task]);
@@ -92,6 +111,18 @@ fn reading_commands_answer_as_the_page_says() {
     }
     let nowhere = ["doctor", "--docker-host", "unix:///nowhere/docker.sock"];
     assert_said(&home, 5, "doctor", &nowhere);
+}
+
+#[test]
+fn the_schema_of_the_job_file_is_printed_and_wrong_names_are_refused() {
+    let home = Home::empty();
+    let schema = home.json(&["schema"]);
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema, dybox_job::schema());
+    for name in home.out(0, &["schema", "--list"]).lines() {
+        assert!(jsonschema::meta::is_valid(&home.json(&["schema", name])), "{name}");
+    }
+    assert!(home.err(7, &["schema", "statos"]).contains("did you mean \"status\"?"));
 }
 
 #[test]
@@ -106,6 +137,7 @@ fn check_and_plan_answer_as_the_page_says() {
     assert_said(&home, 3, "check", &["check", &bad]);
     let good =
         file("good.yaml", "queue: q\npriority: 3\nstages:\n  one: { image: \"busybox:1\", command: [\"true\"] }\n");
+    assert_said(&home, 0, "graph", &["graph", &good]);
     let nowhere = ["--docker-host", "unix:///nowhere/docker.sock"];
     assert_said(&home, 0, "plan", &[&["plan", good.as_str()], &nowhere[..]].concat());
     let text = home.out(0, &[&["plan", good.as_str()], &nowhere[..]].concat());

@@ -4,7 +4,13 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
+mod graph;
+#[cfg(test)]
 mod home;
+#[cfg(test)]
+mod import;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]

@@ -6,15 +6,13 @@ use crate::home::Home;
 fn what_is_not_built_is_not_listed_and_not_known() {
     let home = Home::empty();
     let help = home.out(0, &["--help"]);
-    let built =
-        "run shell check plan ps status top logs why stop resume session gc nodes doctor explain state-server node";
+    let built = "run shell check plan graph ps status watch top logs why exec cp stop resume rerun session gc prune nodes doctor explain import schema completions state-server node";
     for command in built.split(' ') {
         assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {help}");
     }
-    for hidden in ["  master", "  proxy", "  docs", "  exec"] {
+    for hidden in ["  master", "  proxy", "  docs"] {
         assert!(!help.contains(hidden), "{hidden}: {help}");
     }
-    home.err(2, &["exec"]);
     home.err(2, &["ps", "--nonsense"]);
     home.err(2, &[]);
 }

@@ -13,7 +13,10 @@ use crate::ClientError;
 
 /// How long the next master of a session may take: YARN sees the death of the last one, starts it, and it reads what it
 /// has.
+#[cfg(not(test))]
 const STARTS: Duration = Duration::from_secs(90);
+#[cfg(test)]
+const STARTS: Duration = Duration::from_secs(2);
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -38,8 +41,11 @@ enum Tried {
 impl Cluster {
     /// The session of this name, once YARN has started its master.
     pub(super) async fn taker<'a>(&'a self, name: &'a str) -> Result<Taker<'a>, ClientError> {
-        let application = self.started_session(name).await?;
-        Ok(Taker { cluster: self, name, application, line: None })
+        let (application, line) = match self.dialled(name).await {
+            Some((application, line)) => (application, Some(line)),
+            None => (self.started_session(name).await?, None),
+        };
+        Ok(Taker { cluster: self, name, application, line })
     }
 }
 
@@ -111,9 +117,13 @@ impl Taker<'_> {
         Ok(self.application.phase.is_live())
     }
 
-    /// Whether a master of it ever was in control.
+    /// Whether a master of it ever was in control: it has written that down. An epoch proves nothing, for a master makes
+    /// one while the session still writes down that it has the sub-DAG.
     async fn began(&self, run: &RunId, subdag: SubDagId) -> Result<bool, ClientError> {
-        let epochs = RunDir::new(run).sub(subdag).epochs();
-        Ok(!self.cluster.store.list(&epochs).await?.is_empty())
+        let journal = RunDir::new(run).sub(subdag).journal();
+        Ok(self.cluster.store.len(&journal).await?.is_some_and(|len| len > 0))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The place where runs are applications of a YARN cluster and their files lie in HDFS.
 
+mod ahead;
 mod application;
 pub(crate) mod binary;
 mod facts;
@@ -21,6 +22,7 @@ use dybox_store::bundle::{RosterAccess, RunTls};
 use dybox_store::{HdfsConf, Store};
 use dybox_yarn::{ApplicationId, Launch, ResourceManager};
 
+pub(crate) use ahead::Ahead;
 pub use application::{Application, Phase};
 pub(crate) use journal::{Seen, Told, closed};
 pub use session::Session;
@@ -60,6 +62,8 @@ pub(crate) struct Cluster {
     pub store: Store,
     /// The run that this process submitted: it knows more of it than has reached HDFS yet.
     pub own: Option<Arc<Own>>,
+    /// What was found out before it was needed.
+    pub ahead: Option<Ahead>,
 }
 
 /// What this process knows of the run that it submitted.

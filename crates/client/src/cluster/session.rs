@@ -9,13 +9,13 @@ use dybox_model::{Millis, Resources, SessionSpec, SessionView, SubDagId};
 use dybox_store::bundle::{BUNDLE_VERSION, Binary, SESSION_ALIAS, SessionBundle, Tls};
 use dybox_store::layout::{RunDir, SESSIONS, SubDir, session_credentials};
 use dybox_store::{StopMark, Store};
-use dybox_wire::{Address, MasterClient, SessionClient, TlsIdentity, WireError};
+use dybox_wire::{SessionClient, TlsIdentity, WireError};
 use dybox_yarn::{AppState, KIND, LocalResource, Query, Submission as Order, session_named, session_tag};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::handing::Taker;
-use super::submit::{Parts, run_tls};
+use super::submit::{Parts, run_tls, run_tls_beside};
 use super::{Application, Cluster, Own, Phase};
 use crate::client::{Place, subdags};
 use crate::submit::{Submission, Submitted, damaged, info_of, new_run};
@@ -172,7 +172,7 @@ impl Cluster {
         Ok(found)
     }
 
-    async fn session(&self, name: &str) -> Result<Application, ClientError> {
+    pub(super) async fn session(&self, name: &str) -> Result<Application, ClientError> {
         let found = self.found_sessions(Some(name)).await?.into_iter().next();
         found.map(|(_, application)| application).ok_or_else(|| ClientError::NoSession { name: name.to_owned() })
     }
@@ -209,16 +209,17 @@ impl Cluster {
         name: &str,
         (plan, submission): (&Plan, &Submission),
     ) -> Result<Submitted, ClientError> {
-        let (taker, binary) = tokio::join!(self.taker(name), self.binary(store));
-        let (mut taker, binary) = (taker?, binary?);
         let mut info = info_of(new_run(submission.at), plan, submission, &self.conf.binary);
+        let (taker, binary, tls) = tokio::join!(self.taker(name), self.binary(store), run_tls_beside(info.run.clone()));
+        let (mut taker, binary, tls) = (taker?, binary?, tls?);
         info.user.clone_from(&self.conf.user);
         if let Some(request) = &submission.request
             && let Some(there) = self.claimed(store, request, &mut info, &mut BTreeMap::new()).await?
         {
             return Ok(there);
         }
-        let parts = Parts::new((plan, submission), &info, binary, Resources::default())?;
+        let tls = if tls.0 == info.run { tls.1 } else { run_tls(&info.run)? };
+        let parts = Parts::new((plan, submission), &info, binary, Resources::default(), tls)?;
         let first: Vec<_> =
             subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(subdag, _)| (subdag, false)).collect();
         let own = match self.hand_all(&mut taker, &parts, &first).await {
@@ -237,7 +238,7 @@ impl Cluster {
                         let _ = store.remove_tree(&RunDir::new(&info.run).root()).await;
                     }
                     true => {}
-                    false => self.stop_taken(store, &taken, submission.at).await,
+                    false => self.stop_taken(taken, &taker.application, submission.at).await,
                 }
                 return Err(error);
             }
@@ -272,18 +273,14 @@ impl Cluster {
     }
 
     /// A run of which a session took a part alone must not go on.
-    async fn stop_taken(&self, store: &Store, taken: &Own, at: Millis) {
-        let why = "its session did not take the rest of it".to_owned();
-        let mark = serde_json::to_vec(&StopMark { why: why.clone(), at });
-        // The mark holds for masters that can't be told.
-        let _ = store.put(&RunDir::new(&taken.run).stop(), mark.unwrap_or_default()).await;
-        let Tls { ca, cert, key } = taken.tls.client.clone();
-        for (host, port) in taken.listens.values().cloned() {
-            let identity = TlsIdentity { ca: ca.clone(), cert: cert.clone(), key: key.clone() };
-            let address = Address::Tcp { host, port, identity };
-            if let Ok(master) = MasterClient::dial_at(&address, ANSWER).await {
-                let _ = master.stop(&why, true).await;
-            }
-        }
+    async fn stop_taken(&self, taken: Own, session: &Application, at: Millis) {
+        let taken = Arc::new(taken);
+        let cluster = Self { own: Some(taken.clone()), ..self.clone() };
+        let client = Client { place: Place::Cluster(cluster.clone()), store: self.store.clone() };
+        let of = |&subdag: &SubDagId| Application { subdag, session: true, ..session.clone() };
+        let parts: Vec<_> = taken.applications.keys().map(of).collect();
+        let mark = StopMark { why: "its session did not take the rest of it".to_owned(), at };
+        // Whoever can't be told reads the mark; why the rest was not taken is what the user hears.
+        let _ = client.stop_there(&cluster, (&taken.run, &parts), &mark, true).await;
     }
 }

@@ -2,6 +2,7 @@
 //! small file costs HDFS half a second; so the run is durable when the ResourceManager has accepted it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use dybox_job::{Plan, wish_of};
@@ -40,13 +41,14 @@ impl<'a> Parts<'a> {
         info: &'a RunInfo,
         binary: Binary,
         max: Resources,
+        tls: RunTls,
     ) -> Result<Self, ClientError> {
         Ok(Self {
             plan,
             info,
             job: String::from_utf8_lossy(&submission.text).into_owned(),
             secret: secret().map_err(|source| ClientError::System { what: "get random numbers", source })?,
-            tls: run_tls(&info.run)?,
+            tls,
             binary,
             max,
             again: false,
@@ -68,9 +70,13 @@ impl Cluster {
         let first: Vec<SubDagId> =
             client::subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(n, _)| n).collect();
         let mut info = info_of(new_run(submission.at), plan, submission, &self.conf.binary);
-        let (binary, new) = tokio::join!(self.room_for(store, &info.run), self.new_applications(first.len()));
-        let (binary, new) = match (binary, new) {
-            (Ok(binary), Ok(new)) => (binary, new),
+        let (binary, new, tls) = tokio::join!(
+            self.room_for(store, &info.run),
+            self.new_applications(first.len()),
+            run_tls_beside(info.run.clone())
+        );
+        let (binary, new, tls) = match (binary, new.and_then(|new| Ok((new, tls?)))) {
+            (Ok(binary), Ok((new, tls))) => (binary, new, tls),
             (Ok(_), Err(error)) => {
                 let _ = store.remove_tree(&RunDir::new(&info.run).root()).await;
                 return Err(error);
@@ -85,7 +91,8 @@ impl Cluster {
         {
             return Ok(there);
         }
-        let parts = Parts::new((plan, submission), &info, binary, max)?;
+        let tls = if tls.0 == info.run { tls.1 } else { run_tls(&info.run)? };
+        let parts = Parts::new((plan, submission), &info, binary, max, tls)?;
         let own =
             self.order_all(store, &parts, &ids.into_iter().map(|(n, id)| (n, id, false)).collect::<Vec<_>>()).await?;
         Ok(Submitted { own: Some(Arc::new(own)), ..Submitted::of(info, false) })
@@ -196,7 +203,10 @@ impl Cluster {
 
     /// This program in HDFS.
     pub(super) async fn binary(&self, store: &Store) -> Result<Binary, ClientError> {
-        binary::there(store, &self.conf.binary, self.conf.cache.as_deref()).await
+        match self.found_binary().await {
+            Some(binary) => Ok(binary),
+            None => binary::there(store, &self.conf.binary, self.conf.cache.as_deref()).await,
+        }
     }
 
     /// So many new ids.
@@ -278,4 +288,12 @@ pub(super) fn run_tls(run: &RunId) -> Result<RunTls, ClientError> {
     let made = dybox_wire::RunTls::make(run).map_err(|source| ClientError::Unheard { subdag: SubDagId(0), source })?;
     let tls = |TlsIdentity { ca, cert, key }: TlsIdentity| Tls { ca, cert, key };
     Ok(RunTls { master: tls(made.master), proxy: tls(made.proxy), client: tls(made.client) })
+}
+
+/// The same while this thread waits for others: it costs a millisecond of a cpu. With whose they are: an earlier
+/// submission's request may make the run another one.
+pub(super) async fn run_tls_beside(run: RunId) -> Result<(RunId, RunTls), ClientError> {
+    let made = tokio::task::spawn_blocking(move || run_tls(&run).map(|tls| (run, tls))).await;
+    let lost = |error| ClientError::System { what: "make the run's certificates", source: io::Error::other(error) };
+    made.map_err(lost)?
 }

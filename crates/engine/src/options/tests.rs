@@ -37,7 +37,7 @@ fn a_task_with_everything_on_a_named_network() {
     spec.workdir = Some("/work".to_owned());
     spec.user = Some("0:7".to_owned());
     spec.shm = Some(128 << 20);
-    spec.volumes = vec![Mount { source: "/data/a:b".into(), target: "/data".to_owned(), read_only: true }];
+    spec.volumes = vec![Mount { source: "/data/a:b".into(), target: "/data".to_owned(), read_only: true, named: None }];
     spec.tmpfs = vec![
         Tmpfs { target: "/tmp".to_owned(), size: None },
         Tmpfs { target: "/scratch".to_owned(), size: Some(1 << 20) },

@@ -128,6 +128,8 @@ pub(crate) fn task(command: &[&str]) -> TaskSpec {
         pids: 64,
         volumes: Vec::new(),
         tmpfs: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis(1000),

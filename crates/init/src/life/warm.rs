@@ -73,14 +73,16 @@ impl Life {
         (self.payload, self.ending, self.status, self.started_ms) = (None, None, None, None);
         self.finishing = false;
         self.before = Counters::read(&self.root);
-        let (streams, ends) = Streams::open(None, &home).map_err(|error| format!("streams: {error}"))?;
+        let (streams, ends) = Streams::open(None, [&*home.join("stdout"), &home.join("stderr")])
+            .map_err(|error| format!("streams: {error}"))?;
         self.streams = streams;
         // The last look: whoever gives a task up takes the spec away, and lets the lease stand still.
         if self.lease.over(boot_ms()) || !home.join("in/spec").exists() {
             return Err("nobody wants it any more".to_owned());
         }
         self.spec.task = Some(next.task.clone());
-        Ok(self.start(&ends, &next.env))
+        self.door.reopen();
+        Ok(self.start(&ends, next.env.clone()))
     }
 
     fn clean(&self, home: &Path) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! Reads a job from its tree, one file for each mapping of the page.
 
+mod data;
 mod each;
 mod env;
 mod hook;
@@ -10,12 +11,15 @@ mod memory;
 mod mounts;
 mod params;
 mod placement;
+mod policy;
 mod profile;
 mod stage;
 mod top;
+mod volumes;
 mod words;
 
 pub(crate) use mounts::check_targets;
+pub(crate) use policy::{asks_for_rights, check as check_policy};
 pub(crate) use profile::Shelf;
 pub(crate) use stage::body;
 pub(crate) use top::job;

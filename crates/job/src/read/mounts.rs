@@ -2,7 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use dybox_model::{Mount, Tmpfs};
+use dybox_model::policy::is_never_given;
+use dybox_model::{Keep, Mount, Tmpfs};
 
 use crate::draft::Body;
 use crate::node::Node;
@@ -11,13 +12,6 @@ use crate::text::Span;
 use crate::units::parse_size;
 use crate::world::Found;
 
-/// Never mounted, whatever a policy says: these alone, ...
-const REFUSED: [&str; 14] = [
-    "/", "/bin", "/boot", "/etc", "/lib", "/lib64", "/root", "/run", "/sbin", "/usr", "/var", "/var/lib", "/var/run",
-    "/home",
-];
-/// ... and these with all below them.
-const REFUSED_BELOW: [&str; 6] = ["/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd", "/run/containerd"];
 /// Targets that would break the container, with all below them.
 const TAKEN: [&str; 4] = ["/.dybox", "/proc", "/sys", "/dev"];
 
@@ -44,9 +38,30 @@ fn volume(reader: &mut Reader, item: &Spot<String>) -> Option<Spot<Mount>> {
         }
     };
     let target_good = target_path(reader, item, target);
-    let source = source_path(reader, item, source)?;
-    target_good
-        .then(|| Spot { value: Mount { source, target: tidy(target), read_only: mode == "ro" }, span: item.span })
+    let is_name = !source.contains(['/', '~']) && !source.starts_with('.');
+    let (source, named) = match is_name {
+        true => (PathBuf::from(source), Some(named(reader, item, source)?)),
+        false => (source_path(reader, item, source)?, None),
+    };
+    let mount = Mount { source, target: tidy(target), read_only: mode == "ro", named };
+    target_good.then_some(Spot { value: mount, span: item.span })
+}
+
+/// How long the volume of this name is kept; nothing where the job has none.
+fn named(reader: &mut Reader, item: &Spot<String>, name: &str) -> Option<Keep> {
+    let span = reader.inside(item.span, &item.value, 0..name.len());
+    let Some(declared) = &reader.volumes else {
+        return reader.check_name(name, span, "a volume").then_some(Keep::Always);
+    };
+    if let Some(keep) = declared.get(name) {
+        return Some(*keep);
+    }
+    let known: Vec<String> = declared.keys().cloned().collect();
+    let message = format!("the job has no volume {name:?}");
+    let help =
+        format!("add volumes: {{ {name}: {{}} }} at the top of the file, or write ./{name} for a path beside it");
+    reader.report.error("E0509", span, message).nearest(name, known.iter().map(String::as_str)).help(help);
+    None
 }
 
 /// The absolute path that a source means, when it may be mounted.
@@ -62,7 +77,7 @@ fn source_path(reader: &mut Reader, item: &Spot<String>, source: &str) -> Option
         let message = format!("the source {source:?} of a volume is no absolute path");
         let help = match source.strip_prefix("~/") {
             Some(rest) => format!("write /home/YOU/{rest}; ~ is the shell's word"),
-            None => format!("write ./{source} for a path beside the job file; there are no named volumes"),
+            None => format!("write ./{source} for a path beside the job file"),
         };
         reader.report.error("E0502", span, message).help(help);
         return None;
@@ -71,7 +86,7 @@ fn source_path(reader: &mut Reader, item: &Spot<String>, source: &str) -> Option
         true => reader.dir.join(source.trim_start_matches("./").trim_start_matches('.')).components().collect(),
         false => Path::new(source).components().collect(),
     };
-    if refused(&path) {
+    if is_never_given(&path) {
         never(reader, span, source, None);
         return None;
     }
@@ -112,7 +127,7 @@ fn allowed(reader: &mut Reader, span: Span, source: &str, path: &Path) -> bool {
             return false;
         }
     };
-    if refused(&real) {
+    if is_never_given(&real) {
         never(reader, span, source, Some(&real));
         return false;
     }
@@ -140,17 +155,8 @@ fn allowed(reader: &mut Reader, span: Span, source: &str, path: &Path) -> bool {
     false
 }
 
-fn refused(path: &Path) -> bool {
-    let socket = path
-        .file_name()
-        .is_some_and(|name| name == "docker.sock" || name == "containerd.sock" || name == "podman.sock");
-    socket
-        || REFUSED.iter().any(|refused| path == Path::new(refused))
-        || REFUSED_BELOW.iter().any(|refused| path.starts_with(refused))
-}
-
 /// Whether something may be mounted at a path in the container.
-fn target_path(reader: &mut Reader, item: &Spot<String>, target: &str) -> bool {
+pub(crate) fn target_path(reader: &mut Reader, item: &Spot<String>, target: &str) -> bool {
     let at = item.value.find(&format!(":{target}")).map_or(0, |at| at + 1);
     let span = reader.inside(item.span, &item.value, at..at + target.len());
     let path = Path::new(target);
@@ -206,7 +212,8 @@ fn one_tmpfs(reader: &mut Reader, item: &Spot<String>) -> Option<Spot<Tmpfs>> {
 pub(crate) fn check_targets(reader: &mut Reader, body: &Body) {
     let volumes = body.volumes.iter().flatten().map(|mount| (&mount.value.target, mount.span));
     let tmpfs = body.tmpfs.iter().flatten().map(|tmpfs| (&tmpfs.value.target, tmpfs.span));
-    let mut all: Vec<(&String, Span)> = volumes.chain(tmpfs).collect();
+    let moved = body.inputs.iter().chain(&body.outputs).flatten().map(|moved| (&moved.value.path, moved.span));
+    let mut all: Vec<(&String, Span)> = volumes.chain(tmpfs).chain(moved).collect();
     all.sort();
     for pair in all.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
         let message = format!("two mounts have the target {}", pair[1].0);

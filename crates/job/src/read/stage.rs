@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_model::{Need, Network, PullPolicy};
 
-use super::{each, env, idle, image, limits, memory, mounts, placement, profile};
+use super::{data, each, env, idle, image, limits, memory, mounts, placement, policy, profile};
 use crate::draft::{Body, ProfileWanted, Stage, When, Words};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
@@ -81,7 +81,9 @@ fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
         None => own.over(defaults),
     };
     mounts::check_targets(reader, &stage.body);
+    data::check(reader, &stage.body);
     placement::check(reader, &stage.body.placement);
+    policy::check(reader, (key.span, node), &stage.body);
     if stage.body.image.is_none() && !stage.body.bad_image && !matches!(node.value, Value::Bad) {
         let message = format!("stage {:?} has no image", key.text);
         reader.report.error("E0205", key.span, message).help("add image:, here or under defaults");
@@ -171,6 +173,8 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         "stop_signal" => body.stop_signal = limits::stop_signal(reader, node),
         "stop_grace" => body.stop_grace = reader.duration(node, "stop_grace", true),
         "volumes" => body.volumes = mounts::volumes(reader, node),
+        "inputs" => body.inputs = data::transfers(reader, node, "inputs"),
+        "outputs" => body.outputs = data::transfers(reader, node, "outputs"),
         "tmpfs" => body.tmpfs = mounts::tmpfs(reader, node),
         "network" => body.network = network(reader, node),
         "user" => body.user = limits::user(reader, node),

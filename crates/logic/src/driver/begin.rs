@@ -66,6 +66,7 @@ impl Begins {
         match fact {
             Fact::Submitted { run, .. } => drop(self.run.insert("id".to_owned(), run.to_string())),
             Fact::StageFanned { stage, items } => drop(self.items.insert(stage.0, items.clone())),
+            Fact::StageTaken { stage, results, .. } => self.taken(stage.0, results),
             // What runs after everything begins anew, and so do its lists.
             Fact::Reopened { .. } if self.last => self.items.clear(),
             Fact::AttemptEnded { attempt, exit, .. } => self.keep(attempt.task, exit),
@@ -78,6 +79,13 @@ impl Begins {
         match &exit.result {
             Some(result) => drop(results.ours.insert(task.index, result.as_str().to_owned())),
             None => drop(results.ours.remove(&task.index)),
+        }
+    }
+
+    fn taken(&mut self, stage: u32, all: &[Option<String>]) {
+        if let Some(results) = self.results.get_mut(&stage) {
+            let known = (0u32..).zip(all).filter_map(|(index, result)| Some((index, result.clone()?)));
+            results.ours = known.collect();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dybox_model::Millis;
-use dybox_model::roster::{Health, NodeView, words};
+use dybox_model::roster::{Arrival, Health, NodeView, words};
 
 /// What was said of a machine is believed for so long after the last word of it.
 const BELIEVED: Millis = Millis::from_secs(60);
@@ -19,6 +19,10 @@ pub struct Advice {
     pub poor: Option<String>,
     /// The images that are there, of those that were asked about.
     pub images: Vec<String>,
+    /// Its agent brings images, and the machine is well.
+    pub brings: bool,
+    /// Images that its agent brought of late, or could not.
+    pub arrivals: Vec<Arrival>,
 }
 
 impl Advice {
@@ -27,12 +31,15 @@ impl Advice {
     pub fn of(node: &NodeView) -> Self {
         let closed = node.closed();
         let poor = (closed.is_none() && node.health == Health::Degraded).then(|| words(&node.ills));
-        Self { host: node.host.clone(), closed, poor, images: node.present.clone() }
+        let brings = node.facts.brings && closed.is_none() && node.health == Health::Healthy;
+        let (images, arrivals) = (node.present.clone(), node.pulse.arrivals.clone());
+        Self { host: node.host.clone(), closed, poor, images, brings, arrivals }
     }
 
     /// Whether it changes nothing.
     fn is_silent(&self) -> bool {
-        self.closed.is_none() && self.poor.is_none() && self.images.is_empty()
+        let says = !self.images.is_empty() || self.brings || !self.arrivals.is_empty();
+        self.closed.is_none() && self.poor.is_none() && !says
     }
 }
 

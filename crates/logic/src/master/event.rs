@@ -7,6 +7,15 @@ use super::Advice;
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// Somebody wants to look into an attempt that runs.
+    Visited {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Who.
+        by: String,
+        /// What they want, in short.
+        want: String,
+    },
     /// Everything that the journal holds has been applied: begin, or go on.
     /// Each grant in [`super::Master::grants`] is unknown until `ProxyJoined`, `ProxyLost` or `GrantEnded` tells of it.
     Opened,
@@ -240,6 +249,14 @@ pub enum Effect {
         grant: GrantId,
         /// Whose image.
         stage: StageId,
+    },
+    /// Have the agents of these machines bring the image of a stage that will follow soon. Nothing waits for it. It never
+    /// comes on one machine.
+    Bring {
+        /// Whose image.
+        stage: StageId,
+        /// Where the run holds nothing, and tasks are likely to be asked for.
+        hosts: Vec<String>,
     },
     /// Make a grant larger or smaller; answered by [`Event::Resized`] or [`Event::NotResized`]. It never comes on one
     /// machine.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dybox_model::roster::Arrival;
 use dybox_model::{Millis, Node};
 
 use super::explain::listed;
@@ -58,6 +59,25 @@ impl Heeded {
         images.iter().all(|image| there.iter().any(|known| known == image))
     }
 
+    /// Whether an agent brings images to a machine.
+    pub(super) fn brings(&self, host: &str) -> bool {
+        self.by_host.get(host).is_some_and(|advice| advice.brings)
+    }
+
+    /// What agents brought, each with its machine.
+    pub(super) fn arrivals(&self) -> impl Iterator<Item = (String, Arrival)> {
+        let of = |advice: &Advice| {
+            let host = advice.host.clone();
+            advice.arrivals.clone().into_iter().map(move |arrival| (host.clone(), arrival))
+        };
+        self.by_host.values().flat_map(of)
+    }
+
+    /// What was said last of an image's coming to a machine.
+    pub(super) fn arrival(&self, host: &str, image: &str) -> Option<&Arrival> {
+        self.by_host.get(host)?.arrivals.iter().rev().find(|arrival| arrival.image == image)
+    }
+
     /// Whether it makes any difference between machines that are open.
     pub(super) fn prefers(&self) -> bool {
         self.by_host.values().any(|advice| advice.poor.is_some() || !advice.images.is_empty())
@@ -92,9 +112,11 @@ impl Hosts {
 
 impl Master {
     /// The roster has news.
-    pub(super) fn take_advice(&mut self, all: Vec<Advice>) {
+    pub(super) fn take_advice(&mut self, all: Vec<Advice>, now: Millis, out: &mut Vec<Effect>) {
         self.hosts.advise(all);
         self.place_anew();
+        self.prefetch.look();
+        self.heard_of_arrivals(now, out);
         // What goes anywhere may go better elsewhere.
         self.advised = self.tasks.shapes.active().collect();
         self.tasks.shapes.changed.extend(self.advised.iter().copied());

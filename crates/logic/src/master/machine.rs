@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_job::{Plan, room_for, wish_of};
+use dybox_job::{self as job, Plan, room_for, wish_of};
 use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Millis, Resources, StageEnd, StageId, SubDagId, Wish};
 
 use super::asks::{Asks, WishId};
 use super::barren::Barren;
+use super::given;
 use super::hosts::Hosts;
 use super::liking::as_listed;
 use super::pool::{Pool, Stand};
@@ -48,8 +49,10 @@ pub struct Master {
     pub(super) fits: BTreeMap<GrantId, (AttemptId, Fit)>,
     /// Whether the resource manager changes sizes of grants.
     pub(super) resizes: bool,
+    /// What stages came to that do not run.
+    pub(super) given: BTreeMap<StageId, job::Taken>,
     /// Nothing is decided before all facts have been applied.
-    opened: bool,
+    pub(super) opened: bool,
 }
 
 /// Other runs that wait for room.
@@ -74,7 +77,7 @@ impl Master {
             }
         }
         let starved = Starved::of(plan, subdag);
-        Self { prefetch: Prefetch::of(plan, subdag), starved, ..Self::of(tasks) }
+        Self { prefetch: Prefetch::of(plan, subdag), given: given::of(plan), starved, ..Self::of(tasks) }
     }
 
     /// The same on a cluster: asks are such as YARN grants, and the stages' placements count.
@@ -94,6 +97,7 @@ impl Master {
         master.resizes = true;
         master.starved = Starved::of(plan, subdag);
         master.prefetch = Prefetch::of(plan, subdag);
+        master.given = given::of(plan);
         master.images = plan.stages.iter().map(|stage| as_listed(&stage.image)).collect();
         if let Some(subdag) = plan.subdags.get(subdag.0 as usize) {
             master.queue = subdag.queue.clone().unwrap_or_default();
@@ -123,6 +127,7 @@ impl Master {
             paced: Vec::new(),
             at_once: false,
             fits: BTreeMap::new(),
+            given: BTreeMap::new(),
             resizes: false,
             opened: false,
         }
@@ -135,6 +140,7 @@ impl Master {
                 self.begin(*stage, *tasks);
                 self.starved.begin(*stage, *at);
             }
+            Fact::StageTaken { stage, results, .. } => self.taken(*stage, results),
             Fact::StageEnded { stage, end, .. } => self.tasks.close(*stage, *end),
             Fact::StopAsked { why, .. } => self.tasks.stop(why),
             Fact::Reopened { .. } => self.reopen(),
@@ -174,9 +180,9 @@ impl Master {
     /// Takes one event in and pushes what must be done about it, in order.
     pub fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
         match event {
-            Event::Opened => self.open(),
+            Event::Opened => self.open(now, out),
             Event::StageStarted { stage, tasks } => {
-                self.begin(stage, tasks);
+                self.start(stage, tasks, now, out);
                 self.starved.begin(stage, now);
             }
             Event::StageClosed { stage } => self.tasks.close(stage, StageEnd::Skipped),
@@ -187,8 +193,9 @@ impl Master {
             Event::Nodes(nodes) => {
                 self.hosts.put(nodes);
                 self.place_anew();
+                self.prefetch.look();
             }
-            Event::Roster(advice) => self.take_advice(advice),
+            Event::Roster(advice) => self.take_advice(advice, now, out),
             Event::GrantTaken { grant, cause, how } => {
                 self.pool.taken(grant, cause);
                 self.lose(grant, how, now, out);
@@ -214,6 +221,7 @@ impl Master {
             Event::Used { grant, attempt, used } => self.used((grant, attempt), &used, now, out),
             Event::Limited { grant, attempt, memory } => self.limited((grant, attempt), memory, now, out),
             Event::Resized { grant, size } => self.resized(grant, size, now, out),
+            Event::Visited { attempt, by, want } => self.record(Fact::Visited { attempt, by, want, at: now }, out),
             Event::NotResized { grant } => self.not_resized(grant, now),
             Event::OthersWait { any, first } => self.others = Others { wait: any, owed: first },
             Event::Tick => {}
@@ -277,11 +285,6 @@ impl Master {
         let near = place.apart.iter().map(|apart| StageId(apart.stage)).chain([stage]);
         let shapes: Vec<u32> = near.filter_map(|stage| self.tasks.stage(stage)).map(|stage| stage.shape).collect();
         self.tasks.shapes.changed.extend(shapes);
-    }
-
-    fn open(&mut self) {
-        self.opened = true;
-        self.tasks.look_at_all();
     }
 
     fn stop(&mut self, why: &str, at_once: bool, out: &mut Vec<Effect>) {

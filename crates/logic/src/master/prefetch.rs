@@ -4,12 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dybox_job::Plan;
-use dybox_model::{Fact, GrantId, PullPolicy, StageId, SubDagId};
+use dybox_model::{Fact, GrantId, Millis, PullPolicy, StageId, SubDagId};
 
 use super::Effect;
 use super::machine::Master;
 use super::pool::Stand;
 use super::tasks::Phase;
+
+/// What became of a wish that an agent bring an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wished {
+    /// Nothing yet; when an earlier arrival of the same there was, by the agent's clock.
+    Open(Option<Millis>),
+    /// It came.
+    Came,
+    /// It did not.
+    Failed,
+}
 
 /// A stage with an image that none of those it needs has.
 #[derive(Debug)]
@@ -17,19 +28,25 @@ struct Later {
     needs: Vec<StageId>,
     /// Number of its image.
     image: u32,
+    /// As planned; a hook may change it.
+    tasks: u32,
 }
 
 /// What is to be brought, and what was said of it.
 #[derive(Debug, Default)]
 pub(super) struct Prefetch {
     later: BTreeMap<StageId, Later>,
+    /// The images' names, by number.
+    names: Vec<String>,
     /// The stages of `later` that need this one.
     after: BTreeMap<StageId, Vec<StageId>>,
     /// Those that have not begun, and all that they need has.
     soon: BTreeSet<StageId>,
     /// Machines, with the image that each was told to bring.
     told: BTreeSet<(String, u32)>,
-    /// A stage began or a proxy came, and nobody has looked since.
+    /// Machines and images that agents were asked for.
+    wishes: BTreeMap<(String, u32), Wished>,
+    /// A stage began, a proxy came or the cluster changed, and nobody has looked since.
     news: bool,
     /// What is written down of images that came: image, machine, and the stage that waited. One word of each is enough.
     heard: BTreeSet<(String, String, Option<StageId>)>,
@@ -37,7 +54,7 @@ pub(super) struct Prefetch {
 
 impl Prefetch {
     pub(super) fn of(plan: &Plan, subdag: SubDagId) -> Self {
-        let mut images = BTreeMap::new();
+        let mut images: BTreeMap<&str, u32> = BTreeMap::new();
         let mut all = Self::default();
         for (id, stage) in (0u32..).map(StageId).zip(&plan.stages) {
             // What another sub-DAG had to do is over when this one's master is there.
@@ -48,9 +65,12 @@ impl Prefetch {
                 continue;
             }
             let number = u32::try_from(images.len()).unwrap_or(u32::MAX);
-            let image = *images.entry(stage.image.as_str()).or_insert(number);
+            let image = *images.entry(stage.image.as_str()).or_insert_with(|| {
+                all.names.push(stage.image.clone());
+                number
+            });
             needs.iter().for_each(|need| all.after.entry(*need).or_default().push(id));
-            all.later.insert(id, Later { needs, image });
+            all.later.insert(id, Later { needs, image, tasks: stage.tasks });
         }
         all
     }
@@ -78,7 +98,59 @@ impl Prefetch {
         };
         self.soon = self.later.iter().filter_map(soon).collect();
         self.told.clear();
+        self.wishes.clear();
         self.news = true;
+    }
+
+    /// Stages whose images are to come.
+    pub(super) fn soon(&self) -> Vec<StageId> {
+        self.soon.iter().copied().collect()
+    }
+
+    /// How many tasks a stage is planned to have.
+    pub(super) fn tasks_of(&self, stage: StageId) -> u32 {
+        self.later.get(&stage).map_or(0, |later| later.tasks)
+    }
+
+    /// The image of a stage; empty where it needs none in advance.
+    pub(super) fn image_of(&self, stage: StageId) -> &str {
+        let later = self.later.get(&stage);
+        later.and_then(|later| self.names.get(later.image as usize)).map_or("", String::as_str)
+    }
+
+    /// What became of the wish that an agent bring the image of a stage.
+    pub(super) fn wish(&self, host: &str, stage: StageId) -> Option<Wished> {
+        self.wishes.get(&(host.to_owned(), self.later.get(&stage)?.image)).copied()
+    }
+
+    /// How many machines were asked for the image of a stage, and how many wishes of any image are open.
+    pub(super) fn wishes(&self, stage: StageId) -> (usize, usize) {
+        let image = self.later.get(&stage).map(|later| later.image);
+        let asked = self.wishes.keys().filter(|(_, of)| Some(*of) == image).count();
+        (asked, self.wishes.values().filter(|wish| matches!(wish, Wished::Open(_))).count())
+    }
+
+    /// An agent is asked.
+    pub(super) fn wished(&mut self, host: &str, stage: StageId, last: Option<Millis>) {
+        if let Some(later) = self.later.get(&stage) {
+            self.wishes.insert((host.to_owned(), later.image), Wished::Open(last));
+        }
+    }
+
+    /// An agent says that an image came, or why it did not: whether that answers a wish.
+    pub(super) fn came(&mut self, host: &str, (image, at, well): (&str, Millis, bool)) -> bool {
+        let number = (0u32..).zip(&self.names).find(|(_, name)| *name == image).map(|(number, _)| number);
+        let wish = number.and_then(|number| self.wishes.get_mut(&(host.to_owned(), number)));
+        let Some(wish) = wish.filter(|wish| matches!(wish, Wished::Open(last) if *last != Some(at))) else {
+            return false;
+        };
+        *wish = if well { Wished::Came } else { Wished::Failed };
+        true
+    }
+
+    /// Whether it is written down how an image came to a machine before a task needed it.
+    pub(super) fn knows(&self, image: &str, host: &str) -> bool {
+        self.heard.contains(&(image.to_owned(), host.to_owned(), None))
     }
 
     /// It is written down how an image came.
@@ -88,7 +160,7 @@ impl Prefetch {
 }
 
 impl Master {
-    /// Has one proxy of each machine bring what will be needed there.
+    /// Has one proxy of each machine bring what will be needed there, and agents of others.
     pub(super) fn prefetch(&mut self, out: &mut Vec<Effect>) {
         if !std::mem::take(&mut self.prefetch.news) || self.prefetch.soon.is_empty() {
             return;
@@ -106,6 +178,7 @@ impl Master {
                 }
             }
         }
+        self.bring_there(out);
     }
 
     /// Takes the start of a stage in.
@@ -142,7 +215,7 @@ impl Master {
     }
 
     /// Whether there is work left: word of an image may come when all is over.
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.tasks.stages.iter().any(|stage| stage.ours && !matches!(stage.phase, Phase::Ended(_)))
     }
 }

@@ -93,7 +93,7 @@ pub(super) struct Tasks {
     pub(super) touched: Vec<u32>,
     /// Stages of which what is live is to be ended.
     pub(super) condemned: Vec<u32>,
-    results: BTreeMap<TaskId, Box<str>>,
+    pub(super) results: BTreeMap<TaskId, Box<str>>,
 }
 
 impl Tasks {
@@ -205,7 +205,7 @@ impl Tasks {
         self.stages[id.0 as usize].phase = Phase::Ended(end);
     }
 
-    fn drop_waiting(&mut self, id: StageId) {
+    pub(super) fn drop_waiting(&mut self, id: StageId) {
         let stage = &mut self.stages[id.0 as usize];
         self.shapes.wait(stage.shape, id.0, (0, stage.waiting), 0);
         self.shapes.expect(stage.shape, 0, stage.resting);

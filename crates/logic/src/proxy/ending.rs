@@ -39,6 +39,7 @@ impl Ending {
             ended: now,
             used: Peak::default(),
             result: None,
+            moved: Box::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dybox_model::{AttemptId, Exit, Note, TaskSpec, Usage};
+use dybox_model::{AttemptId, Cause, Exit, Moved, Note, TaskSpec, Usage};
 
 use super::Ending;
 
@@ -91,6 +91,15 @@ pub enum Event {
         attempt: AttemptId,
         /// Why something is missing.
         problem: Option<String>,
+    },
+    /// The outputs of an attempt that succeeded were put where they belong, or were not.
+    Put {
+        /// Whose.
+        attempt: AttemptId,
+        /// What was.
+        moved: Vec<Moved>,
+        /// Why not all.
+        failed: Option<(Cause, String)>,
     },
     /// Time passed.
     Tick,

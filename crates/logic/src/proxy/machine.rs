@@ -93,6 +93,7 @@ impl Proxy {
             Event::Ended { attempt, exit } => self.ended((attempt, false), exit, now, out),
             Event::Rests { attempt, exit } => self.ended((attempt, true), exit, now, out),
             Event::Cold(attempt) => self.cold(attempt, now, out),
+            Event::Put { attempt, moved, failed } => self.put(attempt, moved, failed),
             Event::Drained { attempt, problem } => self.drained(attempt, problem, out),
             Event::Tick => {}
         }
@@ -297,7 +298,6 @@ impl Proxy {
         if !matches!(work.phase, Phase::Draining { .. }) {
             return;
         }
-        let keep_failed = work.spec.keep_failed;
         let Some(Work { spec, image, phase: Phase::Draining { exit, rests, .. }, .. }) = self.work.take() else {
             return;
         };
@@ -310,7 +310,7 @@ impl Proxy {
                 exit.text = problem;
             }
         }
-        let keep = keep_failed && exit.cause.is_some_and(|cause| cause != Cause::Stopped);
+        let keep = spec.keep_failed && exit.cause.is_some_and(|cause| cause != Cause::Stopped);
         self.end(attempt, exit, out);
         match image.filter(|_| rests) {
             Some(image) => self.warm = Some(Warm { spec, image }),

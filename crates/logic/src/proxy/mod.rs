@@ -9,6 +9,7 @@ mod ending;
 mod event;
 mod idle;
 mod machine;
+mod put;
 mod report;
 mod stronger;
 mod warm;

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod idle;
+mod put;
 mod warm;
 
 fn attempt(number: u32) -> AttemptId {
@@ -35,7 +36,9 @@ fn spec(number: u32) -> TaskSpec {
         shm: None,
         pids: 10,
         volumes: vec![],
-        tmpfs: vec![],
+        tmpfs: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),
@@ -118,7 +121,18 @@ fn code(code: i32) -> Exit {
     let cause = (code != 0).then_some(Cause::ExitCode);
     let (started, ended, text) = (Some(Millis(1)), Millis(2), String::new());
     let used = Peak::default();
-    Exit { code: Some(code), signal: None, cause, by: EndedBy::Itself, text, started, ended, used, result: None }
+    Exit {
+        code: Some(code),
+        signal: None,
+        cause,
+        by: EndedBy::Itself,
+        text,
+        started,
+        ended,
+        used,
+        result: None,
+        moved: Box::default(),
+    }
 }
 
 fn stopped() -> Exit {

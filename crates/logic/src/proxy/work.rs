@@ -38,6 +38,8 @@ const KILL_MARGIN: Millis = Millis::from_secs(2);
 const STRONGER_AFTER: Millis = Millis::from_secs(2);
 /// The store gives up much earlier; this one is for a part that lost its answer.
 const DRAIN_MOST: Millis = Millis::from_secs(600);
+/// The same with outputs to put, which may be large.
+const PUT_MOST: Millis = Millis::from_secs(6 * 3600);
 
 /// An attempt that is being worked on.
 #[derive(Debug)]
@@ -102,7 +104,8 @@ impl Work {
 
     /// `rests`: its container waits for the next.
     pub(super) fn draining(&mut self, exit: Exit, rests: bool, now: Millis) {
-        self.phase = Phase::Draining { exit: Box::new(exit), until: now.after(DRAIN_MOST), rests };
+        let most = if self.spec.outputs.is_empty() { DRAIN_MOST } else { PUT_MOST };
+        self.phase = Phase::Draining { exit: Box::new(exit), until: now.after(most), rests };
     }
 
     pub(super) fn cancelling(&mut self, now: Millis) {

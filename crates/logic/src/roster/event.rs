@@ -3,7 +3,7 @@
 use std::fmt;
 
 use dybox_model::Millis;
-use dybox_model::roster::{Mark, NodeChange, NodeFacts, Pulse};
+use dybox_model::roster::{BringOrder, Mark, NodeChange, NodeFacts, Pulse};
 use dybox_model::sweep::SweepOrder;
 
 /// A line of an agent; a number that never repeats in a server's life.
@@ -56,6 +56,13 @@ pub enum Event {
         /// What their agents are told.
         order: SweepOrder,
     },
+    /// A master wants an image on hosts before tasks need it there.
+    Missed {
+        /// Which hosts.
+        hosts: Vec<String>,
+        /// What their agents are told.
+        order: BringOrder,
+    },
     /// Time passed.
     Tick,
 }
@@ -97,6 +104,15 @@ pub enum Effect {
         host: String,
         /// What it is told.
         order: SweepOrder,
+    },
+    /// Tell an agent to bring an image.
+    Bring {
+        /// Over which line.
+        session: Session,
+        /// Whose it is.
+        host: String,
+        /// What it is told.
+        order: BringOrder,
     },
     /// Cut this line, with the reason.
     Refuse {

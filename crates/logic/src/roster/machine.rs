@@ -3,18 +3,25 @@
 use std::collections::BTreeMap;
 
 use dybox_model::Millis;
-use dybox_model::roster::{Health, Mark, NodeChange, NodeFacts, NodeView, Pulse};
+use dybox_model::roster::{BringOrder, Health, Mark, NodeChange, NodeFacts, NodeView, Pulse};
 use dybox_model::sweep::{Sweep, SweepOrder};
 
 use super::event::{Effect, Event, LOOK, Question, Refusal, Session};
+use super::images::Images;
 use super::judge::Rules;
-use super::node::{Line, Node};
+use super::node::{Brief, Line, Node};
+
+/// Machines that one wish for an image may name.
+const MOST_BRING: usize = 32;
 
 /// Knows every node.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Roster {
     rules: Rules,
     nodes: BTreeMap<String, Node>,
+    images: Images,
+    /// The greatest that a node has.
+    rev: u64,
     /// Whose line each is; the nodes know the same the other way round.
     lines: BTreeMap<Session, String>,
     looked: Millis,
@@ -74,6 +81,7 @@ impl Roster {
             Event::Closed { session } => self.close(session),
             Event::Marked { host, drained, why, by } => self.mark(now, host, (drained, why, by), out),
             Event::Wanted { host, order } => self.order(host.as_deref(), &order, out),
+            Event::Missed { hosts, order } => self.bring(&hosts, &order, out),
             Event::Tick => self.look(now, out),
         }
     }
@@ -91,6 +99,11 @@ impl Roster {
             Some(host) => self.nodes.get(host).map(|node| node.view(now, host, question)).into_iter().collect(),
             None => self.nodes.iter().map(|(host, node)| node.view(now, host, question)).collect(),
         }
+    }
+
+    /// Every node in short, by name.
+    pub fn briefs(&self, now: Millis) -> impl Iterator<Item = Brief<'_>> {
+        self.nodes.iter().map(move |(host, node)| node.brief(now, host))
     }
 
     /// How many nodes are how healthy, and how many are drained.
@@ -118,7 +131,10 @@ impl Roster {
         if !self.nodes.contains_key(host) {
             self.nodes.insert(host.to_owned(), Node::silent(now));
         }
-        self.nodes.get_mut(host).expect("it was put there just now")
+        let node = self.nodes.get_mut(host).expect("it was put there just now");
+        self.rev += 1;
+        node.rev = self.rev;
+        node
     }
 
     fn open(&mut self, now: Millis, session: Session, host: String, out: &mut Vec<Effect>) {
@@ -147,10 +163,12 @@ impl Roster {
             return Err(Refusal::OtherHost { own: own.clone(), said });
         }
         let node = self.nodes.get_mut(&said).ok_or(Refusal::NoAgent)?;
+        self.rev += 1;
+        node.rev = self.rev;
         let carried = pulse.mark.clone();
         // The first report to this server may tell of a sweep of another server's life.
         let fresh = pulse.sweep.as_ref().filter(|sweep| node.is_news(sweep)).cloned();
-        let change = node.hear(now, seq, (pulse, facts), &self.rules)?;
+        let change = node.hear(now, seq, (pulse, facts), (&self.rules, &mut self.images))?;
         if let Some(change) = change {
             record(node, &said, change, (self.rules.history, out));
         }
@@ -196,16 +214,35 @@ impl Roster {
         }));
     }
 
+    /// Who wants an image may not know what this server knows of a machine.
+    fn bring(&self, hosts: &[String], order: &BringOrder, out: &mut Vec<Effect>) {
+        let meant = hosts.iter().take(MOST_BRING).filter_map(|host| self.nodes.get_key_value(host));
+        out.extend(meant.filter(|(_, node)| node.brings()).filter_map(|(host, node)| {
+            Some(Effect::Bring { session: node.line?.session, host: host.clone(), order: order.clone() })
+        }));
+    }
+
     fn look(&mut self, now: Millis, out: &mut Vec<Effect>) {
         self.looked = now;
         let rules = &self.rules;
         for (host, node) in &mut self.nodes {
             if let Some(change) = node.grow_silent(now, rules) {
+                self.rev += 1;
+                node.rev = self.rev;
                 record(node, host, change, (rules.history, out));
             }
         }
         let over = self.nodes.extract_if(.., |_, node| node.is_over(now, rules));
-        out.extend(over.map(|(host, _)| Effect::Forget { host }));
+        for (host, node) in over {
+            self.images.release(node.into_images());
+            out.push(Effect::Forget { host });
+        }
+    }
+
+    /// How many different images its nodes have.
+    #[cfg(test)]
+    pub(super) fn images(&self) -> usize {
+        self.images.count()
     }
 
     /// What must always hold.

@@ -5,6 +5,7 @@
 //! report says.
 
 mod event;
+mod images;
 mod judge;
 mod machine;
 mod node;
@@ -14,3 +15,4 @@ mod tests;
 pub use event::{Effect, Event, Question, Refusal, Session};
 pub use judge::{Band, Rules, judge};
 pub use machine::{Roster, Swept};
+pub use node::Brief;

@@ -1,10 +1,11 @@
 //! One node: what was heard, and what it counts as.
 
 use dybox_model::Millis;
-use dybox_model::roster::{Health, Ill, Mark, NodeChange, NodeFacts, NodeView, Pulse, words};
+use dybox_model::roster::{Health, Ill, Mark, NodeChange, NodeFacts, NodeImage, NodeView, Pulse, words};
 use dybox_model::sweep::Sweep;
 
 use super::event::{Question, Refusal, Session};
+use super::images::{Images, Shared};
 use super::judge::{Rules, judge};
 
 /// Everything that is known of a node.
@@ -13,14 +14,62 @@ pub(super) struct Node {
     pub(super) mark: Mark,
     pub(super) history: Vec<NodeChange>,
     pub(super) line: Option<Line>,
+    /// A greater one than before with everything that [`Brief`] would show otherwise, silence aside.
+    pub(super) rev: u64,
     health: Health,
     ills: Vec<Ill>,
     since: Millis,
     heard: Option<Millis>,
     clock_ahead: i64,
     pulse: Pulse,
+    /// Without the images.
     facts: NodeFacts,
+    images: Shared,
     run: Option<Run>,
+}
+
+/// A node in short, as it is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Brief<'a> {
+    /// The machine.
+    pub host: &'a str,
+    /// Another one than before where anything of the node is otherwise than before, `silent` aside. Never repeats.
+    pub rev: u64,
+    /// Whether tasks can run there.
+    pub health: Health,
+    /// What is wrong.
+    pub ills: &'a [Ill],
+    /// Since when it is so.
+    pub since: Millis,
+    /// How long ago the last report came.
+    pub silent: Millis,
+    /// How far its clock is ahead of the server's, in milliseconds.
+    pub clock_ahead: i64,
+    /// Whether new tasks are wanted there.
+    pub mark: &'a Mark,
+    /// The last that was heard.
+    pub pulse: &'a Pulse,
+    /// The same, without images.
+    pub facts: &'a NodeFacts,
+    images: &'a Shared,
+}
+
+impl Brief<'_> {
+    /// How many images are there.
+    #[must_use]
+    pub fn images(&self) -> u32 {
+        u32::try_from(self.images.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Which of these images are there.
+    #[must_use]
+    pub fn present(&self, asked: &[String]) -> Vec<String> {
+        asked.iter().filter(|name| self.has(name)).cloned().collect()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.images.iter().any(|image| image.id == name || image.names.iter().any(|known| known == name))
+    }
 }
 
 /// The agent's line.
@@ -52,6 +101,7 @@ impl Node {
             mark: Mark::default(),
             history: Vec::new(),
             line: None,
+            rev: 0,
             health: Health::Unknown,
             ills: Vec::new(),
             since: now,
@@ -59,6 +109,7 @@ impl Node {
             clock_ahead: 0,
             pulse: Pulse::default(),
             facts: NodeFacts::default(),
+            images: Shared::default(),
             run: None,
         }
     }
@@ -69,7 +120,7 @@ impl Node {
         now: Millis,
         seq: u64,
         (pulse, facts): (Pulse, Option<NodeFacts>),
-        rules: &Rules,
+        (rules, images): (&Rules, &mut Images),
     ) -> Result<Option<NodeChange>, Refusal> {
         let line = self.line.as_mut().ok_or(Refusal::NoAgent)?;
         match line.last {
@@ -80,7 +131,11 @@ impl Node {
         let (health, ills) = judge(&pulse, rules, &self.ills);
         self.clock_ahead = i64::try_from(i128::from(pulse.at.0) - i128::from(now.0)).unwrap_or(i64::MAX);
         self.pulse = pulse;
-        self.facts = facts.unwrap_or_else(|| std::mem::take(&mut self.facts));
+        if let Some(mut facts) = facts {
+            let new = images.share(std::mem::take(&mut facts.images));
+            images.release(std::mem::replace(&mut self.images, new));
+            self.facts = facts;
+        }
         self.heard = Some(now);
         Ok(self.follow(now, health, ills, rules))
     }
@@ -128,6 +183,11 @@ impl Node {
         NodeChange { at: now, to: self.health.to_string(), why: words(&self.ills) }
     }
 
+    /// Whether its agent brings images now.
+    pub(super) fn brings(&self) -> bool {
+        self.facts.brings && self.health == Health::Healthy && !self.mark.drained
+    }
+
     /// Makes it unknown where it is silent for too long.
     pub(super) fn grow_silent(&mut self, now: Millis, rules: &Rules) -> Option<NodeChange> {
         let late = self.heard.is_some_and(|heard| now.since(heard) > rules.silent_after);
@@ -145,43 +205,45 @@ impl Node {
         self.line.is_none() && !self.mark.drained && self.health == Health::Unknown && quiet > rules.forget_after
     }
 
-    pub(super) fn view(&self, now: Millis, host: &str, question: &Question) -> NodeView {
-        let whole = question.host.is_some();
-        let facts = match whole {
-            true => self.facts.clone(),
-            false => NodeFacts { images: Vec::new(), ..self.short_facts() },
-        };
-        NodeView {
-            host: host.to_owned(),
+    pub(super) fn brief<'a>(&'a self, now: Millis, host: &'a str) -> Brief<'a> {
+        Brief {
+            host,
+            rev: self.rev,
             health: self.health,
-            ills: self.ills.clone(),
+            ills: &self.ills,
             since: self.since,
             silent: self.heard.map_or(Millis(0), |heard| now.since(heard)),
             clock_ahead: self.clock_ahead,
-            mark: self.mark.clone(),
-            pulse: self.pulse.clone(),
-            facts,
-            images: u32::try_from(self.facts.images.len()).unwrap_or(u32::MAX),
-            present: question.images.iter().filter(|name| self.has(name)).cloned().collect(),
+            mark: &self.mark,
+            pulse: &self.pulse,
+            facts: &self.facts,
+            images: &self.images,
+        }
+    }
+
+    pub(super) fn view(&self, now: Millis, host: &str, question: &Question) -> NodeView {
+        let whole = question.host.is_some();
+        let brief = self.brief(now, host);
+        let images = self.images.iter().filter(|_| whole);
+        NodeView {
+            host: host.to_owned(),
+            health: brief.health,
+            ills: brief.ills.to_vec(),
+            since: brief.since,
+            silent: brief.silent,
+            clock_ahead: brief.clock_ahead,
+            mark: brief.mark.clone(),
+            pulse: brief.pulse.clone(),
+            facts: NodeFacts { images: images.map(|image| NodeImage::clone(image)).collect(), ..brief.facts.clone() },
+            images: brief.images(),
+            present: brief.present(&question.images),
             history: if whole { self.history.clone() } else { Vec::new() },
         }
     }
 
-    fn short_facts(&self) -> NodeFacts {
-        let NodeFacts { agent, yarn, engine, storage, cgroup, kernel, images: _ } = &self.facts;
-        NodeFacts {
-            agent: agent.clone(),
-            yarn: yarn.clone(),
-            engine: engine.clone(),
-            storage: storage.clone(),
-            cgroup: *cgroup,
-            kernel: kernel.clone(),
-            images: Vec::new(),
-        }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.facts.images.iter().any(|image| image.id == name || image.names.iter().any(|known| known == name))
+    /// What it had, when it is forgotten.
+    pub(super) fn into_images(self) -> Shared {
+        self.images
     }
 
     /// The last sweep that was told.

@@ -1,7 +1,7 @@
 //! The roster as a value.
 
 use dybox_model::Millis;
-use dybox_model::roster::{Canary, Disk, Health, NodeFacts, NodeImage, NodeView, Pressure, Pulse};
+use dybox_model::roster::{BringOrder, Canary, Disk, Health, NodeFacts, NodeImage, NodeView, Pressure, Pulse};
 use dybox_model::sweep::{Sweep, SweepOrder, Tally};
 use proptest::prelude::*;
 
@@ -311,6 +311,36 @@ fn who_is_gone_for_long_is_forgotten_but_not_who_is_drained() {
 }
 
 #[test]
+fn an_image_that_many_nodes_have_is_kept_once_and_goes_with_the_last() {
+    let image = |n: u8| NodeImage { id: format!("sha256:{n}"), names: vec![format!("a:{n}")], size: 1 };
+    let (mut roster, mut out) = (Roster::new(Rules::default()), Vec::new());
+    let mut seq = 0;
+    let mut has = |roster: &mut Roster, host: u64, images: &[u8]| {
+        seq += 1;
+        let facts = Some(NodeFacts { images: images.iter().copied().map(image).collect(), ..NodeFacts::default() });
+        let (session, host, pulse) = (Session(host), format!("n{host}"), Box::new(pulse(5)));
+        roster.handle(Millis(5), Event::Reported { session, host: host.clone(), seq, pulse, facts }, &mut out);
+        let whole = Question { host: Some(host), images: Vec::new() };
+        let seen = roster.view(Millis(5), &whole).remove(0).facts.images;
+        assert_eq!(seen, images.iter().copied().map(image).collect::<Vec<_>>());
+        roster.images()
+    };
+    for host in 0..3 {
+        roster.handle(Millis(1), Event::Opened { session: Session(host), host: format!("n{host}") }, &mut Vec::new());
+        assert_eq!(has(&mut roster, host, &[1, 2]), 2);
+    }
+    assert_eq!(has(&mut roster, 0, &[1]), 2);
+    assert_eq!(has(&mut roster, 1, &[1, 3]), 3);
+    assert_eq!(has(&mut roster, 2, &[1, 1]), 2, "the second is nowhere any more");
+    for host in 0..3 {
+        roster.handle(Millis(6), Event::Closed { session: Session(host) }, &mut Vec::new());
+    }
+    roster.handle(Millis(100_000), Event::Tick, &mut Vec::new());
+    roster.handle(Millis(200_000 + Rules::default().forget_after.0), Event::Tick, &mut Vec::new());
+    assert_eq!(roster.images(), 0, "nobody is left");
+}
+
+#[test]
 fn images_are_found_by_name_and_by_digest() {
     let mut pair = Pair::new();
     let image = NodeImage {
@@ -327,6 +357,43 @@ fn images_are_found_by_name_and_by_digest() {
         (seen.present, seen.images, seen.facts.images.len()),
         (vec!["busybox@sha256:2".to_owned(), "sha256:1".to_owned()], 1, 0)
     );
+}
+
+#[test]
+fn an_image_is_wished_only_of_agents_that_bring_and_whose_machine_is_well() {
+    let mut pair = Pair::new();
+    let order = BringOrder { image: "busybox:1".to_owned(), run: "one".to_owned() };
+    let wish = |pair: &mut Pair, hosts: &[&str]| {
+        let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        pair.handle(Event::Missed { hosts, order: order.clone() })
+    };
+    let brings = |pair: &mut Pair, brings, pulse: Pulse| {
+        let seq = pair.seq + 1;
+        pair.seq = seq;
+        let (session, host) = (Session(pair.session), "n1".to_owned());
+        let facts = Some(NodeFacts { brings, ..NodeFacts::default() });
+        pair.handle(Event::Reported { session, host, seq, pulse: Box::new(pulse), facts })
+    };
+    assert_eq!(wish(&mut pair, &["n1"]), [], "nothing was heard of it");
+    brings(&mut pair, false, pulse(0));
+    assert_eq!(wish(&mut pair, &["n1"]), [], "an older agent");
+    brings(&mut pair, true, pulse(0));
+    let told = [Effect::Bring { session: Session(1), host: "n1".to_owned(), order: order.clone() }];
+    assert_eq!(wish(&mut pair, &["n1", "n2"]), told);
+    let tight = Pulse { disks: vec![Disk { of: "engine".into(), path: "/d".into(), free: 5, total: 100 }], ..pulse(0) };
+    for _ in 0..2 {
+        brings(&mut pair, true, tight.clone());
+    }
+    assert_eq!(wish(&mut pair, &["n1"]), [], "its disk fills up");
+    for _ in 0..3 {
+        brings(&mut pair, true, pulse(0));
+    }
+    assert_eq!(wish(&mut pair, &["n1"]), told);
+    pair.handle(Event::Marked { host: "n1".to_owned(), drained: true, why: String::new(), by: "ann".to_owned() });
+    assert_eq!(wish(&mut pair, &["n1"]), [], "it is drained");
+    pair.handle(Event::Marked { host: "n1".to_owned(), drained: false, why: String::new(), by: "ann".to_owned() });
+    pair.handle(Event::Closed { session: Session(1) });
+    assert_eq!(wish(&mut pair, &["n1"]), [], "it has no line");
 }
 
 /// What may happen to a node, with some weight on lies.

@@ -1,7 +1,10 @@
 //! Images along the DAG.
 
-use dybox_logic::master::{Effect, Event, Master};
-use dybox_model::{Fact, GrantId, Millis, Need, PullPolicy, StageEnd, StageId, SubDagId};
+use dybox_logic::master::{Advice, Effect, Event, Master};
+use dybox_model::roster::Arrival;
+use dybox_model::{
+    Fact, GrantId, Millis, Need, Node, Placement, PullPolicy, Resources, Spread, StageEnd, StageId, SubDagId,
+};
 
 use crate::world::World;
 use crate::world::plans::{self, mib, stage};
@@ -43,7 +46,7 @@ fn a_stage_that_waits_for_two_is_next_once_both_have_begun() {
         (stage("d", 1, &[(1, AFTER), (2, AFTER)]), "two"),
     ]);
     world.until(|world| world.running() == 2);
-    assert_eq!(stages_of(&world.brought), [0_u32; 0]);
+    assert!(stages_of(&world.brought).is_empty());
     world.until_done();
     assert_eq!(stages_of(&world.brought), [3]);
 }
@@ -53,7 +56,7 @@ fn what_is_never_pulled_is_not_pulled_in_advance() {
     let never = dybox_job::Stage { pull: PullPolicy::Never, ..stage("b", 1, &[(0, AFTER)]) };
     let mut world = world(vec![(stage("a", 1, &[]), "one"), (never, "two")]);
     world.until_done();
-    assert_eq!(stages_of(&world.brought), [0_u32; 0]);
+    assert!(stages_of(&world.brought).is_empty());
 }
 
 #[test]
@@ -153,4 +156,146 @@ fn how_an_image_came_is_written_down_once_for_each_machine_and_stage() {
     [got].iter().chain(&facts).for_each(|fact| next.apply(fact));
     next.handle(Millis(4), came(None, 40), &mut out);
     assert_eq!(out, []);
+}
+
+/// A cluster of machines with room for so many tasks of 64 MiB.
+fn nodes(rooms: &[(&str, u64)]) -> Event {
+    let node = |&(host, room): &(&str, u64)| Node {
+        host: host.to_owned(),
+        rack: "/default-rack".to_owned(),
+        labels: Vec::new(),
+        capacity: Resources { cpu_milli: 64_000, memory: 8 << 30 },
+        used: Resources { cpu_milli: 0, memory: (8 << 30) - room * (64 << 20) },
+        usable: true,
+    };
+    Event::Nodes(rooms.iter().map(node).collect())
+}
+
+fn brings(host: &str) -> Advice {
+    Advice { host: host.to_owned(), brings: true, ..Advice::default() }
+}
+
+/// A master whose first stage has one task, on `n1`, when its proxy has come, and what it has agents bring then.
+fn wishes(next: dybox_job::Stage, cluster: Event, advice: Vec<Advice>) -> (Master, Vec<Vec<String>>) {
+    let next = dybox_job::Stage { image: "two".to_owned(), ..next };
+    let (mut master, mut out) = (Master::on_cluster(&plans::of([stage("a", 1, &[]), next]), SubDagId(0)), Vec::new());
+    let grant = GrantId::compose(SubDagId(0), 1, 1);
+    let (host, container) = ("n1".to_owned(), "container_1".to_owned());
+    let events = [
+        Event::Roster(advice),
+        cluster,
+        Event::Opened,
+        Event::StageStarted { stage: StageId(0), tasks: 1 },
+        Event::Granted { grant, size: mib(64), host, container, wish: None },
+        Event::ProxyJoined { grant, attempts: Vec::new() },
+    ];
+    let mut all = Vec::new();
+    for (at, event) in (1..).zip(events) {
+        out.clear();
+        master.handle(Millis(at), event, &mut out);
+        all.extend(wished(&out));
+    }
+    (master, all)
+}
+
+fn wished(out: &[Effect]) -> Vec<Vec<String>> {
+    let hosts = |effect: &Effect| match effect {
+        Effect::Bring { stage: StageId(1), hosts } => Some(hosts.clone()),
+        _ => None,
+    };
+    out.iter().filter_map(hosts).collect()
+}
+
+const N123: [(&str, u64); 3] = [("n1", 9), ("n2", 5), ("n3", 7)];
+
+#[test]
+fn agents_bring_an_image_where_the_next_stage_will_be_asked_for_and_the_run_holds_nothing() {
+    let all = || vec![brings("n1"), brings("n2"), brings("n3")];
+    let of = |tasks| wishes(stage("b", tasks, &[(0, AFTER)]), nodes(&N123), all()).1;
+    assert_eq!(of(1), Vec::<Vec<String>>::new(), "the one grant takes it");
+    assert_eq!(of(2), [["n3"]], "the largest");
+    assert_eq!(of(30), [vec!["n3", "n2"]], "a proxy brings it to n1");
+}
+
+#[test]
+fn agents_are_asked_only_where_they_bring_and_the_machine_is_well() {
+    let all = || vec![brings("n1"), brings("n2"), brings("n3")];
+    // The machines may be known after the first proxy is there.
+    let late = |tasks, advice| {
+        let (mut master, before) = wishes(stage("b", tasks, &[(0, AFTER)]), nodes(&[]), advice);
+        let mut out = Vec::new();
+        master.handle(Millis(9), nodes(&N123), &mut out);
+        assert_eq!(before, Vec::<Vec<String>>::new());
+        wished(&out)
+    };
+    assert_eq!(late(2, all()), [["n3"]]);
+    assert_eq!(late(9, all()), [vec!["n3", "n2"]]);
+    // Whose agent does not bring, is closed, worse, or has no room: not there.
+    let closed = Advice { closed: Some("drained".to_owned()), brings: false, ..brings("n3") };
+    assert_eq!(late(9, vec![brings("n1"), brings("n2"), closed]), [["n2"]]);
+    let poor = Advice { poor: Some("/d is tight".to_owned()), brings: false, ..brings("n2") };
+    assert_eq!(late(9, vec![poor]), Vec::<Vec<String>>::new());
+    // Where it is, or comes, there is room already.
+    let there = Advice { images: vec!["two:latest".to_owned()], ..brings("n3") };
+    assert_eq!(late(8, vec![there.clone(), brings("n2")]), Vec::<Vec<String>>::new());
+    assert_eq!(late(9, vec![there, brings("n2")]), [["n2"]]);
+}
+
+#[test]
+fn a_placement_says_where_an_image_is_brought() {
+    let all = || vec![brings("n1"), brings("n2"), brings("n3")];
+    let placed = |placement| dybox_job::Stage { placement, ..stage("b", 2, &[(0, AFTER)]) };
+    let on = |placement| wishes(placed(placement), nodes(&N123), all()).1;
+    let named = Placement { nodes: vec!["n2".to_owned()], hard: true, ..Placement::default() };
+    assert_eq!(on(named), [["n2"]]);
+    assert_eq!(on(Placement { avoid: vec!["n3".to_owned()], ..Placement::default() }), [["n2"]]);
+    let spread = Placement { spread: Some(Spread::Host), hard: true, ..Placement::default() };
+    assert_eq!(on(spread), [["n2"]], "one on each, and n1 has a grant");
+}
+
+#[test]
+fn agents_are_asked_once_and_for_no_more_than_a_few_machines() {
+    let hosts: Vec<String> = (1..=40).map(|number| format!("m{number:02}")).collect();
+    let rooms: Vec<(&str, u64)> = hosts.iter().map(|host| (host.as_str(), 1)).collect();
+    let advice: Vec<Advice> = hosts.iter().map(|host| brings(host)).collect();
+    let (mut master, all) = wishes(stage("b", 40, &[(0, AFTER)]), nodes(&rooms), advice.clone());
+    assert_eq!(all, [hosts[..8].to_vec()]);
+    let mut out = Vec::new();
+    // One of them did not come: nobody else is asked in its place, and nobody again.
+    let arrival = Arrival { image: "two".to_owned(), why: "no".to_owned(), ..Arrival::default() };
+    let told = |host: &str| Advice { arrivals: vec![arrival.clone()], ..brings(host) };
+    master.handle(Millis(20), Event::Roster(hosts.iter().map(|host| told(host)).collect()), &mut out);
+    master.handle(Millis(21), nodes(&rooms), &mut out);
+    assert_eq!(wished(&out), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn what_an_agent_brought_is_written_down_where_this_run_wished_it() {
+    let arrival =
+        |at, why: &str| Arrival { image: "two".to_owned(), took: Millis(700), at: Millis(at), why: why.to_owned() };
+    let told = |host: &str, arrival: Arrival| Advice { arrivals: vec![arrival], ..brings(host) };
+    let hears = |master: &mut Master, advice: Vec<Advice>| {
+        let mut out = Vec::new();
+        master.handle(Millis(50), Event::Roster(advice), &mut out);
+        let fact = |effect: &Effect| match effect {
+            Effect::Record(Fact::ImageBrought { host, stage: None, took, at, why, .. }) => {
+                Some((host.clone(), took.0, at.0, why.clone()))
+            }
+            _ => None,
+        };
+        out.iter().filter_map(fact).collect::<Vec<_>>()
+    };
+    let none = Vec::<(String, u64, u64, String)>::new();
+    // What came to n3 before this run wished it is another run's.
+    let advice = vec![brings("n2"), told("n3", arrival(5, ""))];
+    let (mut master, all) = wishes(stage("b", 12, &[(0, AFTER)]), nodes(&N123[1..]), advice.clone());
+    assert_eq!(all, [vec!["n3", "n2"]]);
+    assert_eq!(hears(&mut master, advice), none);
+    let news = vec![told("n2", arrival(80, "the registry is down")), told("n3", arrival(90, ""))];
+    let two =
+        [("n2", "the registry is down"), ("n3", "")].map(|(host, why)| (host.to_owned(), 700, 50, why.to_owned()));
+    assert_eq!(hears(&mut master, news.clone()), two);
+    assert_eq!(hears(&mut master, news), none, "once");
+    // Nobody asked for it on n1.
+    assert_eq!(hears(&mut master, vec![told("n1", arrival(95, ""))]), none);
 }

@@ -2,7 +2,9 @@
 
 use dybox_logic::master::{Advice, Effect, Event, Master};
 use dybox_model::roster::{Ill, Scarce};
-use dybox_model::{Fact, GrantId, Millis, Need, Node, Placement, Resources, Spread, StageEnd, StageId, SubDagId, Wish};
+use dybox_model::{
+    Cause, Exit, Fact, GrantId, Millis, Need, Node, Placement, Resources, Spread, StageEnd, StageId, SubDagId, Wish,
+};
 
 use crate::world::plans::{self, mib, stage};
 use crate::world::{Cluster, World};
@@ -241,4 +243,56 @@ fn what_is_on_its_way_is_not_asked_for_twice_when_the_roster_changes_its_mind() 
     assert_eq!(out, [ask(&["n2"], 0), ask(&["n3"], 1)]);
     let out = handle(&mut master, 4, Event::Roster(Vec::new()));
     assert_eq!(out, [Effect::Ask { wish: Wish::anywhere(mib(64)), count: 1 }, ask(&["n3"], 0)]);
+}
+
+/// The wishes that are asked for, but for those that are taken back.
+fn asked(out: &[Effect]) -> Vec<(Wish, u32)> {
+    let wish = |effect: &Effect| match effect {
+        Effect::Ask { wish, count } if *count > 0 => Some((wish.clone(), *count)),
+        _ => None,
+    };
+    out.iter().filter_map(wish).collect()
+}
+
+#[test]
+fn asks_that_name_machines_leave_out_those_that_the_roster_closes() {
+    let all = ["n1", "n2", "n3", "n4"];
+    // "Not n1" is an ask for all others by name.
+    let avoid = Placement { avoid: vec!["n1".to_owned()], ..Placement::default() };
+    let stage = |placement| dybox_job::Stage { placement, ..stage("a", 2, &[]) };
+    let heard = vec![Event::Roster(vec![closed("n2")]), nodes(&all)];
+    let (mut master, out) = started(stage(avoid), heard);
+    assert_eq!(asked(&out), [(rather(&["n3", "n4"]), 2)]);
+    // Opened and closed while it waits: the ask follows.
+    let out = handle(&mut master, 2, Event::Roster(vec![closed("n4")]));
+    assert_eq!(asked(&out), [(rather(&["n2", "n3"]), 2)]);
+    // One on each machine: no pin on a closed one, whatever there is to say for it.
+    let spread = Placement { spread: Some(Spread::Host), hard: true, ..Placement::default() };
+    let best = Advice { images: has_image("n3").images, ..closed("n3") };
+    let (_, out) = started(stage(spread), vec![Event::Roster(vec![best.clone(), closed("n1")]), nodes(&all)]);
+    let pins: Vec<String> = asked(&out).into_iter().flat_map(|(wish, _)| wish.hosts).collect();
+    assert_eq!(pins, ["n2", "n4"]);
+    // What may go anywhere is not asked for by the name of a closed machine that has its image.
+    let (_, out) = started(stage(Placement::default()), vec![Event::Roster(vec![best]), nodes(&all)]);
+    assert_eq!(asked(&out), [(Wish::anywhere(mib(64)), 2)]);
+}
+
+#[test]
+fn machines_that_failed_and_that_the_roster_closes_are_left_out_side_by_side() {
+    let heard = vec![nodes(&["n1", "n2", "n3", "n4"])];
+    let (mut master, _) = started(stage("a", 4, &[]), heard);
+    // Two proxies in a row die on n1 before they are of use.
+    for number in 1..=2 {
+        let grant = GrantId::compose(SubDagId(0), 1, number);
+        handle(&mut master, number.into(), granted(number, "n1", Wish::anywhere(mib(64))));
+        handle(&mut master, number.into(), Event::ProxyJoined { grant, attempts: Vec::new() });
+        let attempt = master.attempts_at(grant).next().expect("it got a task");
+        let exit = Exit::not_started(Cause::EngineDown, "no engine", Millis(number.into()));
+        handle(&mut master, number.into(), Event::Exited { grant, attempt, exit });
+        handle(&mut master, number.into(), Event::GrantEnded { grant });
+    }
+    assert!(why(&master).contains("n1 is left out for a while"), "{}", why(&master));
+    // The roster closes it, too, and opens it again: it failed all the same.
+    assert_eq!(handle(&mut master, 3, Event::Roster(vec![closed("n1"), closed("n2")])), [black("n2")]);
+    assert_eq!(handle(&mut master, 4, Event::Roster(Vec::new())), [Effect::Forgive { host: "n2".to_owned() }]);
 }

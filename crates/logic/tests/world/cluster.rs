@@ -97,6 +97,8 @@ pub(crate) fn any_advice(rng: &mut Rng) -> Vec<Advice> {
             closed: closed.then(|| "drained by ann".to_owned()),
             poor: (poor && !closed).then(|| "/d is tight".to_owned()),
             images: if there { vec!["busybox:latest".to_owned()] } else { Vec::new() },
+            brings: !closed && !poor && rng.percent(50),
+            arrivals: Vec::new(),
         });
     }
     said

@@ -152,6 +152,8 @@ pub(crate) struct World {
     pub(crate) warned: u32,
     /// Who was told to bring the image of which stage.
     pub(crate) brought: Vec<(GrantId, StageId)>,
+    /// Where agents were to bring the images of stages.
+    pub(crate) wished: Vec<(StageId, Vec<String>)>,
     /// Tasks that were given in advance.
     pub(crate) ahead: u32,
     /// All that happened, put in words only when somebody asks.
@@ -189,6 +191,7 @@ impl World {
             launched: 0,
             warned: 0,
             brought: Vec::new(),
+            wished: Vec::new(),
             ahead: 0,
             story: Vec::new(),
             machine: Machine { budget, ..Machine::default() },
@@ -708,6 +711,7 @@ impl World {
             | master::Effect::Leave { grant } => self.order(grant, effect),
             master::Effect::Resize { grant, size } => self.resize(grant, size),
             master::Effect::Prefetch { grant, stage } => self.brought.push((grant, stage)),
+            master::Effect::Bring { stage, hosts } => self.wished.push((stage, hosts)),
         }
     }
 

@@ -32,7 +32,7 @@ use crate::roster::Roster;
 use crate::session::Hand;
 
 pub use conf::{AmConf, SessionConf, YarnConf};
-pub(crate) use recover::PATIENCE;
+pub(crate) use recover::{PATIENCE, Taken};
 
 /// Any port of any interface.
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -64,7 +64,7 @@ pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
     });
     let (tell, from_rm) = mpsc::unbounded_channel();
     let troubles = troubles(tell.clone());
-    let past = match recover::recover(&conf, troubles, now()).await {
+    let past = match recover::recover(&conf, troubles, (now(), None)).await {
         Ok(past) => past,
         Err(error) => return Err(refuse(error, &line, events).await),
     };
@@ -74,12 +74,14 @@ pub async fn run_on_yarn(conf: YarnConf) -> Result<(), MasterError> {
     Begun { server, calls, port, page, line, tell, from_rm, session: None, roster }.go_on(conf, past).await
 }
 
-/// What a session hears of a master in it.
+/// What a session and a master in it hear of each other while that begins.
 pub(crate) struct Ears {
     /// The port, once it listens.
     pub(crate) port: oneshot::Sender<u16>,
     /// What its page is made of, once it is in control.
     pub(crate) page: oneshot::Sender<page::Source>,
+    /// That the session has it, where it began before that.
+    pub(crate) taken: Option<Taken>,
 }
 
 /// The same in a session, whose pool of grants is this sub-DAG's YARN.
@@ -96,7 +98,7 @@ pub(crate) async fn run_in_session(
     let (server, calls, port) = serve_tcp(ANY, &identity(&conf.bundle.tls.master)).await?;
     // Whoever submitted may be gone.
     let _ = ears.port.send(port);
-    let past = recover::recover(&conf, troubles(tell.clone()), now()).await?;
+    let past = recover::recover(&conf, troubles(tell.clone()), (now(), ears.taken)).await?;
     let known = past.rooms.iter().map(|(grant, room)| (*grant, room.container.clone())).collect();
     hand.began(known);
     let session = Some(hand.clone());
@@ -131,7 +133,8 @@ impl Begun {
     async fn go_on(self, conf: YarnConf, past: recover::OnCluster) -> Result<(), MasterError> {
         let Self { server, calls, port, page, line, tell, from_rm, session, roster } = self;
         let recover::OnCluster { recovered, rooms, mirror } = past;
-        let Recovered { store, dir, info, plan, mind, live, book, upstream, mut first, epoch } = recovered;
+        let Recovered { store, dir, info, plan, mind, live, book, upstream, policy, mut first, epoch, opening } =
+            recovered;
         tracing::info!(run = %info.run, epoch, port, "in control");
         let settled = settle::start(&conf, &store, (port, epoch), &plan);
         let own_room = own_room(&conf).filter(|_| session.is_none());
@@ -158,11 +161,26 @@ impl Begun {
         let (hook_events, from_hooks) = mpsc::unbounded_channel();
         let (links, hooks, prepared) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
-        let ports = Ports { info, plan, rest, links, rm, hook_events, hooks, upstream, prepared, telling, sub_dir };
+        let wishes = roster.wishes();
+        let ports = Ports {
+            info,
+            plan,
+            rest,
+            links,
+            rm,
+            hook_events,
+            hooks,
+            upstream,
+            policy,
+            prepared,
+            telling,
+            wishes,
+            sub_dir,
+        };
         // The first ask knows what is closed already.
         let (known, advice) = roster.begin(mind.master.images()).await;
         first.splice(0..0, known.map(|known| master::Event::Roster(known).into()));
-        let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, settled: Some(settled) });
+        let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, opening, settled: Some(settled) });
         actor.serve(Inbox { calls, from_rm, from_hooks, advice }, server, first, Vec::new()).await
     }
 }

@@ -10,7 +10,7 @@ use dybox_model::{Fact, GrantId, Millis};
 use dybox_store::bundle::REOPEN;
 use dybox_store::layout::{RunDir, SubDir};
 use dybox_store::{Appender, EpochFence, Guard, Store, Trouble, epochs};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{YarnConf, store};
 use crate::MasterError;
@@ -30,6 +30,10 @@ const EACH: &str = "true";
 /// The mirror of the journal, in the working directory.
 const MIRROR: &str = "journal";
 
+/// Comes when a session has written down that it has the sub-DAG. What is made before that says nothing: an epoch, and a
+/// journal without a word. A dropped one: the session has it not.
+pub(crate) type Taken = oneshot::Receiver<()>;
+
 /// What is known at the start.
 #[derive(Debug)]
 pub(super) struct OnCluster {
@@ -43,7 +47,7 @@ pub(super) struct OnCluster {
 pub(super) async fn recover(
     conf: &YarnConf,
     troubles: mpsc::UnboundedSender<Trouble>,
-    now: Millis,
+    (now, taken): (Millis, Option<Taken>),
 ) -> Result<OnCluster, MasterError> {
     let (store, info) = (store(conf)?, conf.bundle.info.clone());
     let dir = RunDir::new(&info.run);
@@ -61,9 +65,15 @@ pub(super) async fn recover(
     let reopen = is_to_reopen(conf, &store, &sub, &facts).await?;
     let book = Book::mirrored(appender, mirror);
     let past = Past { store: store.clone(), dir, info, plan, subdag, facts, book, epoch: Some(epoch), reopen };
-    let recovered = past.go_on(now).await?;
+    let mut recovered = past.go_on(now).await?;
+    if let Some(taken) = taken {
+        let why = "the session did not take it".to_owned();
+        taken.await.map_err(|_| MasterError::Over { why })?;
+    }
     // Also where it had nothing to reopen: it may be handed to a session twice, and have ended in between.
     if reopen || conf.bundle.extra.get(REOPEN).is_some_and(|once| once != EACH) {
+        // First that it is open again: the mark alone would keep it closed for good.
+        recovered.open().await?;
         store.claim(&reopened_by(conf, &sub)).await?;
     }
     Ok(OnCluster { recovered, rooms, mirror: (here, MIRROR.to_owned()) })
@@ -84,7 +94,7 @@ async fn take_over(
     fence: &EpochFence,
 ) -> Result<(Vec<Fact>, Bytes, Appender), MasterError> {
     if fence.epoch == 1 {
-        return Ok((Vec::new(), Bytes::new(), store.take_over(journal).await?));
+        return Ok((Vec::new(), Bytes::new(), store.begin(journal).await?));
     }
     let (bytes, mut appender) = store.adopt(journal, fence).await?;
     let (facts, whole) = facts_of(journal, &bytes)?;

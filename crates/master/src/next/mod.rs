@@ -85,8 +85,8 @@ impl Rest {
 
     /// Writes the mark that lasts, then tells every master that lives.
     pub(crate) async fn stop_run(self, why: String, at: Millis) {
-        let mark = serde_json::to_vec(&StopMark { why: why.clone(), at }).expect("text is JSON");
-        if let Err(error) = self.store.put_new(&self.dir.stop(), mark).await {
+        let mark = StopMark { why: why.clone(), at };
+        if let Err(error) = mark.leave(&self.store, &self.dir).await {
             tracing::warn!("the mark to stop the run could not be written: {error}");
         }
         for subdag in ids(&self.plan).filter(|id| *id != self.own) {

@@ -1,6 +1,6 @@
 //! The loop of a session: one mailbox, one pool; runs go on beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dybox_model::{Millis, Node, Resources};
@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::avoid::Avoided;
 use super::book::Book;
 use super::hand::Said;
 use super::page::{Kept, Look, Over, serve as serve_page};
@@ -67,7 +68,7 @@ pub(super) struct Session {
     pub(super) pool: Pool,
     pub(super) am: am::Handle,
     /// What YARN was told to leave out.
-    pub(super) avoided: BTreeSet<String>,
+    pub(super) avoided: Avoided,
     nodes: NodeManagers,
     /// Of those that are not over.
     pub(super) containers: BTreeMap<String, Container>,
@@ -103,7 +104,7 @@ impl Session {
             book,
             pool,
             am,
-            avoided: BTreeSet::new(),
+            avoided: Avoided::default(),
             nodes,
             containers: BTreeMap::new(),
             links: BTreeMap::new(),

@@ -5,6 +5,7 @@
 //! journal of its own before anybody hears of it, so that its next attempt goes on with all runs.
 
 mod actor;
+mod avoid;
 mod book;
 mod hand;
 mod page;

@@ -18,7 +18,7 @@ use super::pool::{In, Key, Told};
 use crate::MasterError;
 use crate::actor::now;
 use crate::cluster::page::Source;
-use crate::cluster::{Ears, identity, run_in_session};
+use crate::cluster::{Ears, Taken, identity, run_in_session};
 use crate::rm::FromRm;
 
 /// Starts of one sub-DAG's master, as YARN gives an application by default.
@@ -50,7 +50,8 @@ impl Running {
 }
 
 impl Session {
-    /// Takes a sub-DAG: written down, then begun, then answered. Whoever got no answer hands the same over again.
+    /// Takes a sub-DAG: written down, then answered. Whoever got no answer hands the same over again. Its master makes
+    /// ready meanwhile, and does nothing before it is written down.
     pub(super) async fn submit(&mut self, bundle: &[u8], answer: Answer) -> Result<(), StoreError> {
         let bundle = match self.acceptable(bundle) {
             Ok(bundle) => bundle,
@@ -66,16 +67,21 @@ impl Session {
         }
         let mark = self.mark_of(&key);
         let store = self.book.store.clone();
+        let (tell_taken, taken) = oneshot::channel();
+        self.begin(bundle.clone(), Some(taken));
         let (marked, written) = tokio::join!(store.claim(&mark), self.book.took(&bundle));
         written?;
         if let Err(error) = marked {
             // It would run and nobody would find it.
+            self.runs.remove(&key);
             self.book.over(key).await?;
             let _ = answer.send(Err(format!("the run could not be marked as this session's: {}", error.text())));
             return Ok(());
         }
+        tracing::info!(run = %key.0, subdag = key.1.0, "taken");
+        // One that has failed already is begun again.
+        let _ = tell_taken.send(());
         self.answer(key, answer);
-        self.begin(bundle);
         Ok(())
     }
 
@@ -140,21 +146,21 @@ impl Session {
                 let _ = store.remove(&mark).await.map_err(failed);
             }
         });
-        taken.into_values().for_each(|bundle| self.begin(bundle));
+        taken.into_values().for_each(|bundle| self.begin(bundle, None));
     }
 
-    pub(super) fn begin(&mut self, bundle: Bundle) {
+    /// `taken`: what its master waits for before it does anything.
+    fn begin(&mut self, bundle: Bundle, taken: Option<Taken>) {
         let key = (bundle.info.run.clone(), bundle.subdag);
-        tracing::info!(run = %key.0, subdag = key.1.0, "taken");
         let (tell, _) = mpsc::unbounded_channel();
         self.forget(&key);
         let (waits, avoids) = (String::new(), BTreeSet::new());
         let running = Running { bundle, tell, port: None, page: None, waits, avoids, tries: 0 };
         self.runs.insert(key.clone(), running);
-        self.start(&key);
+        self.start(&key, taken);
     }
 
-    fn start(&mut self, key: &Key) {
+    fn start(&mut self, key: &Key, taken: Option<Taken>) {
         let Some(running) = self.runs.get_mut(key) else { return };
         let (tell, from_rm) = mpsc::unbounded_channel();
         let ((listens, port), (shows, page)) = (oneshot::channel(), oneshot::channel());
@@ -186,7 +192,7 @@ impl Session {
         tokio::spawn(async move {
             let master = tokio::spawn(async move {
                 std::fs::create_dir_all(&conf.work_dir).map_err(MasterError::Page)?;
-                run_in_session(conf, hand, (tell, from_rm), Ears { port: listens, page: shows }).await
+                run_in_session(conf, hand, (tell, from_rm), Ears { port: listens, page: shows, taken }).await
             });
             let outcome = master.await.unwrap_or_else(|panic| Err(MasterError::Over { why: panic.to_string() }));
             let _ = session.send(Came::Returned(of, outcome));
@@ -237,23 +243,17 @@ impl Session {
         self.tell_avoided();
     }
 
-    /// YARN hears of the machines that every run leaves out: a grant there would help nobody, and count as one of those
-    /// that the session may have.
+    /// YARN hears of the machines that every run leaves out.
     fn tell_avoided(&mut self) {
         // One that is not in control yet wants nothing.
-        let mut each = self.runs.values().filter(|running| running.page.is_some()).map(|running| &running.avoids);
-        let first = each.next().cloned().unwrap_or_default();
-        let avoided: BTreeSet<String> = each.fold(first, |all, one| all.intersection(one).cloned().collect());
-        let add: Vec<_> = avoided.difference(&self.avoided).cloned().collect();
-        let remove: Vec<_> = self.avoided.difference(&avoided).cloned().collect();
-        if !add.is_empty() || !remove.is_empty() {
+        let each = self.runs.values().filter(|running| running.page.is_some()).map(|running| &running.avoids);
+        if let Some((add, remove)) = self.avoided.follow(each) {
             self.am.order(am::Order::Blacklist { add, remove });
         }
-        self.avoided = avoided;
     }
 
     pub(super) fn again(&mut self, key: &Key) {
-        self.start(key);
+        self.start(key, None);
     }
 
     /// Tells every run to end, as `dybox stop` does.
@@ -265,13 +265,11 @@ impl Session {
             let at = running.port.map(|port| Address::Tcp { host: self.conf.host.clone(), port, identity });
             all.spawn(async move {
                 let mark = StopMark { why: why.clone(), at: now() };
-                let mark = serde_json::to_vec(&mark).expect("text is JSON");
                 let tell = async {
                     let master = MasterClient::dial_at(&at?, Duration::from_secs(3)).await.ok()?;
                     master.stop(&why, at_once).await.ok()
                 };
-                let name = dir.stop();
-                let (marked, told) = tokio::join!(store.put(&name, mark), tell);
+                let (marked, told) = tokio::join!(mark.leave(&store, &dir), tell);
                 if let (Err(error), None) = (marked, told) {
                     tracing::warn!("a run could not be told to end: {}", error.text());
                 }

@@ -38,7 +38,7 @@ impl Shelf {
 }
 
 /// Whether the disk is so full that images go.
-pub(super) fn is_pressed(rules: &ImageRules, disk: &Disk) -> bool {
+pub(crate) fn is_pressed(rules: &ImageRules, disk: &Disk) -> bool {
     over(disk, rules.high) > 0
 }
 

@@ -8,12 +8,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use dybox_model::sweep::HomeSweep;
-use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use crate::conf::{Cleaning, Conf};
+use crate::process::answer;
 
 /// Homes that are swept at the same time.
 const AT_ONCE: usize = 2;
@@ -54,7 +53,7 @@ pub(super) async fn sweep(conf: &Conf, places: Vec<Place>, dry_run: bool) -> Vec
             && let Some(place) = waiting.next()
         {
             let command = command(conf, &place, dry_run);
-            running.spawn(async move { (place.dir, answer(command).await) });
+            running.spawn(async move { (place.dir, answer(command, "its sweep", (LIMIT, ANSWER_MOST)).await) });
         }
         match running.join_next().await {
             None => return found,
@@ -84,26 +83,6 @@ fn command(conf: &Conf, place: &Place, dry_run: bool) -> Command {
     command
 }
 
-async fn answer(mut command: Command) -> Result<HomeSweep, String> {
-    let mut child = command.spawn().map_err(|error| format!("its sweep can't be started: {error}"))?;
-    let Some(stdout) = child.stdout.take() else { return Err("its sweep has no output".to_owned()) };
-    let work = async {
-        let mut text = Vec::new();
-        let read = stdout.take(ANSWER_MOST).read_to_end(&mut text).await;
-        (read.map(|_| text), child.wait().await)
-    };
-    match timeout(LIMIT, work).await {
-        Err(_) => Err(format!("its sweep is not done after {} s", LIMIT.as_secs())),
-        Ok((Err(error), _) | (_, Err(error))) => Err(format!("its sweep was not heard: {error}")),
-        Ok((Ok(_), Ok(status))) if !status.success() => {
-            Err(format!("its sweep failed ({status}); the agent's log says why"))
-        }
-        Ok((Ok(text), Ok(_))) => {
-            serde_json::from_slice(&text).map_err(|error| format!("its sweep can't be understood: {error}"))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,19 +104,5 @@ mod tests {
         let wanted =
             [place("l1/usercache/ann/dybox", true), place("l2/usercache/ann/dybox", true), place("own", false)];
         assert_eq!(places(&conf), wanted);
-    }
-
-    #[tokio::test]
-    async fn a_sweep_that_fails_or_talks_nonsense_is_trouble_in_words() {
-        let said = |words: &'static str| async move {
-            let mut command = Command::new("sh");
-            command.args(["-c", words]).stdout(Stdio::piped());
-            answer(command).await
-        };
-        assert_eq!(said(r#"echo '{"kept":3}'"#).await.unwrap().kept, 3);
-        assert!(said("exit 5").await.unwrap_err().contains("exit status: 5"));
-        assert!(said("echo hello").await.unwrap_err().contains("can't be understood"));
-        let none = answer(Command::new("/not/there")).await.unwrap_err();
-        assert!(none.contains("can't be started"), "{none}");
     }
 }

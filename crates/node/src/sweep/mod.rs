@@ -22,6 +22,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::conf::Conf;
 use crate::probe::now;
 
+pub(crate) use choose::is_pressed;
+
 /// The first one comes soon: an agent that was away may have missed much.
 const SOON: Duration = Duration::from_secs(5);
 /// Orders that are remembered, so that two servers can bring the same one.
@@ -115,7 +117,10 @@ async fn clean(conf: &Conf, dry_run: bool) -> Sweep {
     let whole = found.iter().all(|(_, found)| found.is_ok());
     let mut sweep = merge::merge(&found);
     sweep.homes = count;
-    let homes: Vec<HomeSweep> = found.into_iter().filter_map(|(_, found)| found.ok()).collect();
+    let mut homes: Vec<HomeSweep> = found.into_iter().filter_map(|(_, found)| found.ok()).collect();
+    let own = own(conf, dry_run).await;
+    let whole = whole && own.is_ok();
+    homes.extend(own.ok().flatten());
     if homes.is_empty() {
         return sweep;
     }
@@ -129,6 +134,23 @@ async fn clean(conf: &Conf, dry_run: bool) -> Sweep {
         Err(why) => sweep.troubles.push(format!("images: {why}")),
     }
     sweep
+}
+
+/// What the agent itself brought. Its home has no runs, so nothing else in it counts.
+async fn own(conf: &Conf, dry_run: bool) -> Result<Option<HomeSweep>, ()> {
+    let dir = conf.bringing.home.clone();
+    if !dir.join("machine/images").is_dir() {
+        return Ok(None);
+    }
+    let found = homes::sweep(conf, vec![homes::Place { dir, nested: false }], dry_run).await.pop();
+    match found {
+        Some((_, Ok(found))) => Ok(Some(HomeSweep { unproven: Vec::new(), ..found })),
+        Some((dir, Err(why))) => {
+            tracing::warn!(home = %dir.display(), "no image is removed: {why}");
+            Err(())
+        }
+        None => Ok(None),
+    }
 }
 
 fn clear_cgroups(home: &mut HomeSweep, dry_run: bool) {

@@ -43,6 +43,8 @@ pub enum Thing {
     Container,
     /// A network.
     Network,
+    /// The named volumes of a run.
+    Volume,
 }
 
 impl Thing {
@@ -53,6 +55,7 @@ impl Thing {
             Self::Grant => "share",
             Self::Container => "container",
             Self::Network => "network",
+            Self::Volume => "volume",
         }
     }
 }
@@ -88,7 +91,7 @@ impl Found {
         Self { thing, id, name, run, grant, attempt, made, fate: Fate::Unproven, done: false, why: String::new() }
     }
 
-    fn with(self, fate: Fate, why: impl Into<String>) -> Self {
+    pub(super) fn with(self, fate: Fate, why: impl Into<String>) -> Self {
         Self { fate, why: why.into(), ..self }
     }
 

@@ -141,7 +141,7 @@ async fn clear(
     let left: BTreeSet<String> = match thing {
         Thing::Container => engine.list(None).await?.into_iter().map(|one| one.id).collect(),
         Thing::Network => engine.list_networks(None).await?.into_iter().map(|one| one.id).collect(),
-        Thing::Grant => BTreeSet::new(),
+        Thing::Grant | Thing::Volume => BTreeSet::new(),
     };
     for one in doomed.iter_mut().filter(|one| one.thing == thing) {
         if thing != Thing::Grant && !left.contains(&one.id) {

@@ -18,9 +18,10 @@ pub(crate) use ledger::{note_pulled, note_used, write_needed};
 use std::path::Path;
 
 use dybox_engine::{Engine, EngineConf};
-use dybox_store::layout::Home;
+use dybox_model::RunId;
+use dybox_store::layout::{Home, RUNS, RunDir, VOLUMES};
 
-use crate::error::ProxyError;
+use crate::error::{ProxyError, file_error};
 use found::Known;
 
 /// Grants whose proxy is dead, whose share of the machine still counts. Needs no engine.
@@ -29,6 +30,31 @@ use found::Known;
 /// [`ProxyError::Store`], [`ProxyError::File`].
 pub fn dead_grants(home: &Path) -> Result<Vec<Found>, ProxyError> {
     grants::dead(&Home::new(home))
+}
+
+/// Volumes of runs that nobody drives any more, and those that outlive runs, which stay. Needs no engine.
+///
+/// # Errors
+/// [`ProxyError::Store`], [`ProxyError::File`].
+pub fn volumes(home: &Path) -> Result<Vec<Found>, ProxyError> {
+    let home = Home::new(home);
+    let mut all = Vec::new();
+    for run in found::names(&home, RUNS)?.iter().filter_map(|name| name.parse::<RunId>().ok()) {
+        let dir = RunDir::new(&run).volumes();
+        let names = found::names(&home, &dir)?;
+        if names.is_empty() || found::driven(&home, &run)? {
+            continue;
+        }
+        all.extend(names.into_iter().map(|name| {
+            let found = Found { run: Some(run.clone()), ..Found::new(Thing::Volume, format!("{dir}/{name}"), name) };
+            found.with(Fate::Remove, "it goes with its run, which nobody drives")
+        }));
+    }
+    for name in found::names(&home, VOLUMES)? {
+        let found = Found::new(Thing::Volume, format!("{VOLUMES}/{name}"), name);
+        all.push(found.with(Fate::Kept, "it outlives runs; remove its directory where nobody needs it"));
+    }
+    Ok(all)
 }
 
 /// Containers and networks that say they are DYbox's, but for those whose grant or run lives.
@@ -61,6 +87,12 @@ pub async fn remove(engine: &EngineConf, home: &Path, one: &Found) -> Result<boo
         },
         Thing::Container => {
             Engine::connect(at.clone()).await?.remove(&one.id).await?;
+            Ok(true)
+        }
+        Thing::Volume if one.fate == Fate::Kept => Ok(false),
+        Thing::Volume => {
+            let path = home.path(&one.id);
+            std::fs::remove_dir_all(&path).map_err(file_error("remove", path))?;
             Ok(true)
         }
         Thing::Network => {

@@ -10,7 +10,9 @@ use dybox_wire::ProxyNews;
 use tokio::time::timeout;
 
 use super::{Hand, Performer};
+use crate::data;
 use crate::files::write_whole;
+use crate::inbox::Arrived;
 use crate::remove::{Leftover, remove_attempt};
 
 /// An engine that takes a signal no faster is left to the lease: a stop has an end.
@@ -63,6 +65,18 @@ impl Performer {
         } else {
             self.ports.tell(Event::Drained { attempt, problem: None });
         }
+    }
+
+    /// Puts the outputs of an attempt whose output is in the archive, where it has any; its end waits for that.
+    pub(super) fn puts(&mut self, attempt: AttemptId) -> bool {
+        let Some(hand) = self.hands.get_mut(&attempt).filter(|hand| hand.puts) else { return false };
+        hand.puts = false;
+        let (ports, spec) = (self.ports.clone(), Arc::clone(&hand.spec));
+        tokio::spawn(async move {
+            let put = data::put(&ports, &spec).await;
+            ports.arrive(Arrived::Put(attempt, put));
+        });
+        true
     }
 
     pub(super) fn save(&mut self, attempt: AttemptId, exit: &Exit) {

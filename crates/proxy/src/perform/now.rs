@@ -38,7 +38,7 @@ impl Performer {
             });
         }
         if let Some(parked) = self.parked.take() {
-            tokio::spawn(parked.end_by_itself());
+            tokio::spawn(parked.end(None));
         }
         if self.sandbox.is_some() {
             let ports = self.ports.clone();

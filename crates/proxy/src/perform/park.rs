@@ -45,12 +45,7 @@ impl Performer {
             return true;
         }
         let ports = self.ports.clone();
-        self.removals.spawn(async move {
-            match ports.engine().await {
-                Ok(known) => parked.end(&known.engine).await,
-                Err(_) => parked.end_by_itself().await,
-            }
-        });
+        self.removals.spawn(async move { parked.end(Some(&ports)).await });
         false
     }
 
@@ -97,6 +92,7 @@ impl Performer {
             eyes: None,
             opened: false,
             origin,
+            puts: false,
         };
         self.hands.insert(attempt, hand);
     }

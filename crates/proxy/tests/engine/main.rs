@@ -64,7 +64,8 @@ async fn failures_have_their_causes() {
     })
     .await;
     expect(&mut stage, Cause::MountMissing, &|spec| {
-        spec.volumes = vec![Mount { source: "/no/such/dir".into(), target: "/in".to_owned(), read_only: true }];
+        spec.volumes =
+            vec![Mount { source: "/no/such/dir".into(), target: "/in".to_owned(), read_only: true, named: None }];
     })
     .await;
     expect(&mut stage, Cause::BadUser, &|spec| spec.user = Some("nobody-knows".to_owned())).await;

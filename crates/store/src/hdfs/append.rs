@@ -39,6 +39,11 @@ impl Hdfs {
     pub(crate) async fn append(&self, name: &str, force: bool) -> Result<HdfsAppender, StoreError> {
         Ok(HdfsAppender::start(Line::open(self, name, force).await?))
     }
+
+    /// Creates a file for appending; nothing where it exists.
+    pub(crate) async fn append_new(&self, name: &str) -> Result<Option<HdfsAppender>, StoreError> {
+        Ok(Line::create(self, name).await?.map(HdfsAppender::start))
+    }
 }
 
 impl HdfsAppender {

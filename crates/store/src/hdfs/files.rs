@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdfs_native::client::FileStatus;
 use hdfs_native::{Client, HdfsError};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::link::Hdfs;
@@ -40,16 +41,18 @@ impl Hdfs {
 
     pub(crate) async fn is_public(&self, name: &str) -> Result<bool, StoreError> {
         self.call("look at", name, |client, path| async move {
-            if client.get_file_info(&path).await?.permission & 0o004 == 0 {
-                return Ok(false);
-            }
-            let mut dir = path.as_str();
-            while let Some((above, _)) = dir.rsplit_once('/') {
-                let look = if above.is_empty() { "/" } else { above };
-                if client.get_file_info(look).await?.permission & 0o001 == 0 {
+            let above = path.match_indices('/').map(|(end, _)| if end == 0 { "/" } else { &path[..end] });
+            let looks = above.map(|dir| (dir, 0o001)).chain([(path.as_str(), 0o004)]);
+            let open = looks.map(|(name, bit)| {
+                let (client, name) = (client.clone(), name.to_owned());
+                async move { Ok(client.get_file_info(&name).await?.permission & bit != 0) }
+            });
+            // All at once: a client waits for them.
+            let mut open: JoinSet<Result<bool, HdfsError>> = open.collect();
+            while let Some(done) = open.join_next().await {
+                if !done.map_err(|error| HdfsError::OperationFailed(error.to_string()))?? {
                     return Ok(false);
                 }
-                dir = above;
             }
             Ok(true)
         })
@@ -84,6 +87,15 @@ impl Hdfs {
 
     pub(crate) async fn remove(&self, name: &str, tree: bool) -> Result<bool, StoreError> {
         self.call("remove", name, move |client, path| async move { client.delete(&path, tree).await }).await
+    }
+
+    pub(crate) async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let to = self.path(to);
+        let rename = move |client: Client, from: String| {
+            let to = to.clone();
+            async move { client.rename(&from, &to, true).await }
+        };
+        self.call("rename", from, rename).await
     }
 
     /// Closes a file whose writer is dead, or fences one that lives.

@@ -47,6 +47,19 @@ impl Line {
         Ok(Self::at_end(hdfs, name, acquire(hdfs, name, force).await?))
     }
 
+    /// A new file; nothing where one of that name exists.
+    pub(super) async fn create(hdfs: &Hdfs, name: &str) -> Result<Option<Self>, StoreError> {
+        let create = |client: hdfs_native::Client, path: String| async move {
+            match client.create(&path, options(FILE_MODE)).await {
+                Ok(writer) => Ok(Some(writer)),
+                Err(HdfsError::AlreadyExists(_)) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let writer = hdfs.call("create", name, create).await?;
+        Ok(writer.map(|writer| Self::at_end(hdfs, name, (writer, 0))))
+    }
+
     /// A file that is open already, and how long it is.
     pub(super) fn at_end(hdfs: &Hdfs, name: &str, (writer, synced): (FileWriter, u64)) -> Self {
         let (hdfs, name) = (hdfs.clone(), name.to_owned());

@@ -37,6 +37,34 @@ pub struct HdfsConf {
     pub user: Option<String>,
 }
 
+impl HdfsConf {
+    /// As Hadoop's own configuration has it, which the environment names.
+    ///
+    /// # Errors
+    /// There is none, or it can't be understood.
+    pub fn of_env() -> Result<Self, dybox_hrpc::ConfError> {
+        let settings = dybox_hrpc::Settings::from_env()?.site();
+        Ok(Self { url: String::new(), settings, user: None })
+    }
+
+    /// The same for a place in HDFS (`hdfs://host/dir/name`, or `hdfs:///dir/name` in the default one), and its name in that
+    /// store.
+    #[must_use]
+    pub fn at(&self, place: &str) -> Option<(Self, String)> {
+        let (host, path) = place.strip_prefix("hdfs://")?.split_once('/')?;
+        let host = match host {
+            "" => {
+                let named = self.settings.get("fs.defaultFS").unwrap_or(&self.url);
+                named.strip_prefix("hdfs://")?.split('/').next()?
+            }
+            host => host,
+        };
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let (first, rest) = parts.split_first().filter(|(_, rest)| !rest.is_empty())?;
+        Some((Self { url: format!("hdfs://{host}/{first}"), ..self.clone() }, rest.join("/")))
+    }
+}
+
 /// One HDFS and a directory in it. Cheap to clone; clones share the connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Hdfs {

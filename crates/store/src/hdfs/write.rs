@@ -69,8 +69,8 @@ impl Hdfs {
         self.once("claim", name, |client, path| async move {
             match client.create(&path, options(FILE_MODE)).await {
                 Ok(mut writer) => {
-                    // It is ours from here on; who can't close an empty file leaves it open, and that harms nobody.
-                    let _ = writer.close().await;
+                    // It is ours from here on, and nobody waits for its end: an empty file that stays open harms nobody.
+                    tokio::spawn(async move { writer.close().await });
                     Ok(true)
                 }
                 Err(HdfsError::AlreadyExists(_)) => Ok(false),

@@ -17,6 +17,8 @@ pub struct Select {
     pub stream: Option<Stream>,
     /// Taken at this time or later.
     pub since: Option<Millis>,
+    /// Taken before this time.
+    pub until: Option<Millis>,
 }
 
 impl Select {
@@ -33,6 +35,6 @@ impl Select {
     /// Whether output that was taken at `at` is wanted.
     #[must_use]
     pub fn takes_time(&self, at: Millis) -> bool {
-        self.since.is_none_or(|since| at >= since)
+        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
     }
 }

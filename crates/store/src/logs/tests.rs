@@ -75,6 +75,9 @@ fn archives_are_merged_by_time_and_selected() {
         let mut late = home.logs(late).await;
         assert_eq!(lines_of(&mut late).await, ["a3", "b4"]);
         assert_eq!(late.summaries().len(), 4);
+        let early = Select { until: Some(Millis(3)), ..Select::default() };
+        let mut early = home.logs(early).await;
+        assert!(!lines_of(&mut early).await.iter().any(|line| line == "a3" || line == "b4"));
     });
 }
 

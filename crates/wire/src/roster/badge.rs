@@ -1,6 +1,7 @@
 //! The authority of a roster, and what its certificates say.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -25,6 +26,8 @@ pub enum Badge {
     Agent(String),
     /// Asks.
     Reader,
+    /// Asks, and has agents bring images: of the masters of who holds it.
+    Master,
     /// Asks, and drains.
     Operator,
 }
@@ -36,6 +39,7 @@ impl Badge {
             Self::Server => "dybox-state-server".to_owned(),
             Self::Agent(host) => format!("{host}.{NODES}"),
             Self::Reader => "dybox-reader".to_owned(),
+            Self::Master => "dybox-master".to_owned(),
             Self::Operator => "dybox-operator".to_owned(),
         }
     }
@@ -150,14 +154,14 @@ pub fn read_identity(text: &str) -> Result<TlsIdentity, WireError> {
 /// What a peer showed.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
-    /// None where it showed no certificate.
-    leaf: Option<CertificateDer<'static>>,
+    /// None where it showed no certificate. The layers between the handshake and a call have a copy each.
+    leaf: Option<Arc<CertificateDer<'static>>>,
 }
 
 impl Holder {
     /// Who may stay: all whose certificate the authority signed; whether one without any may, the handshake has settled.
     pub(crate) fn know(chain: Option<&[CertificateDer<'_>]>) -> Option<Self> {
-        Some(Self { leaf: chain.and_then(<[_]>::first).map(|leaf| leaf.clone().into_owned()) })
+        Some(Self { leaf: chain.and_then(<[_]>::first).map(|leaf| Arc::new(leaf.clone().into_owned())) })
     }
 
     pub(crate) fn has(&self, badge: &Badge) -> bool {

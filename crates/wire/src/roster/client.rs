@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dybox_model::roster::{NodeFacts, RosterView};
+use dybox_model::roster::{BringOrder, NodeFacts, RosterView};
 use dybox_model::sweep::SweepOrder;
 use rustls::pki_types::ServerName;
 use tokio::sync::mpsc;
@@ -13,10 +13,11 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::badge::Badge;
 use super::desk::AgentOrder;
+use super::pieces::Pieces;
 use crate::client::{answered, channel_over, ended};
 use crate::error::WireError;
 use crate::proto::roster_client::RosterClient as Stub;
-use crate::proto::{MarkRequest, NodeReport, NodesRequest, SweepRequest, ToNode};
+use crate::proto::{BringRequest, MarkRequest, NodeReport, NodesRequest, SweepRequest, ToNode};
 use crate::tcp;
 use crate::tls::TlsIdentity;
 
@@ -68,7 +69,7 @@ impl RosterClient {
         let (give, orders) = mpsc::channel(16);
         let mut stub = self.stub.clone();
         let saying = tokio_stream::once(first).chain(ReceiverStream::new(said)).map(|report| report_out(&report));
-        let call = stub.attend(saying);
+        let call = stub.attend(Pieces::of(saying));
         let mut replies = answered("attend", tokio::time::timeout(limit, call).await)?;
         tokio::spawn(async move {
             loop {
@@ -129,13 +130,32 @@ impl RosterClient {
         let request = SweepRequest { host: host.unwrap_or_default().to_owned(), order: order.into() };
         answered("sweep", tokio::time::timeout(limit, stub.sweep(request)).await).map(|reply| reply.hosts)
     }
+
+    /// Has the agents of these machines bring an image. Returns the machines whose agents were told: healthy ones, not
+    /// drained, with agents that do so. What came is in their reports.
+    ///
+    /// # Errors
+    /// [`WireError`]; `Denied` without a master's certificate.
+    pub async fn bring(
+        &self,
+        hosts: Vec<String>,
+        order: &BringOrder,
+        limit: Duration,
+    ) -> Result<Vec<String>, WireError> {
+        let mut stub = self.stub.clone();
+        let order = serde_json::to_vec(order).expect("an order is JSON");
+        let request = BringRequest { hosts, order: order.into() };
+        answered("bring", tokio::time::timeout(limit, stub.bring(request)).await).map(|reply| reply.hosts)
+    }
 }
 
 fn order_in(order: &ToNode) -> Result<AgentOrder, serde_json::Error> {
-    if order.sweep.is_empty() {
-        serde_json::from_slice(&order.mark).map(AgentOrder::Carry)
-    } else {
+    if !order.sweep.is_empty() {
         serde_json::from_slice(&order.sweep).map(AgentOrder::Sweep)
+    } else if !order.bring.is_empty() {
+        serde_json::from_slice(&order.bring).map(AgentOrder::Bring)
+    } else {
+        serde_json::from_slice(&order.mark).map(AgentOrder::Carry)
     }
 }
 
@@ -164,5 +184,6 @@ fn report_out(report: &super::NodeReport) -> NodeReport {
         seq: report.seq,
         pulse: serde_json::to_vec(&report.pulse).expect("a pulse is JSON").into(),
         facts: report.facts.as_ref().map(facts).unwrap_or_default().into(),
+        more: false,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dybox_model::roster::{Mark, NodeFacts, Pulse};
+use dybox_model::roster::{BringOrder, Mark, NodeFacts, Pulse};
 use dybox_model::sweep::SweepOrder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -14,11 +14,15 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::badge::{Badge, Holder};
+use super::pieces::whole;
 use crate::proto::roster_server::Roster;
-use crate::proto::{MarkReply, MarkRequest, NodeReport, NodesReply, NodesRequest, SweepReply, SweepRequest, ToNode};
+use crate::proto::{
+    BringReply, BringRequest, MarkReply, MarkRequest, NodeReport, NodesReply, NodesRequest, SweepReply, SweepRequest,
+    ToNode,
+};
 
-/// For the first message of a line.
-const FIRST: Duration = Duration::from_secs(5);
+/// For the first report of a line, whose facts come in pieces.
+const FIRST: Duration = Duration::from_secs(15);
 
 /// What peers want from a state server. Answers are dropped in silence when the peer is gone.
 #[derive(Debug)]
@@ -29,8 +33,8 @@ pub enum RosterCall {
         session: u64,
         /// Whose.
         host: String,
-        /// To talk to it; dropping it cuts the line.
-        orders: mpsc::UnboundedSender<AgentOrder>,
+        /// To talk to it; dropping it cuts the line. Boxed: a channel has room for 32 of what it carries, for ever.
+        orders: mpsc::UnboundedSender<Box<AgentOrder>>,
     },
     /// An agent said something.
     Reported {
@@ -80,6 +84,15 @@ pub enum RosterCall {
         /// The machines whose agents were told.
         answer: oneshot::Sender<Vec<String>>,
     },
+    /// A master wants an image on machines before tasks need it there.
+    Bring {
+        /// Which machines.
+        hosts: Vec<String>,
+        /// What their agents are told.
+        order: BringOrder,
+        /// The machines whose agents were told.
+        answer: oneshot::Sender<Vec<String>>,
+    },
 }
 
 /// What a server says to an agent.
@@ -89,6 +102,8 @@ pub enum AgentOrder {
     Carry(Mark),
     /// Sweep now.
     Sweep(SweepOrder),
+    /// Bring this image, where there is room for it.
+    Bring(BringOrder),
     /// The line is cut, because.
     Leave(String),
 }
@@ -131,7 +146,7 @@ impl Roster for Desk {
     async fn attend(&self, request: Request<Streaming<NodeReport>>) -> Result<Response<Self::AttendStream>, Status> {
         let holder = holder(&request);
         let mut reports = request.into_inner();
-        let first = timeout(FIRST, reports.message()).await;
+        let first = timeout(FIRST, whole(&mut reports)).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no first report"))??;
         let first = first.ok_or_else(|| Status::cancelled("gone"))?;
         let host = first.host.clone();
@@ -150,7 +165,7 @@ impl Roster for Desk {
         self.call(RosterCall::Reported { session, report: Box::new(first) }).await?;
         tokio::spawn(listen(session, reports, self.mailbox.clone(), hung_up.downgrade()));
         drop(hung_up);
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(given).map(order_out))))
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(given).map(|order| order_out(*order)))))
     }
 
     async fn nodes(&self, request: Request<NodesRequest>) -> Result<Response<NodesReply>, Status> {
@@ -189,6 +204,18 @@ impl Roster for Desk {
         self.call(RosterCall::Sweep { host: Some(host).filter(|host| !host.is_empty()), order, answer }).await?;
         Ok(Response::new(SweepReply { hosts: told.await.map_err(closing)? }))
     }
+
+    async fn bring(&self, request: Request<BringRequest>) -> Result<Response<BringReply>, Status> {
+        if !holder(&request).has(&Badge::Master) {
+            return Err(self.deny("no_right", "only a master's certificate has images brought".to_owned()).await);
+        }
+        let BringRequest { hosts, order } = request.into_inner();
+        let order = serde_json::from_slice(&order)
+            .map_err(|error| Status::invalid_argument(format!("the wish can't be understood: {error}")))?;
+        let (answer, told) = oneshot::channel();
+        self.call(RosterCall::Bring { hosts, order, answer }).await?;
+        Ok(Response::new(BringReply { hosts: told.await.map_err(closing)? }))
+    }
 }
 
 /// Brings an agent's reports in, until its line is cut from either side.
@@ -196,9 +223,9 @@ async fn listen(
     session: u64,
     mut reports: Streaming<NodeReport>,
     mailbox: mpsc::Sender<RosterCall>,
-    cut: mpsc::WeakUnboundedSender<AgentOrder>,
+    cut: mpsc::WeakUnboundedSender<Box<AgentOrder>>,
 ) {
-    while let Ok(Some(message)) = reports.message().await {
+    while let Ok(Some(message)) = whole(&mut reports).await {
         let call = match report_in(&message) {
             Ok(report) => RosterCall::Reported { session, report: Box::new(report) },
             Err(_) => RosterCall::Denied { why: "garbled" },
@@ -219,16 +246,20 @@ fn report_in(message: &NodeReport) -> Result<super::NodeReport, serde_json::Erro
 }
 
 fn order_out(order: AgentOrder) -> Result<ToNode, Status> {
+    // An agent that is older than an order takes the mark, which is less than any other, and nothing else.
+    let no_mark = || serde_json::to_vec(&Mark::default()).expect("a mark is JSON").into();
     match order {
         AgentOrder::Carry(mark) => {
             let mark = serde_json::to_vec(&mark).expect("a mark is JSON");
             Ok(ToNode { mark: mark.into(), ..ToNode::default() })
         }
         AgentOrder::Sweep(order) => {
-            // An agent that is older than sweeps takes the mark, which is less than any other, and nothing else.
-            let mark = serde_json::to_vec(&Mark::default()).expect("a mark is JSON");
             let sweep = serde_json::to_vec(&order).expect("an order is JSON");
-            Ok(ToNode { mark: mark.into(), sweep: sweep.into() })
+            Ok(ToNode { mark: no_mark(), sweep: sweep.into(), ..ToNode::default() })
+        }
+        AgentOrder::Bring(order) => {
+            let bring = serde_json::to_vec(&order).expect("an order is JSON");
+            Ok(ToNode { mark: no_mark(), bring: bring.into(), ..ToNode::default() })
         }
         AgentOrder::Leave(why) => Err(Status::failed_precondition(why)),
     }

@@ -4,6 +4,7 @@
 mod badge;
 mod client;
 mod desk;
+mod pieces;
 mod server;
 
 pub use badge::{Authority, Badge, identity_text, read_identity};

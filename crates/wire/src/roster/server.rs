@@ -21,6 +21,8 @@ const PONG: Duration = Duration::from_secs(20);
 const MESSAGE_MAX: usize = 4 << 20;
 /// Agents are many and say little.
 const WINDOW: u32 = 64 << 10;
+/// What a peer may send of one call before somebody has taken it. A line's buffer grows to this much, and stays so.
+const STREAM_WINDOW: u32 = 2 << 10;
 const STREAMS: u32 = 64;
 
 /// Listens on `bind` for who shows a certificate of the same authority (where it is `open`, for others who only ask,
@@ -45,7 +47,7 @@ pub async fn serve_roster(
             let _ = quitting.await;
         };
         let builder = tonic::transport::Server::builder().max_concurrent_streams(STREAMS);
-        let builder = builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+        let builder = builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(WINDOW);
         let mut builder = builder.http2_keepalive_interval(Some(PING)).http2_keepalive_timeout(Some(PONG));
         let _ = builder.add_service(desk).serve_with_incoming_shutdown(peers, quitting).await;
     });

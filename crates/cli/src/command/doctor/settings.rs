@@ -1,10 +1,12 @@
 //! Every setting with where it came from, and the policy.
 
+use dybox_model::policy::ANYBODY;
 use dybox_model::{format_bytes, format_cpus};
+use dybox_store::policy::POLICY_FILE;
 
 use super::Finding;
 use crate::command::Context;
-use crate::conf::{KEYS, OTHER_ENV, POLICY_FILE};
+use crate::conf::{KEYS, OTHER_ENV};
 use crate::report::nearest;
 
 /// Looks at the configuration, which is valid or no command would run.
@@ -36,8 +38,7 @@ fn misspelt(name: &str) -> Option<Finding> {
 }
 
 fn policy(context: &Context) -> Finding {
-    let policy = &context.conf.policy;
-    let Some(path) = &policy.path else {
+    let Some(policy) = &context.conf.policy else {
         let mounts = match context.is_cluster() {
             Ok(true) => "no mounts on the cluster",
             _ => "mounts under the job file's directory only",
@@ -53,14 +54,18 @@ fn policy(context: &Context) -> Finding {
         rules.push(format!("registries {}", names.join(", ")));
     }
     if let Some(users) = &policy.may_run_as {
-        rules.push(format!("users {}", users.join(", ")));
+        let users = users.of.iter().map(|(who, whom)| match who.as_str() {
+            ANYBODY => format!("users {}", whom.join(", ")),
+            who => format!("for {who} users {}", whom.join(", ")),
+        });
+        rules.extend(users);
     }
     rules.extend(policy.max_cpus.map(|milli| format!("at most {} cpus a task", format_cpus(milli))));
     rules.extend(policy.max_memory.map(|bytes| format!("at most {} a task", format_bytes(bytes))));
     if policy.require_digest {
         rules.push("images by digest only".to_owned());
     }
-    Finding::ok("policy", "file", format!("{}: {}", path.display(), rules.join("; ")))
+    Finding::ok("policy", "file", format!("{}: {}", policy.file, rules.join("; ")))
 }
 
 #[cfg(test)]

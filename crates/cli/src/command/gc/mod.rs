@@ -45,11 +45,16 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
         // First: what a dead grant left on the engine goes with it.
         failures += remove(context, args, &mut found).await;
     }
+    let mut volumes = orphans::volumes(context.home()).map_err(failed)?;
+    if !args.dry_run {
+        failures += remove(context, args, &mut volumes).await;
+    }
     let mut rest = orphans::on_engine(&engine, context.home()).await.map_err(failed)?;
     if !args.dry_run {
         failures += remove(context, args, &mut rest).await;
     }
     found.extend(rest);
+    found.extend(volumes);
     print(context, args, &found)?;
     if context.is_cluster().unwrap_or(false) && !args.output.quiet {
         context.screen.hint("this was the engine of this machine; on the cluster's nodes proxies remove what is left");
@@ -113,7 +118,7 @@ fn print(context: &Context, args: &Args, found: &[Found]) -> Result<(), Failure>
         ..Answer::default()
     };
     screen.answer(args.output.format(&context.conf), &answer)?;
-    if found.iter().any(|one| one.fate == Fate::Kept && !one.done) {
+    if found.iter().any(|one| one.thing == Thing::Container && one.fate == Fate::Kept && !one.done) {
         screen.hint("containers that were kept for a look go with: dybox gc --kept");
     }
     Ok(())

@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Only what was written since then: 90s, 10m, 2h, 1d ago, or an RFC 3339 time
     #[arg(long, value_name = "WHEN", value_parser = since, help_heading = "Which lines")]
     pub since: Option<Since>,
+    /// Only what was written before then; written like --since
+    #[arg(long, value_name = "WHEN", value_parser = since, conflicts_with = "follow", help_heading = "Which lines")]
+    pub until: Option<Since>,
     /// Only lines that match this regular expression
     #[arg(long, value_name = "REGEX", help_heading = "Which lines")]
     pub grep: Option<String>,
@@ -55,7 +58,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Which lines")]
     pub stderr: bool,
     /// What DYbox itself wrote: masters and proxies
-    #[arg(long, conflicts_with_all = ["follow", "since", "attempt", "stdout", "stderr", "output", "quiet"], help_heading = "Which lines")]
+    #[arg(long, conflicts_with_all = ["follow", "since", "until", "attempt", "stdout", "stderr", "output", "quiet"], help_heading = "Which lines")]
     pub system: bool,
     /// Strip nothing
     #[arg(long, help_heading = "How")]
@@ -79,6 +82,10 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     if args.system {
         return system::run(context, args, &looked, pattern.as_ref()).await;
     }
+    for (id, run) in looked.shown().into_iter().filter_map(|id| Some((id, looked.seen(id)?.taken.clone()??))) {
+        let name = looked.name(id);
+        context.screen.hint(&format!("{name} did not run; what it wrote: dybox logs {run} {name}"));
+    }
     let client = context.client()?;
     let select = args.select(&looked);
     let mut logs = client.logs(&looked.info.run, select).await?;
@@ -86,11 +93,12 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     if format == Format::Name {
         return names(context, &looked, &logs);
     }
-    // With a pattern the last lines that match are wanted, so that the index can't help.
-    if let (Some(tail), None) = (args.tail, &pattern) {
+    // With a pattern, or up to a time, the last lines that fit are wanted, so that the index can't help.
+    if let (Some(tail), None, None) = (args.tail, &pattern, args.until) {
         logs.tail(tail).await?;
     }
-    let exact = args.raw && !args.prefixed(&looked) && !args.timestamps && pattern.is_none() && format == Format::Table;
+    let counted = pattern.is_some() || args.until.is_some() && args.tail.is_some();
+    let exact = args.raw && !args.prefixed(&looked) && !args.timestamps && !counted && format == Format::Table;
     let printer = Printer::new(context.screen, args, &looked, format);
     if exact {
         follow::pieces(context, args, &looked, logs).await
@@ -108,7 +116,7 @@ async fn show(
 ) -> Outcome {
     let mut lines = Lines::new();
     let mut ready = VecDeque::new();
-    let mut last = args.tail.filter(|_| pattern.is_some()).map(LastLines::new);
+    let mut last = args.tail.filter(|_| pattern.is_some() || args.until.is_some()).map(LastLines::new);
     while let Some(item) = logs.next().await? {
         lines.push(item, &mut ready);
         print::drain(&mut ready, &mut printer, pattern.as_ref(), last.as_mut())?;
@@ -170,7 +178,8 @@ impl Args {
             _ => None,
         };
         let since = self.since.map(|since| since.point(now()));
-        Select { stage: looked.stage, task: looked.task, attempt: self.attempt, stream, since }
+        let until = self.until.map(|until| until.point(now()));
+        Select { stage: looked.stage, task: looked.task, attempt: self.attempt, stream, since, until }
     }
 
     /// Whether lines need a name: they may come from more than one task.

@@ -1,6 +1,6 @@
 //! The roster as a table and as JSON.
 
-use dybox_model::roster::{Disk, Health, NodeView, Pressure, words};
+use dybox_model::roster::{Arrival, Disk, Health, NodeView, Pressure, words};
 use dybox_model::sweep::Sweep;
 use dybox_model::{Millis, format_bytes, format_duration};
 use serde_json::{Map, Value, json};
@@ -103,6 +103,9 @@ fn details(screen: &Screen, node: &NodeView) -> String {
     if let Some(sweep) = &node.pulse.sweep {
         text.push_str(&swept(sweep));
     }
+    for arrival in &node.pulse.arrivals {
+        text.push_str(&brought(arrival));
+    }
     text.push_str(&format!("\n{}\n", screen.paint(Paint::Bold, "images")));
     for image in &facts.images {
         let name = image.names.first().map_or(image.id.as_str(), String::as_str);
@@ -115,6 +118,16 @@ fn details(screen: &Screen, node: &NodeView) -> String {
         text.push('\n');
     }
     text
+}
+
+/// An image that its agent brought because a master wished it, or could not.
+fn brought(arrival: &Arrival) -> String {
+    let Arrival { image, took, at, why } = arrival;
+    let when = ago(now(), *at);
+    if why.is_empty() {
+        return format!("  brought in advance {when}, in {}: {image}\n", format_duration(*took));
+    }
+    format!("  not brought in advance {when}: {image}: {why}\n")
 }
 
 /// The last sweep, in a line or a few.
@@ -156,7 +169,8 @@ fn json_of(node: &NodeView, whole: bool) -> Value {
         "yarn": facts.yarn, "agent": facts.agent, "engine": facts.engine, "storage": facts.storage,
         "cgroup": facts.cgroup, "kernel": facts.kernel, "running": node.pulse.running,
         "ping_ms": node.pulse.ping, "list_ms": node.pulse.list, "disks": node.pulse.disks,
-        "pressure": node.pulse.pressure, "canary": node.pulse.canary, "sweep": node.pulse.sweep, "images": node.images,
+        "pressure": node.pulse.pressure, "canary": node.pulse.canary, "sweep": node.pulse.sweep,
+        "arrivals": node.pulse.arrivals, "images": node.images,
     });
     if whole && let Some(fields) = item.as_object_mut() {
         fields.insert("image_list".to_owned(), json!(facts.images));
@@ -164,4 +178,39 @@ fn json_of(node: &NodeView, whole: bool) -> Value {
         fields.insert("history".to_owned(), node.history.iter().map(change).collect());
     }
     item
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use dybox_model::roster::{Mark, NodeFacts, Pulse};
+
+    use super::*;
+    use crate::report::shapes::SHAPES;
+
+    #[test]
+    fn the_registry_of_answers_names_every_key_of_a_node() {
+        let node = NodeView {
+            host: "n1".to_owned(),
+            health: Health::Healthy,
+            ills: Vec::new(),
+            since: Millis(0),
+            silent: Millis(0),
+            clock_ahead: 0,
+            mark: Mark::default(),
+            pulse: Pulse::default(),
+            facts: NodeFacts::default(),
+            images: 0,
+            present: Vec::new(),
+            history: Vec::new(),
+        };
+        let shape = SHAPES.iter().find(|shape| shape.command == "nodes").unwrap();
+        for whole in [false, true] {
+            let named: BTreeSet<&str> = shape.keys.split(' ').filter(|key| whole || !key.starts_with('[')).collect();
+            let item = json_of(&node, whole);
+            let there: BTreeSet<&str> = item.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(there, named.iter().map(|key| key.trim_matches(['[', ']'])).collect());
+        }
+    }
 }

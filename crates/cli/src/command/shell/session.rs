@@ -314,7 +314,7 @@ impl Line {
     }
 }
 
-async fn changed(resized: &mut Option<Signal>) {
+pub(in crate::command) async fn changed(resized: &mut Option<Signal>) {
     match resized {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
@@ -322,7 +322,7 @@ async fn changed(resized: &mut Option<Signal>) {
 }
 
 /// The signals that `docker run` passes on.
-fn listen() -> io::Result<mpsc::Receiver<i32>> {
+pub(in crate::command) fn listen() -> io::Result<mpsc::Receiver<i32>> {
     let (tell, told) = mpsc::channel(8);
     let kinds = [
         SignalKind::interrupt(),
@@ -342,6 +342,6 @@ fn listen() -> io::Result<mpsc::Receiver<i32>> {
 }
 
 /// As a shell shows it: the low byte.
-fn code(code: i32) -> u8 {
+pub(in crate::command) fn code(code: i32) -> u8 {
     u8::try_from(code & 0xff).unwrap_or(OWN_FAILURE)
 }

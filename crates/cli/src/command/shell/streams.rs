@@ -48,7 +48,7 @@ impl Streams {
     }
 }
 
-async fn speak(mut mouth: Mouth, mut words: mpsc::Receiver<Say>) {
+pub(in crate::command) async fn speak(mut mouth: Mouth, mut words: mpsc::Receiver<Say>) {
     while let Some(word) = words.recv().await {
         if mouth.say(&word).await.is_err() {
             return;
@@ -56,7 +56,7 @@ async fn speak(mut mouth: Mouth, mut words: mpsc::Receiver<Say>) {
     }
 }
 
-async fn read_stdin(say: mpsc::Sender<Say>) {
+pub(in crate::command) async fn read_stdin(say: mpsc::Sender<Say>) {
     let Ok(mut stdin) = file(io::stdin().as_fd()) else { return };
     let mut bytes = vec![0; 32 << 10];
     while let Ok(read @ 1..) = stdin.read(&mut bytes).await {
@@ -74,17 +74,17 @@ async fn listen(mut ear: Ear) -> io::Result<()> {
         match ear.hear().await.unwrap_or(Heard::End) {
             Heard::Stdout(bytes) => write(&mut stdout, &bytes).await?,
             Heard::Stderr(bytes) => write(&mut stderr, &bytes).await?,
-            Heard::End => return Ok(()),
+            Heard::End | Heard::Code(_) | Heard::Failed { .. } => return Ok(()),
         }
     }
 }
 
 /// One of this process's own streams, without a buffer between.
-fn file(stream: BorrowedFd<'_>) -> io::Result<File> {
+pub(in crate::command) fn file(stream: BorrowedFd<'_>) -> io::Result<File> {
     Ok(File::from_std(stream.try_clone_to_owned()?.into()))
 }
 
-async fn write(to: &mut File, bytes: &[u8]) -> io::Result<()> {
+pub(in crate::command) async fn write(to: &mut File, bytes: &[u8]) -> io::Result<()> {
     to.write_all(bytes).await?;
     to.flush().await
 }

@@ -7,11 +7,11 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 /// A terminal in raw mode: every key goes to the payload. Dropping it restores what was there.
 #[derive(Debug)]
-pub(super) struct Raw(Termios);
+pub(in crate::command) struct Raw(Termios);
 
 impl Raw {
     /// Makes stdin raw; nothing where it is no terminal.
-    pub(super) fn enter() -> Option<Self> {
+    pub(in crate::command) fn enter() -> Option<Self> {
         let before = tcgetattr(io::stdin()).ok()?;
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
@@ -28,12 +28,12 @@ impl Drop for Raw {
 }
 
 /// Whether keys come from a terminal.
-pub(super) fn is_there() -> bool {
+pub(in crate::command) fn is_there() -> bool {
     io::stdin().is_terminal()
 }
 
 /// The terminal's size, to be told to the payload.
-pub(super) fn size() -> Option<Say> {
+pub(in crate::command) fn size() -> Option<Say> {
     let (cols, rows) = terminal_size::terminal_size_of(io::stdout())
         .or_else(|| terminal_size::terminal_size_of(io::stdin()))
         .map(|(cols, rows)| (cols.0, rows.0))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dybox_journal::Where;
-use dybox_model::{Exit, GrantId, Millis, TaskId, format_bytes, format_duration};
+use dybox_model::{Exit, GrantId, Millis, Moved, TaskId, format_bytes, format_duration};
 use serde_json::{Value, json};
 
 use super::run_field;
@@ -43,7 +43,11 @@ fn json(number: u32, one: &Try, place: Option<&Where>) -> Value {
         "text": exit.map(|exit| &exit.text), "again": one.exit.as_ref().map(|(_, again)| again),
         "cpu_seconds": exit.map(|exit| seconds(Millis(exit.used.cpu_ms))), "peak_memory": exit.map(|exit| exit.used.memory),
         "usage": exit.map(|exit| exit.used),
+        "moved": exit.map(|exit| &exit.moved),
         "result": exit.and_then(|exit| exit.result.as_ref()),
+        "visits": one.visits.iter().map(|visit| json!({
+            "by": visit.by, "want": visit.want, "at": rfc3339(visit.at),
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -72,5 +76,27 @@ fn text(screen: &Screen, tries: &BTreeMap<u32, Try>, places: &BTreeMap<GrantId, 
             cause.zip(exit).map(|(info, exit)| format!("{} {}", info.code, shown(&exit.words()))).unwrap_or_default(),
         ]);
     }
-    table_text(table, &[0, 2, 4, 5, 6])
+    let mut text = table_text(table, &[0, 2, 4, 5, 6]);
+    for (number, visit) in tries.iter().flat_map(|(number, one)| one.visits.iter().map(move |visit| (number, visit))) {
+        text.push_str(&format!("#{number} {}: {} by {}\n", local(visit.at), shown(&visit.want), shown(&visit.by)));
+    }
+    text.push_str(&moved(tries));
+    text
+}
+
+/// What was brought in and put, of the last try that moved anything.
+fn moved(tries: &BTreeMap<u32, Try>) -> String {
+    let exits = tries.values().rev().filter_map(|one| one.exit.as_ref());
+    let all = exits.map(|(exit, _)| &exit.moved).find(|moved| !moved.is_empty());
+    let line = |one: &Moved| {
+        let (from, to) = if one.out { (&one.path, &one.place) } else { (&one.place, &one.path) };
+        let files = if one.files == 1 { String::new() } else { format!("{} files, ", one.files) };
+        let (bytes, took) = (format_bytes(one.bytes), format_duration(one.took));
+        format!(
+            "{} {from} -> {to}: {files}{bytes} in {took}, crc32c {:08x}\n",
+            if one.out { "out" } else { "in" },
+            one.crc32c
+        )
+    };
+    all.into_iter().flat_map(|moved| moved.iter()).map(line).collect()
 }

@@ -82,6 +82,10 @@ fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
         "needed_memory": seen.map(|stage| stage.used.needed()),
         "cause": failure.and_then(|failure| failure.exit.cause).map(|cause| cause.info().code),
     });
+    let taken = seen.and_then(|stage| stage.taken.as_ref());
+    item["taken_from"] = json!(taken.and_then(Option::as_ref));
+    item["left_out"] = json!(taken.is_some_and(Option::is_none));
+    item["cached"] = json!(planned.and_then(|stage| stage.taken.as_ref()).is_some_and(|taken| taken.cached));
     let story = looked.standing.view.image_story(id);
     let waited = story.as_ref().filter(|_| seen.is_some_and(|stage| stage.tries > 0));
     item["image_waited_seconds"] = json!(waited.map(|story| seconds(story.waited.map_or(Millis(0), |one| one.took))));

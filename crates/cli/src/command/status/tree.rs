@@ -5,7 +5,7 @@ use dybox_model::{AttemptId, Millis, StageId, TaskId, TaskState, format_bytes, f
 
 use crate::command::look::Looked;
 use crate::live::shown;
-use crate::report::state::{stage_word, state_paint, task_word};
+use crate::report::state::{stage_word, state_paint, taken_words, task_word};
 use crate::report::time::{ago, local, span_or_dash};
 use crate::report::{Paint, Screen, table_text};
 
@@ -117,6 +117,9 @@ fn stage_row(screen: &Screen, looked: &Looked, id: StageId, branch: &str, now: M
 }
 
 fn why(looked: &Looked, stage: &Stage) -> String {
+    if let Some(words) = taken_words(looked.plan.stages.get(stage.outline.id.0 as usize), stage) {
+        return words;
+    }
     if !stage.why.is_empty() {
         let cause = stage.final_failure().filter(|_| stage.tasks.len() == 1).and_then(|failure| failure.exit.cause);
         return cause.map_or_else(|| stage.why.clone(), |cause| format!("{} {}", cause.info().code, stage.why));

@@ -32,6 +32,7 @@ fn exit(code: i32, at: u64) -> Exit {
         ended: Millis(at),
         used: Peak::default(),
         result: None,
+        moved: Box::default(),
     }
 }
 

@@ -219,3 +219,23 @@ fn at_the_end_all_agents_leave() {
     }
     assert!(script.pool.is_empty());
 }
+
+#[test]
+fn a_grant_on_a_machine_that_a_run_leaves_out_is_another_runs_and_more_is_asked_for() {
+    let mut script = Script::with(2, 4, &["a", "b"]);
+    script.tell(In::Avoids { key: key(1), add: vec!["a".into()], remove: vec![] });
+    let out = script.asks(1, small(), 2);
+    let lent = |out: &[Out], run: u32| -> Vec<String> {
+        let of = |one: &Out| ["c0", "c1"].into_iter().find(|container| *one == granted(run, container, small()));
+        out.iter().filter_map(of).map(str::to_owned).collect()
+    };
+    assert_eq!(lent(&out, 1), ["c1"], "not the one on a");
+    // Who leaves nothing out gets it.
+    assert_eq!(lent(&script.asks(2, small(), 1), 2), ["c0"]);
+    // And the first run, once it may.
+    let mut script = Script::with(2, 4, &["a", "b"]);
+    script.tell(In::Avoids { key: key(1), add: vec!["a".into()], remove: vec![] });
+    script.asks(1, small(), 2);
+    let out = script.tell(In::Avoids { key: key(1), add: vec![], remove: vec!["a".into()] });
+    assert_eq!(lent(&out, 1), ["c0"]);
+}

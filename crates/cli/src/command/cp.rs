@@ -1,0 +1,232 @@
+//! `dybox cp`.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use bytes::{Buf, Bytes};
+use dybox_client::untar::{Unpacked, unpack};
+use dybox_engine::{Archive, Engine};
+use dybox_model::{AttemptId, ExitCode, GrantId, StageId, TaskId, Want, format_bytes};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
+
+use super::exec::{open, running};
+use super::look::{Looked, look};
+use super::target::Target;
+use super::tries::tries;
+use super::{Context, Outcome};
+use crate::live::shown;
+use crate::report::{Failure, codes};
+
+/// The end of an archive: two blocks of zeros.
+const END: usize = 1024;
+/// Pieces between who reads and who writes.
+const WAITING: usize = 8;
+const PIECE: usize = 64 << 10;
+
+/// Copies a file or directory out of a task's container, while it runs or where it is kept
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "DEST is a new name, or a directory that the copy comes into; - writes a tar archive to stdout. Nothing is written outside of DEST, whatever the container holds; links stay links.\nA container is there while its task runs, and after a failure where its stage has `keep_failed: true`.\n\nExamples:\n  dybox cp @latest/train/0:/tmp/model.bin .\n  dybox cp nightly/join/3:/var/log - | tar -t"
+)]
+pub(crate) struct Args {
+    /// RUN/STAGE/N:PATH; the task's number may be left out where one task runs
+    #[arg(value_name = "RUN/STAGE/N:PATH")]
+    pub from: From,
+    /// Where to; - for stdout
+    #[arg(value_name = "DEST")]
+    pub to: PathBuf,
+}
+
+/// A path in a task's container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct From {
+    target: Target,
+    path: String,
+}
+
+impl FromStr for From {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((target, path)) = text.split_once(':').filter(|(_, path)| !path.is_empty()) else {
+            return Err("the path is missing: write RUN/STAGE/N:PATH".to_owned());
+        };
+        if !path.starts_with('/') {
+            return Err(format!("{path:?} is no absolute path; one in the container starts with /"));
+        }
+        Ok(Self { target: target.parse()?, path: path.to_owned() })
+    }
+}
+
+/// Where the bytes come from.
+enum Source {
+    Line(Box<dyn AsyncRead + Send + Unpin>),
+    Engine(Box<Archive>),
+}
+
+/// Copies one path.
+pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
+    let looked = look(context, &args.from.target).await?;
+    let path = &args.from.path;
+    let to_stdout = args.to.as_os_str() == "-";
+    let to = if to_stdout { None } else { Some(destination(&args.to, path)?) };
+    let source = source(context, &looked, path).await?;
+    let Some(to) = to else { return pass(source, path).await };
+    let name = to.display().to_string();
+    let done = take(source, to).await.map_err(|error| {
+        Failure::coded(codes::NOT_COPIED, format!("{path} was not copied whole"))
+            .place(name.clone())
+            .source(error)
+            .next("what is there already is incomplete; try again")
+    })?;
+    say(context, &done, (path, &name));
+    Ok(ExitCode::Ok as u8)
+}
+
+fn say(context: &Context, done: &Unpacked, (path, name): (&str, &str)) {
+    let screen = &context.screen;
+    match &done.link {
+        Some(link) => {
+            screen.warn(&format!("{} is a link to {}; copy that for what it leads to", shown(path), shown(link)))
+        }
+        None => screen.hint(&format!("{name}: {} files, {}", done.files, format_bytes(done.bytes))),
+    }
+    for other in &done.passed_over {
+        screen.warn(&format!("{} is neither a file nor a directory: not copied", shown(other)));
+    }
+}
+
+/// The name that the copy gets.
+fn destination(to: &Path, path: &str) -> Result<PathBuf, Failure> {
+    let name = Path::new(path).file_name().unwrap_or("root".as_ref());
+    if to.is_dir() {
+        return Ok(to.join(name));
+    }
+    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if parent.is_dir() {
+        return Ok(to.to_owned());
+    }
+    Err(Failure::new(ExitCode::Usage, format!("{} is no directory", parent.display()))
+        .next(format!("make it first: mkdir -p {}", parent.display())))
+}
+
+/// Through the task's proxy while it runs; where its container is kept, from the engine here.
+async fn source(context: &Context, looked: &Looked, path: &str) -> Result<Source, Failure> {
+    let running = match running(looked, "copy from") {
+        Ok((attempt, live)) => {
+            let want = Want::Copy { container: live.container.clone(), path: path.to_owned() };
+            let line = open(context, looked, (live.grant, attempt), want).await;
+            return line.map(|line| Source::Line(Box::new(line.bytes()))).map_err(|failure| refused(failure, path));
+        }
+        Err(failure) => failure,
+    };
+    let Some(stage) = looked.stage else { return Err(running) };
+    let Some((last, grant, container)) = last(context, looked, stage).await? else { return Err(running) };
+    let name = format!("{}/{}", looked.name(stage), last.task.index);
+    let gone = || Failure::coded(codes::NO_CONTAINER, format!("the container of {name} is gone"));
+    if context.is_cluster()? {
+        let want = Want::Copy { container: container.clone(), path: path.to_owned() };
+        if let Ok(line) = open(context, looked, (grant, last), want).await {
+            return Ok(Source::Line(Box::new(line.bytes())));
+        }
+        let host = looked.standing.view.stage(stage).and_then(|(run, _)| run.places.get(&grant));
+        let host = host.map_or("its machine", |place| &place.host);
+        let why = format!("its proxy has left; where it is kept, it is on {host}");
+        return Err(gone().why(why).next(format!("there: docker cp {container}:{path} .")));
+    }
+    let engine = Engine::connect(context.engine_conf()).await?;
+    match engine.inspect(&container).await? {
+        None => Err(gone()),
+        Some(_) => match engine.archive(&container, path).await {
+            Ok(archive) => Ok(Source::Engine(Box::new(archive))),
+            Err(error) => Err(refused(Failure::from(error), path)),
+        },
+    }
+}
+
+/// What the engine says of a path that is not there, as such.
+fn refused(failure: Failure, path: &str) -> Failure {
+    let missing = failure.why.as_deref().is_some_and(|why| why.to_lowercase().contains("could not find"));
+    if !missing {
+        return failure;
+    }
+    Failure::coded(codes::NOT_COPIED, format!("there is no {path} in the container"))
+}
+
+/// The last attempt of the task that is meant, where it was and its container.
+async fn last(
+    context: &Context,
+    looked: &Looked,
+    stage: StageId,
+) -> Result<Option<(AttemptId, GrantId, String)>, Failure> {
+    let single = looked.seen(stage).filter(|seen| seen.tasks.len() == 1).map(|_| 0);
+    let Some(index) = looked.task.or(single) else { return Ok(None) };
+    let task = TaskId { stage, index };
+    let tries = tries(context, looked, task).await?;
+    let last = tries.into_iter().next_back().filter(|(_, one)| !one.container.is_empty());
+    Ok(last.map(|(number, one)| (AttemptId { task, number }, one.grant, one.container)))
+}
+
+impl Source {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        match self {
+            Self::Engine(archive) => archive.next().await.map_err(io::Error::other),
+            Self::Line(line) => {
+                let mut piece = vec![0; PIECE];
+                let read = line.read(&mut piece).await?;
+                piece.truncate(read);
+                Ok((read > 0).then(|| piece.into()))
+            }
+        }
+    }
+}
+
+/// Unpacks what comes.
+async fn take(mut source: Source, to: PathBuf) -> io::Result<Unpacked> {
+    let (give, pieces) = mpsc::channel(WAITING);
+    let unpacking = tokio::task::spawn_blocking(move || unpack(&mut Pieces { pieces, now: Bytes::new() }, &to));
+    while let Some(piece) = source.next().await? {
+        if give.send(piece).await.is_err() {
+            // It has all that it wants, or can't go on.
+            break;
+        }
+    }
+    drop(give);
+    unpacking.await.map_err(io::Error::other)?
+}
+
+/// The archive as it comes, to stdout.
+async fn pass(mut source: Source, path: &str) -> Outcome {
+    let cut = |why: String| Failure::coded(codes::NOT_COPIED, format!("{path} was not copied whole")).why(why);
+    let mut zeros = 0;
+    while let Some(piece) = source.next().await.map_err(|error| cut(error.to_string()))? {
+        if io::stdout().write_all(&piece).is_err() {
+            return Err(Failure::quiet());
+        }
+        let tail = piece.iter().rev().take_while(|&&byte| byte == 0).count();
+        zeros = if tail == piece.len() { zeros + tail } else { tail };
+    }
+    match zeros < END {
+        true => Err(cut("the archive is cut off".to_owned())),
+        false => io::stdout().flush().map(|()| ExitCode::Ok as u8).map_err(|_| Failure::quiet()),
+    }
+}
+
+/// Pieces as they come, for who reads them one after another.
+struct Pieces {
+    pieces: mpsc::Receiver<Bytes>,
+    now: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.now.is_empty() {
+            self.now = self.pieces.blocking_recv().unwrap_or_default();
+        }
+        let len = self.now.len().min(into.len());
+        self.now.split_to(len).copy_to_slice(&mut into[..len]);
+        Ok(len)
+    }
+}

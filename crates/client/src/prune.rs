@@ -1,0 +1,204 @@
+//! Old runs: which of them may go, what that frees, and their removal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dybox_model::{Millis, RunId, SubDagId};
+use dybox_store::layout::{Machine, RunDir};
+use dybox_store::{RunInfo, Store, StoreError};
+use serde::Deserialize;
+
+use crate::client::Place;
+use crate::{Client, ClientError};
+
+/// Which runs are old. Both must hold where both are given.
+#[derive(Debug, Clone, Default)]
+pub struct Rule {
+    /// The newest so many of each job stay.
+    pub keep: Option<usize>,
+    /// Only runs that were submitted before this.
+    pub before: Option<Millis>,
+    /// Only runs of this job.
+    pub job: Option<String>,
+}
+
+/// An old run.
+#[derive(Debug, Clone)]
+pub struct Old {
+    /// Who submitted what.
+    pub info: RunInfo,
+    /// How it stands.
+    pub word: &'static str,
+    /// What its directory holds.
+    pub bytes: u64,
+    /// Why it must stay; nothing = it may go.
+    pub stays: Option<String>,
+    /// What is lost with it beside its logs, in phrases.
+    pub lost: Vec<String>,
+}
+
+/// Of a plan, who the stages are taken from.
+#[derive(Debug, Deserialize)]
+struct Takes {
+    stages: Vec<TakesStage>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TakesStage {
+    #[serde(default)]
+    taken: Option<TakenFrom>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TakenFrom {
+    from: Option<RunId>,
+}
+
+impl Rule {
+    /// The runs that are old, of all runs, the newest first.
+    #[must_use]
+    pub fn pick(&self, all: &[RunInfo]) -> Vec<RunInfo> {
+        let mut newer: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut old = Vec::new();
+        for info in all {
+            let before = newer.entry(&info.job).or_default();
+            *before += 1;
+            let kept = self.keep.is_some_and(|keep| *before <= keep);
+            let young = self.before.is_some_and(|at| info.submitted >= at);
+            let other = self.job.as_ref().is_some_and(|job| *job != info.job);
+            if !kept && !young && !other {
+                old.push(info.clone());
+            }
+        }
+        old
+    }
+}
+
+impl Client {
+    /// The old runs, and what is to be known before they go.
+    ///
+    /// # Errors
+    /// The store's or the cluster's.
+    pub async fn old(&self, rule: &Rule) -> Result<Vec<Old>, ClientError> {
+        let all = self.runs().await?.list;
+        let picked = rule.pick(&all);
+        let doomed: BTreeSet<&RunId> = picked.iter().map(|info| &info.run).collect();
+        let mut users: BTreeMap<RunId, Vec<RunId>> = BTreeMap::new();
+        for info in all.iter().filter(|info| !doomed.contains(&info.run)) {
+            for from in self.takes_from(&info.run).await? {
+                users.entry(from).or_default().push(info.run.clone());
+            }
+        }
+        let shares = match self.store.list(&Machine::shares()).await {
+            Err(error) if error.is_missing() => Vec::new(),
+            shares => shares?,
+        };
+        let mut old = Vec::new();
+        for info in picked {
+            let mut one = self.look_at_old(info).await?;
+            let share = format!("{}.", one.info.run);
+            if one.stays.is_none() && shares.iter().any(|entry| entry.name.starts_with(&share)) {
+                one.stays = Some("something of it may be on the engine: dybox gc".to_owned());
+            }
+            if let Some(users) = users.get(&one.info.run) {
+                let users: Vec<_> = users.iter().map(|run| run.short()).collect();
+                one.lost.push(format!("the logs of stages that {} took from it", users.join(", ")));
+            }
+            old.push(one);
+        }
+        Ok(old)
+    }
+
+    async fn look_at_old(&self, info: RunInfo) -> Result<Old, ClientError> {
+        let dir = RunDir::new(&info.run);
+        let bytes = weigh(&self.store, &dir.root()).await?;
+        let subs = names(&self.store, &format!("{}/sub", dir.root())).await?;
+        let subdags = subs.iter().filter_map(|name| name.parse::<u32>().ok()).map(|n| n + 1).max().unwrap_or(0);
+        let standing = self.standing(&info.run, subdags).await?;
+        let mut one = Old { word: standing.word(), bytes, stays: None, lost: Vec::new(), info };
+        let live = standing.applications.values().any(|application| application.phase.is_live());
+        if live || !standing.held.is_empty() {
+            one.stays = Some("it lives".to_owned());
+        } else if !standing.unknown.is_empty() {
+            one.stays = Some(standing.unknown.join("; "));
+        } else if matches!(self.place, Place::Machine(_)) && !names(&self.store, &dir.grants()).await?.is_empty() {
+            // Without its secret nobody could prove what is left there.
+            one.stays = Some("something of it may be on the engine: dybox gc --kept".to_owned());
+        } else if one.word != "succeeded" {
+            one.lost.push("the way to resume it".to_owned());
+        }
+        Ok(one)
+    }
+
+    /// Removes the directory of a run that is over: plan, journals, logs.
+    ///
+    /// # Errors
+    /// The store's; `Held` where it lives again.
+    pub async fn forget(&self, old: &Old) -> Result<(), ClientError> {
+        let run = &old.info.run;
+        if self.is_driven(run, SubDagId(0)).await? {
+            let (subdag, by) = (SubDagId(0), self.holder(run, SubDagId(0)).await);
+            return Err(ClientError::Held { run: run.clone(), subdag, by });
+        }
+        self.store.remove_tree(&RunDir::new(run).root()).await?;
+        Ok(())
+    }
+
+    async fn takes_from(&self, run: &RunId) -> Result<BTreeSet<RunId>, ClientError> {
+        let Some(text) = self.store.get_opt(&RunDir::new(run).plan()).await? else { return Ok(BTreeSet::new()) };
+        // A plan that can't be read takes nothing that could be named.
+        let takes = serde_json::from_slice::<Takes>(&text).ok();
+        let stages = takes.into_iter().flat_map(|takes| takes.stages);
+        Ok(stages.filter_map(|stage| stage.taken?.from).collect())
+    }
+}
+
+async fn names(store: &Store, dir: &str) -> Result<Vec<String>, StoreError> {
+    match store.list(dir).await {
+        Err(error) if error.is_missing() => Ok(Vec::new()),
+        entries => Ok(entries?.into_iter().map(|entry| entry.name).collect()),
+    }
+}
+
+/// Bytes of all files below a directory.
+async fn weigh(store: &Store, dir: &str) -> Result<u64, StoreError> {
+    let (mut bytes, mut open) = (0, vec![dir.to_owned()]);
+    while let Some(dir) = open.pop() {
+        let entries = match store.list(&dir).await {
+            Err(error) if error.is_missing() => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            match entry.is_dir {
+                true => open.push(format!("{dir}/{}", entry.name)),
+                false => bytes += entry.len,
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(n: u64, job: &str) -> RunInfo {
+        let info = serde_json::json!({
+            "version": 1, "run": format!("01jd000000000000000000{n:04}"), "job": job, "tags": [], "uid": 0, "gid": 0,
+            "user": "u", "cwd": "/", "job_file": null, "job_sha256": "", "submitted": n, "binary": "/d",
+        });
+        serde_json::from_value(info).expect("a run's record")
+    }
+
+    fn picked(rule: &Rule) -> Vec<u64> {
+        let all = [info(9, "a"), info(8, "b"), info(7, "a"), info(6, "a"), info(5, "b")];
+        rule.pick(&all).iter().map(|info| info.submitted.0).collect()
+    }
+
+    #[test]
+    fn the_newest_of_each_job_stay_and_what_is_young() {
+        assert_eq!(picked(&Rule { keep: Some(1), ..Rule::default() }), [7, 6, 5]);
+        assert_eq!(picked(&Rule { before: Some(Millis(7)), ..Rule::default() }), [6, 5]);
+        assert_eq!(picked(&Rule { keep: Some(2), before: Some(Millis(9)), job: None }), [6]);
+        assert_eq!(picked(&Rule { keep: Some(0), before: None, job: Some("b".to_owned()) }), [8, 5]);
+    }
+}

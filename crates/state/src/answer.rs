@@ -1,0 +1,194 @@
+//! The roster as JSON. What is said of a node is kept as text until something of it is otherwise, so an answer about all
+//! of a thousand nodes is put together, not made anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use dybox_logic::roster::{Brief, Question, Roster};
+use dybox_model::Millis;
+use dybox_model::roster::{Health, Ill, Mark, NodeFacts, Pulse, RosterView};
+use serde::Serialize;
+
+/// What was said last of each node.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    texts: BTreeMap<String, Text>,
+}
+
+/// A [`dybox_model::roster::NodeView`] in short, around what is otherwise each time: how long the node is silent.
+#[derive(Debug, Default)]
+struct Text {
+    rev: u64,
+    before: Box<[u8]>,
+    after: Box<[u8]>,
+}
+
+#[derive(Serialize)]
+struct Before<'a> {
+    host: &'a str,
+    health: Health,
+    ills: &'a [Ill],
+    since: Millis,
+}
+
+#[derive(Serialize)]
+struct After<'a> {
+    clock_ahead: i64,
+    mark: &'a Mark,
+    pulse: &'a Pulse,
+    facts: &'a NodeFacts,
+    images: u32,
+}
+
+impl Answers {
+    /// JSON of a [`RosterView`].
+    pub(crate) fn to(&mut self, roster: &Roster, now: Millis, question: &Question, troubles: Vec<String>) -> Bytes {
+        if question.host.is_none() {
+            return self.whole(roster, now, &question.images, &troubles);
+        }
+        let nodes = roster.view(now, question);
+        json(&RosterView { nodes, troubles }).into()
+    }
+
+    fn whole(&mut self, roster: &Roster, now: Millis, images: &[String], troubles: &[String]) -> Bytes {
+        let mut out = Vec::with_capacity(self.texts.values().map(Text::room).sum());
+        out.extend_from_slice(b"{\"nodes\":[");
+        let mut count = 0;
+        for brief in roster.briefs(now) {
+            if count > 0 {
+                out.push(b',');
+            }
+            count += 1;
+            self.text(&brief).write(&brief, images, &mut out);
+        }
+        out.extend_from_slice(b"],\"troubles\":");
+        out.extend_from_slice(&json(&troubles));
+        out.push(b'}');
+        if self.texts.len() > count {
+            let known: BTreeSet<_> = roster.briefs(now).map(|brief| brief.host).collect();
+            self.texts.retain(|host, _| known.contains(host.as_str()));
+        }
+        out.into()
+    }
+
+    fn text(&mut self, brief: &Brief<'_>) -> &Text {
+        if !self.texts.contains_key(brief.host) {
+            self.texts.insert(brief.host.to_owned(), Text::default());
+        }
+        let text = self.texts.get_mut(brief.host).expect("it was put there just now");
+        if text.rev != brief.rev {
+            *text = Text::of(brief);
+        }
+        text
+    }
+}
+
+impl Text {
+    fn of(brief: &Brief<'_>) -> Self {
+        let Brief { host, rev, health, ills, since, clock_ahead, mark, pulse, facts, .. } = *brief;
+        let before = json(&Before { host, health, ills, since });
+        let after = json(&After { clock_ahead, mark, pulse, facts, images: brief.images() });
+        // Without the braces between them, and without the last one.
+        let (before, after) = (&before[..before.len() - 1], &after[1..after.len() - 1]);
+        Self { rev, before: before.into(), after: after.into() }
+    }
+
+    fn write(&self, brief: &Brief<'_>, images: &[String], out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.before);
+        out.extend_from_slice(b",\"silent\":");
+        out.extend_from_slice(brief.silent.0.to_string().as_bytes());
+        out.push(b',');
+        out.extend_from_slice(&self.after);
+        let present = brief.present(images);
+        if !present.is_empty() {
+            out.extend_from_slice(b",\"present\":");
+            out.extend_from_slice(&json(&present));
+        }
+        out.push(b'}');
+    }
+
+    /// With room for the rest of a node's text.
+    fn room(&self) -> usize {
+        self.before.len() + self.after.len() + 40
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("a roster is JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use dybox_logic::roster::{Event, Rules, Session};
+    use dybox_model::roster::NodeImage;
+
+    use super::*;
+
+    struct World {
+        roster: Roster,
+        answers: Answers,
+        now: u64,
+        seq: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { roster: Roster::new(Rules::default()), answers: Answers::default(), now: 1000, seq: 0 }
+        }
+
+        /// Lets the roster hear this, and compares what is put together with what is made anew, twice.
+        fn hear(&mut self, event: Event) {
+            self.now += 10;
+            self.roster.handle(Millis(self.now), event, &mut Vec::new());
+            for images in [Vec::new(), vec!["busybox:1".to_owned(), "alpine:3".to_owned()]] {
+                self.now += 1;
+                let (now, question) = (Millis(self.now), Question { host: None, images });
+                let troubles = vec!["a \"trouble\"".to_owned()];
+                let said = self.answers.to(&self.roster, now, &question, troubles.clone());
+                let anew = RosterView { nodes: self.roster.view(now, &question), troubles };
+                assert_eq!(String::from_utf8_lossy(&said), String::from_utf8_lossy(&json(&anew)));
+            }
+            assert_eq!(self.answers.texts.len(), self.roster.briefs(Millis(self.now)).count());
+        }
+
+        fn open(&mut self, host: &str, session: u64) {
+            self.hear(Event::Opened { session: Session(session), host: host.to_owned() });
+        }
+
+        fn report(&mut self, host: &str, session: u64, pulse: Pulse, facts: Option<NodeFacts>) {
+            self.seq += 1;
+            let (session, host, pulse) = (Session(session), host.to_owned(), Box::new(pulse));
+            self.hear(Event::Reported { session, host, seq: self.seq, pulse, facts });
+        }
+    }
+
+    #[test]
+    fn what_is_put_together_is_what_would_be_made_anew() {
+        let mut world = World::new();
+        world.hear(Event::Tick);
+        let well = || Pulse { at: Millis(7), ping: Some(Millis(1)), list: Some(Millis(2)), ..Pulse::default() };
+        let image = |name: &str| NodeImage { id: format!("sha256:{name}"), names: vec![name.to_owned()], size: 5 };
+        let facts = |images| NodeFacts { engine: "20".to_owned(), images, ..NodeFacts::default() };
+        world.open("n2", 1);
+        world.open("n1", 2);
+        world.report("n1", 2, well(), Some(facts(vec![image("busybox:1")])));
+        world.report("n2", 1, well(), Some(facts(vec![image("busybox:1"), image("x:1")])));
+        for _ in 0..3 {
+            world.report("n1", 2, Pulse { list: None, trouble: "\"quoted\"".to_owned(), ..well() }, None);
+        }
+        let mark =
+            |drained| Event::Marked { host: "n2".to_owned(), drained, why: "disk".to_owned(), by: "ann".to_owned() };
+        world.hear(mark(true));
+        world.hear(mark(false));
+        world.report("n1", 2, well(), Some(facts(Vec::new())));
+        // A report that does not count.
+        world.report("n2", 2, well(), None);
+        world.hear(Event::Closed { session: Session(1) });
+        world.now += Rules::default().silent_after.0;
+        world.hear(Event::Tick);
+        world.now += Rules::default().forget_after.0;
+        world.hear(Event::Tick);
+        assert!(world.answers.texts.is_empty());
+        world.open("n1", 9);
+    }
+}
