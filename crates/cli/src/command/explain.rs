@@ -257,3 +257,64 @@ pub(crate) const fn reaction(reaction: Reaction) -> &'static str {
         Reaction::BackOff => "tried again after a growing pause, without using the user's retries",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn names_of(text: &str) -> Vec<String> {
+        find(text).unwrap_or_default().iter().map(Topic::name).collect()
+    }
+
+    #[test]
+    fn everything_there_is_can_be_asked_for_by_each_of_its_names() {
+        for topic in all() {
+            for name in [topic.name(), topic.alias(), topic.name().to_lowercase()] {
+                assert!(names_of(&name).contains(&topic.name()), "{name} does not lead to {}", topic.name());
+            }
+            assert!(!topic.phrase().is_empty(), "{}", topic.name());
+            let empty = topic.rows().into_iter().find(|(_, row)| row.trim().is_empty()).map(|(row, _)| row);
+            assert!(matches!(empty, None | Some("default" | "flag")), "{} says nothing of {empty:?}", topic.name());
+        }
+        // A key as it stands in a file.
+        for field in FIELDS {
+            assert!(names_of(&field.path()).contains(&path(field)), "{}", field.path());
+        }
+    }
+
+    /// Every code that any crate can print.
+    #[test]
+    fn no_code_is_printed_that_can_not_be_explained() {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut files);
+        let known: BTreeSet<String> = all().iter().map(Topic::name).collect();
+        let mut seen = 0;
+        for path in files {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for (at, _) in text.match_indices('"') {
+                let word: String = text[at + 1..].chars().take(6).collect();
+                let Some(code) = word.strip_suffix('"') else { continue };
+                let digits = code.get(1..).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+                if digits && code.starts_with(['E', 'W', 'C']) {
+                    seen += 1;
+                    assert!(known.contains(code), "{}: {code} is in no registry", path.display());
+                }
+            }
+        }
+        assert!(seen > 200, "{seen} codes");
+    }
+
+    fn sources(below: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(below).unwrap().flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true => sources(&path, found),
+                false if path.extension().is_some_and(|ending| ending == "rs") => found.push(path),
+                false => {}
+            }
+        }
+    }
+}

@@ -4,11 +4,12 @@ use std::io::{BufRead, IsTerminal};
 
 use dybox_client::prune::{Old, Rule};
 use dybox_model::{ExitCode, Millis, format_bytes};
+use serde_json::json;
 
 use super::{Context, Outcome};
 use crate::live::shown;
-use crate::report::time::{ago, now};
-use crate::report::{Failure, table_text};
+use crate::report::time::{ago, now, rfc3339};
+use crate::report::{Answer, Failure, Output, table_text};
 
 /// Removes old runs: plan, journal and logs
 #[derive(Debug, clap::Args)]
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     /// Remove without a question
     #[arg(short, long)]
     pub yes: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `90m`, `12h`, `7d`, `4w`.
@@ -61,11 +65,14 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     }
     if go.is_empty() {
         screen.hint("nothing to remove");
+        if args.output.format(&context.conf).is_for_programs() {
+            show(context, args, &go)?;
+        }
         return Ok(ExitCode::Ok as u8);
     }
     let bytes = go.iter().map(|one| one.bytes).sum();
     let sum = format!("{} {}, {}", go.len(), if go.len() == 1 { "run" } else { "runs" }, format_bytes(bytes));
-    show(context, &go)?;
+    show(context, args, &go)?;
     if args.dry_run {
         screen.hint(&format!("would free: {sum}"));
         return Ok(ExitCode::Ok as u8);
@@ -89,7 +96,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     Ok(if failed > 0 { ExitCode::Unreachable } else { ExitCode::Ok } as u8)
 }
 
-fn show(context: &Context, go: &[&Old]) -> Result<(), Failure> {
+fn show(context: &Context, args: &Args, go: &[&Old]) -> Result<(), Failure> {
     let at = now();
     let mut table = context.screen.table(&["JOB", "RUN", "STATE", "SUBMITTED", "SIZE", "LOST WITH IT"]);
     for one in go {
@@ -102,7 +109,18 @@ fn show(context: &Context, go: &[&Old]) -> Result<(), Failure> {
             one.lost.join("; "),
         ]);
     }
-    context.screen.out(&table_text(table, &[4]))
+    let item = |one: &&Old| {
+        json!({ "run": one.info.run, "job": one.info.job, "state": one.word, "submitted": rfc3339(one.info.submitted),
+                "bytes": one.bytes, "lost_with_it": one.lost })
+    };
+    let answer = Answer {
+        kind: "runs",
+        items: go.iter().map(item).collect(),
+        names: go.iter().map(|one| one.info.run.to_string()).collect(),
+        text: table_text(table, &[4]),
+        ..Answer::default()
+    };
+    context.screen.answer(args.output.format(&context.conf), &answer)
 }
 
 fn agreed(context: &Context, sum: &str) -> bool {

@@ -100,7 +100,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "status RUN, RUN/STAGE",
         list: "stages",
         beside: &["run"],
-        keys: "stage state why image subdag needs cpus memory tries failures started ended seconds cpu_seconds peak_memory needed_memory cause image_waited_seconds image_ahead tasks [list]",
+        keys: "stage state why image subdag needs cpus memory tries failures started ended seconds cpu_seconds peak_memory needed_memory cause image_waited_seconds image_ahead tasks taken_from left_out cached [list]",
         name: "RUN/STAGE",
     },
     Shape {
@@ -172,6 +172,13 @@ pub(crate) const SHAPES: &[Shape] = &[
         beside: &[],
         keys: "kind name alias meaning [why] [owner] [when] [reaction] [next] [exit] [takes] [default] [note] [file] [env] [flag]",
         name: "its name",
+    },
+    Shape {
+        command: "prune",
+        list: "runs",
+        beside: &[],
+        keys: "run job state submitted bytes lost_with_it",
+        name: "its id",
     },
     Shape {
         command: "gc",

@@ -103,6 +103,7 @@ fn reading_commands_answer_as_the_page_says() {
     assert_said(&home, 0, "status RUN, RUN/STAGE", &["status", &stage]);
     assert_said(&home, 0, "status RUN/STAGE/N", &["status", &task]);
     assert_said(&home, 0, "graph", &["graph", FAILED]);
+    assert_said(&home, 0, "prune", &["prune", "--older-than", "1d", "--dry-run"]);
     assert_said(&home, 0, "logs", &["logs", FAILED]);
     assert_said(&home, 0, "why", &["why", FAILED]);
     assert_said(&home, 0, "why", &["why", &task]);
