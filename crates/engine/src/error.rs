@@ -217,6 +217,9 @@ pub(crate) fn by_words(message: &str) -> Option<Kind> {
         "authentication required",
         "requested access to the resource is denied",
         "no basic auth credentials",
+        // Where a registry needs no valid certificate (the loopback, insecure-registries), the engine tries plain HTTP after
+        // HTTPS was refused, and keeps to itself why that was: the certificate can't be it.
+        "client sent an http request to an https server",
     ];
     const UNREACHABLE: &[&str] = &[
         "connection refused",
@@ -276,6 +279,11 @@ mod tests {
                 Kind::Denied,
             ),
             (500, "unauthorized: authentication required", Kind::Denied),
+            (
+                500,
+                "error parsing HTTP 400 response body: Client sent an HTTP request to an HTTPS server.",
+                Kind::Denied,
+            ),
             (400, "Minimum memory limit allowed is 6MB", Kind::BadOptions),
             (500, "something else", Kind::Failed),
         ];
