@@ -10,6 +10,8 @@
 mod agent;
 #[path = "peers/dags.rs"]
 mod dags;
+#[path = "peers/look.rs"]
+mod look;
 #[path = "peers/output.rs"]
 mod output;
 #[path = "peers/prefetch.rs"]
@@ -98,6 +100,9 @@ fn main() {
     println!("{:<44} {:>12}   {:<34} {:>6}   {:<10}", "what", "median", "beside", "ratio", "bound");
     if on("dags") {
         dags::run();
+    }
+    if on("look") {
+        look::run();
     }
     if on("output") {
         output::run();

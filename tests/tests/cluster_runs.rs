@@ -539,3 +539,30 @@ fn a_follower_that_leaves_does_not_end_the_run() {
     user.place.until_state(&run, "succeeded");
     user.over(&run);
 }
+
+#[test]
+fn a_person_looks_into_a_task_and_runs_a_part_again() {
+    let user = User::with(
+        "stages:\n  a: { command: [sh, -c, 'echo 7 > $DYBOX_RESULT'] }\n  b:\n    needs: [a]\n    command: [sh, -c, '. /said/fns; say start; UNTIL_GO; cat $DYBOX_NEEDS']\n",
+    );
+    // A name of its own: the users share a store, and old runs of this job are removed below.
+    let run = user.run(&["--detach", "--name", "looked-into"]).expect(0).run_id();
+    user.place.until_said("b", "start", 1);
+    let task = format!("{run}/b/0");
+    eventually("it is known to run", LONG, || (user.attempt(&run, "b/0")["state"] == "running").then_some(()));
+    let done =
+        user.dybox(&["exec", &task, "--", "sh", "-c", "echo $DYBOX_STAGE; echo kept > /tmp/it; exit 5"]).expect(5);
+    assert_eq!(done.out, "b\n");
+    user.dybox(&["cp", &format!("{task}:/tmp/it"), "."]).expect(0);
+    assert_eq!(std::fs::read_to_string(user.place.path().join("it")).expect("a file"), "kept\n");
+    assert_eq!(user.attempt(&run, "b/0")["visits"].as_array().map(Vec::len), Some(2));
+    user.go();
+    user.dybox(&["watch", &run]).expect(0).says("succeeded");
+    user.dybox(&["exec", &task, "--", "true"]).expect(8).says("b/0 does not run");
+    let again = user.dybox(&["rerun", &run, "b"]).expect(0).says(&format!("from run {run}: a")).run_id();
+    assert_eq!(user.place.status(&again)["stages"][0]["taken_from"], run.as_str());
+    assert!(user.dybox(&["logs", &again]).expect(0).out.contains("[7]"), "results are carried over");
+    user.dybox(&["prune", "--job", "looked-into", "--keep", "1", "--yes"]).expect(0).says("freed: 1 run");
+    user.dybox(&["status", &run]).expect(7);
+    user.dybox(&["status", &again]).expect(0);
+}

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dybox_model::{Millis, RunId, SubDagId};
-use dybox_store::layout::{Machine, RunDir};
+use dybox_store::layout::{Machine, PRUNED, RunDir, pruned};
 use dybox_store::{RunInfo, Store, StoreError};
 use serde::Deserialize;
 
 use crate::client::Place;
+use crate::submit::made;
 use crate::{Client, ClientError};
+
+/// For so long YARN may still know the applications of a run.
+const MARKED: Millis = Millis::from_secs(60 * 86_400);
 
 /// Which runs are old. Both must hold where both are given.
 #[derive(Debug, Clone, Default)]
@@ -120,9 +124,9 @@ impl Client {
             one.stays = Some("it lives".to_owned());
         } else if !standing.unknown.is_empty() {
             one.stays = Some(standing.unknown.join("; "));
-        } else if matches!(self.place, Place::Machine(_)) && !names(&self.store, &dir.grants()).await?.is_empty() {
+        } else if matches!(self.place, Place::Machine(_)) && keeps(&self.store, &dir).await? {
             // Without its secret nobody could prove what is left there.
-            one.stays = Some("something of it may be on the engine: dybox gc --kept".to_owned());
+            one.stays = Some("a container of it is kept for a look: dybox gc --kept".to_owned());
         } else if one.word != "succeeded" {
             one.lost.push("the way to resume it".to_owned());
         }
@@ -139,7 +143,24 @@ impl Client {
             let (subdag, by) = (SubDagId(0), self.holder(run, SubDagId(0)).await);
             return Err(ClientError::Held { run: run.clone(), subdag, by });
         }
+        if let Place::Cluster(_) = self.place {
+            self.store.put_new(&pruned(run), "").await?;
+        }
         self.store.remove_tree(&RunDir::new(run).root()).await?;
+        Ok(())
+    }
+
+    /// Takes away marks of removed runs whose applications YARN has long forgotten.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn forget_marks(&self, now: Millis) -> Result<(), ClientError> {
+        for mark in names(&self.store, PRUNED).await? {
+            let made = mark.parse().ok().and_then(|run: RunId| made(&run));
+            if made.is_none_or(|made| made.after(MARKED) < now) {
+                self.store.remove(&format!("{PRUNED}/{mark}")).await?;
+            }
+        }
         Ok(())
     }
 
@@ -150,6 +171,17 @@ impl Client {
         let stages = takes.into_iter().flat_map(|takes| takes.stages);
         Ok(stages.filter_map(|stage| stage.taken?.from).collect())
     }
+}
+
+/// Whether a container of it is kept for a look.
+async fn keeps(store: &Store, dir: &RunDir) -> Result<bool, StoreError> {
+    for grant in names(store, &dir.grants()).await? {
+        let left = names(store, &format!("{}/{grant}", dir.grants())).await?;
+        if left.iter().any(|name| name.ends_with(".kept")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn names(store: &Store, dir: &str) -> Result<Vec<String>, StoreError> {

@@ -30,6 +30,15 @@ pub use session::{SESSIONS, session_credentials};
 
 /// The directory of all runs.
 pub const RUNS: &str = "runs";
+/// Marks of runs that were removed while YARN still knows their applications.
+pub const PRUNED: &str = "pruned";
+
+/// The mark of one.
+#[must_use]
+pub fn pruned(run: &RunId) -> String {
+    format!("{PRUNED}/{run}")
+}
+
 /// The directory of the binaries, open to all.
 pub(crate) const BIN: &str = "bin";
 

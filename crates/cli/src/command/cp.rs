@@ -133,8 +133,8 @@ async fn source(context: &Context, looked: &Looked, path: &str) -> Result<Source
         }
         let host = looked.standing.view.stage(stage).and_then(|(run, _)| run.places.get(&grant));
         let host = host.map_or("its machine", |place| &place.host);
-        let why = format!("its proxy has left; where it is kept, it is on {host}");
-        return Err(gone().why(why).next(format!("there: docker cp {container}:{path} .")));
+        let why = "its proxy has left; a container is kept only where its task failed under `keep_failed: true`";
+        return Err(gone().why(why).next(format!("if it is kept, on {host}: docker cp {container}:{path} .")));
     }
     let engine = Engine::connect(context.engine_conf()).await?;
     match engine.inspect(&container).await? {

@@ -92,6 +92,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
             failed += 1;
         }
     }
+    client.forget_marks(now()).await?;
     screen.hint(&format!("freed: {sum}"));
     Ok(if failed > 0 { ExitCode::Unreachable } else { ExitCode::Ok } as u8)
 }

@@ -7,6 +7,7 @@ use dybox_job::{PLAN_VERSION, Plan, SubDag};
 use dybox_model::{RunId, SessionRun, SubDagId};
 use dybox_store::{FoundRun, RUN_INFO_VERSION, RunInfo, Runs, Store, find_run, runs};
 
+use dybox_store::layout::{PRUNED, pruned};
 use futures_util::future::join_all;
 
 use super::{Application, Cluster, Phase};
@@ -37,6 +38,11 @@ impl Cluster {
         for info in &found.list {
             fresh.remove(&info.run);
         }
+        if !fresh.is_empty() {
+            // YARN knows an application for long after its run was removed.
+            let marks = store.list(PRUNED).await.unwrap_or_default();
+            fresh.retain(|run, _| !marks.iter().any(|mark| mark.name == run.as_str()));
+        }
         found.list.extend(fresh.into_iter().map(|(run, application)| info(run, application)));
         found.list.sort_by(|a, b| b.run.cmp(&a.run));
         Ok(found)
@@ -65,6 +71,7 @@ impl Cluster {
         let lower = query.to_ascii_lowercase();
         if let Ok(run) = lower.parse::<RunId>() {
             return Ok(match find_run(store, &lower).await? {
+                FoundRun::None if store.exists(&pruned(&run)).await? => FoundRun::None,
                 FoundRun::None => self.run(&run).await?.map_or(FoundRun::None, found),
                 stored => stored,
             });

@@ -128,6 +128,29 @@ fn what_the_platform_breaks_nine_times_is_lost() {
 }
 
 #[test]
+fn what_is_known_from_an_earlier_run_does_not_run() {
+    let taken = |results: &[&str]| {
+        let results = results.iter().map(|result| Some((*result).to_owned())).collect();
+        Some(dybox_job::Taken { from: "01jd0000000000000000000000".parse().ok(), cached: true, results })
+    };
+    let mut a = stage("a", 2, &[]);
+    a.taken = taken(&["1", "2"]);
+    // A hook gave it other tasks since: nothing is known of them.
+    let mut c = stage("c", 3, &[(1, Need::Succeeded)]);
+    c.taken = taken(&["3"]);
+    let mut world = World::of(plans::of([a, stage("b", 1, &[(0, Need::Succeeded)]), c]));
+    world.until(|world| world.running() == 1);
+    let result = |index| TaskId { stage: StageId(0), index };
+    assert_eq!((world.end("a"), world.tries("a"), world.tries("b")), (OK, 0, 1));
+    assert_eq!((world.master.result_of(result(0)), world.master.result_of(result(1))), (Some("1"), Some("2")));
+    world.crash();
+    world.until_done();
+    assert_eq!((world.tries("a"), world.tries("b"), world.tries("c")), (0, 1, 3));
+    assert_eq!((world.master.result_of(result(1)), world.end("c")), (Some("2"), OK));
+    world.assert_nothing_left();
+}
+
+#[test]
 fn a_stop_ends_what_runs_and_what_waits() {
     let mut world = chain();
     world.until(|world| world.running() == 4);

@@ -31,6 +31,12 @@ impl Truth {
         match fact {
             Fact::StageStarted { stage, tasks, .. } => self.start_stage(plan, *stage, *tasks)?,
             Fact::StageEnded { stage, end, .. } => self.end_stage(*stage, *end)?,
+            Fact::StageTaken { stage, results, .. } => {
+                let tasks = self.running.get(stage).copied();
+                rule(tasks.is_some_and(|tasks| tasks as usize == results.len()), "a stage that runs is taken whole")?;
+                rule(!self.last.keys().any(|task| task.stage == *stage), "what is taken was not tried")?;
+                self.succeeded.extend((0..tasks.unwrap_or(0)).map(|index| TaskId { stage: *stage, index }));
+            }
             Fact::GrantGot { grant, .. } => rule(self.grants.insert(*grant), "a grant is got once")?,
             Fact::GrantResized { grant, .. } => rule(self.grants.contains(grant), "a grant that is held is resized")?,
             Fact::GrantEnded { grant, .. } => rule(self.grants.remove(grant), "a grant ends once")?,
