@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use dybox_client::Submission;
-use dybox_client::earlier::{following, run_only};
+use dybox_client::earlier::{Earlier, following, run_only};
+use dybox_job::Plan;
 use dybox_model::ExitCode;
 use dybox_store::layout::RunDir;
 
@@ -64,25 +65,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let client = context.client()?;
     let info = find(context, &target.run).await?;
     let earlier = client.earlier(&info.run).await?;
-    let mut plan = earlier.plan.clone();
-    for stage in &mut plan.stages {
-        (stage.taken, stage.missed) = (None, None);
-    }
-    if let Some(stage) = target.stage {
-        let mut runs = following(&plan, &stages(&plan, &[stage])?);
-        // What did not succeed then has nothing to be taken.
-        runs.extend(
-            plan.stages
-                .iter()
-                .enumerate()
-                .filter(|(_, stage)| earlier.stage(&stage.name).is_none())
-                .map(|(at, _)| dybox_model::StageId(u32::try_from(at).unwrap_or(u32::MAX))),
-        );
-        let rest = run_only(&mut plan, &runs, std::slice::from_ref(&earlier));
-        if !args.quiet {
-            say(context, &rest);
-        }
-    }
+    let plan = planned(context, args, &earlier, target.stage)?;
     let text = client.store().get_opt(&RunDir::new(&info.run).job()).await?;
     let submission = Submission {
         job_file: info.job_file,
@@ -117,4 +100,28 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
         quiet: args.quiet,
     };
     foreground.follow(dybox_client::Way::of(submitted, true)).await
+}
+
+/// The plan of that run, with what of it is taken from there.
+fn planned(context: &Context, args: &Args, earlier: &Earlier, stage: Option<String>) -> Result<Plan, Failure> {
+    let mut plan = earlier.plan.clone();
+    for stage in &mut plan.stages {
+        (stage.taken, stage.missed) = (None, None);
+    }
+    if let Some(stage) = stage {
+        let mut runs = following(&plan, &stages(&plan, &[stage])?);
+        // What did not succeed then has nothing to be taken.
+        runs.extend(
+            plan.stages
+                .iter()
+                .enumerate()
+                .filter(|(_, stage)| earlier.stage(&stage.name).is_none())
+                .map(|(at, _)| dybox_model::StageId(u32::try_from(at).unwrap_or(u32::MAX))),
+        );
+        let rest = run_only(&mut plan, &runs, std::slice::from_ref(earlier));
+        if !args.quiet {
+            say(context, &rest);
+        }
+    }
+    Ok(plan)
 }
