@@ -77,7 +77,6 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
     let texts = |list: Option<Vec<Words>>| list.map(|list| list.into_iter().map(text).collect());
     let env = body.file_env.into_iter().chain(body.env).map(|(name, value)| (name, text(value))).collect();
     let memory = body.memory.unwrap_or(draft::Memory { request: 256 << 20, limit: None });
-    let request = memory.request;
     Stage {
         name: draft.name.value,
         subdag,
@@ -114,15 +113,7 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
         },
         stop_signal: body.stop_signal,
         stop_grace: body.stop_grace.unwrap_or(Millis::from_secs(10)),
-        retry: Retry {
-            max: body.retry.max.unwrap_or(0),
-            backoff: body.retry.backoff.unwrap_or(Millis::from_secs(1)),
-            on: body.retry.on.unwrap_or_default(),
-            grow: body.retry.memory.map(|memory| Grow {
-                percent: memory.value,
-                cap: body.retry.cap.map_or(request.saturating_mul(CAP), |cap| cap.value),
-            }),
-        },
+        retry: retry(body.retry, memory.request),
         placement: body.placement.to_plan(apart),
         profile: draft.profile,
         keep_failed: body.keep_failed.unwrap_or(false),
@@ -131,6 +122,18 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
         missed: None,
         late,
         attach: None,
+    }
+}
+
+fn retry(asked: draft::RetryDraft, request: u64) -> Retry {
+    Retry {
+        max: asked.max.unwrap_or(0),
+        backoff: asked.backoff.unwrap_or(Millis::from_secs(1)),
+        on: asked.on.unwrap_or_default(),
+        grow: asked.memory.map(|memory| Grow {
+            percent: memory.value,
+            cap: asked.cap.map_or(request.saturating_mul(CAP), |cap| cap.value),
+        }),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use dybox_model::{
-    Idle, Keep, Need, Network, Placement, Resources, Spread, StageId, SubDagId, format_bytes, format_cpus,
+    Idle, Keep, Need, Network, Placement, Resources, Spread, StageId, SubDagId, Timeouts, format_bytes, format_cpus,
     format_duration,
 };
 use petgraph::unionfind::UnionFind;
@@ -167,18 +167,7 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
     if let Some((steps, most)) = Some(stage.memory_steps()).and_then(|steps| Some((steps.len(), *steps.last()?))) {
         extras.push(format!("more memory after oom, in {} steps to {}", steps - 1, format_bytes(most)));
     }
-    if let Some(queue) = stage.timeout.queue {
-        extras.push(format!("waits for room at most {}", format_duration(queue)));
-    }
-    if let Some(run) = stage.timeout.run {
-        extras.push(format!("at most {}", format_duration(run)));
-    }
-    if let Some(silence) = stage.timeout.silence {
-        extras.push(format!("silent at most {}", format_duration(silence)));
-    }
-    if let Some(Idle { after, cpu_milli }) = stage.timeout.idle {
-        extras.push(format!("ended when under {} cpus for {}", format_cpus(cpu_milli), format_duration(after)));
-    }
+    extras.extend(limits(&stage.timeout));
     if stage.reuse {
         extras.push("containers are used again".to_owned());
     }
@@ -200,6 +189,23 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
         extras.push(format!("as {user}"));
     }
     extras
+}
+
+fn limits(timeouts: &Timeouts) -> Vec<String> {
+    let mut limits = Vec::new();
+    if let Some(queue) = timeouts.queue {
+        limits.push(format!("waits for room at most {}", format_duration(queue)));
+    }
+    if let Some(run) = timeouts.run {
+        limits.push(format!("at most {}", format_duration(run)));
+    }
+    if let Some(silence) = timeouts.silence {
+        limits.push(format!("silent at most {}", format_duration(silence)));
+    }
+    if let Some(Idle { after, cpu_milli }) = timeouts.idle {
+        limits.push(format!("ended when under {} cpus for {}", format_cpus(cpu_milli), format_duration(after)));
+    }
+    limits
 }
 
 fn retry_on(on: RetryOn) -> String {
