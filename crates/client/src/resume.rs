@@ -143,16 +143,29 @@ impl Client {
             }
             match folded.end.map(|ended| ended.end) {
                 Some(StageEnd::Succeeded | StageEnd::Skipped) => {
-                    let whole = !last && folded.stages.iter().all(|stage| stage.state == SUCCEEDED);
-                    return Ok(if whole { Todo::Nothing } else { Todo::NothingYet(past) });
+                    if !last && folded.stages.iter().all(|stage| stage.state == SUCCEEDED) {
+                        return Ok(Todo::Nothing);
+                    }
+                    // One that cleans up would refuse its lock to the next, and may still write.
+                    if !held {
+                        return Ok(Todo::NothingYet(past));
+                    }
+                    if Instant::now() >= patience {
+                        return Err(self.held(run, subdag).await);
+                    }
+                    sleep(LOOK_AGAIN).await;
                 }
                 Some(_) if !held => return Ok(Todo::Reopen(past)),
                 None if !held => return Ok(Todo::Continue(past)),
                 // It has ended and cleans up.
                 Some(_) if Instant::now() < patience => sleep(LOOK_AGAIN).await,
-                _ => return Err(ClientError::Held { run: run.clone(), subdag, by: self.holder(run, subdag).await }),
+                _ => return Err(self.held(run, subdag).await),
             }
         }
+    }
+
+    async fn held(&self, run: &RunId, subdag: SubDagId) -> ClientError {
+        ClientError::Held { run: run.clone(), subdag, by: self.holder(run, subdag).await }
     }
 }
 

@@ -7,7 +7,7 @@ use dybox_model::{Idle, Millis, Mount, Need, Network, Placement, PullPolicy, Spr
 use serde_json::Value as Json;
 
 use crate::RetryOn;
-use crate::plan::ParamRule;
+use crate::param::ParamRule;
 use crate::profiled::Profiled;
 use crate::reader::Spot;
 use crate::text::Span;

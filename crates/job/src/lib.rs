@@ -15,6 +15,7 @@ mod cluster;
 mod codes;
 mod diagnostic;
 mod draft;
+mod elsewhere;
 mod expr;
 mod extends;
 mod fields;
@@ -28,6 +29,7 @@ mod lint;
 mod load;
 mod names;
 mod node;
+mod param;
 mod picture;
 mod plan;
 mod print;
@@ -57,11 +59,9 @@ pub use graph::{critical_path, levels};
 pub use import::{Imported, Tool, Wanted, import};
 pub use late::{Each, Late};
 pub use lint::{lint, lint_on_cluster};
+pub use param::{ParamKind, ParamRule};
 pub use picture::{Dot, Picture, dot, mermaid, svg, text as picture_text};
-pub use plan::{
-    Elastic, Grow, Hook, LEAST_LEARNED, Missed, PLAN_VERSION, ParamKind, ParamRule, Plan, Retry, RetryOn, Stage,
-    SubDag, Taken,
-};
+pub use plan::{Elastic, Grow, Hook, LEAST_LEARNED, Missed, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag, Taken};
 pub use print::{print, print_on};
 pub use profiled::{KeySource, Profiled};
 pub use schema::{DIALECT, schema};

@@ -6,6 +6,7 @@ use std::path::Path;
 use dybox_model::{Keep, Millis, Resources};
 
 use crate::cluster::Cluster;
+use crate::elsewhere;
 use crate::fields::{self, FIELDS, Scope};
 use crate::names::bad_name;
 use crate::node::{Key, Kind, Node, Scalar, Value};
@@ -312,7 +313,7 @@ impl<'a> Reader<'a> {
             None => format!("the keys are {}", names.clone().collect::<Vec<_>>().join(", ")),
         };
         let wrong = self.report.error("E0201", key.span, message).nearest(name, names).help(help);
-        if let Some(ours) = fields::said_elsewhere(scope, name) {
+        if let Some(ours) = elsewhere::said_elsewhere(scope, name) {
             wrong.label(ours);
         }
     }

@@ -10,7 +10,7 @@ use crate::fields::Scope;
 use crate::load::load;
 use crate::names::bad_param;
 use crate::node::{Key, Node, Value};
-use crate::plan::{ParamKind, ParamRule};
+use crate::param::{ParamKind, ParamRule};
 use crate::reader::Reader;
 use crate::report::{Report, listed};
 use crate::text::{Span, Text, decode};
