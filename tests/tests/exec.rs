@@ -84,7 +84,7 @@ fn files_come_out_of_a_running_task_and_a_kept_one() {
     let (place, run) = waiting();
     let make = "mkdir -p /tmp/d/e; head -c 300000 /dev/urandom > /tmp/d/e/big; ln -s /etc/passwd /tmp/d/l; sha256sum < /tmp/d/e/big";
     let sum = place.dybox(&["exec", &run, "--", "sh", "-c", make]).expect(0).out;
-    let done = place.dybox(&["cp", &format!("{run}/a/0:/tmp/d"), "."]).expect(0).says("1 files");
+    let done = place.dybox(&["cp", &format!("{run}/a/0:/tmp/d"), "."]).expect(0).says("1 file, ");
     assert_eq!(done.out, "");
     let copied = place.path().join("d/e/big");
     let ours = std::process::Command::new("sh").arg("-c").arg(format!("sha256sum < {}", copied.display())).output();

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_job::{Missed, Plan, Stage, Taken};
+use dybox_job::{Each, Hook, Missed, Plan, Stage, Taken};
 use dybox_model::StageId;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -93,8 +93,26 @@ pub fn from_cache(plan: &mut Plan, earlier: &[Earlier], images: &BTreeMap<String
     }
 }
 
+/// What a stage waits for, and what it reads the results of.
 fn needs_of(plan: &Plan, stage: usize) -> impl Iterator<Item = usize> + '_ {
-    plan.stages[stage].needs.iter().map(|(need, _)| need.0 as usize)
+    read_by(&plan.stages[stage]).map(|need| need.0 as usize)
+}
+
+fn read_by(stage: &Stage) -> impl Iterator<Item = StageId> + '_ {
+    stage.needs.iter().map(|(need, _)| *need).chain(stage.late.reads.iter().copied())
+}
+
+/// Why what a stage does is known only when it begins.
+fn decided_late(plan: &Plan, at: usize) -> Option<&'static str> {
+    let late = &plan.stages[at].late;
+    if late.last {
+        return Some("it runs after everything, whatever became of it");
+    }
+    if matches!(late.each, Some(Each::Of(_))) {
+        return Some("its tasks are known only when it begins");
+    }
+    let held = |hook: &Hook| hook.holds.iter().any(|held| held.0 as usize == at);
+    plan.hooks.iter().any(held).then_some("a hook decides before it")
 }
 
 fn look_up(plan: &Plan, at: usize, earlier: &[Earlier], images: &BTreeMap<String, String>) -> Result<Taken, Missed> {
@@ -103,6 +121,9 @@ fn look_up(plan: &Plan, at: usize, earlier: &[Earlier], images: &BTreeMap<String
     let value = serde_json::to_value(stage).unwrap_or_default();
     if let Some(field) = UNSEEN.iter().find(|field| value.get(field).is_some_and(|value| !is_empty(value))) {
         return Err(because(format!("it has {field}, and what is behind them may have changed")));
+    }
+    if let Some(why) = decided_late(plan, at) {
+        return Err(because(why.to_owned()));
     }
     let mut read = BTreeMap::new();
     for need in needs_of(plan, at).map(|need| &plan.stages[need]) {
@@ -132,9 +153,9 @@ fn changed(own: &Key, earlier: &Earlier, id: StageId) -> Option<Vec<String>> {
     let stage = &earlier.plan.stages[id.0 as usize];
     let image = meaning(&stage.image, &earlier.pins);
     let mut read = BTreeMap::new();
-    for (need, _) in &stage.needs {
+    for need in read_by(stage) {
         let name = earlier.plan.stages.get(need.0 as usize)?.name.as_str();
-        read.insert(name, &earlier.done.get(need)?.results[..]);
+        read.insert(name, &earlier.done.get(&need)?.results[..]);
     }
     Some(differ(own, &key(&earlier.plan, stage, image.unwrap_or("not known"), &read)))
 }

@@ -121,14 +121,14 @@ pub fn following(plan: &Plan, from: &BTreeSet<StageId>) -> BTreeSet<StageId> {
     }
 }
 
-/// Lets only these stages run. The others are taken from the first of the earlier runs in which they succeeded, or left
-/// out.
+/// Lets only these stages run, and what runs after everything. The others are taken from the first of the earlier runs in
+/// which they succeeded, or left out.
 pub fn run_only(plan: &mut Plan, runs: &BTreeSet<StageId>, earlier: &[Earlier]) -> Rest {
     let needed: BTreeSet<StageId> =
         runs.iter().flat_map(|id| plan.stages[id.0 as usize].needs.iter().map(|(need, _)| *need)).collect();
     let mut rest = Rest::default();
     for (id, stage) in (0..).map(StageId).zip(&mut plan.stages) {
-        if runs.contains(&id) {
+        if runs.contains(&id) || stage.late.last {
             stage.taken = None;
             continue;
         }

@@ -94,7 +94,7 @@ causes! {
         "Read its last lines with `dybox logs`; run the image with `dybox shell` to see it happen.";
     Oom "C1003" "oom" "it used more memory than it asked for" User Run UpToMax
         "The kernel killed a process of the container at its memory limit; the cgroup's own counter says so."
-        "Raise `memory`, or add `oom` to `retry.on`.";
+        "Raise `memory`, or let further tries have more: `retry: { max: 2, memory: x1.5 }`.";
     CommandNotFound "C1004" "command-not-found" "the command does not exist in the image" User Create Never
         "The file is not in the image, or not on its PATH."
         "Check the command's spelling; look into the image with `dybox shell --image IMAGE -- ls`.";

@@ -91,7 +91,10 @@ fn say(context: &Context, done: &Unpacked, (path, name): (&str, &str)) {
         Some(link) => {
             screen.warn(&format!("{} is a link to {}; copy that for what it leads to", shown(path), shown(link)))
         }
-        None => screen.hint(&format!("{name}: {} files, {}", done.files, format_bytes(done.bytes))),
+        None => {
+            let word = if done.files == 1 { "file" } else { "files" };
+            screen.hint(&format!("{name}: {} {word}, {}", done.files, format_bytes(done.bytes)));
+        }
     }
     for other in &done.passed_over {
         screen.warn(&format!("{} is neither a file nor a directory: not copied", shown(other)));

@@ -53,6 +53,34 @@ fn what_is_the_same_is_taken_and_the_newest_first() {
 }
 
 #[test]
+fn what_is_decided_late_runs_and_results_count_that_are_read_from_afar() {
+    let taken = |change: &dyn Fn(&mut Plan), result: &str| {
+        let mut plan = chain(&["a", "b", "c"]);
+        change(&mut plan);
+        let mut base = earlier(1, plan.clone());
+        base.done.get_mut(&StageId(0)).expect("a").results = vec![Some(result.to_owned())];
+        let mut newer = earlier(2, plan.clone());
+        newer.done.retain(|id, _| *id == StageId(0));
+        from_cache(&mut plan, &[newer, base], &images());
+        cached(&plan)
+    };
+    // b depends on nothing of a here, and c reads it over b's head.
+    let afar = |plan: &mut Plan| {
+        plan.stages[1].needs.clear();
+        plan.stages[2].late.reads = vec![StageId(0)];
+    };
+    assert_eq!(taken(&afar, "0"), [true; 3]);
+    assert_eq!(taken(&afar, "another"), [true, true, false]);
+    let last = |plan: &mut Plan| plan.stages[2].late.last = true;
+    assert_eq!(taken(&last, "0"), [true, true, false]);
+    let listed = |plan: &mut Plan| plan.stages[2].late.each = Some(Each::Of("results.b".to_owned()));
+    assert_eq!(taken(&listed, "0"), [true, true, false]);
+    let mut plan = chain(&["a"]);
+    plan.stages[0].late.last = true;
+    assert_eq!(run_only(&mut plan, &[].into(), &[earlier(1, chain(&["a"]))]), crate::earlier::Rest::default());
+}
+
+#[test]
 fn what_differs_is_named_and_runs_with_all_that_follows() {
     let base = earlier(1, chain(&["a", "b", "c"]));
     let mut plan = chain(&["a", "b", "c"]);
