@@ -132,10 +132,13 @@ fn a_task_sees_what_it_should_and_nothing_of_the_submitter() {
 #[test]
 fn the_same_request_id_twice_is_one_run() {
     let place = Workspace::new();
-    place.job("stages:\n  a: { script: \". /said/fns; say start\" }\n");
+    place.job("params: { day: monday }\nstages:\n  a: { script: \". /said/fns; say start\" }\n");
     let first = place.dybox(&["run", "job.yaml", "--request-id", "r1"]).expect(0).run_id();
     let second = place.dybox(&["run", "job.yaml", "--request-id", "r1"]).expect(0).run_id();
     assert_eq!((first == second, place.said().len(), place.runs().len()), (true, 1, 1));
+    let other = ["run", "job.yaml", "--request-id", "r1", "--param", "day=friday"];
+    place.dybox(&other).expect(8).says("other values of its params");
+    assert_eq!(place.runs().len(), 1);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub enum ClientError {
         by: Option<String>,
     },
     /// The request id was used for another job.
-    #[error("the request id {request:?} was used for another job")]
+    #[error("the request id {request:?} was used for another job, or for other values of its params")]
     RequestTaken {
         /// The request id.
         request: String,

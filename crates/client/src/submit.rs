@@ -110,12 +110,21 @@ pub(crate) fn info_of(run: RunId, plan: &Plan, submission: &Submission, binary: 
         user: name.unwrap_or_else(|| uid.to_string()),
         cwd: submission.cwd.clone(),
         job_file: submission.job_file.clone(),
-        job_sha256: hex::encode(Sha256::digest(&submission.text)),
+        job_sha256: digest_of(plan, &submission.text),
         request: submission.request.clone(),
         budget_cpu_milli: submission.budget_cpu_milli,
         budget_memory: submission.budget_memory,
         binary: binary.to_owned(),
     }
+}
+
+/// What a request id is for: the job file's text and, where it has any, the values of its params.
+fn digest_of(plan: &Plan, text: &[u8]) -> String {
+    let mut digest = Sha256::new_with_prefix(text);
+    if !plan.params.is_empty() {
+        digest.update(serde_json::to_vec(&plan.params).expect("texts by name are JSON"));
+    }
+    hex::encode(digest.finalize())
 }
 
 /// A new id of a run that is submitted at this time.

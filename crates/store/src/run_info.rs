@@ -36,7 +36,7 @@ pub struct RunInfo {
     /// The job file; nothing for `dybox shell` and standard input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_file: Option<PathBuf>,
-    /// SHA-256 of the job file's text, in hex.
+    /// SHA-256 of the job file's text and the values of its params, in hex.
     pub job_sha256: String,
     /// `--request-id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

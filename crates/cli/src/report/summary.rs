@@ -21,8 +21,9 @@ fn figure(number: f64) -> String {
     match number {
         n if n >= 100.0 => format!("{n:.0}"),
         n if n >= 1.0 => format!("{n:.1}"),
-        n if n >= 0.01 || n == 0.0 => format!("{n:.2}"),
-        n => format!("{n:.4}"),
+        n if n >= 0.01 => format!("{n:.2}"),
+        n if n >= 0.000_05 => format!("{n:.4}"),
+        _ => "0".to_owned(),
     }
 }
 

@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 struct Claim {
     /// Its run.
     run: RunId,
-    /// SHA-256 of the job file's text, in hex.
+    /// SHA-256 of the job file's text and the values of its params, in hex.
     job_sha256: String,
     /// The ids of its first applications, by sub-DAG.
     applications: BTreeMap<SubDagId, String>,
