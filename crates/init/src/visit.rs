@@ -24,7 +24,7 @@ use crate::{find, start};
 /// How long a visitor may take to say what it wants.
 const ASK_MS: u64 = 5_000;
 /// How long a terminal's visitor may take to say its size.
-const SIZE_MS: u16 = 200;
+const SIZE_MS: u16 = 1_000;
 /// Between HUP and KILL for a visitor that has gone.
 const GRACE_MS: u64 = 2_000;
 /// For output that is still on its way when the command has ended; whatever it left running may hold it open.
@@ -47,9 +47,9 @@ struct Visit {
 pub(crate) fn visit() -> i32 {
     let Ok(stdin) = std::io::stdin().as_fd().try_clone_to_owned() else { return 125 };
     let Some(mut client) = Client::of(UnixStream::from(stdin)) else { return 125 };
-    let Some((ask, rest)) = asked(&mut client) else { return 125 };
-    match begin(client, &ask) {
-        Ok(mut visit) => visit.serve(rest),
+    let Some((ask, mut words)) = asked(&mut client) else { return 125 };
+    match begin(client, &ask, &mut words) {
+        Ok(mut visit) => visit.serve(words),
         Err((mut client, failure)) => {
             client.fail(failure.code, &failure.text);
             farewell(&mut client);
@@ -73,7 +73,8 @@ fn asked(client: &mut Client) -> Option<(Spec, Vec<Word>)> {
     None
 }
 
-fn begin(client: Client, ask: &Spec) -> Result<Visit, (Client, Failure)> {
+/// `words`: what the visitor has said beside; what it says now comes to it.
+fn begin(client: Client, ask: &Spec, words: &mut Vec<Word>) -> Result<Visit, (Client, Failure)> {
     let mut client = client;
     let null = Path::new("/dev/null");
     let (streams, ends) = match Streams::open(ask.attach.or(Some(Attach::Output)), [null, null]) {
@@ -81,10 +82,13 @@ fn begin(client: Client, ask: &Spec) -> Result<Visit, (Client, Failure)> {
         Err(error) => return Err((client, Failure::own(format!("streams: {error}")))),
     };
     if let Some(terminal) = &streams.terminal {
-        // The command must not see a terminal without a size: the visitor tells it first.
-        attach::readable(client.stream().as_fd(), SIZE_MS);
-        for word in client.hear() {
-            if let Word::Window { rows, cols } = word {
+        // The command must not see a terminal without a size: the visitor tells it first, maybe together with its ask.
+        if !words.iter().any(|word| matches!(word, Word::Window { .. })) {
+            attach::readable(client.stream().as_fd(), SIZE_MS);
+            words.extend(client.hear());
+        }
+        for word in words.iter() {
+            if let Word::Window { rows, cols } = *word {
                 attach::resize(terminal, rows, cols);
             }
         }
