@@ -293,7 +293,7 @@ impl Life {
 
     fn talk(&mut self) {
         let hears = self.hears();
-        let Some(client) = &mut self.client else { return self.feed() };
+        let Some(client) = &mut self.client else { return self.streams.feed() };
         let alive = client.flush();
         let words = if hears { client.hear() } else { Vec::new() };
         for word in words {
@@ -302,25 +302,17 @@ impl Life {
         if !alive {
             self.lose_client();
         }
-        self.feed();
+        self.streams.feed();
     }
 
     fn obey(&mut self, word: Word) {
-        let terminal = self.streams.terminal.is_some();
-        match (word, &mut self.streams.stdin) {
-            (Word::Stdin(bytes), Some(stdin)) if !stdin.ended => stdin.backlog.push(&bytes),
-            (Word::StdinEnd, Some(stdin)) => stdin.end(terminal),
-            (Word::Window { rows, cols }, _) => {
-                if let Some(terminal) = &self.streams.terminal {
-                    attach::resize(terminal, rows, cols);
-                }
-            }
-            (Word::Signal(number), _) => {
+        match self.streams.take(word) {
+            Some(Word::Signal(number)) => {
                 if let Ok(signal) = Signal::try_from(number) {
                     self.send(signal);
                 }
             }
-            (Word::Gone, _) => self.lose_client(),
+            Some(Word::Gone) => self.lose_client(),
             _ => {}
         }
     }
@@ -331,16 +323,6 @@ impl Life {
         let terminal = self.streams.terminal.is_some();
         if let Some(stdin) = &mut self.streams.stdin {
             stdin.end(terminal);
-        }
-    }
-
-    /// Gives the payload what was typed.
-    fn feed(&mut self) {
-        let terminal = self.streams.terminal.is_some();
-        let Some(stdin) = &mut self.streams.stdin else { return };
-        let open = stdin.backlog.flush(&stdin.to);
-        if !open || stdin.ended && stdin.backlog.len() == 0 && !terminal {
-            self.streams.stdin = None;
         }
     }
 

@@ -9,7 +9,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::pty::openpty;
 use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
 
-use crate::attach::{STDERR, STDOUT};
+use crate::attach::{self, STDERR, STDOUT, Word};
 use crate::pump::{Backlog, Pump, nonblocking};
 use crate::spec::Attach;
 use crate::start::Ends;
@@ -78,6 +78,31 @@ impl Streams {
 
     pub(crate) fn dropped(&self) -> u64 {
         self.pumps.iter().map(|(_, pump)| pump.dropped).sum()
+    }
+
+    /// Takes what a client says to the streams; anything else comes back.
+    pub(crate) fn take(&mut self, word: Word) -> Option<Word> {
+        match (word, &mut self.stdin) {
+            (Word::Stdin(bytes), Some(stdin)) if !stdin.ended => stdin.backlog.push(&bytes),
+            (Word::StdinEnd, Some(stdin)) => stdin.end(self.terminal.is_some()),
+            (Word::Stdin(_) | Word::StdinEnd, _) => {}
+            (Word::Window { rows, cols }, _) => {
+                if let Some(terminal) = &self.terminal {
+                    attach::resize(terminal, rows, cols);
+                }
+            }
+            (other, _) => return Some(other),
+        }
+        None
+    }
+
+    /// Gives the payload what was typed.
+    pub(crate) fn feed(&mut self) {
+        let Some(stdin) = &mut self.stdin else { return };
+        let open = stdin.backlog.flush(&stdin.to);
+        if !open || stdin.ended && stdin.backlog.len() == 0 && self.terminal.is_none() {
+            self.stdin = None;
+        }
     }
 }
 

@@ -158,7 +158,7 @@ impl Visit {
         if !alive {
             self.leave();
         }
-        self.feed();
+        self.streams.feed();
     }
 
     fn wait(&self, ms: u16) {
@@ -177,32 +177,15 @@ impl Visit {
     }
 
     fn obey(&mut self, word: Word) {
-        let terminal = self.streams.terminal.is_some();
-        match (word, &mut self.streams.stdin) {
-            (Word::Stdin(bytes), Some(stdin)) if !stdin.ended => stdin.backlog.push(&bytes),
-            (Word::StdinEnd, Some(stdin)) => stdin.end(terminal),
-            (Word::Window { rows, cols }, _) => {
-                if let Some(terminal) = &self.streams.terminal {
-                    attach::resize(terminal, rows, cols);
-                }
-            }
-            (Word::Signal(number), _) => {
+        match self.streams.take(word) {
+            Some(Word::Signal(number)) => {
                 if let Ok(signal) = Signal::try_from(number) {
                     // Its group may be gone already.
                     let _ = killpg(self.payload, signal);
                 }
             }
-            (Word::Gone, _) => self.leave(),
+            Some(Word::Gone) => self.leave(),
             _ => {}
-        }
-    }
-
-    fn feed(&mut self) {
-        let terminal = self.streams.terminal.is_some();
-        let Some(stdin) = &mut self.streams.stdin else { return };
-        let open = stdin.backlog.flush(&stdin.to);
-        if !open || stdin.ended && stdin.backlog.len() == 0 && !terminal {
-            self.streams.stdin = None;
         }
     }
 

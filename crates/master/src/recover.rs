@@ -56,6 +56,8 @@ pub(crate) struct Past {
     /// The journal's, and the journal itself.
     pub(crate) facts: Vec<Fact>,
     pub(crate) book: Book,
+    /// What the administrator allows.
+    pub(crate) policy: Policy,
     /// This master's number, where it is claimed already.
     pub(crate) epoch: Option<u32>,
     pub(crate) reopen: bool,
@@ -71,7 +73,8 @@ pub(crate) async fn recover(conf: &Conf, home: &Home, dir: RunDir, now: Millis) 
     let mut appender = store.append(&sub.journal()).await?;
     cut_torn(&mut appender, whole).await?;
     let (plan, book, subdag, reopen) = (Arc::new(plan), Book::new(appender), conf.subdag, conf.reopen);
-    let past = Past { store, dir, info, plan, subdag, facts, book, epoch: None, reopen };
+    let policy = Policy::load(&store, &info).await?;
+    let past = Past { store, dir, info, plan, subdag, facts, book, policy, epoch: None, reopen };
     let mut recovered = past.go_on(now).await?;
     recovered.open().await?;
     Ok(recovered)
@@ -89,7 +92,7 @@ impl Past {
     /// Folds it, and what the new master writes down first.
     pub(crate) async fn go_on(self, now: Millis) -> Result<Recovered, MasterError> {
         let (opening, epoch) = self.opening(now);
-        let Self { store, dir, info, plan, subdag, facts, book, .. } = self;
+        let Self { store, dir, info, plan, subdag, facts, book, policy, .. } = self;
         let Some(own) = plan.subdags.get(subdag.0 as usize) else { return Err(MasterError::NoSubDag(subdag.0)) };
         let (mut upstream, far) = (BTreeMap::new(), store.is_remote());
         for needed in read_of(&plan, subdag, own) {
@@ -102,7 +105,6 @@ impl Past {
             mind.apply(fact);
             live.apply(fact);
         }
-        let policy = Policy::load(&store, &info).await?;
         let refused = |&stage: &StageId| policy.refuses_stage(&plan, stage).map(|why| (stage, why));
         mind.refused = own.stages.iter().filter_map(refused).collect();
         let last = plan.is_last(subdag);

@@ -103,8 +103,8 @@ const ONE_MACHINE: &str = "W0901";
 pub(crate) enum Room {
     /// This machine, with so much for a run.
     Machine(Resources),
-    /// A cluster as it stands now.
-    Cluster(Box<Cluster>),
+    /// A cluster as it stands now, and the policy in its store.
+    Cluster(Box<Cluster>, Option<Rules>),
     /// A cluster that did not answer: sizes, queues and labels are not checked.
     Unknown,
 }
@@ -113,38 +113,36 @@ impl Room {
     /// What is there now: this machine's budget, or what the ResourceManager says. `queue`: `--queue`.
     ///
     /// # Errors
-    /// The ResourceManager's.
+    /// The ResourceManager's; the policy in the store can't be read, or not understood.
     pub(crate) async fn now(context: &Context, queue: Option<&str>) -> Result<Self, Failure> {
         if !context.is_cluster()? {
             return Ok(Self::Machine(budget(context)));
         }
-        let mut facts = context.client()?.facts().await?.unwrap_or_default();
+        let client = context.client()?;
+        let store = client.store().with_deadline(PATIENCE);
+        let (facts, policy) = tokio::join!(client.facts(), of_store(&store));
+        let mut facts = facts?.unwrap_or_default();
         if let Some(queue) = queue {
             facts.default_queue = Some(queue.to_owned());
         }
-        Ok(Self::Cluster(Box::new(facts)))
+        let policy = policy.map_err(dybox_client::ClientError::from)?.transpose().map_err(bad_policy)?;
+        Ok(Self::Cluster(Box::new(facts), policy))
     }
 
     /// The world of a job whose file lies in `dir`.
-    ///
-    /// # Errors
-    /// The policy in the store can't be read, or not understood.
-    pub(crate) async fn world(&self, context: &Context, dir: &Path) -> Result<Here, Failure> {
+    pub(crate) fn world(&self, context: &Context, dir: &Path) -> Here {
         let here = context.conf.policy.clone();
-        Ok(match self {
+        match self {
             Self::Machine(largest) => {
                 let dir = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
                 Here::new(Some(*largest), policy(here.into_iter().collect(), Some(dir)))
             }
-            Self::Cluster(cluster) => {
-                let store = context.client()?.store().with_deadline(PATIENCE);
-                let there = of_store(&store).await.map_err(dybox_client::ClientError::from)?;
-                let there = there.transpose().map_err(bad_policy)?;
-                let rules = there.into_iter().chain(here).collect();
+            Self::Cluster(cluster, there) => {
+                let rules = there.clone().into_iter().chain(here).collect();
                 Here::of_cluster((**cluster).clone(), policy(rules, None))
             }
             Self::Unknown => Here::of_silent_cluster(policy(here.into_iter().collect(), None)),
-        })
+        }
     }
 }
 
@@ -162,7 +160,7 @@ pub(crate) async fn check(context: &Context, args: &JobArgs, room: &Room) -> Res
         name: args.name.clone(),
         queue: args.queue.clone().filter(|_| far),
     };
-    let mut here = room.world(context, &dir).await?;
+    let mut here = room.world(context, &dir);
     if takes_profiles(&text) {
         here = here.with_profiles(context.client()?.profiles(context.conf.profiles.value.as_deref()).await);
     }

@@ -51,7 +51,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let learned = learned::text(&context.screen, plan, &checked.learned);
     let names = plan.stages.iter().map(|stage| stage.name.clone()).collect();
     let answer = match &room {
-        Room::Cluster(cluster) => {
+        Room::Cluster(cluster, _) => {
             let roster = roster::ask(context, plan, cluster).await;
             let mut item = far::json(plan, cluster)?;
             item["cluster"]["roster"] = roster.json();

@@ -144,7 +144,7 @@ async fn plan(context: &Context, args: &Args, room: &Room) -> Result<Option<Plan
     let dir = std::env::current_dir().map_err(|error| {
         Failure::new(dybox_model::ExitCode::Invalid, "the current directory can't be found").source(error)
     })?;
-    let here = room.world(context, &dir).await?;
+    let here = room.world(context, &dir);
     let shell = ShellJob {
         name: args.name.clone(),
         image: args.image.clone(),

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{YarnConf, store};
 use crate::MasterError;
 use crate::book::Book;
+use crate::policy::Policy;
 use crate::recover::{Past, Recovered, facts_of, has_ended};
 use crate::rm::Room;
 
@@ -52,8 +53,9 @@ pub(super) async fn recover(
     let (store, info) = (store(conf)?, conf.bundle.info.clone());
     let dir = RunDir::new(&info.run);
     let (sub, subdag) = (dir.sub(conf.bundle.subdag), conf.bundle.subdag);
-    let (epoch, plan) = tokio::join!(epochs::claim(&store, &sub), plan(conf, &store, &dir));
-    let (epoch, plan) = (epoch?, Arc::new(plan?));
+    let (epoch, plan, policy) =
+        tokio::join!(epochs::claim(&store, &sub), plan(conf, &store, &dir), Policy::load(&store, &info));
+    let (epoch, plan, policy) = (epoch?, Arc::new(plan?), policy?);
     let fence = Arc::new(EpochFence { store: store.clone(), sub: sub.clone(), epoch });
     let (facts, bytes, appender) = take_over(&store, &sub.journal(), &fence).await?;
     let appender = appender.guarded(Guard { fence, patience: OUTAGE, trouble: troubles }).resting(REST);
@@ -64,7 +66,7 @@ pub(super) async fn recover(
     let rooms = rooms(&facts);
     let reopen = is_to_reopen(conf, &store, &sub, &facts).await?;
     let book = Book::mirrored(appender, mirror);
-    let past = Past { store: store.clone(), dir, info, plan, subdag, facts, book, epoch: Some(epoch), reopen };
+    let past = Past { store: store.clone(), dir, info, plan, subdag, facts, book, policy, epoch: Some(epoch), reopen };
     let mut recovered = past.go_on(now).await?;
     if let Some(taken) = taken {
         let why = "the session did not take it".to_owned();
