@@ -38,6 +38,11 @@ impl CgroupPaths {
     /// Where the process is gone, or a file that must be there is not.
     pub fn of_pid(pid: u32) -> io::Result<Self> {
         let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+        // One that has ended and was not waited for yet is shown at the root of the first version's hierarchies: that would
+        // be the whole machine's use.
+        if has_ended(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
         let dir = |controller: &str| dir_of(&own, &mounts, controller);
         // On a machine with both versions the controllers of the first are the ones that count.
@@ -116,6 +121,11 @@ fn v2(dir: &Path) -> io::Result<Files> {
         io: optional("io.stat"),
         pids: optional("pids.current"),
     })
+}
+
+/// Whether the process that `stat` (`/proc/PID/stat`) tells of runs no more. Its name may hold anything.
+fn has_ended(stat: &str) -> bool {
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X', 'x']))
 }
 
 /// The directory of a controller (empty = version 2) for the process that `own` (`/proc/PID/cgroup`) tells of, from
@@ -287,6 +297,18 @@ mod tests {
         assert_eq!((seen.cpu_ms, seen.throttled_ms, seen.limit), (7250, 640, 0));
         assert_eq!((seen.working_set, seen.cache, seen.peak_memory), (100 << 20, 110 << 20, 300 << 20));
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_has_ended_says_nothing_of_its_container() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        while !has_ended(&stat()) {
+            std::thread::yield_now();
+        }
+        assert!(CgroupPaths::of_pid(child.id()).is_err());
+        child.wait().unwrap();
+        assert!(!has_ended("7 (a) Z) R 1 7") && has_ended("7 (a) R) Z 1 7"));
     }
 
     #[test]
