@@ -71,6 +71,7 @@ impl Client {
         if todo.iter().any(|todo| *todo != Todo::Nothing) {
             self.store.remove(&RunDir::new(run).stop()).await?;
         }
+        self.mark_again(run, &todo).await?;
         let mut resumed = Resumed::default();
         for (n, sub) in (0..).zip(&plan.subdags) {
             let waits = sub.needs.iter().any(|need| todo[need.0 as usize] != Todo::Nothing);
@@ -85,6 +86,17 @@ impl Client {
         }
         resumed.way.supervise = true;
         Ok(resumed)
+    }
+
+    /// Whoever ends first starts what waits for all: it must not take an earlier end for the one that is to come.
+    async fn mark_again(&self, run: &RunId, todo: &[Todo]) -> Result<(), ClientError> {
+        let dir = RunDir::new(run);
+        for (n, todo) in (0..).zip(todo) {
+            if matches!(todo, Todo::Reopen(_)) {
+                self.store.claim(&dir.sub(SubDagId(n)).again()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// `waits`: something that it needs runs again first.

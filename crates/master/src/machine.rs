@@ -17,7 +17,7 @@ use crate::inbox::Inbox;
 use crate::links::Links;
 use crate::next::{Here, Others, Rest};
 use crate::perform::Ports;
-use crate::recover::{Recovered, has_ended, hold, read, recover};
+use crate::recover::{Recovered, has_ended, hold, read, recover, stop_mark};
 use crate::rm::{FromRm, OneMachine, Rm};
 use crate::{Conf, MasterError};
 
@@ -42,7 +42,10 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let machine = OneMachine::new(start(ledger, tell));
     let known: BTreeSet<GrantId> = recovered.mind.master.grants().collect();
     let past = machine.look_after_the_past(&known, &shares);
-    let Recovered { store, dir, info, plan, mind, live, book, upstream, policy, first, epoch, opening } = recovered;
+    let Recovered { store, dir, info, plan, mind, live, book, upstream, policy, mut first, epoch, opening } = recovered;
+    if !plan.is_last(conf.subdag) {
+        first.extend(stop_mark(&store, &dir).await?);
+    }
     let used = run_volumes(&home, &dir, &plan, conf.subdag);
     let past_of = (store.clone(), dir.sub(conf.subdag).journal());
     let here = Here { home, run_dir: conf.run_dir, binary: conf.binary };

@@ -77,6 +77,7 @@ pub(crate) async fn recover(conf: &Conf, home: &Home, dir: RunDir, now: Millis) 
     let past = Past { store, dir, info, plan, subdag, facts, book, policy, epoch: None, reopen };
     let mut recovered = past.go_on(now).await?;
     recovered.open().await?;
+    recovered.store.remove(&sub.again()).await?;
     Ok(recovered)
 }
 
@@ -266,8 +267,9 @@ fn upstream_ends(plan: &Plan, subdag: SubDagId, upstream: &BTreeMap<SubDagId, Mi
     ids.into_iter().filter_map(end).collect()
 }
 
-/// A stop that came while no master listened.
-async fn stop_mark(store: &Store, dir: &RunDir) -> Result<Option<Event>, MasterError> {
+/// A stop that came while no master listened. Who asks for one leaves the mark first and then looks for a master, so a
+/// master that looks for the mark once more when it can be found misses none.
+pub(crate) async fn stop_mark(store: &Store, dir: &RunDir) -> Result<Option<Event>, MasterError> {
     let why = StopMark::why(store, dir).await?;
     Ok(why.map(|why| driver::Event::StopAsked { why, now: false }.into()))
 }

@@ -248,6 +248,12 @@ impl SubDir {
         format!("{}/epoch/{epoch}", self.0)
     }
 
+    /// There from a `resume` on until a master has opened the journal again: the end that the journal tells is no end.
+    #[must_use]
+    pub fn again(&self) -> String {
+        format!("{}/again", self.0)
+    }
+
     /// Where its master listens on the cluster: [`MasterAddr`](crate::epochs::MasterAddr).
     #[must_use]
     pub fn master_addr(&self) -> String {

@@ -136,7 +136,8 @@ impl Begun {
         let Recovered { store, dir, info, plan, mind, live, book, upstream, policy, mut first, epoch, opening } =
             recovered;
         tracing::info!(run = %info.run, epoch, port, "in control");
-        let settled = settle::start(&conf, &store, (port, epoch), &plan);
+        let (hook_events, from_hooks) = mpsc::unbounded_channel();
+        let settled = settle::start(&conf, &store, ((port, epoch), hook_events.clone()), &plan);
         let own_room = own_room(&conf).filter(|_| session.is_none());
         let desk = Desk::new((conf.bundle.subdag, epoch), rooms, own_room);
         let launcher = Launcher {
@@ -158,7 +159,6 @@ impl Begun {
         let there = There::new(&conf, client(&conf)?, session);
         let (own, others) = (conf.bundle.subdag, Others::There(Arc::new(there)));
         let rest = Rest { store, dir, own, plan: plan.clone(), others };
-        let (hook_events, from_hooks) = mpsc::unbounded_channel();
         let (links, hooks, prepared) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
         let wishes = roster.wishes();

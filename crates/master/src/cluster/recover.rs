@@ -78,6 +78,10 @@ pub(super) async fn recover(
         recovered.open().await?;
         store.claim(&reopened_by(conf, &sub)).await?;
     }
+    if conf.bundle.extra.contains_key(REOPEN) {
+        // An attempt that died here may have left it.
+        store.remove(&sub.again()).await?;
+    }
     Ok(OnCluster { recovered, rooms, mirror: (here, MIRROR.to_owned()) })
 }
 

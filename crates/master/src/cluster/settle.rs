@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dybox_job::Plan;
+use dybox_logic::driver;
 use dybox_store::epochs::MasterAddr;
 use dybox_store::layout::RunDir;
-use dybox_store::{Store, StoreError};
+use dybox_store::{StopMark, Store, StoreError};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -14,22 +16,49 @@ use super::YarnConf;
 
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Begins. `at`: the port and the epoch of this master.
-pub(super) fn start(conf: &YarnConf, store: &Store, at: (u16, u32), plan: &Arc<Plan>) -> JoinHandle<()> {
+/// Begins. `at`: the port and the epoch of this master; `stops` hears of a stop that nobody could bring here before.
+pub(super) fn start(
+    conf: &YarnConf,
+    store: &Store,
+    (at, stops): ((u16, u32), mpsc::UnboundedSender<driver::Event>),
+    plan: &Arc<Plan>,
+) -> JoinHandle<()> {
     let (conf, store, plan) = (conf.clone(), store.clone(), plan.clone());
     tokio::spawn(async move {
         // Proxies that lost an earlier master look here first.
         let dir = RunDir::new(&conf.bundle.info.run);
         let addr = MasterAddr { host: conf.host.clone(), port: at.0, epoch: at.1 };
         let sub = dir.sub(conf.bundle.subdag);
-        let (there, written) = tokio::join!(addr.put(&store, &sub), write(&conf, &store, &dir, &plan));
-        let (mut there, mut written) = (there, written);
-        while let Err(error) = there.and(written) {
+        let listens = async || {
+            addr.put(&store, &sub).await?;
+            match plan.is_last(conf.bundle.subdag) {
+                true => Ok(()),
+                false => hear_stop(&store, &dir, &stops).await,
+            }
+        };
+        let all = async || {
+            let (there, written) = tokio::join!(listens(), write(&conf, &store, &dir, &plan));
+            there.and(written)
+        };
+        while let Err(error) = all().await {
             tracing::warn!("the run's directory could not be written, it is tried again: {}", error.text());
             sleep(AGAIN).await;
-            (there, written) = tokio::join!(addr.put(&store, &sub), write(&conf, &store, &dir, &plan));
         }
     })
+}
+
+/// Another master that ends the run leaves the mark, and then looks where this one listens: who did that before it was
+/// written down here is heard now.
+async fn hear_stop(
+    store: &Store,
+    dir: &RunDir,
+    stops: &mpsc::UnboundedSender<driver::Event>,
+) -> Result<(), StoreError> {
+    if let Some(why) = StopMark::why(store, dir).await? {
+        // A master that has ended wants to know nothing.
+        let _ = stops.send(driver::Event::StopAsked { why, now: false });
+    }
+    Ok(())
 }
 
 /// All files of the run that are not there yet; `run.json` last, for with it the run is complete.

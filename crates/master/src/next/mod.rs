@@ -75,7 +75,12 @@ impl Rest {
 
     async fn is_ready(&self, subdag: SubDagId) -> Result<bool, MasterError> {
         for &needed in self.plan.subdags[subdag.0 as usize].needs.iter().filter(|needed| **needed != self.own) {
-            let (facts, _) = recover::read(&self.store, &self.dir.sub(needed).journal()).await?;
+            // First the mark: when that is gone, the journal tells that it was opened again.
+            let sub = self.dir.sub(needed);
+            if self.store.exists(&sub.again()).await? {
+                return Ok(false);
+            }
+            let (facts, _) = recover::read(&self.store, &sub.journal()).await?;
             if fold(facts).end.is_none() {
                 return Ok(false);
             }
