@@ -116,7 +116,9 @@ impl Client {
         let dir = RunDir::new(&info.run);
         let bytes = weigh(&self.store, &dir.root()).await?;
         let subs = names(&self.store, &format!("{}/sub", dir.root())).await?;
-        let subdags = subs.iter().filter_map(|name| name.parse::<u32>().ok()).map(|n| n + 1).max().unwrap_or(0);
+        let subdags = subs.iter().filter_map(|name| name.parse::<u32>().ok()).map(|n| n + 1).max();
+        // One whose master never ran has none, and has not ended by itself.
+        let subdags = subdags.unwrap_or(1);
         let standing = self.standing(&info.run, subdags).await?;
         let mut one = Old { word: standing.word(), bytes, stays: None, lost: Vec::new(), info };
         let live = standing.applications.values().any(|application| application.phase.is_live());
@@ -127,7 +129,7 @@ impl Client {
         } else if matches!(self.place, Place::Machine(_)) && keeps(&self.store, &dir).await? {
             // Without its secret nobody could prove what is left there.
             one.stays = Some("a container of it is kept for a look: dybox gc --kept".to_owned());
-        } else if one.word != "succeeded" {
+        } else if one.word != "succeeded" && self.store.exists(&dir.plan()).await? {
             one.lost.push("the way to resume it".to_owned());
         }
         Ok(one)

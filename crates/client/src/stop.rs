@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dybox_job::Plan;
 use dybox_model::{Millis, RunId, SubDagId};
 use dybox_store::StopMark;
 use dybox_store::layout::RunDir;
@@ -9,12 +10,18 @@ use dybox_wire::WireError;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use crate::client::Place;
+use crate::client::{Place, subdags};
 use crate::cluster::{Application, Cluster, Phase};
+use crate::submit::damaged;
 use crate::{Client, ClientError};
 
 /// How long a master that is just starting may take to listen.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The same on the cluster, where its program may have to come to the machine first.
+const FAR: Duration = Duration::from_secs(12);
+/// How long YARN may take to end what was killed.
+const DYING: Duration = Duration::from_secs(10);
 
 /// How long the master of a run in a session may take that YARN does not report, or is starting.
 const IN_SESSION: Duration = Duration::from_secs(15);
@@ -87,7 +94,8 @@ impl Client {
         Ok(stopped)
     }
 
-    /// Whether its master was told; else it was killed.
+    /// Whether its master was told, or has ended; else it was killed. A master that is being started is waited for: what
+    /// is killed before it has begun leaves nothing to go on with, and nobody runs what is to run after everything.
     async fn stop_one(
         &self,
         cluster: &Cluster,
@@ -95,19 +103,34 @@ impl Client {
         (application, why): (&Application, &str),
         now: bool,
     ) -> Result<bool, ClientError> {
-        if application.phase == Phase::Runs
-            && let Ok(master) = cluster.dial_application(&self.store, run, application).await
-            && master.stop(why, now).await.is_ok()
-        {
-            return Ok(true);
+        let until = Instant::now() + FAR;
+        let mut seen = application.clone();
+        loop {
+            if seen.phase == Phase::Runs
+                && let Ok(master) = cluster.dial_application(&self.store, run, &seen).await
+                && master.stop(why, now).await.is_ok()
+            {
+                return Ok(true);
+            }
+            if application.session {
+                // It is not killed: its other runs go on.
+                self.stop_in_session(cluster, run, (application.subdag, why), now).await;
+                return Ok(true);
+            }
+            let comes = seen.phase == Phase::Runs || cluster.has_container(&seen).await;
+            if !seen.phase.is_live() {
+                return Ok(true);
+            }
+            if !comes || Instant::now() >= until {
+                cluster.conf.rm.kill(application.yarn, why).await?;
+                return Ok(false);
+            }
+            sleep(LOOK_AGAIN).await;
+            seen = match cluster.application(run, application.subdag).await? {
+                Some(newer) => newer,
+                None => return Ok(true),
+            };
         }
-        if application.session {
-            // It is not killed: its other runs go on.
-            self.stop_in_session(cluster, run, (application.subdag, why), now).await;
-            return Ok(true);
-        }
-        cluster.conf.rm.kill(application.yarn, why).await?;
-        Ok(false)
     }
 
     /// A ResourceManager that has just come back does not know the session's master yet, which lives. Where none does,
@@ -125,6 +148,33 @@ impl Client {
             }
             sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// What runs after everything is started by the master that ends last. Where the last ones were killed, this client
+    /// does that; `false` where there is nothing to start, or somebody else does.
+    ///
+    /// # Errors
+    /// The store's or the cluster's.
+    pub async fn end_stopped(&self, run: &RunId, at: Millis) -> Result<bool, ClientError> {
+        let (Place::Cluster(cluster), dir) = (&self.place, RunDir::new(run)) else { return Ok(false) };
+        // Without it no master ever ran, and none could.
+        let Some(plan) = self.store.get_opt(&dir.plan()).await? else { return Ok(false) };
+        let plan: Plan = serde_json::from_slice(&plan).map_err(|error| damaged("the plan", &error))?;
+        let Some((last, _)) = subdags(&plan).find(|(n, _)| plan.is_last(*n)) else { return Ok(false) };
+        let claimed = dir.sub(last).claim();
+        let until = Instant::now() + DYING;
+        while cluster.applications(run).await?.values().any(|application| application.phase.is_live()) {
+            if Instant::now() >= until || self.store.exists(&claimed).await? {
+                return Ok(false);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        let claim = serde_json::json!({ "by": last, "application": "", "at": at }).to_string();
+        if !self.store.put_new(&claimed, claim).await? {
+            return Ok(false);
+        }
+        cluster.submit_again(run, &[(last, true)], None).await?;
+        Ok(true)
     }
 
     async fn tell_stop(&self, run: &RunId, subdag: SubDagId, why: &str, now: bool) -> Result<bool, WireError> {

@@ -80,9 +80,9 @@ pub(crate) fn run_words(plan: &Plan, run: &RunId, state: Option<&str>) -> BTreeM
 }
 
 /// How the run ended before what runs after everything. Failed work says most; then what nobody could help; then what
-/// somebody wanted.
+/// somebody wanted, of which those have no end whose application was killed.
 pub(crate) fn state_of(rest: &BTreeMap<SubDagId, Mind>) -> &'static str {
-    let ends = || rest.values().filter_map(|mind| mind.driver.ended());
+    let ends = || rest.values().map(|mind| mind.driver.ended().unwrap_or(StageEnd::Stopped));
     let worst = [StageEnd::Failed, StageEnd::Lost, StageEnd::Stopped];
     worst.into_iter().find(|end| ends().any(|seen| seen == *end)).unwrap_or(StageEnd::Succeeded).word()
 }

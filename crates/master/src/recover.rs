@@ -149,7 +149,8 @@ pub(crate) fn has_ended(facts: &[Fact]) -> bool {
 /// The facts of a sub-DAG that has ended. In HDFS a master that died after its end may have left its journal open.
 async fn read_closed(store: &Store, journal: &str) -> Result<Vec<Fact>, MasterError> {
     let (facts, _) = read(store, journal).await?;
-    if !store.is_remote() || has_ended(&facts) {
+    // One that was killed before it began has none.
+    if !store.is_remote() || has_ended(&facts) || !store.exists(journal).await? {
         return Ok(facts);
     }
     store.close_dead(journal).await?;

@@ -130,6 +130,7 @@ fn stage_named(looked: &Looked, name: &str) -> Result<StageId, Failure> {
     let failure = Failure::coded(codes::NO_STAGE, format!("run {run} has no stage {name:?}"));
     Err(match nearest(name, names()) {
         Some(near) => failure.next(format!("did you mean {near:?}?")),
+        None if looked.plan.stages.is_empty() => failure.next(format!("no master of it has begun: dybox status {run}")),
         None if looked.plan.stages.len() <= 20 => {
             failure.next(format!("its stages are {}", names().collect::<Vec<_>>().join(", ")))
         }

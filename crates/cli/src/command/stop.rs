@@ -56,6 +56,13 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         let next = format!("it stops when it sees the mark; look with `dybox status {run}`");
         return Err(Failure::new(ExitCode::Unreachable, what).why(error.to_string()).next(next));
     }
+    if !args.no_wait {
+        ended(client.follow(run, &plan, Way::default()), &stopped).await;
+    }
+    let mine = !stopped.killed.is_empty() && (stopped.told.is_empty() || !args.no_wait);
+    if mine && client.end_stopped(run, now()).await? && !args.quiet {
+        screen.hint("what runs after everything runs now");
+    }
     for application in stopped.killed.iter().filter(|_| !args.quiet) {
         screen.hint(&format!("{application} was killed: its master did not run or did not answer"));
     }
@@ -67,9 +74,6 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
             "nobody drives run {run}: its containers end by themselves within 20 s, and it is marked as stopped"
         ));
         return Ok(ExitCode::Ok as u8);
-    }
-    if !args.no_wait {
-        ended(client.follow(run, &plan, Way::default()), &stopped).await;
     }
     if !args.quiet {
         screen.hint(if args.no_wait { "stopping" } else { "stopped" });

@@ -229,6 +229,12 @@ impl Cluster {
         Ok(self.applications(run).await?.remove(&subdag))
     }
 
+    /// Whether YARN has given its master a container: it is about to run.
+    pub(crate) async fn has_container(&self, application: &Application) -> bool {
+        let attempts = self.conf.rm.attempts(application.yarn).await.unwrap_or_default();
+        attempts.iter().max_by_key(|attempt| attempt.id).is_some_and(|attempt| attempt.container.is_some())
+    }
+
     /// All applications of runs of this user that the ResourceManager remembers.
     pub(crate) async fn all(&self) -> Result<Vec<Application>, ClientError> {
         let query = Query { kinds: vec![KIND.to_owned()], users: vec![self.conf.user.clone()], ..Query::default() };

@@ -15,6 +15,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 const EAGER: Duration = Duration::from_secs(4);
 /// How long an application may take to appear once all that its sub-DAG needs has ended.
 const APPEARS: Duration = Duration::from_secs(60);
+/// The same after a stop: whoever asked for it looks for so long whether others live.
+const STOPPED: Duration = Duration::from_secs(20);
 /// A master that has not been seen for so long after its time may have been there, quickly.
 const SETTLES: Duration = Duration::from_secs(1);
 /// A wait that is shorter is not worth a word.
@@ -48,7 +50,7 @@ impl There {
                 Err(error) => {
                     self.wait(&mut told, calm, &format!("the ResourceManager can't be asked: {}", error.text())).await
                 }
-                Ok(None) if ready && calm.elapsed() > APPEARS => self.gone("nobody submitted its application").await,
+                Ok(None) if ready && calm.elapsed() > self.appears().await => self.gone("nobody submitted its application").await,
                 Ok(application) if self.is_to_come(application.as_ref(), (ready, calm)) => {
                     if !ready {
                         calm = Instant::now();
@@ -85,6 +87,16 @@ impl There {
             return true;
         }
         former && (!ready || calm.elapsed() <= APPEARS)
+    }
+
+    /// How long an application may take to appear. Nobody submits the rest of a run that was stopped before it began.
+    async fn appears(&self) -> Duration {
+        let (store, dir) = (&self.feed.client.store, RunDir::new(&self.feed.run));
+        match (store.exists(&dir.stop()).await, store.exists(&dir.plan()).await) {
+            (Ok(true), Ok(false)) => SETTLES,
+            (Ok(true), _) => STOPPED,
+            _ => APPEARS,
+        }
     }
 
     async fn look(&mut self, application: &Application, (told, calm): (&mut Told, Instant)) -> Next {

@@ -8,7 +8,10 @@ use dybox_model::{Millis, Resources, SubDagId};
 use dybox_store::bundle::{BUNDLE_ALIAS, Bundle, MAX_PLAN_BYTES, QUEUE, REOPEN};
 use dybox_store::epochs::MasterAddr;
 use dybox_wire::{Address, MasterClient};
-use dybox_yarn::{ApplicationId, Credentials, Launch, ResourceManager, Submission, tags};
+use dybox_store::StopMark;
+use dybox_yarn::{
+    AppState, ApplicationId, Credentials, Launch, Query, Report, ResourceManager, Submission, run_tag, tagged, tags,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -132,6 +135,17 @@ impl There {
         let credentials = Credentials { secrets, ..self.credentials.clone() };
         Launch { credentials, env: self.bundle.env(), ..Launch::default() }
             .starting(program(&self.bundle.binary), "master")
+    }
+
+    /// Whether a sub-DAG has no end because its application was killed when the run was stopped, or was never submitted.
+    pub(super) async fn was_killed(&self, rest: &Rest, subdag: SubDagId) -> Result<bool, MasterError> {
+        if StopMark::why(&rest.store, &rest.dir).await?.is_none() {
+            return Ok(false);
+        }
+        let query = Query { tags: vec![run_tag(&self.bundle.info.run)], ..Query::default() };
+        let mut all = self.rm.applications(&query).await?.into_iter();
+        let over = |report: &Report| matches!(report.state, AppState::Finished | AppState::Failed | AppState::Killed);
+        Ok(all.all(|report| tagged(&report.tags).1 != subdag || over(&report)))
     }
 
     /// The master of a sub-DAG, where one lives.

@@ -81,7 +81,11 @@ impl Rest {
                 return Ok(false);
             }
             let (facts, _) = recover::read(&self.store, &sub.journal()).await?;
-            if fold(facts).end.is_none() {
+            let killed = async || match &self.others {
+                Others::There(there) if self.plan.is_last(subdag) => there.was_killed(self, needed).await,
+                _ => Ok(false),
+            };
+            if fold(facts).end.is_none() && !killed().await? {
                 return Ok(false);
             }
         }
