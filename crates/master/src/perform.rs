@@ -23,6 +23,8 @@ use crate::policy::Policy;
 use crate::rm::{Heard, News, Order, Rm};
 use crate::spec::{self, OfRun};
 
+/// Where hooks run on a cluster, in the master's working directory.
+pub(crate) const HOOK_DIR: &str = "hooks";
 /// Variables of the submitter that hooks see.
 const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
 
@@ -186,7 +188,7 @@ impl Ports {
         let hook = Hook {
             hook: id,
             run: planned.run.clone(),
-            cwd: self.job_dir(),
+            cwd: self.hook_dir(),
             env: self.hook_env(),
             stdin: story.text(),
             timeout: planned.timeout,
@@ -195,6 +197,12 @@ impl Ports {
             pid_file: self.sub_dir.join(format!("hook-{}.pid", id.0)),
         };
         self.hooks.insert(id, dybox_driver::start(hook, self.hook_events.clone()));
+    }
+
+    /// On a cluster this machine has no more of the job file's directory than what came along.
+    fn hook_dir(&self) -> PathBuf {
+        let came = self.sub_dir.join(HOOK_DIR);
+        if came.is_dir() { came } else { self.job_dir() }
     }
 
     fn job_dir(&self) -> PathBuf {

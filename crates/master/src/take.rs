@@ -240,6 +240,7 @@ impl Actor {
             News::Swept { grant, exits } => master::Event::Swept { grant, exits }.into(),
             News::Nodes(nodes) => master::Event::Nodes(nodes).into(),
             News::OthersWait { any, first } => master::Event::OthersWait { any, first }.into(),
+            News::Stop { why } => driver::Event::StopAsked { why, now: false }.into(),
             News::Preempts { grant } => return self.preempt(grant),
             News::Refused { why } => {
                 let why = format!("a task can never run here: {why}");

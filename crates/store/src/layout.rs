@@ -122,6 +122,12 @@ impl RunDir {
         format!("{}/data", self.0)
     }
 
+    /// On HDFS: the files of the job file's directory that hooks name.
+    #[must_use]
+    pub fn hooks(&self) -> String {
+        format!("{}/hooks", self.0)
+    }
+
     /// The directory of the named volumes that go with the run.
     #[must_use]
     pub fn volumes(&self) -> String {

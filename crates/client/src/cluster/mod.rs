@@ -6,6 +6,7 @@ pub(crate) mod binary;
 mod facts;
 mod find;
 mod handing;
+mod hooks;
 mod journal;
 mod live;
 mod reach;

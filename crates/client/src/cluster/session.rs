@@ -220,6 +220,10 @@ impl Cluster {
         }
         let tls = if tls.0 == info.run { tls.1 } else { run_tls(&info.run)? };
         let parts = Parts::new((plan, submission), &info, binary, Resources::default(), tls)?;
+        if let Err(error) = self.take_hooks_along(store, &info.run, (plan, submission)).await {
+            let _ = store.remove_tree(&RunDir::new(&info.run).root()).await;
+            return Err(error);
+        }
         let first: Vec<_> =
             subdags(plan).filter(|(_, sub)| sub.needs.is_empty()).map(|(subdag, _)| (subdag, false)).collect();
         let own = match self.hand_all(&mut taker, &parts, &first).await {

@@ -93,6 +93,10 @@ impl Cluster {
         }
         let tls = if tls.0 == info.run { tls.1 } else { run_tls(&info.run)? };
         let parts = Parts::new((plan, submission), &info, binary, max, tls)?;
+        if let Err(error) = self.take_hooks_along(store, &info.run, (plan, submission)).await {
+            let _ = store.remove_tree(&RunDir::new(&info.run).root()).await;
+            return Err(error);
+        }
         let own =
             self.order_all(store, &parts, &ids.into_iter().map(|(n, id)| (n, id, false)).collect::<Vec<_>>()).await?;
         Ok(Submitted { own: Some(Arc::new(own)), ..Submitted::of(info, false) })

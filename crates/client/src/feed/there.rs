@@ -50,7 +50,9 @@ impl There {
                 Err(error) => {
                     self.wait(&mut told, calm, &format!("the ResourceManager can't be asked: {}", error.text())).await
                 }
-                Ok(None) if ready && calm.elapsed() > self.appears().await => self.gone("nobody submitted its application").await,
+                Ok(None) if ready && calm.elapsed() > self.appears().await => {
+                    self.gone("nobody submitted its application").await
+                }
                 Ok(application) if self.is_to_come(application.as_ref(), (ready, calm)) => {
                     if !ready {
                         calm = Instant::now();

@@ -1,6 +1,7 @@
 //! A master on the cluster: an ApplicationMaster with a port, a page, and a journal in HDFS.
 
 mod conf;
+mod hooks;
 pub(crate) mod page;
 mod recover;
 mod settle;
@@ -136,8 +137,7 @@ impl Begun {
         let Recovered { store, dir, info, plan, mind, live, book, upstream, policy, mut first, epoch, opening } =
             recovered;
         tracing::info!(run = %info.run, epoch, port, "in control");
-        let (hook_events, from_hooks) = mpsc::unbounded_channel();
-        let settled = settle::start(&conf, &store, ((port, epoch), hook_events.clone()), &plan);
+        let settled = settle::start(&conf, &store, ((port, epoch), tell.clone()), &plan);
         let own_room = own_room(&conf).filter(|_| session.is_none());
         let desk = Desk::new((conf.bundle.subdag, epoch), rooms, own_room);
         let launcher = Launcher {
@@ -159,6 +159,7 @@ impl Begun {
         let there = There::new(&conf, client(&conf)?, session);
         let (own, others) = (conf.bundle.subdag, Others::There(Arc::new(there)));
         let rest = Rest { store, dir, own, plan: plan.clone(), others };
+        let (hook_events, from_hooks) = mpsc::unbounded_channel();
         let (links, hooks, prepared) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
         let wishes = roster.wishes();

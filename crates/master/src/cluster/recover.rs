@@ -66,6 +66,7 @@ pub(super) async fn recover(
     let rooms = rooms(&facts);
     let reopen = is_to_reopen(conf, &store, &sub, &facts).await?;
     let book = Book::mirrored(appender, mirror);
+    super::hooks::bring(conf, &store, &plan).await?;
     let past = Past { store: store.clone(), dir, info, plan, subdag, facts, book, policy, epoch: Some(epoch), reopen };
     let mut recovered = past.go_on(now).await?;
     if let Some(taken) = taken {

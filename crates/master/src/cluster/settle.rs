@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dybox_job::Plan;
-use dybox_logic::driver;
 use dybox_store::epochs::MasterAddr;
 use dybox_store::layout::RunDir;
 use dybox_store::{StopMark, Store, StoreError};
@@ -13,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::YarnConf;
+use crate::rm::FromRm;
 
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub(super) fn start(
     conf: &YarnConf,
     store: &Store,
-    (at, stops): ((u16, u32), mpsc::UnboundedSender<driver::Event>),
+    (at, stops): ((u16, u32), mpsc::UnboundedSender<FromRm>),
     plan: &Arc<Plan>,
 ) -> JoinHandle<()> {
     let (conf, store, plan) = (conf.clone(), store.clone(), plan.clone());
@@ -49,14 +49,10 @@ pub(super) fn start(
 
 /// Another master that ends the run leaves the mark, and then looks where this one listens: who did that before it was
 /// written down here is heard now.
-async fn hear_stop(
-    store: &Store,
-    dir: &RunDir,
-    stops: &mpsc::UnboundedSender<driver::Event>,
-) -> Result<(), StoreError> {
+async fn hear_stop(store: &Store, dir: &RunDir, stops: &mpsc::UnboundedSender<FromRm>) -> Result<(), StoreError> {
     if let Some(why) = StopMark::why(store, dir).await? {
         // A master that has ended wants to know nothing.
-        let _ = stops.send(driver::Event::StopAsked { why, now: false });
+        let _ = stops.send(FromRm::Marked(why));
     }
     Ok(())
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use dybox_job::Plan;
 use dybox_model::{Millis, Resources, SubDagId};
+use dybox_store::StopMark;
 use dybox_store::bundle::{BUNDLE_ALIAS, Bundle, MAX_PLAN_BYTES, QUEUE, REOPEN};
 use dybox_store::epochs::MasterAddr;
 use dybox_wire::{Address, MasterClient};
-use dybox_store::StopMark;
 use dybox_yarn::{
     AppState, ApplicationId, Credentials, Launch, Query, Report, ResourceManager, Submission, run_tag, tagged, tags,
 };

@@ -84,6 +84,8 @@ pub(crate) enum News {
     Nodes(Vec<Node>),
     /// An ask that can never be granted.
     Refused { why: String },
+    /// The run is to end.
+    Stop { why: String },
     /// Why asks wait; empty when none does.
     Waits { why: String },
     /// Whether other runs wait for room.
@@ -109,6 +111,8 @@ pub(crate) enum FromRm {
     Waits(String),
     /// The journal's file is in trouble, or out of it.
     Store(Trouble),
+    /// The run's directory says that the run is to end, and why.
+    Marked(String),
 }
 
 /// What proxies say that concerns the resource manager.
@@ -157,6 +161,7 @@ impl Rm {
             (_, FromRm::Store(Trouble { text, .. })) => {
                 vec![News::Trouble { text, cause: Some(Cause::StoreFailed) }]
             }
+            (_, FromRm::Marked(why)) => vec![News::Stop { why }],
             (Self::Cluster(cluster), FromRm::Am(event)) => cluster.told(*event),
             (Self::Cluster(cluster), FromRm::Did(did)) => cluster.did(did),
             (Self::Cluster(cluster), FromRm::Waits(why)) => cluster.waits_for_session(why),
