@@ -115,9 +115,8 @@ impl Rules {
     pub fn refuse(&self, who: Submitter<'_>, asks: &Asks<'_>) -> Vec<Refusal> {
         let paths = asks.paths.iter().filter_map(|path| self.path(path));
         let size = [self.cpus(asks.cpu_milli), self.memory(asks.memory)];
-        let image = [self.registry(asks.image), self.digest(asks.image)];
         let user = asks.user.and_then(|user| self.user(who, user));
-        paths.chain(size.into_iter().flatten()).chain(image.into_iter().flatten()).chain(user).collect()
+        paths.chain(size.into_iter().flatten()).chain(self.images(asks.image)).chain(user).collect()
     }
 
     /// Whether this path of the machine may not be given to a container.
@@ -134,6 +133,16 @@ impl Rules {
         let allowed: Vec<String> = roots.iter().map(|root| root.display().to_string()).collect();
         let allowed = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
         Some(self.no("mount_roots", format!("uses {} of the machine, and {allowed} is allowed", path.display())))
+    }
+
+    /// Whether this image may not run, whoever asks.
+    #[must_use]
+    pub fn image(&self, image: &str) -> Option<Refusal> {
+        self.images(image).next()
+    }
+
+    fn images(&self, image: &str) -> impl Iterator<Item = Refusal> + use<> {
+        [self.registry(image), self.digest(image)].into_iter().flatten()
     }
 
     fn registry(&self, image: &str) -> Option<Refusal> {
@@ -218,6 +227,15 @@ mod tests {
 
     fn broken(asks: &Asks<'_>) -> Vec<&'static str> {
         rules().refuse(ANN, asks).into_iter().map(|refusal| refusal.rule).collect()
+    }
+
+    #[test]
+    fn an_image_is_judged_by_itself_as_with_all_the_rest() {
+        for image in ["quay.io/a/b:1", "b:1", "b@sha256:1"] {
+            let all = rules().refuse(ANN, &Asks { image, ..Asks::default() });
+            assert_eq!(rules().image(image), all.into_iter().next(), "{image}");
+        }
+        assert_eq!(rules().image("quay.io/a/b:1").map(|refusal| refusal.rule), Some("trusted_registries"));
     }
 
     #[test]

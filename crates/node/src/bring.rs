@@ -5,7 +5,6 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dybox_model::policy::{Asks, Submitter};
 use dybox_model::roster::{Arrival, BringOrder, Pulse};
 use dybox_model::{ImageRef, Millis};
 use tokio::process::Command;
@@ -82,10 +81,7 @@ fn untrusted(rules: &Bringing, image: &str) -> Option<String> {
     if ImageRef::parse(image).is_err() {
         return Some("it is no image reference".to_owned());
     }
-    // The rules about images do not ask who wants them.
-    let nobody = Submitter { name: "", uid: 0, gid: 0 };
-    let refused = rules.policy.as_ref()?.refuse(nobody, &Asks { image, ..Asks::default() });
-    refused.first().map(ToString::to_string)
+    rules.policy.as_ref()?.image(image).map(|refusal| refusal.to_string())
 }
 
 /// Why nothing is brought here now, as far as this machine knows.
