@@ -94,6 +94,19 @@ fn what_runs_after_everything_runs_after_a_stop_and_after_the_limit_in_time() {
 }
 
 #[test]
+fn where_room_is_short_a_higher_priority_comes_first() {
+    let place = Workspace::new();
+    let say = "script: \". /said/fns; say start\"";
+    place.job(&format!(
+        "stages:\n  low: {{ priority: -1, parallelism: 3, {say} }}\n  middle: {{ parallelism: 2, memory: 100MiB, {say} }}\n  high: {{ priority: 7, parallelism: 3, {say} }}\n",
+    ));
+    let run = place.dybox(&["run", "job.yaml", "--cpus", "0.2"]).expect(0).run_id();
+    let order: Vec<String> = place.said().into_iter().map(|line| line.stage).collect();
+    assert_eq!(order, ["high", "high", "high", "middle", "middle", "low", "low", "low"], "{run}");
+    place.assert_nothing_left();
+}
+
+#[test]
 fn a_task_that_ran_out_of_memory_gets_more() {
     let place = Workspace::new();
     place.job(concat!(

@@ -114,6 +114,7 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
         stop_signal: body.stop_signal,
         stop_grace: body.stop_grace.unwrap_or(Millis::from_secs(10)),
         retry: retry(body.retry, memory.request),
+        priority: body.priority.unwrap_or(0),
         placement: body.placement.to_plan(apart),
         profile: draft.profile,
         keep_failed: body.keep_failed.unwrap_or(false),

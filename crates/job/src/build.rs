@@ -48,7 +48,7 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
         .chain(networks(&job))
         .chain(volumes(&job))
         .chain(apart::together(&aparts))
-        .chain([last(&job)])
+        .chain([last(&job), ranked(&job)])
         .collect();
     let mut subdags = cut(report, &job, &graph, &together)?;
     wait_for_all(&job, &mut subdags);
@@ -289,6 +289,15 @@ fn wait_for_all(job: &Job, subdags: &mut [SubDag]) {
         subdag.needs.sort_unstable();
         subdag.needs.dedup();
     }
+}
+
+/// Stages of which some come before others: one master picks among them, unless the file says how many there are.
+fn ranked(job: &Job) -> Vec<u32> {
+    let all = || (0u32..).zip(&job.stages).filter(|(_, stage)| !stage.last);
+    let mut priorities = all().map(|(_, stage)| stage.body.priority.unwrap_or(0));
+    let first = priorities.next();
+    let differ = job.split == draft::Split::Auto && priorities.any(|priority| Some(priority) != first);
+    if differ { all().map(|(id, _)| id).collect() } else { Vec::new() }
 }
 
 /// The stages of each named network.

@@ -151,6 +151,7 @@ pub const CODES: &[Code] = &[
         "A named volume lies on one machine, and a cluster has many.",
         "Pin the stages that share it to one machine, or use outputs and inputs.",
     ),
+    c("W0909", "Stages of different priority are in different sub-DAGs.", "Write split: none."),
 ];
 
 /// The code by this name, in either case.

@@ -131,6 +131,7 @@ pub(crate) struct Body {
     pub(crate) shm_size: Option<u64>,
     pub(crate) pids: Option<u32>,
     pub(crate) parallelism: Option<u32>,
+    pub(crate) priority: Option<i32>,
     pub(crate) retry: RetryDraft,
     pub(crate) timeout: TimeoutDraft,
     pub(crate) idle: Option<Idle>,
@@ -248,6 +249,7 @@ impl Body {
             shm_size: self.shm_size.or(defaults.shm_size),
             pids: self.pids.or(defaults.pids),
             parallelism: self.parallelism.or(defaults.parallelism),
+            priority: self.priority.or(defaults.priority),
             retry: RetryDraft {
                 max: self.retry.max.or(defaults.retry.max),
                 backoff: self.retry.backoff.or(defaults.retry.backoff),

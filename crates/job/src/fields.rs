@@ -206,6 +206,13 @@ pub const FIELDS: &[Field] = &[
         "none",
         "Stages that end first: as succeeded, failed or finished.",
     ),
+    now(
+        Stage,
+        "priority",
+        "a whole number, -100 to 100",
+        "0",
+        "Where room is short, tasks of stages with more of it come first; within the run.",
+    ),
     now(Stage, "retry", "a mapping", "{max: 0}", "When a failed task is tried again."),
     now(Stage, "timeout", "a mapping", "none", "Limits in time."),
     now(

@@ -46,13 +46,24 @@ pub fn lint(plan: &Plan) -> Vec<Diagnostic> {
         only(format!("placement of {}: one machine has no other to go to", listed(placed.into_iter())));
     }
     found.extend(many(plan, "a master process"));
+    found.extend(priorities(plan));
     found
 }
 
 /// Warnings about a plan that is to run on a cluster.
 #[must_use]
 pub fn lint_on_cluster(plan: &Plan) -> Vec<Diagnostic> {
-    many(plan, "a YARN application").into_iter().chain(volumes(plan)).collect()
+    many(plan, "a YARN application").into_iter().chain(volumes(plan)).chain(priorities(plan)).collect()
+}
+
+/// Stages that come before others, and are in another sub-DAG than those.
+fn priorities(plan: &Plan) -> Option<Diagnostic> {
+    let mut all = plan.stages.iter().filter(|stage| !stage.late.last);
+    let first = all.next()?;
+    let other = all.clone().find(|stage| stage.subdag != first.subdag && stage.priority != first.priority)?;
+    let message =
+        format!("priority counts among the stages of one sub-DAG: {} and {} are in two", first.name, other.name);
+    Some(warning("W0909", message, "write split: none, and the same subdag, queue and node_label"))
 }
 
 /// Named volumes that several stages, or several tasks, would share: on a cluster each machine has one of its own.

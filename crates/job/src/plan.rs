@@ -115,6 +115,9 @@ pub struct Stage {
     pub profile: Option<Profiled>,
     /// When a failed task is tried again.
     pub retry: Retry,
+    /// Tasks of stages with more of it come first where room is short.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
     /// Keep containers of failed attempts.
     pub keep_failed: bool,
     /// Tasks follow each other in one container.
@@ -132,6 +135,11 @@ pub struct Stage {
     /// A person at the other end (`dybox shell` only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<Attach>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 /// What a stage came to that does not run.

@@ -182,6 +182,9 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
     }
     extras.extend(stage.inputs.iter().map(|moved| format!("brings {} to {}", moved.place, moved.path)));
     extras.extend(stage.outputs.iter().map(|moved| format!("puts {} to {}", moved.path, moved.place)));
+    if stage.priority != 0 {
+        extras.push(format!("priority {}", stage.priority));
+    }
     if !stage.placement.is_anywhere() {
         extras.push(placed(plan, &stage.placement));
     }
@@ -290,8 +293,16 @@ fn reason(plan: &Plan, subdag: &SubDag, parts: usize) -> String {
         None if !apart.is_empty() => format!("these name {}", apart.join(" and ")),
         None if plan.subdags.len() == 1 && parts == 1 => "everything hangs together".to_owned(),
         None if parts == 1 => "no other part shares an edge with it".to_owned(),
+        None if ranked(plan, subdag) => format!("{parts} parts that share no edge wait for room by priority"),
         None => format!("{parts} parts that share no edge are packed together"),
     }
+}
+
+/// Whether some stages of it come before others.
+fn ranked(plan: &Plan, subdag: &SubDag) -> bool {
+    let mut priorities = subdag.stages.iter().map(|stage| plan.stages[stage.0 as usize].priority);
+    let first = priorities.next();
+    priorities.any(|priority| Some(priority) != first)
 }
 
 fn subdag_needs(needs: &[SubDagId]) -> String {

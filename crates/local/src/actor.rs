@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dybox_model::{GrantId, Resources};
+use dybox_model::GrantId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::error::LocalError;
 use crate::event::{Event, Order};
-use crate::ledger::{Ledger, Others, Round, Taken, is_locked, remove};
+use crate::ledger::{Ask, Ledger, Others, Round, Taken, is_locked, remove};
 use crate::notify::Changes;
 use crate::share::Short;
 use crate::spawn::{self, Dead};
@@ -68,8 +68,8 @@ impl Local {
 struct Desk {
     ledger: Ledger,
     events: mpsc::UnboundedSender<Event>,
-    /// In the order of the first ask of each size.
-    asks: Vec<(Resources, u32)>,
+    /// By priority, then in the order of the first ask of each size.
+    asks: Vec<Ask>,
     /// Shares that are taken and whose proxy has not been started.
     taken: BTreeMap<GrantId, Taken>,
     /// Proxies that this process started, and how to kill each.
@@ -112,7 +112,7 @@ impl Desk {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Ask { size, count } => self.ask(size, count),
+            Order::Ask { size, priority, count } => self.ask(Ask { size, priority, count }),
             Order::Launch { grant } => self.launch(grant),
             Order::Adopt { grant } => self.adopt(grant),
             Order::Kill { grant } => self.kill(grant),
@@ -120,12 +120,15 @@ impl Desk {
         }
     }
 
-    fn ask(&mut self, size: Resources, count: u32) {
-        match self.asks.iter_mut().find(|(asked, _)| *asked == size) {
-            Some(ask) => ask.1 = count,
-            None => self.asks.push((size, count)),
+    fn ask(&mut self, ask: Ask) {
+        match self.asks.iter_mut().find(|asked| asked.is_like(&ask)) {
+            Some(asked) => asked.count = ask.count,
+            None => {
+                let behind = self.asks.partition_point(|asked| asked.priority >= ask.priority);
+                self.asks.insert(behind, ask);
+            }
         }
-        self.asks.retain(|&(_, count)| count > 0);
+        self.asks.retain(|ask| ask.count > 0);
     }
 
     fn tell(&self, event: Event) {
@@ -143,7 +146,9 @@ impl Desk {
             Ok(round) => self.settle(round),
             Err(error) => self.trouble(&error),
         }
-        let smallest = self.asks.iter().map(|&(size, _)| size).min();
+        // What waits behind another ask of its own run does not count: others could not help it.
+        let first = self.asks.first().map(|ask| ask.priority);
+        let smallest = self.asks.iter().filter(|ask| Some(ask.priority) == first).map(|ask| ask.size).min();
         if let Err(error) = self.ledger.wait_for(smallest) {
             self.trouble(&error);
         }
@@ -154,20 +159,21 @@ impl Desk {
 
     fn settle(&mut self, round: Round) {
         for taken in round.taken {
-            if let Some(ask) = self.asks.iter_mut().find(|(size, _)| *size == taken.size) {
-                ask.1 -= 1;
+            if let Some(ask) = self.asks.iter_mut().find(|ask| (ask.size, ask.priority) == (taken.size, taken.priority))
+            {
+                ask.count -= 1;
             }
-            self.tell(Event::Granted { grant: taken.grant, size: taken.size });
+            self.tell(Event::Granted { grant: taken.grant, size: taken.size, priority: taken.priority });
             self.taken.insert(taken.grant, taken);
         }
         let budget = self.ledger.conf().budget;
         for (size, short) in &round.short {
             if *short == Short::Never {
-                self.ask(*size, 0);
+                self.asks.retain(|ask| ask.size != *size);
                 self.tell(Event::Refused { size: *size, why: short.sentence(*size, budget) });
             }
         }
-        self.asks.retain(|&(_, count)| count > 0);
+        self.asks.retain(|ask| ask.count > 0);
         let waits = round.short.iter().find(|(_, short)| *short != Short::Never);
         let why = waits.map(|(size, short)| short.sentence(*size, budget)).unwrap_or_default();
         if self.said.0 != why {

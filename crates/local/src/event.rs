@@ -5,10 +5,13 @@ use dybox_model::{AttemptId, Exit, GrantId, Resources};
 /// What a master wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// So many grants of this size, on top of those given. Replaces the last ask of the same size; 0 takes it back.
+    /// So many grants of this size, on top of those given. Replaces the last ask of the same size and priority; 0 takes it
+    /// back.
     Ask {
         /// How large.
         size: Resources,
+        /// As long as an ask of a higher one waits, none of a lower one is given.
+        priority: i32,
         /// How many more.
         count: u32,
     },
@@ -43,6 +46,8 @@ pub enum Event {
         grant: GrantId,
         /// Its size, as asked.
         size: Resources,
+        /// The priority, as asked.
+        priority: i32,
     },
     /// An ask that can never be granted.
     Refused {

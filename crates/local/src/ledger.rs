@@ -30,6 +30,21 @@ pub struct Ledger {
     since: SystemTime,
 }
 
+/// What a master waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) size: Resources,
+    pub(crate) priority: i32,
+    pub(crate) count: u32,
+}
+
+impl Ask {
+    /// Whether they differ in their number alone.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        (self.size, self.priority) == (other.size, other.priority)
+    }
+}
+
 /// A share that was taken: the lock on its file, to be inherited by the proxy.
 #[derive(Debug)]
 pub struct Taken {
@@ -37,6 +52,8 @@ pub struct Taken {
     pub grant: GrantId,
     /// Its size.
     pub size: Resources,
+    /// The priority that it was asked with.
+    pub priority: i32,
     /// The locked file. Dropping it leaves a dead share.
     pub lock: File,
 }
@@ -71,25 +88,30 @@ impl Ledger {
         Ok(Self { conf, counter: 0, held: Resources::default(), since: SystemTime::now() })
     }
 
-    /// Takes what fits of the asks, in their order.
+    /// Takes what fits of the asks, in their order; of those of a lower priority nothing as long as a higher one waits.
     ///
     /// # Errors
     /// [`LocalError`]; nothing has been taken then that a share file does not show.
-    pub(crate) async fn round(&mut self, asks: &[(Resources, u32)]) -> Result<Round, LocalError> {
+    pub(crate) async fn round(&mut self, asks: &[Ask]) -> Result<Round, LocalError> {
         let _budget = self.lock_budget().await?;
         let mut shares = self.shares()?;
         let waiters = self.waiters()?;
         let mut round = Round::default();
         self.notice(&shares);
-        for &(size, count) in asks {
-            for _ in 0..count {
+        let mut waits = i32::MIN;
+        for &Ask { size, priority, count } in asks.iter() {
+            // Small ones must not take again and again what a larger one before them waits for.
+            for _ in 0..if priority < waits { 0 } else { count } {
                 match verdict(&self.waiter(size), self.conf.budget, &shares, &waiters) {
                     Verdict::Fits => {
                         let (share, taken) = self.take(size)?;
                         shares.push(share);
-                        round.taken.push(taken);
+                        round.taken.push(Taken { priority, ..taken });
                     }
                     Verdict::Waits(short) => {
+                        if short != Short::Never {
+                            waits = priority;
+                        }
                         round.short.push((size, short));
                         break;
                     }
@@ -123,7 +145,7 @@ impl Ledger {
     /// # Errors
     /// [`LocalError`] as the files have it.
     pub async fn try_take(&mut self, size: Resources) -> Result<Option<Taken>, LocalError> {
-        Ok(self.round(&[(size, 1)]).await?.taken.pop())
+        Ok(self.round(&[Ask { size, priority: 0, count: 1 }]).await?.taken.pop())
     }
 
     /// Writes a share's file, complete and locked before it has its name. Called under the budget's lock.
@@ -150,7 +172,7 @@ impl Ledger {
             Ok(lock)
         };
         let lock = made().map_err(file("write the share", &path))?;
-        Ok((share, Taken { grant, size, lock }))
+        Ok((share, Taken { grant, size, priority: 0, lock }))
     }
 
     /// Every share, live and dead. What a power cut left half-written is removed: its boot's containers are gone.

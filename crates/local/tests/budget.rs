@@ -66,7 +66,7 @@ async fn a_grant_is_given_used_and_given_back() {
     let conf = conf(home.path(), 1);
     fs::write(conf.run_dir.join("behave"), "clean").unwrap();
     let (local, mut events) = manager(conf);
-    local.order(Order::Ask { size: ONE, count: 6 });
+    local.order(Order::Ask { size: ONE, priority: 0, count: 6 });
     let mut grants = Vec::new();
     for _ in 0..4 {
         grants.push(granted(&mut events).await);
@@ -90,9 +90,31 @@ async fn a_grant_is_given_used_and_given_back() {
 async fn what_can_never_fit_is_refused_with_the_numbers() {
     let home = tempfile::tempdir().unwrap();
     let (local, mut events) = manager(conf(home.path(), 1));
-    local.order(Order::Ask { size: Resources { cpu_milli: 5000, memory: 1 }, count: 1 });
+    local.order(Order::Ask { size: Resources { cpu_milli: 5000, memory: 1 }, priority: 0, count: 1 });
     let Event::Refused { why, .. } = next(&mut events).await else { panic!("not refused") };
     assert_eq!(why, "it asks for 5 cpus and 1B, this machine gives 4 cpus and 1GiB in all");
+}
+
+#[tokio::test]
+async fn a_lower_priority_gets_nothing_while_a_higher_one_waits() {
+    let home = tempfile::tempdir().unwrap();
+    let conf = conf(home.path(), 1);
+    fs::write(conf.run_dir.join("behave"), "clean").unwrap();
+    let (local, mut events) = manager(conf);
+    let all_but_one = Resources { cpu_milli: BUDGET.cpu_milli - ONE.cpu_milli, memory: ONE.memory };
+    local.order(Order::Ask { size: all_but_one, priority: 0, count: 1 });
+    let first = granted(&mut events).await;
+    local.order(Order::Ask { size: ONE, priority: -3, count: 1 });
+    local.order(Order::Ask { size: all_but_one, priority: 5, count: 1 });
+    local.order(Order::Launch { grant: first });
+    // There was room for the small one all the time.
+    let mut given = Vec::new();
+    while given.len() < 2 {
+        if let Event::Granted { priority, .. } = next(&mut events).await {
+            given.push(priority);
+        }
+    }
+    assert_eq!(given, [5, -3]);
 }
 
 #[tokio::test]
@@ -101,7 +123,7 @@ async fn a_crashed_proxy_keeps_its_share_until_it_is_swept() {
     let conf = conf(home.path(), 1);
     fs::write(conf.run_dir.join("behave"), "crash").unwrap();
     let (local, mut events) = manager(conf);
-    local.order(Order::Ask { size: ONE, count: 1 });
+    local.order(Order::Ask { size: ONE, priority: 0, count: 1 });
     let grant = granted(&mut events).await;
     local.order(Order::Launch { grant });
     let gone = next(&mut events).await;
@@ -119,7 +141,7 @@ async fn a_proxy_outlives_its_master_and_the_next_one_sees_it_go() {
     let conf = conf(home.path(), 1);
     fs::write(conf.run_dir.join("behave"), "stay").unwrap();
     let (local, mut events) = manager(conf.clone());
-    local.order(Order::Ask { size: ONE, count: 1 });
+    local.order(Order::Ask { size: ONE, priority: 0, count: 1 });
     let grant = granted(&mut events).await;
     local.order(Order::Launch { grant });
     let share = Ledger::open(conf.clone()).unwrap().share_path(&conf.run, grant);
@@ -144,7 +166,7 @@ async fn a_proxy_that_does_not_answer_is_killed_by_its_own_master_or_the_next_on
     let conf = conf(home.path(), 1);
     fs::write(conf.run_dir.join("behave"), "stay").unwrap();
     let (local, mut events) = manager(conf.clone());
-    local.order(Order::Ask { size: ONE, count: 2 });
+    local.order(Order::Ask { size: ONE, priority: 0, count: 2 });
     let grants = [granted(&mut events).await, granted(&mut events).await];
     grants.iter().for_each(|&grant| local.order(Order::Launch { grant }));
     local.order(Order::Kill { grant: grants[0] });
@@ -163,7 +185,7 @@ async fn a_proxy_that_does_not_answer_is_killed_by_its_own_master_or_the_next_on
 async fn a_proxy_that_cannot_be_started_leaves_nothing_and_says_why() {
     let home = tempfile::tempdir().unwrap();
     let (local, mut events) = manager(Conf { binary: home.path().join("gone"), ..conf(home.path(), 1) });
-    local.order(Order::Ask { size: ONE, count: 1 });
+    local.order(Order::Ask { size: ONE, priority: 0, count: 1 });
     let grant = granted(&mut events).await;
     local.order(Order::Launch { grant });
     loop {
@@ -187,7 +209,7 @@ async fn how_a_proxy_ended_is_told_in_its_own_words() {
     let conf = conf(home.path(), 1);
     fs::write(conf.run_dir.join("behave"), "complain").unwrap();
     let (local, mut events) = manager(conf);
-    local.order(Order::Ask { size: ONE, count: 1 });
+    local.order(Order::Ask { size: ONE, priority: 0, count: 1 });
     let grant = granted(&mut events).await;
     local.order(Order::Launch { grant });
     let how = "exited with 5: error: the secret is gone".to_owned();
@@ -198,13 +220,13 @@ async fn how_a_proxy_ended_is_told_in_its_own_words() {
 async fn a_run_that_has_nothing_comes_before_one_that_has_much() {
     let home = tempfile::tempdir().unwrap();
     let (rich, mut events) = manager(conf(home.path(), 1));
-    rich.order(Order::Ask { size: ONE, count: 10 });
+    rich.order(Order::Ask { size: ONE, priority: 0, count: 10 });
     let mut grants = Vec::new();
     for _ in 0..4 {
         grants.push(granted(&mut events).await);
     }
     let (poor, mut its_events) = manager(conf(home.path(), 2));
-    poor.order(Order::Ask { size: ONE, count: 1 });
+    poor.order(Order::Ask { size: ONE, priority: 0, count: 1 });
     // Both wait now; the first hears of it.
     loop {
         if timeout(SOON, events.recv()).await.unwrap() == Some(Event::OthersWait { any: true, first: true }) {

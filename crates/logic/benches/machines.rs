@@ -43,6 +43,7 @@ fn stage(id: u32) -> Stage {
         stop_grace: Millis::from_secs(10),
         stop_signal: None,
         retry: Retry { max: 2, backoff: Millis::from_secs(1), on: Vec::new(), grow: None },
+        priority: 0,
         keep_failed: false,
         placement: Default::default(),
         profile: None,

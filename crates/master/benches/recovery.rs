@@ -51,6 +51,7 @@ fn plan() -> Plan {
         stop_grace: Millis(1000),
         stop_signal: None,
         retry: Retry::default(),
+        priority: 0,
         keep_failed: false,
         placement: Default::default(),
         profile: None,

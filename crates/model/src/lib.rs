@@ -26,7 +26,7 @@ pub use exit::{EndedBy, Exit, Moved, Peak, Usage};
 pub use fact::{Decision, Fact, Note, StageOutline};
 pub use ids::{AttemptId, BadId, GrantId, HookId, RunId, StageId, SubDagId, TaskId};
 pub use image::{BadImage, ImageRef};
-pub use placement::{Node, Placement, Spread, Wish};
+pub use placement::{HIGHEST_PRIORITY, Node, Placement, Spread, Wish};
 pub use resources::{Resources, format_bytes, format_cpus, parse_bytes, parse_cpus};
 pub use session::{GrantState, SessionGrant, SessionRun, SessionSpec, SessionView};
 pub use spec::{Attach, Idle, Keep, Mount, Network, PullPolicy, TaskSpec, Timeouts, Tmpfs, Transfer};

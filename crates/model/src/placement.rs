@@ -66,6 +66,9 @@ impl Placement {
     }
 }
 
+/// The most that a priority can be.
+pub const HIGHEST_PRIORITY: i32 = 100;
+
 /// What one ask to the resource manager says: each distinct wish is an ask of its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Wish {
@@ -80,13 +83,21 @@ pub struct Wish {
     /// Whether elsewhere will do too, when the places above are full.
     #[serde(default)]
     pub relaxed: bool,
+    /// Where room is short, the asks of a run with more of it come first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 impl Wish {
     /// So much, anywhere.
     #[must_use]
     pub const fn anywhere(size: Resources) -> Self {
-        Self { size, hosts: Vec::new(), racks: Vec::new(), relaxed: false }
+        Self { size, hosts: Vec::new(), racks: Vec::new(), relaxed: false, priority: 0 }
     }
 }
 

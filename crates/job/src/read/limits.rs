@@ -1,6 +1,6 @@
 //! Numbers, times, retries, the working directory and the user of a stage.
 
-use dybox_model::{format_bytes, format_cpus};
+use dybox_model::{HIGHEST_PRIORITY, format_bytes, format_cpus};
 
 use crate::RetryOn;
 use crate::draft::{RetryDraft, TimeoutDraft, Words};
@@ -92,6 +92,13 @@ pub(crate) fn memory(reader: &mut Reader, node: &Node, name: &str) -> Option<u64
         return None;
     }
     Some(value)
+}
+
+/// `priority` among the stages of a run.
+pub(crate) fn priority(reader: &mut Reader, node: &Node) -> Option<i32> {
+    let most = i64::from(HIGHEST_PRIORITY);
+    let number = reader.integer(node, "priority", (-most, most))?;
+    i32::try_from(number).ok()
 }
 
 /// `workdir`: absolute.

@@ -167,6 +167,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         "shm_size" => body.shm_size = reader.size(node, "shm_size").map(|size| size.value),
         "pids" => body.pids = reader.integer(node, "pids", (2, 4_000_000)).map(|pids| pids as u32),
         "parallelism" => body.parallelism = reader.integer(node, "parallelism", (1, 100_000)).map(|n| n as u32),
+        "priority" => body.priority = limits::priority(reader, node),
         "retry" => body.retry = limits::retry(reader, node),
         "timeout" => body.timeout = limits::timeout(reader, node),
         "idle" => body.idle = idle::read(reader, node),

@@ -58,6 +58,10 @@ impl Master {
         if enough || self.others.owed || self.tasks.kept_apart(stage).is_some() || self.hosts.is_left_out(&grant.host) {
             return None;
         }
+        // Nobody has two while a grant is waited for by what comes first.
+        if self.tasks.shapes.highest().is_some_and(|highest| highest > self.tasks.shapes.get(of.shape).priority) {
+            return None;
+        }
         self.tasks.pick_of(stage)
     }
 }

@@ -63,7 +63,9 @@ impl Master {
         if self.pool.len() > 0 {
             why.push_str(&format!("; its sub-DAG holds {}", words(self.pool.held())));
         }
-        for more in stuck.into_iter().chain(self.left_out()).chain(self.said_by_roster(shape)) {
+        let later = self.tasks.shapes.highest().filter(|highest| *highest > entry.priority);
+        let later = later.map(|highest| format!("stages of priority {highest} come first"));
+        for more in later.into_iter().chain(stuck).chain(self.left_out()).chain(self.said_by_roster(shape)) {
             why.push_str(&format!("; {more}"));
         }
         why

@@ -98,11 +98,12 @@ impl Hosts {
     pub(super) fn ask_for(&self, placement: &Placement, size: Resources) -> Option<Wish> {
         let relaxed = !placement.hard;
         let wish = if placement.avoid.is_empty() {
-            Wish { size, hosts: placement.nodes.clone(), racks: placement.racks.clone(), relaxed }
+            let (hosts, racks) = (placement.nodes.clone(), placement.racks.clone());
+            Wish { hosts, racks, relaxed, ..Wish::anywhere(size) }
         } else {
             // YARN knows no "not there" for one ask alone: the others are named.
             let hosts = self.fitting(placement, size).map(|node| node.host.clone()).collect();
-            Wish { size, hosts, racks: Vec::new(), relaxed }
+            Wish { hosts, relaxed, ..Wish::anywhere(size) }
         };
         match wish.hosts.is_empty() && wish.racks.is_empty() {
             true if placement.avoid.is_empty() || !placement.hard => Some(Wish::anywhere(size)),

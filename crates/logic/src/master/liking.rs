@@ -90,7 +90,8 @@ impl Master {
         let all = rooms.iter().fold(0u32, |sum, (room, _)| sum.saturating_add(*room));
         let mut hosts: Vec<String> = rooms.into_iter().map(|(_, host)| host.to_owned()).collect();
         hosts.sort();
-        (all >= waiting).then_some(Wish { size, hosts, racks: Vec::new(), relaxed: true })
+        let plain = self.tasks.shapes.get(shape).anywhere();
+        (all >= waiting).then_some(Wish { hosts, relaxed: true, ..plain })
     }
 
     /// The images of what waits in a shape.

@@ -13,7 +13,7 @@ use super::liking::as_listed;
 use super::pool::{Pool, Stand};
 use super::prefetch::Prefetch;
 use super::retry::Next;
-use super::shapes::Place;
+use super::shapes::{Form, Place};
 use super::starved::Starved;
 use super::taken::{Taken, apart_in};
 use super::tasks::{State, Tasks};
@@ -41,6 +41,8 @@ pub struct Master {
     pub(super) barren: Barren,
     pub(super) starved: Starved,
     pub(super) others: Others,
+    /// The highest priority for which asks are out, since then.
+    pub(super) first: Option<(i32, Millis)>,
     /// Grants that ended a task and were not looked at since.
     pub(super) paced: Vec<GrantId>,
     /// Stops go without the stages' grace.
@@ -68,7 +70,12 @@ impl Master {
     /// The machine of one sub-DAG on one machine, before anything happened. Placements are passed over: there is no choice.
     #[must_use]
     pub fn new(plan: &Plan, subdag: SubDagId) -> Self {
-        let mut tasks = Tasks::new(plan, subdag, |_, stage| (room_for(stage.ask, &stage.network), None));
+        let shape_of = |_, stage: &dybox_job::Stage| Form {
+            size: room_for(stage.ask, &stage.network),
+            place: None,
+            priority: stage.priority,
+        };
+        let mut tasks = Tasks::new(plan, subdag, shape_of);
         // Grants keep their size here: what may grow begins with all of it.
         let fixed = |stage: &dybox_job::Stage| stage.elastic.is_some_and(|elastic| !elastic.learns);
         for (id, _) in (0u32..).zip(&plan.stages).filter(|(_, stage)| fixed(stage)) {
@@ -91,7 +98,7 @@ impl Master {
             if let Some(place) = place.as_mut().filter(|place| !place.is_kept_apart()) {
                 place.stage = 0;
             }
-            (wish_of(stage), place)
+            Form { size: wish_of(stage), place, priority: stage.priority }
         };
         let mut master = Self::of(Tasks::new(plan, subdag, shape_of));
         master.resizes = true;
@@ -108,7 +115,7 @@ impl Master {
 
     fn of(tasks: Tasks) -> Self {
         let mut asks = Asks::default();
-        let plain = tasks.shapes.sizes().map(|size| asks.id_of(&Wish::anywhere(size))).collect();
+        let plain = tasks.shapes.plain().map(|wish| asks.id_of(&wish)).collect();
         Self {
             tasks,
             pool: Pool::new(),
@@ -124,6 +131,7 @@ impl Master {
             barren: Barren::default(),
             starved: Starved::default(),
             others: Others::default(),
+            first: None,
             paced: Vec::new(),
             at_once: false,
             fits: BTreeMap::new(),
@@ -250,8 +258,10 @@ impl Master {
 
     /// The ask that a grant of this size answers, as far as its size tells.
     fn asked_for(&mut self, size: Resources) -> WishId {
-        let size = self.tasks.shapes.answered_by(size).unwrap_or(size);
-        self.asks.id_of(&Wish::anywhere(size))
+        match self.tasks.shapes.answered_by(size) {
+            Some(shape) => self.plain[shape as usize],
+            None => self.asks.id_of(&Wish::anywhere(size)),
+        }
     }
 
     fn load(&mut self, grant: GrantId, attempt: AttemptId) {

@@ -16,6 +16,7 @@ mod asks;
 mod barren;
 mod event;
 mod explain;
+mod first;
 mod given;
 mod heed;
 mod hosts;

@@ -51,7 +51,7 @@ impl Master {
     /// What a placed shape wants now: all its tasks that wait, or as many as there are machines for.
     pub(super) fn wants_of(&mut self, shape: u32) -> Vec<(WishId, u32)> {
         let entry = self.tasks.shapes.get(shape);
-        let (size, waiting) = (entry.size, entry.waiting);
+        let (size, waiting, priority) = (entry.size, entry.waiting, entry.priority);
         let Some(place) = entry.place.clone().filter(|_| waiting > 0) else { return Vec::new() };
         let pins = match place.placement.spread {
             _ if !place.is_kept_apart() => Vec::new(),
@@ -67,7 +67,7 @@ impl Master {
         }
         let goes_anywhere = !place.is_kept_apart() || place.is_soft();
         if let Some(wish) = self.hosts.ask_for(&place.placement, size).filter(|_| rest > 0 && goes_anywhere) {
-            *wants.entry(self.asks.id_of(&wish)).or_default() += rest;
+            *wants.entry(self.asks.id_of(&Wish { priority, ..wish })).or_default() += rest;
         }
         wants.into_iter().collect()
     }
@@ -79,8 +79,9 @@ impl Master {
         let most = place.placement.most_on_host().filter(|_| counts);
         let free = self.hosts.fitting(&place.placement, size).filter(|node| !self.is_barred(place, &node.host));
         let claimed = self.claimed(place);
+        let plain = self.tasks.shapes.get(shape).anywhere();
         let pins = free.map(|node| {
-            let wish = Wish { size, hosts: vec![node.host.clone()], racks: Vec::new(), relaxed: place.is_soft() };
+            let wish = Wish { hosts: vec![node.host.clone()], relaxed: place.is_soft(), ..plain.clone() };
             let level = self.taken.on(place.stage, &node.host);
             let limit = most.unwrap_or(u32::MAX).saturating_sub(level).min(copies(size, node.capacity));
             let pin = self.pin_to(shape, wish, &[node], size);
@@ -108,7 +109,7 @@ impl Master {
                 true => (Vec::new(), vec![rack.to_owned()]),
                 false => (nodes.iter().map(|node| node.host.clone()).collect(), Vec::new()),
             };
-            let wish = Wish { size, hosts, racks, relaxed: place.is_soft() };
+            let wish = Wish { hosts, racks, relaxed: place.is_soft(), ..self.tasks.shapes.get(shape).anywhere() };
             let near =
                 |node: &&Node| place.apart.iter().any(|apart| self.taken.is_near(apart, &node.host, &self.hosts));
             Pin { near: nodes.iter().all(near), ..self.pin_to(shape, wish, &nodes, size) }
@@ -162,13 +163,20 @@ impl Master {
         firm && ((own && !near) || self.asks.wants(shape, grant.asked))
     }
 
-    /// The shape whose task a free grant takes next: one that asked for this very grant, then the largest that fits.
+    /// The shape whose task a free grant takes next: of the highest priority one that asked for this very grant, then
+    /// the largest that fits.
     pub(super) fn shape_for(&self, id: GrantId) -> Option<u32> {
         let (shapes, grant) = (&self.tasks.shapes, self.pool.get(id)?);
         let may = |shape: u32| shapes.get(shape).place.as_ref().is_none_or(|place| self.may_run(shape, place, id));
         let asked = |shape: &u32| self.asks.wants(*shape, grant.asked) && shapes.get(*shape).size.fits(grant.size);
-        let own = shapes.placed().filter(asked).find(|&shape| may(shape));
-        own.or_else(|| shapes.pick(grant.size, may))
+        let own = shapes.placed().filter(asked).filter(|&shape| may(shape));
+        let own = own.max_by_key(|&shape| (shapes.get(shape).priority, Reverse(shape)));
+        let Some(own) = own else { return shapes.pick(grant.size, may) };
+        let priority = shapes.get(own).priority;
+        let before = |shape: u32| shapes.get(shape).priority > priority && may(shape);
+        let other =
+            shapes.highest().filter(|highest| *highest > priority).and_then(|_| shapes.pick(grant.size, before));
+        Some(other.unwrap_or(own))
     }
 
     /// All placed shapes are to be looked at: the machines changed.

@@ -25,6 +25,7 @@ impl Master {
         self.hand_ahead(now, out);
         self.prefetch(out);
         self.ask(now, out);
+        self.look_who_is_first(now);
         self.give_back(now, out);
     }
 
@@ -74,10 +75,12 @@ impl Master {
             else {
                 continue;
             };
-            if left_out || (used && std::mem::take(&mut self.others.owed)) {
+            let next = self.shape_for(grant);
+            let makes_room = next.is_some_and(|next| self.makes_room(grant, next, now));
+            if left_out || makes_room || (used && std::mem::take(&mut self.others.owed)) {
                 self.pool.leave(grant);
                 out.push(Effect::Leave { grant });
-            } else if let Some(attempt) = self.shape_for(grant).and_then(|shape| self.tasks.pick(shape)) {
+            } else if let Some(attempt) = next.and_then(|shape| self.tasks.pick(shape)) {
                 self.record(Fact::AttemptStarted { attempt, grant, at: now }, out);
                 out.push(Effect::Start { grant, attempt });
             } else {

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use dybox_job::{Plan, Retry};
-use dybox_model::{AttemptId, Cause, Exit, Resources, StageEnd, StageId, SubDagId, TaskId};
+use dybox_model::{AttemptId, Cause, Exit, StageEnd, StageId, SubDagId, TaskId};
 
 use super::ladder::{self, Ladder};
 use super::rests::{self, Rest};
 use super::retry::{self, Next, Tries};
-use super::shapes::{Place, Shapes};
+use super::shapes::{Form, Place, Shapes};
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,12 +97,8 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// `shape_of` tells the size and the place of a stage's asks.
-    pub(super) fn new(
-        plan: &Plan,
-        subdag: SubDagId,
-        shape_of: impl Fn(u32, &dybox_job::Stage) -> (Resources, Option<Place>),
-    ) -> Self {
+    /// `shape_of` tells what a stage's asks are like.
+    pub(super) fn new(plan: &Plan, subdag: SubDagId, shape_of: impl Fn(u32, &dybox_job::Stage) -> Form) -> Self {
         let ours = |stage: &&dybox_job::Stage| stage.subdag == subdag;
         let numbered = || (0u32..).zip(&plan.stages);
         let forms = |(id, stage)| ladder::forms(stage).into_iter().map(move |form| (id, form));
@@ -110,10 +106,7 @@ impl Tasks {
         let mut shapes = Shapes::of(all.map(|(id, form)| shape_of(id, &form)));
         let mut stages = Vec::with_capacity(plan.stages.len());
         for (id, stage) in numbered() {
-            let find = |form: &dybox_job::Stage| {
-                let (size, place) = shape_of(id, form);
-                shapes.find(size, place.as_ref()).unwrap_or(0)
-            };
+            let find = |form: &dybox_job::Stage| shapes.find(&shape_of(id, form)).unwrap_or(0);
             let (shape, ladder) = (find(stage), Ladder::of(stage, find));
             if ours(&stage) {
                 shapes.expect(shape, 1, 0);

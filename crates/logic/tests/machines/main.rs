@@ -4,6 +4,7 @@ mod cluster;
 mod growth;
 mod late;
 mod prefetch;
+mod priority;
 mod roster;
 mod seeds;
 mod sizes;

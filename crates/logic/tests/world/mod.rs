@@ -895,14 +895,22 @@ impl World {
     }
 
     fn find_room(&mut self) {
-        let wishes: Vec<Wish> = self.asks.keys().cloned().collect();
+        let mut wishes: Vec<Wish> = self.asks.keys().cloned().collect();
+        wishes.sort_by_key(|wish| Reverse(wish.priority));
+        let mut waits = i32::MIN;
         for wish in wishes {
+            if wish.priority < waits {
+                break;
+            }
             while self.asks[&wish] > 0 {
                 let at = match &self.cluster {
                     Some(cluster) => cluster.find(&wish),
                     None => Some((String::new(), wish.size)),
                 };
-                let Some((host, size)) = at.filter(|(_, size)| self.machine.grant(*size)) else { break };
+                let Some((host, size)) = at.filter(|(_, size)| self.machine.grant(*size)) else {
+                    waits = if self.cluster.is_none() { wish.priority } else { waits };
+                    break;
+                };
                 *self.asks.entry(wish.clone()).or_default() -= 1;
                 self.counter += 1;
                 let grant = GrantId::compose(OURS, self.epoch, self.counter);
@@ -912,6 +920,8 @@ impl World {
                 {
                     cluster.held.insert(grant, (host.clone(), size));
                     (*at, *container, *answers) = (host, format!("container_{grant}"), Some(wish.clone()));
+                } else if let master::Event::Granted { wish: answers, .. } = &mut event {
+                    *answers = Some(wish.clone());
                 }
                 self.post(0, Mail::Master(event));
             }

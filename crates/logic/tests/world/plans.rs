@@ -68,6 +68,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         stop_grace: Millis::from_secs(10),
         stop_signal: None,
         retry: Retry { max: 0, backoff: Millis::from_secs(1), on: Vec::new(), grow: None },
+        priority: 0,
         keep_failed: false,
         placement: Default::default(),
         profile: None,
@@ -138,6 +139,8 @@ pub(crate) fn any(rng: &mut Rng) -> Plan {
         let on = rng.of(&[None, None, Some(RetryOn::Oom), Some(RetryOn::Exit(1, 75)), Some(RetryOn::Any)]);
         let max = rng.of(&[0, 0, 1, 3]);
         stage.reuse = reuse;
+        // Not drawn: seeds tell the stories that they always told.
+        stage.priority = if count % 3 == 0 { [0, 5, -5, 5][usize::try_from(id % 4).expect("few")] } else { 0 };
         stage.retry = Retry { max, backoff: Millis(rng.below(4000)), on: on.into_iter().collect(), grow: None };
         stages.push(stage);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dybox_local::{self as local, Local};
-use dybox_model::{Cause, GrantId};
+use dybox_model::{Cause, GrantId, Wish};
 
 use super::{News, Order};
 
@@ -20,7 +20,7 @@ impl OneMachine {
 
     pub(super) fn order(&self, order: Order) {
         self.local.order(match order {
-            Order::Ask { wish, count } => local::Order::Ask { size: wish.size, count },
+            Order::Ask { wish, count } => local::Order::Ask { size: wish.size, priority: wish.priority, count },
             Order::Launch { grant } => local::Order::Launch { grant },
             Order::Sweep { grant } => local::Order::Sweep { grant },
             Order::Kill { grant } => local::Order::Kill { grant },
@@ -55,9 +55,10 @@ impl OneMachine {
 
 pub(super) fn news(event: local::Event) -> News {
     match event {
-        local::Event::Granted { grant, size } => {
+        local::Event::Granted { grant, size, priority } => {
             let (host, container) = (String::new(), String::new());
-            News::Granted { grant, size, host, container, wish: None }
+            let wish = Some(Wish { priority, ..Wish::anywhere(size) });
+            News::Granted { grant, size, host, container, wish }
         }
         local::Event::Gone { grant, clean, how } => News::Gone { grant, clean, how },
         local::Event::Swept { grant, exits } => News::Swept { grant, exits },

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dybox_model::{AttemptId, Exit, GrantId, Resources, Wish};
+use dybox_model::{AttemptId, Exit, GrantId, HIGHEST_PRIORITY, Resources, Wish};
 use tokio::time::Instant;
 
 use super::News;
@@ -28,7 +28,7 @@ pub(super) struct Sweep {
 }
 
 fn wish(host: &str) -> Wish {
-    Wish { hosts: vec![host.to_owned()], ..Wish::anywhere(SIZE) }
+    Wish { hosts: vec![host.to_owned()], priority: HIGHEST_PRIORITY, ..Wish::anywhere(SIZE) }
 }
 
 impl Desk {

@@ -1,7 +1,7 @@
 //! The ApplicationMaster's calls and their answers.
 
 use dybox_hrpc::{RpcError, Token};
-use dybox_model::Node;
+use dybox_model::{HIGHEST_PRIORITY, Node};
 
 use super::{container, container_from, container_to, node, node_from, size_from, size_to, status, token_from};
 use crate::am::machine::{Answer, AskLine, Failure, Heartbeat, Resize, Welcome};
@@ -9,12 +9,13 @@ use crate::error::{sentence, simple_name};
 use crate::ids::NodeId;
 use crate::proto::yarn;
 
-/// Below the master's own priority 0. One for all: requests differ by their id.
-const PRIORITY: i32 = 1;
+/// YARN's number of the highest priority: there less comes first, and the master's own container has 0. Requests of one
+/// priority differ by their id.
+const FIRST: i32 = 1;
 
 fn ask(line: &AskLine) -> yarn::ResourceRequestProto {
     yarn::ResourceRequestProto {
-        priority: Some(yarn::PriorityProto { priority: Some(PRIORITY) }),
+        priority: Some(yarn::PriorityProto { priority: Some(FIRST + HIGHEST_PRIORITY - line.priority) }),
         resource_name: Some(line.place.clone()),
         capability: Some(size_to(line.size)),
         num_containers: Some(i32::try_from(line.count).unwrap_or(i32::MAX)),
@@ -169,8 +170,12 @@ mod tests {
             count: 2,
             size: dybox_model::Resources { cpu_milli: 1, memory: 1 },
             relax: false,
+            priority: 0,
         };
         let made = ask(&line);
+        let number = |line: &AskLine| ask(line).priority.map(|priority| priority.priority());
+        let first = AskLine { priority: HIGHEST_PRIORITY, ..line.clone() };
+        assert!(Some(0) < number(&first) && number(&first) < number(&line), "less comes first in YARN");
         assert_eq!((made.allocation_request_id(), made.num_containers(), made.relax_locality()), (9, 2, false));
         assert_eq!(made.capability.map(|size| (size.memory(), size.virtual_cores())), Some((1, 1)));
     }

@@ -45,9 +45,8 @@ impl Pool {
 
     fn lend(&mut self, now: Instant, out: &mut Vec<Out>) {
         for key in self.in_turn() {
-            let wishes: Vec<_> =
-                self.claims.get(&key).map(|claim| claim.asks.keys().cloned().collect()).unwrap_or_default();
-            for wish in wishes {
+            let wishes: Vec<_> = self.claims.get(&key).map(|claim| in_line(claim)).unwrap_or_default();
+            for (wish, _) in wishes {
                 while let Some(container) = self.lend_one(&key, &wish, now) {
                     out.push(Out::Tell(key.clone(), Told::Granted { container, wish: wish.clone() }));
                 }
@@ -78,10 +77,9 @@ impl Pool {
         let mut room = if self.closing { 0 } else { self.spec.most.saturating_sub(self.live()) };
         for key in self.in_turn() {
             let claim = &self.claims[&key];
-            for (wish, &count) in &claim.asks {
-                let mut count = count;
+            for (wish, mut count) in in_line(claim) {
                 while count > 0
-                    && let Some(at) = coming.iter().position(|room| answers(room, wish, claim, &self.racks))
+                    && let Some(at) = coming.iter().position(|room| answers(room, &wish, claim, &self.racks))
                 {
                     coming.swap_remove(at);
                     count -= 1;
@@ -89,7 +87,7 @@ impl Pool {
                 let asked = count.min(room);
                 (room, missing) = (room - asked, missing + count - asked);
                 if asked > 0 {
-                    *wanted.entry(of_yarn(wish, self.spec.size)).or_default() += asked;
+                    *wanted.entry(of_yarn(&wish, self.spec.size)).or_default() += asked;
                 }
             }
         }
@@ -143,6 +141,13 @@ impl Pool {
             }
         }
     }
+}
+
+/// What a run asks for, the highest priority first.
+fn in_line(claim: &Claim) -> Vec<(Wish, u32)> {
+    let mut asks: Vec<_> = claim.asks.iter().map(|(wish, count)| (wish.clone(), *count)).collect();
+    asks.sort_by_key(|(wish, _)| Reverse(wish.priority));
+    asks
 }
 
 /// The idle grant that wastes least; of several the one that worked last, for a container may wait there.

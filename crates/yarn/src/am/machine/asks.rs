@@ -66,6 +66,7 @@ fn lines(wish: &Wish, request: &Request, count: u32) -> impl Iterator<Item = Ask
         count,
         size: wish.size,
         relax: *relax,
+        priority: wish.priority,
     })
 }
 

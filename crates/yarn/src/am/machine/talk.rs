@@ -103,6 +103,8 @@ pub struct AskLine {
     pub size: Resources,
     /// Whether another host of the rack, or another rack, will do.
     pub relax: bool,
+    /// Those of more come first.
+    pub priority: i32,
 }
 
 /// A grant's wanted new size.
