@@ -15,6 +15,7 @@ fn main() {
     for file in ["src", "Cargo.toml", "build_static.rs"] {
         println!("cargo::rerun-if-changed={}", init.join(file).display());
     }
+    println!("cargo::rerun-if-changed={}", init.join("../redact/src").display());
     let target = var("TARGET").to_string_lossy().into_owned();
     let built = build_static(&var("CARGO"), &init, &out.join("init"), &target).unwrap_or_else(|why| panic!("{why}"));
     let bytes = std::fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));

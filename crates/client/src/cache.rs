@@ -23,6 +23,7 @@ const ASIDE: &[&str] = &[
     "placement",
     "profile",
     "pull",
+    "registry_auth",
     "retry",
     "reuse",
     "stop_grace",
@@ -33,7 +34,7 @@ const ASIDE: &[&str] = &[
     "cache",
 ];
 /// What can change without a word of it in the plan: a stage that has any of these is not looked up.
-const UNSEEN: &[&str] = &["volumes", "inputs", "outputs"];
+const UNSEEN: &[&str] = &["volumes", "inputs", "outputs", "secrets"];
 
 /// One hash a field.
 pub type Key = BTreeMap<String, String>;

@@ -115,6 +115,16 @@ pub enum ClientError {
         /// The request id.
         request: String,
     },
+    /// The value of a secret can't be read.
+    #[error("the secret {name:?} can't be read: {from}: {why}")]
+    Secret {
+        /// The secret.
+        name: String,
+        /// Where its value is.
+        from: String,
+        /// Why.
+        why: String,
+    },
     /// The system refused something.
     #[error("can't {what}")]
     System {
@@ -137,6 +147,7 @@ impl ClientError {
                 ExitCode::Conflict
             }
             Self::NoSessions => ExitCode::Usage,
+            Self::Secret { .. } => ExitCode::Invalid,
             Self::Yarn(error) => match error.kind() {
                 Kind::Unreachable | Kind::NotReady => ExitCode::Unreachable,
                 Kind::Denied | Kind::Refused => ExitCode::Refused,
@@ -190,6 +201,10 @@ impl ClientError {
             Self::Unsure { run, .. } => format!(
                 "before you submit again: `dybox session ls` tells when it answers, and then `dybox status {run}` whether it has the run"
             ),
+            Self::Secret { .. } => {
+                "set the variable, or put the file there: secrets are read when a run is submitted and when it goes on"
+                    .to_owned()
+            }
             Self::NoSessions => "use --yarn, or leave --session away: one machine needs no session".to_owned(),
             Self::Busy { .. } => "wait for it, then submit again: the answer will be its run".to_owned(),
             Self::System { .. } => "look at the system's log; `dybox doctor` checks the rest".to_owned(),

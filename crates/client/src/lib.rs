@@ -16,6 +16,7 @@ mod profiles;
 pub mod prune;
 mod read;
 mod resume;
+mod secrets;
 mod state;
 mod stop;
 mod submit;

@@ -1,10 +1,11 @@
 //! Going on with a run: what finished stays, the rest runs again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dybox_job::Plan;
 use dybox_journal::StageState;
-use dybox_model::{RunId, StageEnd, SubDagId};
+use dybox_model::{Login, RunId, StageEnd, SubDagId};
 use dybox_store::layout::{Machine, RunDir};
 use tokio::time::{Instant, sleep};
 
@@ -50,12 +51,17 @@ enum Todo {
 
 impl Client {
     /// Starts masters for all of a run that has not succeeded, in this session of the cluster where one is named. All or
-    /// nothing is decided before any is started.
+    /// nothing is decided before any is started. Secrets are read again; `logins`: for the registries of its images.
     ///
     /// # Errors
     /// `Held` when a master of the run lives; `NeverBegan` when none ever did; `Damaged` when a journal is; the store's;
     /// `Spawn`; `NoSession`, `NoSessions`, `NotTaken` and `Unsure`.
-    pub async fn resume(&self, run: &RunId, plan: &Plan, session: Option<&str>) -> Result<Resumed, ClientError> {
+    pub async fn resume(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        (session, logins): (Option<&str>, BTreeMap<String, Login>),
+    ) -> Result<Resumed, ClientError> {
         if let Some(name) = session {
             self.session_named(name).await?;
         }
@@ -67,6 +73,15 @@ impl Client {
             return Err(ClientError::NeverBegan);
         }
         reopen_what_waited(plan, &mut todo);
+        let again = |(todo, (subdag, _)): (&Todo, (SubDagId, _))| (*todo != Todo::Nothing).then_some(subdag);
+        if let Place::Machine(machine) = &self.place
+            && todo.iter().any(|todo| *todo != Todo::Nothing)
+        {
+            let values = machine.secrets_again(&self.store, run, plan).await?;
+            for subdag in todo.iter().zip(crate::client::subdags(plan)).filter_map(again) {
+                machine.put_secrets(&self.store, run, (plan, subdag), &values).await?;
+            }
+        }
         // An earlier stop must not end it again.
         if todo.iter().any(|todo| *todo != Todo::Nothing) {
             self.store.remove(&RunDir::new(run).stop()).await?;
@@ -82,7 +97,7 @@ impl Client {
             }
         }
         if let Place::Cluster(cluster) = &self.place {
-            cluster.submit_again(run, &resumed.way.again, session).await?;
+            cluster.submit_again(run, &resumed.way.again, (session, logins)).await?;
         }
         resumed.way.supervise = true;
         Ok(resumed)

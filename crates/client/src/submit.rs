@@ -1,11 +1,12 @@
 //! Submission: everything about a run is durable before anybody hears its id.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dybox_job::Plan;
-use dybox_model::{Millis, RunId, SubDagId};
+use dybox_model::{Login, Millis, RunId, SubDagId};
 use dybox_store::{RUN_INFO_VERSION, RunInfo};
 use nix::unistd::{User, getegid, geteuid};
 use sha2::{Digest, Sha256};
@@ -30,6 +31,8 @@ pub struct Submission {
     pub budget_cpu_milli: Option<u32>,
     /// Memory that this run may use, in bytes; nothing = as configured.
     pub budget_memory: Option<u64>,
+    /// Logins for the registries of the plan's images, where others than this machine pull them.
+    pub logins: BTreeMap<String, Login>,
     /// `--session`: the session of the cluster that gets the run done.
     pub session: Option<String>,
     /// Now.

@@ -6,7 +6,9 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use dybox_job::{Cluster, Found, Policy, Profiles, World};
-use dybox_model::Resources;
+use dybox_model::{Resources, SecretSource};
+
+use crate::secrets;
 
 /// Most bytes of an `env_file`.
 const MAX_ENV_FILE: u64 = 1 << 20;
@@ -84,6 +86,10 @@ impl World for Here {
 
     fn is_cluster(&self) -> bool {
         self.far
+    }
+
+    fn secret(&self, from: &SecretSource) -> Option<Result<u64, String>> {
+        secrets::value(from).map(|read| read.map(|value| value.len() as u64))
     }
 
     fn profiles(&self) -> Profiles {

@@ -194,7 +194,7 @@ async fn a_damaged_journal_is_said_with_its_place() {
     let (updates, _, _) = all(place.client.follow(&run, &plan, Way::default())).await;
     let why = format!("its journal is damaged at byte {}", good.len());
     assert_eq!(updates.last(), Some(&Update::Unreadable { why }));
-    assert!(matches!(place.client.resume(&run, &plan, None).await, Err(ClientError::Damaged { .. })));
+    assert!(matches!(place.client.resume(&run, &plan, (None, [].into())).await, Err(ClientError::Damaged { .. })));
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn resume_opens_again_what_failed_and_leaves_what_succeeded() {
     journal(&place.sub(&run, 0).join("journal"), &[ended(StageEnd::Succeeded)]);
     journal(&place.sub(&run, 1).join("journal"), &[ended(StageEnd::Failed)]);
     std::fs::write(place.run_dir(&run).join("stop"), "{}").unwrap();
-    let resumed = place.client.resume(&run, &plan, None).await.unwrap();
+    let resumed = place.client.resume(&run, &plan, (None, [].into())).await.unwrap();
     assert_eq!((&resumed.reopened[..], &resumed.continued[..]), (&[SubDagId(1)][..], &[SubDagId(2)][..]));
     assert!(!place.run_dir(&run).join("stop").exists());
     // The third one is the second one's master's to start; here nobody does, so the follower does it after a while.
@@ -215,7 +215,7 @@ async fn resume_opens_again_what_failed_and_leaves_what_succeeded() {
     let args = std::fs::read_to_string(place.sub(&run, 1).join("args")).unwrap();
     assert!(args.ends_with("--subdag 1 --reopen\n"), "{args}");
     assert!(!place.sub(&run, 0).join("args").exists());
-    assert!(place.client.resume(&run, &plan, None).await.unwrap().is_nothing());
+    assert!(place.client.resume(&run, &plan, (None, [].into())).await.unwrap().is_nothing());
 }
 
 #[tokio::test]
@@ -227,7 +227,7 @@ async fn a_master_that_was_killed_while_it_cleaned_up_is_started_again_by_resume
     let shares = place.path("home/machine/shares");
     std::fs::create_dir_all(&shares).unwrap();
     std::fs::write(shares.join(format!("{run}.g1-1-2")), "{}").unwrap();
-    assert!(place.client.resume(&run, &plan, None).await.unwrap().is_nothing());
+    assert!(place.client.resume(&run, &plan, (None, [].into())).await.unwrap().is_nothing());
     let args = place.sub(&run, 1).join("args");
     let patience = std::time::Instant::now() + Duration::from_secs(10);
     while !std::fs::read_to_string(&args).is_ok_and(|args| args.ends_with("--subdag 1\n")) {
@@ -255,7 +255,7 @@ async fn what_was_skipped_for_a_failure_is_opened_again_with_it() {
     journal(&place.sub(&run, 1).join("journal"), &skipped(1));
     journal(&place.sub(&run, 2).join("journal"), &skipped(2));
     std::fs::write(place.sub(&run, 1).join("claim"), "{}").unwrap();
-    let resumed = place.client.resume(&run, &plan, None).await.unwrap();
+    let resumed = place.client.resume(&run, &plan, (None, [].into())).await.unwrap();
     assert_eq!(resumed.reopened, [SubDagId(0), SubDagId(1)]);
     // The first one's master hands over to the second, for which nobody may have claimed it.
     assert!(!place.sub(&run, 1).join("claim").exists());
@@ -268,7 +268,7 @@ async fn a_run_that_somebody_holds_is_not_resumed() {
     let run = place.client.submit(&plan, &submission(None, "a")).await.unwrap().info.run;
     let lock = Lock::try_take(&place.store_path(&RunDir::new(&run).sub(SubDagId(0)).lock())).unwrap().unwrap();
     lock.write(b"pid 4711\n").unwrap();
-    let held = place.client.resume(&run, &plan, None).await.unwrap_err();
+    let held = place.client.resume(&run, &plan, (None, [].into())).await.unwrap_err();
     assert_eq!(held.to_string(), "the run is held by a live master (pid 4711)");
     assert!(!place.client.standing(&run, 1).await.unwrap().is_lost());
     drop(lock);

@@ -2,11 +2,12 @@
 
 use std::pin::Pin;
 
-use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
+use bollard::body_full;
+use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use crate::connect::{Engine, SLOW};
+use crate::connect::{Engine, SLOW, within};
 use crate::error::{EngineError, Kind, Result, from_bollard};
 
 /// An archive on its way.
@@ -34,6 +35,55 @@ impl Engine {
         archive.first = archive.next().await?;
         Ok(archive)
     }
+}
+
+/// Bytes of a tar archive's block.
+const BLOCK: usize = 512;
+
+impl Engine {
+    /// Puts symbolic links into a container that was made and does not run: each path leads to the other one.
+    ///
+    /// # Errors
+    /// [`Kind::BadOptions`] for a path that is too long; what the engine refuses.
+    pub async fn link(&self, id: &str, links: &[(String, String)]) -> Result<()> {
+        let operation = format!("put links into container {id}");
+        let mut tar = Vec::new();
+        for (path, to) in links {
+            let header = link(path, to);
+            tar.extend(header.ok_or_else(|| {
+                EngineError::new(operation.as_str(), Kind::BadOptions, format!("{path} is too long"))
+            })?);
+        }
+        // Two empty blocks end it.
+        tar.resize(tar.len() + 2 * BLOCK, 0);
+        let query = UploadToContainerOptionsBuilder::new().path("/").build();
+        within(SLOW, operation, self.docker.upload_to_container(id, Some(query), body_full(tar.into()))).await
+    }
+}
+
+/// The header of a symbolic link.
+fn link(path: &str, to: &str) -> Option<[u8; BLOCK]> {
+    let mut header = [0; BLOCK];
+    let mut put = |at: usize, len: usize, text: &str| {
+        let fits = text.len() <= len;
+        if fits {
+            header[at..at + text.len()].copy_from_slice(text.as_bytes());
+        }
+        fits
+    };
+    let fits = put(0, 100, path.trim_start_matches('/')) && put(157, 100, to);
+    // Mode, owner, group, size and time, as octal digits; the kind; the format.
+    put(100, 8, "0000777");
+    put(108, 8, "0000000");
+    put(116, 8, "0000000");
+    put(124, 12, "00000000000");
+    put(136, 12, "00000000000");
+    put(148, 8, "        ");
+    put(156, 1, "2");
+    put(257, 8, "ustar\x0000");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    fits.then_some(header)
 }
 
 impl Archive {

@@ -7,9 +7,10 @@ use bollard::models::CreateImageInfo;
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
 };
-use dybox_model::ImageRef;
+use dybox_model::{ImageRef, Login};
 use futures_util::StreamExt;
 
+use crate::auth;
 use crate::connect::{Engine, QUICK, SLOW, within};
 use crate::error::{EngineError, Kind, Result, from_bollard};
 
@@ -127,20 +128,30 @@ impl Engine {
         }))
     }
 
-    /// Brings an image from its registry, with the login that docker has for it. `progress` gets the bytes so far
+    /// Brings an image from its registry, with this login, or else the one that docker has for it. `progress` gets the bytes so far
     /// and the bytes known to be needed (both grow).
     ///
     /// # Errors
     /// [`Kind::ImageNotFound`], [`Kind::Denied`], [`Kind::RegistryDown`], [`Kind::DiskFull`], [`Kind::Timeout`] after
     /// `limit` or two minutes without progress, or a transport failure.
-    pub async fn pull(&self, name: &str, limit: Duration, mut progress: impl FnMut(u64, u64) + Send) -> Result<()> {
+    pub async fn pull(
+        &self,
+        name: &str,
+        limit: Duration,
+        login: Option<Login>,
+        mut progress: impl FnMut(u64, u64) + Send,
+    ) -> Result<()> {
         let operation = format!("pull image {name}");
         let image = ImageRef::parse(name)
             .map_err(|bad| EngineError::new(operation.as_str(), Kind::BadOptions, bad.to_string()))?;
         // Without a tag the engine would bring every tag of the repository.
         let full =
             if image.tag.is_none() && image.digest.is_none() { format!("{name}:latest") } else { name.to_owned() };
-        let login = crate::auth::login(self.config_dir.as_deref(), image.registry.as_deref()).await;
+        let login = match login {
+            Some(login) => Some(login),
+            None => auth::login(self.config_dir.as_deref(), image.registry.as_deref()).await,
+        };
+        let login = login.map(|login| auth::credentials(login, name));
         let query = CreateImageOptionsBuilder::new().from_image(&full).build();
         let mut stream = self.docker.create_image(Some(query), None, login);
         let mut layers = Layers::default();

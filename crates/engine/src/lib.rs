@@ -27,6 +27,7 @@ mod usage;
 mod verdict;
 
 pub use archive::Archive;
+pub use auth::{login_key, login_of, logins};
 pub use conf::{Address, EngineConf};
 pub use connect::Engine;
 pub use container::{KILL, Listed, STOP, STOP_NOW, Seen};

@@ -8,7 +8,7 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
     NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
-use dybox_model::{Millis, TaskSpec, Tmpfs};
+use dybox_model::{MOST_SECRET, Millis, SECRETS_DIR, TaskSpec, Tmpfs};
 use serde_json::Value;
 
 use crate::image::ImageInfo;
@@ -109,7 +109,7 @@ pub fn options(spec: &TaskSpec, image: &ImageInfo, placed: &Placed) -> Options {
         pids_limit: Some(i64::from(spec.pids) + 1),
         shm_size: spec.shm.map(signed),
         mounts: Some(mounts),
-        tmpfs: tmpfs(&room(spec), &user, spec.limits.memory),
+        tmpfs: memory_dirs(spec, &user),
         // What a task can write to is then what init can clear for the next one.
         readonly_rootfs: spec.reuse.then_some(true),
         cgroup_parent: placed.cgroup_parent.clone(),
@@ -239,18 +239,39 @@ fn room(spec: &TaskSpec) -> Vec<Tmpfs> {
 pub(crate) fn cleared(spec: &TaskSpec) -> Vec<String> {
     let mut all: Vec<String> = room(spec).into_iter().map(|one| one.target).collect();
     all.extend(["/dev/shm", "/dev/mqueue"].map(str::to_owned));
+    // Init writes them anew.
+    all.extend((!spec.secrets.is_empty()).then(|| SECRETS_DIR.to_owned()));
     let volume = |dir: &String| spec.volumes.iter().any(|volume| Path::new(dir).starts_with(&volume.target));
     all.retain(|dir| !volume(dir));
     all
 }
 
-/// The directory's own owner and mode win over the tmpfs's default, so all are said.
-fn tmpfs(all: &[Tmpfs], user: &str, memory: u64) -> Option<HashMap<String, String>> {
-    let owner = match user.split_once(':').unwrap_or((user, "")) {
+/// All directories of memory.
+fn memory_dirs(spec: &TaskSpec, user: &str) -> Option<HashMap<String, String>> {
+    let mut all = tmpfs(&room(spec), user, spec.limits.memory);
+    let count = spec.secrets.len() as u64;
+    if count > 0 {
+        let owner = owner(user);
+        // Init writes the files as this user, each for its owner alone. Where the user is a name, whose directory it
+        // has to be is known in the container alone.
+        let mode = if owner.is_empty() { "1777" } else { "0755" };
+        let size = (count * (MOST_SECRET + (4 << 10))).min(spec.limits.memory);
+        all.get_or_insert_default().insert(SECRETS_DIR.to_owned(), format!("size={size},mode={mode}{owner}"));
+    }
+    all
+}
+
+fn owner(user: &str) -> String {
+    match user.split_once(':').unwrap_or((user, "")) {
         (uid, gid) if is_number(uid) && is_number(gid) => format!(",uid={uid},gid={gid}"),
         (uid, "") if is_number(uid) => format!(",uid={uid}"),
         _ => String::new(),
-    };
+    }
+}
+
+/// The directory's own owner and mode win over the tmpfs's default, so all are said.
+fn tmpfs(all: &[Tmpfs], user: &str, memory: u64) -> Option<HashMap<String, String>> {
+    let owner = owner(user);
     let one = |fs: &Tmpfs| (fs.target.clone(), format!("size={},mode=1777{owner}", fs.size.unwrap_or(memory / 2)));
     if all.is_empty() { None } else { Some(all.iter().map(one).collect()) }
 }

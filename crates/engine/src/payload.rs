@@ -57,6 +57,9 @@ pub fn init_spec(spec: &TaskSpec, image: &ImageInfo, argv: &[String], lease_ttl:
         Some(_) => line("attach", "output"),
         None => {}
     }
+    if !spec.secrets.is_empty() {
+        line("secrets", "yes");
+    }
     if spec.reuse {
         line("task", &spec.attempt.to_string());
         line("reuse", "yes");

@@ -283,7 +283,7 @@ async fn a_registry_that_is_down_is_told_from_an_image_that_is_not_there() {
     let world = world().await;
     assert_eq!(world.engine.image("dybox-test/nonesuch:1").await.unwrap(), None);
     assert!(world.engine.image(IMAGE).await.unwrap().is_some());
-    let error = world.engine.pull("127.0.0.1:1/x:1", Duration::from_secs(20), |_, _| {}).await.unwrap_err();
+    let error = world.engine.pull("127.0.0.1:1/x:1", Duration::from_secs(20), None, |_, _| {}).await.unwrap_err();
     assert_eq!((error.kind, error.cause()), (Kind::RegistryDown, Cause::RegistryDown), "{error}");
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::attach;
+use crate::secrets::Secrets;
 
 /// Where visitors knock.
 pub(crate) struct Door {
@@ -34,13 +35,18 @@ impl Door {
         self.listener.as_ref().map(AsFd::as_fd)
     }
 
-    /// Lets everybody in who waits; `env` are the task's own variables.
-    pub(crate) fn admit(&self, env: &[String]) {
+    /// Lets everybody in who waits; `env` are the task's own variables. What visitors see is without the secrets.
+    pub(crate) fn admit(&self, env: &[String], secrets: &Secrets) {
         let Some(listener) = &self.listener else { return };
         while let Ok((stream, _)) = listener.accept() {
             let pairs = env.iter().filter_map(|pair| pair.split_once('='));
             let mut visit = Command::new("/proc/self/exe");
             visit.arg("visit").stdin(OwnedFd::from(stream)).stdout(Stdio::null()).stderr(Stdio::null());
+            if !secrets.words.is_empty() {
+                // Without them nobody comes in.
+                let Some(shared) = secrets.shared() else { continue };
+                visit.arg("--secrets").stdout(shared);
+            }
             // Where it fails (no room for a process) the visitor sees the line end. Its end is taken as an orphan's is.
             drop(visit.envs(pairs).spawn());
         }

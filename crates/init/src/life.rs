@@ -10,24 +10,25 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::attach::{self, Client, Word};
+use crate::attach::Client;
 use crate::counters::Counters;
 use crate::door::Door;
 use crate::lease::{LOOK_MS, Lease, boot_ms, wall_ms};
+use crate::secrets::Secrets;
 use crate::signals::{self, Came, PASSED_ON};
 use crate::spec::Spec;
 use crate::start::{self, Ends};
 use crate::streams::{self, Streams};
 use crate::verdict::{By, Failure, Status, Verdict};
 
+mod given;
+mod talk;
 mod warm;
 
 use warm::Line;
 
 /// How long init waits for a client before it starts the payload without.
 const CLIENT_MS: u64 = 10_000;
-/// How long a client of a terminal may take to tell its size.
-const FIRST_WORDS_MS: u16 = 200;
 /// How long output may still come once everything in the container was killed.
 const DRAIN_MS: u64 = 2_000;
 /// How long a client may take to read the last output.
@@ -59,6 +60,7 @@ struct Life {
     door: Door,
     /// The task's own variables, where they are others than init's.
     env: Vec<String>,
+    secrets: Secrets,
     /// What the container had used when this task began.
     before: Counters,
     started_ms: Option<u64>,
@@ -111,9 +113,13 @@ fn begin(root: &Path) -> Result<Life, Failure> {
         line: None,
         door,
         env: Vec::new(),
+        secrets: Secrets::default(),
         before,
         started_ms: None,
     };
+    if life.spec.secrets {
+        life.await_secrets(&home)?;
+    }
     if life.spec.attach.is_some() {
         life.await_client(&home)?;
     }
@@ -149,29 +155,8 @@ impl Life {
         }
         let ended_ms = wall_ms();
         let clean = self.finish();
+        self.hide_result();
         (self.verdict(ended_ms), clean)
-    }
-
-    /// Waits until a client has connected or the patience for it is over.
-    fn await_client(&mut self, home: &Path) -> Result<(), Failure> {
-        let listener = attach::listen(&home.join("out")).map_err(|error| Failure::own(format!("attach: {error}")))?;
-        let until = boot_ms() + CLIENT_MS;
-        while self.client.is_none() && self.ending.is_none() && boot_ms() < until {
-            attach::readable(listener.as_fd(), 100);
-            self.client = Client::accept(&listener);
-            self.take_signals();
-            self.watch_lease();
-        }
-        match &self.client {
-            None => self.lose_client(),
-            // The payload must not see a terminal without a size: the client tells it first.
-            Some(client) if self.streams.terminal.is_some() => {
-                attach::readable(client.stream().as_fd(), FIRST_WORDS_MS);
-                self.talk();
-            }
-            Some(_) => {}
-        }
-        Ok(())
     }
 
     /// One turn of the loop: wait, then look at everything.
@@ -181,7 +166,7 @@ impl Life {
         self.watch_lease();
         self.pump();
         self.talk();
-        self.door.admit(&self.env);
+        self.door.admit(&self.env, &self.secrets);
     }
 
     fn pause_ms(&self) -> u64 {
@@ -210,10 +195,6 @@ impl Life {
         }
         // An interrupted or failed wait is a short one.
         let _ = poll(&mut fds, u16::try_from(ms).unwrap_or(u16::MAX));
-    }
-
-    fn hears(&self) -> bool {
-        !self.streams.stdin.as_ref().is_some_and(streams::Stdin::full)
     }
 
     fn take_signals(&mut self) {
@@ -273,11 +254,6 @@ impl Life {
         }
     }
 
-    /// Whether output has to wait for a client that is behind. The last output waits for nobody.
-    fn held(&self) -> bool {
-        !self.finishing && self.client.as_ref().is_some_and(Client::slow)
-    }
-
     fn pump(&mut self) {
         for i in 0..self.streams.pumps.len() {
             if self.held() {
@@ -288,41 +264,6 @@ impl Life {
                 Some(client) => pump.step(|bytes| client.show(*kind, bytes)),
                 None => pump.step(|_| {}),
             };
-        }
-    }
-
-    fn talk(&mut self) {
-        let hears = self.hears();
-        let Some(client) = &mut self.client else { return self.streams.feed() };
-        let alive = client.flush();
-        let words = if hears { client.hear() } else { Vec::new() };
-        for word in words {
-            self.obey(word);
-        }
-        if !alive {
-            self.lose_client();
-        }
-        self.streams.feed();
-    }
-
-    fn obey(&mut self, word: Word) {
-        match self.streams.take(word) {
-            Some(Word::Signal(number)) => {
-                if let Ok(signal) = Signal::try_from(number) {
-                    self.send(signal);
-                }
-            }
-            Some(Word::Gone) => self.lose_client(),
-            _ => {}
-        }
-    }
-
-    /// Goes on without the client; its input has ended.
-    fn lose_client(&mut self) {
-        self.client = None;
-        let terminal = self.streams.terminal.is_some();
-        if let Some(stdin) = &mut self.streams.stdin {
-            stdin.end(terminal);
         }
     }
 
@@ -357,13 +298,6 @@ impl Life {
         }
         self.reap();
         left == Err(Errno::ESRCH)
-    }
-
-    fn flush_client(&mut self) {
-        let Some(client) = &mut self.client else { return };
-        if !client.flush() || client.hear().contains(&Word::Gone) {
-            self.client = None;
-        }
     }
 
     fn verdict(&self, ended_ms: u64) -> Verdict {

@@ -1,7 +1,7 @@
 //! PID 1 of every container of DYbox.
 //!
 //! Enters: the payload's words and limits in `/.dybox/in/spec`, the lease's counter in `/.dybox/in/lease`, signals, a
-//! client's frames, further tasks from the proxy. Leaves: the payload's output in `/.dybox/stdout` and
+//! client's frames, secrets and further tasks from the proxy. Leaves: the payload's output in `/.dybox/stdout` and
 //! `/.dybox/stderr`, its end in `/.dybox/out/verdict` and in the exit code. Never: the engine, the network, a thread, a
 //! payload that outlives the lease, a process of one task beside another's.
 //!
@@ -17,6 +17,7 @@ mod lease;
 mod life;
 mod pause;
 mod pump;
+mod secrets;
 mod signals;
 mod spec;
 mod start;
@@ -35,7 +36,8 @@ fn main() {
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("pause") => role = pause::pause,
-            Some("visit") => role = |_| visit::visit(),
+            Some("visit") => role = |_| visit::visit(false),
+            Some("--secrets") => role = |_| visit::visit(true),
             Some("--root") => root = args.next().map_or(root, PathBuf::from),
             _ => std::process::exit(125),
         }

@@ -5,16 +5,23 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::rc::Rc;
 
+use dybox_redact::{self as redact, Words};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::unistd::read;
+
+use crate::lease::boot_ms;
 
 /// Most bytes moved in one step, so that the lease and signals get their turn.
 const STEP: usize = 1 << 20;
 /// A pipe grows when this much went through it: pipes count against the user's limit of pipe pages, and most payloads
 /// write little.
 const GROW_AFTER: u64 = 1 << 20;
+
+/// How long the begin of what may be a secret is kept from a person at a terminal.
+const PATIENCE_MS: u64 = 100;
 
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +42,17 @@ pub(crate) struct Pump {
     by_splice: bool,
     pub(crate) dropped: u64,
     buffer: Vec<u8>,
+    hidden: Option<Hidden>,
+}
+
+/// What must not be seen in the output.
+struct Hidden {
+    words: Rc<Words>,
+    held: redact::Stream,
+    /// What is certain, of the piece in hand.
+    clear: Vec<u8>,
+    /// When the last bytes came, where a person waits for each: then the begin of a word is not held back for long.
+    waits: Option<u64>,
 }
 
 impl Pump {
@@ -44,7 +62,17 @@ impl Pump {
         let offset = to.metadata()?.len();
         nonblocking(&from)?;
         let from = Some(from);
-        Ok(Self { from, to, offset, moved: 0, grown: false, by_splice: !tee, dropped: 0, buffer: Vec::new() })
+        let (buffer, hidden) = (Vec::new(), None);
+        Ok(Self { from, to, offset, moved: 0, grown: false, by_splice: !tee, dropped: 0, buffer, hidden })
+    }
+
+    /// From now on the words are hidden. `person`: one at a terminal sees the output.
+    pub(crate) fn hide(&mut self, words: &Rc<Words>, person: bool) {
+        if !words.is_empty() {
+            self.by_splice = false;
+            let (words, waits) = (Rc::clone(words), person.then(boot_ms));
+            self.hidden = Some(Hidden { words, held: redact::Stream::default(), clear: Vec::new(), waits });
+        }
     }
 
     /// The end to wait on, until the stream has ended.
@@ -93,32 +121,61 @@ impl Pump {
     fn copy(&mut self, tee: impl FnOnce(&[u8])) -> Step {
         let Some(from) = &self.from else { return Step::End };
         self.buffer.resize(64 << 10, 0);
-        match read(from, &mut self.buffer) {
+        let (step, len) = match read(from, &mut self.buffer) {
             // A terminal says EIO when nobody holds its other end any more.
-            Ok(0) | Err(Errno::EIO) => Step::End,
-            Err(Errno::EAGAIN | Errno::EINTR) => Step::Empty,
-            Err(_) => Step::End,
-            Ok(len) => {
-                self.moved += len as u64;
-                let mut rest = &self.buffer[..len];
-                while !rest.is_empty() {
-                    match self.to.write_at(rest, self.offset) {
-                        Ok(done) if done > 0 => {
-                            self.offset += done as u64;
-                            rest = &rest[done..];
-                        }
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        _ => {
-                            self.dropped += rest.len() as u64;
-                            break;
-                        }
-                    }
-                }
-                tee(&self.buffer[..len]);
-                Step::Moved
+            Ok(0) | Err(Errno::EIO) => (Step::End, 0),
+            Err(Errno::EAGAIN | Errno::EINTR) => (Step::Empty, 0),
+            Err(_) => (Step::End, 0),
+            Ok(len) => (Step::Moved, len),
+        };
+        self.moved += len as u64;
+        let Some(hidden) = &mut self.hidden else {
+            if len > 0 {
+                let piece = &self.buffer[..len];
+                self.dropped += put(&self.to, piece, &mut self.offset);
+                tee(piece);
             }
+            return step;
+        };
+        hidden.take(&self.buffer[..len], step);
+        if !hidden.clear.is_empty() {
+            self.dropped += put(&self.to, &hidden.clear, &mut self.offset);
+            tee(&hidden.clear);
+            hidden.clear.clear();
+        }
+        step
+    }
+}
+
+impl Hidden {
+    fn take(&mut self, bytes: &[u8], step: Step) {
+        match (step, &mut self.waits) {
+            (Step::Moved, waits) => {
+                self.held.push(&self.words, bytes, &mut self.clear);
+                waits.iter_mut().for_each(|at| *at = boot_ms());
+            }
+            (Step::End, _) => self.held.end(&self.words, &mut self.clear),
+            (Step::Empty, Some(at)) if self.held.holds() && boot_ms() >= *at + PATIENCE_MS => {
+                self.held.end(&self.words, &mut self.clear);
+            }
+            (Step::Empty, _) => {}
         }
     }
+}
+
+/// Writes it all at this place, and moves the place on. The bytes that the disk does not take are returned.
+fn put(to: &File, mut rest: &[u8], offset: &mut u64) -> u64 {
+    while !rest.is_empty() {
+        match to.write_at(rest, *offset) {
+            Ok(done) if done > 0 => {
+                *offset += done as u64;
+                rest = &rest[done..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            _ => break,
+        }
+    }
+    rest.len() as u64
 }
 
 /// Makes reads and writes return instead of waiting.
@@ -187,6 +244,32 @@ mod tests {
             assert_eq!(std::fs::read(file.path()).unwrap(), b"a\0b\xffno newline");
             assert_eq!(seen.len(), if tee { 4 } else { 0 });
             assert!(pump.source().is_none());
+        }
+    }
+
+    #[test]
+    fn a_secret_is_hidden_however_it_is_cut_and_the_end_comes_out() {
+        for person in [false, true] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let (from, to) = pipe2(OFlag::O_CLOEXEC).unwrap();
+            let mut pump = Pump::new(from, file.path(), false).unwrap();
+            pump.hide(&Rc::new(Words::of([b"hunter2".as_slice()])), person);
+            let mut to = File::from(to);
+            let mut seen = Vec::new();
+            for piece in ["pw=hun", "ter2 and hu", "nte"] {
+                to.write_all(piece.as_bytes()).unwrap();
+                seen.extend(drain(&mut pump));
+            }
+            assert_eq!(seen, b"pw=*** and ");
+            if person {
+                while seen.len() < 16 {
+                    seen.extend(drain(&mut pump));
+                }
+            }
+            drop(to);
+            seen.extend(drain(&mut pump));
+            assert_eq!(seen, b"pw=*** and hunte");
+            assert_eq!(std::fs::read(file.path()).unwrap(), seen);
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Spec {
     pub(crate) env: Vec<String>,
     /// Where to run, where that is another place than init's own; of a visitor.
     pub(crate) workdir: Option<PathBuf>,
+    /// The proxy has secrets for it.
+    pub(crate) secrets: bool,
 }
 
 /// A further task: what differs from the one before it.
@@ -77,6 +79,7 @@ impl Spec {
             fresh: Vec::new(),
             env: Vec::new(),
             workdir: None,
+            secrets: false,
         }
     }
 
@@ -101,6 +104,7 @@ impl Spec {
                 }
                 "task" => spec.task = Some(value),
                 "reuse" => spec.reuse = true,
+                "secrets" => spec.secrets = true,
                 "env" => spec.env.push(value),
                 "workdir" => spec.workdir = Some(value.into()),
                 _ if key.starts_with("argv.") => spec.argv.push(value),
@@ -155,8 +159,10 @@ mod tests {
         let next = Next::parse("task s0-7-1\nenv A=x\\ny\nenv B=\n").unwrap();
         assert_eq!(next, Next { task: "s0-7-1".to_owned(), env: vec!["A=x\ny".to_owned(), "B=".to_owned()] });
         assert!(Next::parse("env A=1\n").is_err() && Next::parse("task\n").is_err());
-        let spec = Spec::parse("argv.0 a\ntask s0-0-1\nreuse yes\nfresh.0 /tmp\nfresh.1 /dev/shm\n").unwrap();
+        let spec =
+            Spec::parse("argv.0 a\ntask s0-0-1\nreuse yes\nsecrets yes\nfresh.0 /tmp\nfresh.1 /dev/shm\n").unwrap();
         assert_eq!((spec.task.as_deref(), spec.reuse, spec.fresh.len()), (Some("s0-0-1"), true, 2));
+        assert!(spec.secrets && !Spec::idle().secrets);
     }
 
     #[test]

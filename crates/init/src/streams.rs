@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::rc::Rc;
 
+use dybox_redact::Words;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::pty::openpty;
 use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
@@ -69,6 +71,12 @@ impl Streams {
         let (stdout, stderr) = (pty.slave.try_clone()?, pty.slave.try_clone()?);
         let ends = Ends { stdin: pty.slave, stdout, stderr, tty: true };
         Ok((Self { pumps, stdin, terminal: Some(pty.master), kept_open }, ends))
+    }
+
+    /// Hides the words in all output.
+    pub(crate) fn hide(&mut self, words: &Rc<Words>) {
+        let person = self.terminal.is_some();
+        self.pumps.iter_mut().for_each(|(_, pump)| pump.hide(words, person));
     }
 
     /// Whether any output may still come.

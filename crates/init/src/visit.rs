@@ -16,6 +16,7 @@ use nix::unistd::{Pid, chdir};
 
 use crate::attach::{self, Client, Word};
 use crate::lease::boot_ms;
+use crate::secrets::Secrets;
 use crate::spec::{Attach, Spec};
 use crate::streams::{self, Streams};
 use crate::verdict::Failure;
@@ -44,11 +45,17 @@ struct Visit {
 }
 
 /// Serves the visitor whose socket is this process's stdin.
-pub(crate) fn visit() -> i32 {
+/// `hides`: this process's stdout is the memory that holds the task's secrets.
+pub(crate) fn visit(hides: bool) -> i32 {
+    let secrets = match hides {
+        true => std::io::stdout().as_fd().try_clone_to_owned().ok().and_then(Secrets::of_visit),
+        false => Some(Secrets::default()),
+    };
+    let Some(secrets) = secrets else { return 125 };
     let Ok(stdin) = std::io::stdin().as_fd().try_clone_to_owned() else { return 125 };
     let Some(mut client) = Client::of(UnixStream::from(stdin)) else { return 125 };
     let Some((ask, mut words)) = asked(&mut client) else { return 125 };
-    match begin(client, &ask, &mut words) {
+    match begin(client, (&ask, &secrets), &mut words) {
         Ok(mut visit) => visit.serve(words),
         Err((mut client, failure)) => {
             client.fail(failure.code, &failure.text);
@@ -74,13 +81,14 @@ fn asked(client: &mut Client) -> Option<(Spec, Vec<Word>)> {
 }
 
 /// `words`: what the visitor has said beside; what it says now comes to it.
-fn begin(client: Client, ask: &Spec, words: &mut Vec<Word>) -> Result<Visit, (Client, Failure)> {
+fn begin(client: Client, (ask, secrets): (&Spec, &Secrets), words: &mut Vec<Word>) -> Result<Visit, (Client, Failure)> {
     let mut client = client;
     let null = Path::new("/dev/null");
-    let (streams, ends) = match Streams::open(ask.attach.or(Some(Attach::Output)), [null, null]) {
+    let (mut streams, ends) = match Streams::open(ask.attach.or(Some(Attach::Output)), [null, null]) {
         Ok(opened) => opened,
         Err(error) => return Err((client, Failure::own(format!("streams: {error}")))),
     };
+    streams.hide(&secrets.words);
     if let Some(terminal) = &streams.terminal {
         // The command must not see a terminal without a size: the visitor tells it first, maybe together with its ask.
         if !words.iter().any(|word| matches!(word, Word::Window { .. })) {

@@ -103,6 +103,8 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
         inputs: values_of(body.inputs),
         outputs: values_of(body.outputs),
         tmpfs: values_of(body.tmpfs),
+        secrets: values_of(body.secrets),
+        registry_auth: body.registry_auth,
         network: body.network.unwrap_or_default(),
         timeout: Timeouts {
             run: body.timeout.run,

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use dybox_model::{Idle, Millis, Mount, Need, Network, Placement, PullPolicy, Spread, StageId, Tmpfs, Transfer};
+use dybox_model::{
+    Idle, Millis, Mount, Need, Network, Placement, PullPolicy, RegistryAuth, SecretUse, Spread, StageId, Tmpfs,
+    Transfer,
+};
 
 use serde_json::Value as Json;
 
@@ -141,6 +144,8 @@ pub(crate) struct Body {
     pub(crate) tmpfs: Option<Vec<Spot<Tmpfs>>>,
     pub(crate) inputs: Option<Vec<Spot<Transfer>>>,
     pub(crate) outputs: Option<Vec<Spot<Transfer>>>,
+    pub(crate) secrets: Option<Vec<Spot<SecretUse>>>,
+    pub(crate) registry_auth: Option<RegistryAuth>,
     pub(crate) network: Option<Network>,
     pub(crate) user: Option<String>,
     pub(crate) pull: Option<PullPolicy>,
@@ -270,6 +275,8 @@ impl Body {
             tmpfs: self.tmpfs.or_else(|| defaults.tmpfs.clone()),
             inputs: self.inputs.or_else(|| defaults.inputs.clone()),
             outputs: self.outputs.or_else(|| defaults.outputs.clone()),
+            secrets: self.secrets.or_else(|| defaults.secrets.clone()),
+            registry_auth: self.registry_auth.or_else(|| defaults.registry_auth.clone()),
             network: self.network.or_else(|| defaults.network.clone()),
             user: self.user.or_else(|| defaults.user.clone()),
             pull: self.pull.or(defaults.pull),
@@ -292,6 +299,7 @@ impl Body {
     pub(crate) fn at(mut self, span: Span) -> Self {
         self.volumes.iter_mut().flatten().for_each(|spot| spot.span = span);
         self.tmpfs.iter_mut().flatten().for_each(|spot| spot.span = span);
+        self.secrets.iter_mut().flatten().for_each(|spot| spot.span = span);
         self.inputs.iter_mut().chain(&mut self.outputs).flatten().for_each(|spot| spot.span = span);
         self
     }

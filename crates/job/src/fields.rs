@@ -23,6 +23,12 @@ pub enum Scope {
     Hook,
     /// One of `volumes`, at the top.
     Volume,
+    /// One of `secrets`, at the top.
+    Secret,
+    /// One of `secrets` of a stage, where they are a mapping.
+    File,
+    /// `registry_auth`, where it is a mapping.
+    Login,
 }
 
 impl Scope {
@@ -40,6 +46,8 @@ impl Scope {
             Self::Idle => "idle",
             Self::Hook => "a hook",
             Self::Volume => "a volume",
+            Self::Secret | Self::File => "a secret",
+            Self::Login => "registry_auth",
         }
     }
 
@@ -55,6 +63,9 @@ impl Scope {
             Self::Idle => "stages.NAME.idle.",
             Self::Hook => "hooks.",
             Self::Volume => "volumes.NAME.",
+            Self::Secret => "secrets.NAME.",
+            Self::File => "stages.NAME.secrets.NAME.",
+            Self::Login => "stages.NAME.registry_auth.",
         }
     }
 }
@@ -97,10 +108,12 @@ pub fn fields_named(text: &str) -> Vec<&'static Field> {
             Memory => "memory",
             Idle => "idle",
             Hook => "hooks",
+            Login => "registry_auth",
             Top => "",
-            Stage | Param | Volume => {
-                return field.name == name
-                    && !matches!(last, "retry" | "timeout" | "placement" | "memory" | "idle" | "hooks");
+            Stage | Param | Volume | Secret | File => {
+                const PARENTS: [&str; 7] =
+                    ["retry", "timeout", "placement", "memory", "idle", "hooks", "registry_auth"];
+                return field.name == name && !PARENTS.contains(&last);
             }
         };
         field.name == name && (last.is_empty() || last == parent)
@@ -126,7 +139,7 @@ const fn later(scope: Scope, name: &'static str, meaning: &'static str) -> Field
     Field { scope, name, takes: "", default: "", meaning, built: false }
 }
 
-use Scope::{Hook, Idle, Memory, Param, Placement, Retry, Stage, Timeout, Top, Volume};
+use Scope::{File, Hook, Idle, Login, Memory, Param, Placement, Retry, Secret, Stage, Timeout, Top, Volume};
 
 /// All of them, in the order of the page.
 pub const FIELDS: &[Field] = &[
@@ -171,7 +184,13 @@ pub const FIELDS: &[Field] = &[
         "none",
         "Stages that run after everything, also after a failure or a stop; they know run.state.",
     ),
-    later(Top, "secrets", "References to secrets."),
+    now(
+        Top,
+        "secrets",
+        "a mapping",
+        "none",
+        "Secrets by reference: name to {env}, {file} or {hdfs}. Stages take them by name.",
+    ),
     later(Top, "schedule", "When the job runs by itself."),
     later(Top, "notify", "Who is told of the end."),
     now(
@@ -254,6 +273,13 @@ pub const FIELDS: &[Field] = &[
     now(Stage, "tmpfs", "a list of paths", "none", "Temporary file systems: /path or /path:size=64MiB."),
     now(
         Stage,
+        "secrets",
+        "a list of names, or a mapping",
+        "none",
+        "Secrets that its tasks find as files in memory: /run/secrets/NAME, or as {target, mode} says.",
+    ),
+    now(
+        Stage,
         "network",
         "none, bridge or a name",
         "none",
@@ -293,7 +319,13 @@ pub const FIELDS: &[Field] = &[
     now(Stage, "when", "an expression", "true", "The stage is skipped where it is false."),
     later(Stage, "results", "A declared result."),
     later(Stage, "ports", "Ports of a service."),
-    later(Stage, "registry_auth", "How to log in at the registry."),
+    now(
+        Stage,
+        "registry_auth",
+        "a name, or a mapping",
+        "docker's logins of the submitter",
+        "The login for the image: a secret that is user:password or docker's config.json, or a user with the secret that is their password.",
+    ),
     later(Stage, "gang", "Start all tasks together or none."),
     later(Stage, "service", "A stage that runs until it is stopped."),
     now(Param, "default", "a value of its type", "", "Its value when none is given."),
@@ -368,5 +400,18 @@ pub const FIELDS: &[Field] = &[
     now(Hook, "timeout", "a duration", "10m", "Most time."),
     now(Hook, "memory", "a size", "1GiB", "Most address space."),
     now(Volume, "keep", "true or false", "true", "Whether it outlives the run, for later runs on the same machine."),
+    now(Secret, "env", "a name", "", "A variable of the submitter's environment, read at submission."),
+    now(Secret, "file", "a path", "", "A file of the submitter's, read at submission; ./ is the job file's directory."),
+    now(Secret, "hdfs", "a path", "", "A file in HDFS, read where the task runs: hdfs://HOST/DIR/NAME or /DIR/NAME."),
+    now(
+        File,
+        "target",
+        "a path",
+        "/run/secrets/NAME",
+        "The file in the container; a name without / is one in /run/secrets.",
+    ),
+    now(File, "mode", "a text", "\"0400\"", "The file's mode, in octal digits."),
+    now(Login, "username", "a text", "", "The user."),
+    now(Login, "password_secret", "a name", "", "The secret that is the user's password."),
     later(Hook, "image", "Run the hook as a task of this image."),
 ];

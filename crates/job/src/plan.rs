@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dybox_model::{
-    Attach, HookId, Millis, Mount, Need, Network, Placement, PullPolicy, Resources, RunId, StageId, SubDagId, Timeouts,
-    Tmpfs, Transfer,
+    Attach, HookId, Millis, Mount, Need, Network, Placement, PullPolicy, RegistryAuth, Resources, RunId, SecretRef,
+    SecretUse, StageId, SubDagId, Timeouts, Tmpfs, Transfer,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -98,6 +98,12 @@ pub struct Stage {
     /// Files that are brought out after the success of each task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Transfer>,
+    /// Secrets that its tasks find as files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretUse>,
+    /// How its image is asked for; nothing = with the submitter's logins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_auth: Option<RegistryAuth>,
     /// The network.
     pub network: Network,
     /// Limits in time.
@@ -228,6 +234,16 @@ impl Plan {
     pub fn is_last(&self, subdag: SubDagId) -> bool {
         let first = self.subdags.get(subdag.0 as usize).and_then(|subdag| subdag.stages.first());
         first.and_then(|stage| self.stages.get(stage.0 as usize)).is_some_and(|stage| stage.late.last)
+    }
+
+    /// The secrets that its stages take, or those of one sub-DAG alone, each once.
+    #[must_use]
+    pub fn secrets(&self, of: Option<SubDagId>) -> BTreeMap<&str, &SecretRef> {
+        let own = move |stage: &&Stage| stage.taken.is_none() && of.is_none_or(|subdag| stage.subdag == subdag);
+        let run = || self.stages.iter().filter(own);
+        let files = run().flat_map(|stage| &stage.secrets).map(|one| &one.secret);
+        let logins = run().filter_map(|stage| stage.registry_auth.as_ref()).map(|auth| &auth.secret);
+        files.chain(logins).map(|one| (one.name.as_str(), one)).collect()
     }
 
     /// The value of a parameter whose text this is, of its type.

@@ -185,6 +185,10 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
     if stage.priority != 0 {
         extras.push(format!("priority {}", stage.priority));
     }
+    extras.extend(stage.secrets.iter().map(|one| format!("secret {} at {}", one.secret.name, one.target)));
+    if let Some(auth) = &stage.registry_auth {
+        extras.push(format!("logs in with secret {}", auth.secret.name));
+    }
     if !stage.placement.is_anywhere() {
         extras.push(placed(plan, &stage.placement));
     }

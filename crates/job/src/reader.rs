@@ -10,7 +10,7 @@ use crate::elsewhere;
 use crate::fields::{self, FIELDS, Scope};
 use crate::names::bad_name;
 use crate::node::{Key, Kind, Node, Scalar, Value};
-use crate::read::{Shelf, asks_for_rights};
+use crate::read::{Declared, Shelf, asks_for_rights};
 use crate::report::Report;
 use crate::template::{Fault, Filled, Templates};
 use crate::text::Span;
@@ -36,6 +36,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) dir: &'a Path,
     /// The named volumes of the job; nothing where any name is one (`dybox shell`, profiles).
     pub(crate) volumes: Option<BTreeMap<String, Keep>>,
+    /// The secrets that the job declares.
+    pub(crate) secrets: BTreeMap<String, Declared>,
     /// The administrator's registry of profiles.
     pub(crate) profiles: Shelf<'a>,
 }
@@ -49,7 +51,8 @@ impl<'a> Reader<'a> {
         }
         // A cluster's limits are looked at when the label of each stage is known.
         let largest = world.largest().filter(|_| cluster.is_none());
-        Self { report, templates: None, world, policy, largest, cluster, dir, volumes: None, profiles: Shelf::Unasked }
+        let (volumes, secrets, profiles) = (None, BTreeMap::new(), Shelf::Unasked);
+        Self { report, templates: None, world, policy, largest, cluster, dir, volumes, secrets, profiles }
     }
 
     /// "X takes Y, found Z".

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use dybox_model::Resources;
 use dybox_model::policy::Rules;
+use dybox_model::{Resources, SecretSource};
 
 use crate::Cluster;
 
@@ -103,6 +103,10 @@ pub trait World {
     /// Whether the job will run on a cluster, known or not.
     fn is_cluster(&self) -> bool {
         self.cluster().is_some()
+    }
+    /// How many bytes the value of a secret has that the submitter gives, or why it can't be read; nothing = not known.
+    fn secret(&self, _from: &SecretSource) -> Option<Result<u64, String>> {
+        None
     }
     /// The administrator's registry of profiles.
     fn profiles(&self) -> Profiles {

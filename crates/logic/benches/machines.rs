@@ -38,6 +38,8 @@ fn stage(id: u32) -> Stage {
         tmpfs: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        secrets: Vec::new(),
+        registry_auth: None,
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),

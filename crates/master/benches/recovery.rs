@@ -46,6 +46,8 @@ fn plan() -> Plan {
         tmpfs: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        secrets: Vec::new(),
+        registry_auth: None,
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis(1000),

@@ -48,6 +48,7 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     }
     let used = run_volumes(&home, &dir, &plan, conf.subdag);
     let past_of = (store.clone(), dir.sub(conf.subdag).journal());
+    let (names, planned) = (dir.clone(), plan.clone());
     let here = Here { home, run_dir: conf.run_dir, binary: conf.binary };
     let mirror = (store.clone(), dir.sub(conf.subdag).journal());
     let rest = Rest { store, dir, own: conf.subdag, plan: plan.clone(), others: Others::Here(here) };
@@ -72,7 +73,26 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let served =
         actor.serve(Inbox { calls, from_rm, from_hooks, advice: mpsc::unbounded_channel().1 }, server, first, past);
     served.await?;
+    remove_secrets((&past_of.0, &names), &planned, conf.subdag).await;
     remove_volumes(&used, &past_of).await
+}
+
+/// Values of secrets go with the end of who needs them: this sub-DAG, and, where the run was stopped, those that no
+/// master will ever begin. `dybox resume` reads them again.
+async fn remove_secrets((store, dir): (&Store, &RunDir), plan: &Plan, own: SubDagId) {
+    let stopped = store.exists(&dir.stop()).await.unwrap_or(false);
+    for subdag in (0..).map(SubDagId).take(plan.subdags.len()).filter(|subdag| stopped || *subdag == own) {
+        let name = dir.sub(subdag).secrets();
+        if plan.secrets(Some(subdag)).is_empty() || !store.exists(&name).await.unwrap_or(false) {
+            continue;
+        }
+        let facts = read(store, &dir.sub(subdag).journal()).await.map(|(facts, _)| facts).unwrap_or_default();
+        if (has_ended(&facts) || facts.is_empty() && subdag != own)
+            && let Err(error) = store.remove(&name).await
+        {
+            tracing::warn!("the values of secrets in {name} can't be removed: {error}");
+        }
+    }
 }
 
 /// The volumes of the run that the stages of this sub-DAG have for themselves, where it has succeeded. After any other

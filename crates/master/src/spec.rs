@@ -57,6 +57,8 @@ pub(crate) fn spec(
         tmpfs: stage.tmpfs.clone(),
         inputs: stage.inputs.clone(),
         outputs: stage.outputs.iter().map(|output| own_place(output, attempt.task.index)).collect(),
+        secrets: stage.secrets.clone(),
+        registry_auth: stage.registry_auth.clone(),
         network: stage.network.clone(),
         timeout: stage.timeout,
         stop_grace: stage.stop_grace,

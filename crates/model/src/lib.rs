@@ -13,6 +13,7 @@ mod placement;
 pub mod policy;
 mod resources;
 pub mod roster;
+mod secret;
 mod session;
 mod spec;
 mod states;
@@ -28,6 +29,7 @@ pub use ids::{AttemptId, BadId, GrantId, HookId, RunId, StageId, SubDagId, TaskI
 pub use image::{BadImage, ImageRef};
 pub use placement::{HIGHEST_PRIORITY, Node, Placement, Spread, Wish};
 pub use resources::{Resources, format_bytes, format_cpus, parse_bytes, parse_cpus};
+pub use secret::{Login, MOST_SECRET, RegistryAuth, SECRETS_DIR, SecretRef, SecretSource, SecretUse};
 pub use session::{GrantState, SessionGrant, SessionRun, SessionSpec, SessionView};
 pub use spec::{Attach, Idle, Keep, Mount, Network, PullPolicy, TaskSpec, Timeouts, Tmpfs, Transfer};
 pub use states::{Need, StageEnd, TaskState};

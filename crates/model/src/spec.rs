@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, Millis, Resources, RunId};
+use crate::{AttemptId, Millis, RegistryAuth, Resources, RunId, SecretUse};
 
 /// When the engine asks a registry for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -167,6 +167,12 @@ pub struct TaskSpec {
     /// Files that are brought out after a success; each place is this task's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Transfer>,
+    /// Secrets, as files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretUse>,
+    /// How its image is asked for; nothing = with the submitter's logins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_auth: Option<RegistryAuth>,
     /// The network.
     pub network: Network,
     /// Limits in time.
@@ -213,7 +219,7 @@ impl TaskSpec {
             && self.stop_signal == next.stop_signal
             && (&self.entrypoint, &self.command, &self.script) == (&next.entrypoint, &next.command, &next.script)
             && (&self.workdir, &self.user, &self.network) == (&next.workdir, &next.user, &next.network)
-            && (&self.volumes, &self.tmpfs) == (&next.volumes, &next.tmpfs)
+            && (&self.volumes, &self.tmpfs, &self.secrets) == (&next.volumes, &next.tmpfs, &next.secrets)
             && names(self) == names(next)
     }
 

@@ -44,7 +44,7 @@ async fn bring(conf: &BringConf) -> Result<Option<Arrival>, ProxyError> {
         // The other end is read below.
         let _ = tell.send(note);
     };
-    let wanted = Wanted::in_advance(&conf.image);
+    let wanted = Wanted::in_advance(&conf.image, None);
     let found = ensure(&engine, &Home::new(&conf.home), &wanted, note).await;
     let mut arrival = None;
     while let Ok(note) = told.try_recv() {

@@ -35,7 +35,6 @@ enum At {
 
 impl At {
     fn of(places: &Places, place: &str) -> Result<Self, Refused> {
-        let bad = |why: &str| Refused { cause: Cause::InputMissing, text: format!("{place}: {why}") };
         if let Some(name) = place.strip_prefix("run:") {
             let name = format!("{}/{}", places.run.data(), name.trim_matches('/'));
             return Ok(match &places.far {
@@ -46,11 +45,17 @@ impl At {
         if let Some(path) = place.strip_prefix("file://") {
             return Ok(Self::Here(PathBuf::from(path)));
         }
-        let conf = places.far.as_ref().and_then(|far| far.hdfs.clone());
-        let conf = conf.map_or_else(HdfsConf::of_env, Ok).map_err(|error| bad(&error.to_string()))?;
-        let (conf, name) = conf.at(place).ok_or_else(|| bad("it is no place in an HDFS that is known here"))?;
-        Ok(Self::There(Store::hdfs(conf)?.with_patience(PATIENCE), name))
+        store_at(places, place).map(|(store, name)| Self::There(store, name))
     }
+}
+
+/// The HDFS of a place (`hdfs://...`), and the name there.
+pub(crate) fn store_at(places: &Places, place: &str) -> Result<(Store, String), Refused> {
+    let bad = |why: &str| Refused { cause: Cause::InputMissing, text: format!("{place}: {why}") };
+    let conf = places.far.as_ref().and_then(|far| far.hdfs.clone());
+    let conf = conf.map_or_else(HdfsConf::of_env, Ok).map_err(|error| bad(&error.to_string()))?;
+    let (conf, name) = conf.at(place).ok_or_else(|| bad("it is no place in an HDFS that is known here"))?;
+    Ok((Store::hdfs(conf)?.with_patience(PATIENCE), name))
 }
 
 /// Brings all inputs of an attempt.
@@ -72,14 +77,14 @@ pub(crate) async fn bring(ports: &Ports, spec: &TaskSpec) -> Result<Vec<Moved>, 
 
 async fn bring_one(ports: &Ports, input: &Transfer, to: &Path) -> Result<Copied, Refused> {
     let place = input.place.as_str();
-    let failed = |error: StoreError| refused(place, &error);
+    let failed = |error: StoreError| missing_place(place, &error);
     match At::of(&ports.places, place)? {
         At::Here(path) => {
             let ours = place.starts_with("run:");
             if !ours {
                 policy::judge_path(&ports.places, &path)?;
             }
-            let missing = |error| refused(place, &StoreError::from_io("read", &path, error));
+            let missing = |error| missing_place(place, &StoreError::from_io("read", &path, error));
             let path = fs::canonicalize(&path).map_err(missing)?;
             let size = transfer::leaves(&path).map_err(failed)?.iter().map(|(_, len)| len).sum();
             room(to, size).map_err(failed)?;
@@ -188,7 +193,7 @@ async fn put_one(ports: &Ports, output: &Transfer, (from, tag): (&Path, &str)) -
             (Store::open_dir("/"), path.to_string_lossy().trim_matches('/').to_owned())
         }
     };
-    transfer::put(from, &store, &name, &tag).await.map_err(|error| refused(&output.place, &error))
+    transfer::put(from, &store, &name, &tag).await.map_err(|error| missing_place(&output.place, &error))
 }
 
 fn moved(out: bool, of: &Transfer, copied: Copied, begin: Instant) -> Moved {
@@ -197,7 +202,8 @@ fn moved(out: bool, of: &Transfer, copied: Copied, begin: Instant) -> Moved {
     Moved { out, path: of.path.clone(), place: of.place.clone(), files, bytes, crc32c, took }
 }
 
-fn refused(place: &str, error: &StoreError) -> Refused {
+/// Why nothing came from a place, or went there.
+pub(crate) fn missing_place(place: &str, error: &StoreError) -> Refused {
     let cause = match error.kind() {
         Kind::Missing | Kind::Denied => Cause::InputMissing,
         Kind::Full => Cause::DiskFull,
@@ -223,13 +229,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(room(&dir.path().join("in-0"), 1).is_ok());
         let error = room(&dir.path().join("in-0"), u64::MAX / 2).unwrap_err();
-        assert_eq!((error.kind(), refused("x", &error).cause), (Kind::Full, Cause::DiskFull));
+        assert_eq!((error.kind(), missing_place("x", &error).cause), (Kind::Full, Cause::DiskFull));
     }
 
     #[test]
     fn what_is_missing_is_a_fault_of_the_job() {
         let error = StoreError::from_io("read", "/x", std::io::ErrorKind::NotFound.into());
-        let no = refused("hdfs://nn/a/b", &error);
+        let no = missing_place("hdfs://nn/a/b", &error);
         assert_eq!((no.cause, no.text.as_str()), (Cause::InputMissing, "nothing is at hdfs://nn/a/b"));
     }
 }

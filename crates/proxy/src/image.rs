@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use dybox_engine::{Engine, EngineError, ImageInfo};
-use dybox_model::{Cause, Millis, Note, PullPolicy, StageId, TaskSpec};
+use dybox_model::{Cause, Login, Millis, Note, PullPolicy, StageId, TaskSpec};
 use dybox_store::layout::{Home, Machine};
 use tokio::time::Instant;
 
 use crate::orphans::{note_pulled, note_used};
 use crate::ports::Ports;
 use crate::slot::hold;
-use crate::{policy, pulls};
+use crate::{policy, pulls, secrets};
 
 /// At most four notes on a pull's progress a second.
 const NOTE_EVERY: Duration = Duration::from_millis(250);
@@ -40,19 +40,21 @@ pub(crate) struct Wanted<'a> {
     limit: Duration,
     /// Of the task that waits for it.
     stage: Option<StageId>,
+    /// Instead of docker's own on this machine.
+    login: Option<Login>,
 }
 
 impl<'a> Wanted<'a> {
     /// For a task.
-    pub(crate) fn of(spec: &'a TaskSpec) -> Self {
+    pub(crate) fn of(spec: &'a TaskSpec, login: Option<Login>) -> Self {
         let limit = spec.timeout.pull.map_or(PULL_MOST, |limit| Duration::from_millis(limit.0));
         let (pinned, stage) = (spec.pinned.as_deref(), Some(spec.attempt.task.stage));
-        Self { image: &spec.image, pinned, pull: spec.pull, limit, stage }
+        Self { image: &spec.image, pinned, pull: spec.pull, limit, stage, login }
     }
 
     /// For a task that may come.
-    pub(crate) const fn in_advance(image: &'a str) -> Self {
-        Self { image, pinned: None, pull: PullPolicy::Missing, limit: PULL_MOST, stage: None }
+    pub(crate) const fn in_advance(image: &'a str, login: Option<Login>) -> Self {
+        Self { image, pinned: None, pull: PullPolicy::Missing, limit: PULL_MOST, stage: None, login }
     }
 }
 
@@ -61,7 +63,7 @@ pub(crate) async fn prefetch(ports: Ports, image: String) {
     if !policy::allows_image(&image) {
         return tracing::info!(image, "not brought in advance: the policy of this machine does not allow it");
     }
-    let wanted = Wanted::in_advance(&image);
+    let wanted = Wanted::in_advance(&image, secrets::handed(&ports, &image).await);
     let brought = match ports.engine().await {
         Ok(known) => ensure(&known.engine, &ports.places.home, &wanted, |note| ports.note(note)).await,
         Err(error) => Err(error.into()),
@@ -141,7 +143,7 @@ async fn pull(engine: &Engine, spec: &Wanted<'_>, note: &(impl Fn(Note) + Send +
             note(Note::Pulling { image: name.to_owned(), have, total });
         }
     };
-    let pulled = engine.pull(name, spec.limit, progress).await;
+    let pulled = engine.pull(name, spec.limit, spec.login.clone(), progress).await;
     let image = name.to_owned();
     note(if pulled.is_ok() { Note::Pulled { image } } else { Note::NotPulled { image } });
     pulled.map_err(|error| match error.kind {

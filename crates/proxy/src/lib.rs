@@ -37,6 +37,7 @@ mod relay;
 mod remove;
 mod result;
 mod sandbox;
+mod secrets;
 mod serve;
 mod settle;
 mod ship;

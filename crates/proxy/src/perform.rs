@@ -26,7 +26,7 @@ use crate::parked::{Origin, Parked};
 use crate::ports::Ports;
 use crate::ship::Shipper;
 use crate::watch::Eyes;
-use crate::{data, engine_watch, image, names, node, policy, start};
+use crate::{data, engine_watch, image, names, node, policy, secrets, start};
 
 /// Removals under way before the next start waits.
 const BACKLOG: usize = 4;
@@ -285,13 +285,7 @@ impl Performer {
         }
         let ports = self.ports.clone();
         let task = tokio::spawn(async move {
-            let fetched = match bring(&ports, &spec).await.and(ports.engine().await.map_err(NoImage::from)) {
-                Ok(known) => {
-                    image::ensure(&known.engine, &ports.places.home, &Wanted::of(&spec), |note| ports.note(note)).await
-                }
-                Err(no) => Err(no),
-            };
-            match fetched {
+            match fetched(&ports, &spec).await {
                 Ok(info) => ports.arrive(Arrived::Image(attempt, Arc::new(info))),
                 Err(no) => {
                     tracing::warn!(
@@ -374,6 +368,14 @@ impl Performer {
             ports.tell(Event::NotStarted { attempt, exit });
         });
     }
+}
+
+/// Brings inputs and image.
+async fn fetched(ports: &Ports, spec: &TaskSpec) -> Result<ImageInfo, NoImage> {
+    bring(ports, spec).await?;
+    let known = ports.engine().await.map_err(NoImage::from)?;
+    let wanted = Wanted::of(spec, secrets::login(ports, spec).await?);
+    image::ensure(&known.engine, &ports.places.home, &wanted, |note| ports.note(note)).await
 }
 
 /// Brings the inputs.

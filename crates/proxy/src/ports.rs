@@ -9,6 +9,7 @@ use dybox_engine::{Engine, EngineConf, EngineError, EngineInfo};
 use dybox_logic::proxy::Event;
 use dybox_model::Note;
 use dybox_store::layout::Machine;
+use dybox_store::{Private, StoreError};
 use tokio::sync::OnceCell;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -41,10 +42,16 @@ pub(crate) struct Ports {
     pub(crate) init: Arc<PathBuf>,
     pub(crate) cgroup: Arc<GrantCgroup>,
     known: Arc<OnceCell<Arc<Known>>>,
+    private: Arc<OnceCell<Arc<Private>>>,
 }
 
 impl Ports {
-    pub(crate) fn open(places: Places, inbox: UnboundedSender<Arrived>) -> Result<Self, ProxyError> {
+    /// `private`: what came with the grant, where that is one of a cluster.
+    pub(crate) fn open(
+        places: Places,
+        inbox: UnboundedSender<Arrived>,
+        private: Option<Private>,
+    ) -> Result<Self, ProxyError> {
         let slots = Arc::new(Slots::of(&places.home));
         let leases = Leases::start().map_err(ProxyError::Runtime)?;
         let cgroup = GrantCgroup::of(&places);
@@ -58,6 +65,7 @@ impl Ports {
             leases: Arc::new(leases),
             slots,
             known: Arc::default(),
+            private: Arc::new(OnceCell::new_with(private.map(Arc::new))),
         })
     }
 
@@ -69,6 +77,19 @@ impl Ports {
             Ok(Arc::new(Known { engine, info }))
         };
         self.known.get_or_try_init(connect).await.cloned()
+    }
+
+    /// Values of secrets, and logins. On one machine they lie in a file of the run, where it has any.
+    pub(crate) async fn private(&self) -> Result<Arc<Private>, StoreError> {
+        let read = async || {
+            let name = self.places.run.sub(self.places.subdag).secrets();
+            match fs::read(self.places.path(&name)) {
+                Ok(bytes) => Private::decode(&bytes, &name).map(Arc::new),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Arc::default()),
+                Err(error) => Err(StoreError::from_io("read", Path::new(&name), error)),
+            }
+        };
+        self.private.get_or_try_init(read).await.cloned()
     }
 
     /// Whether an engine was ever talked to.

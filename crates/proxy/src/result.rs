@@ -6,7 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use dybox_model::{Cause, Exit};
+use dybox_redact::Words;
 use nix::fcntl::OFlag;
+use serde_json::Value;
 
 /// Most bytes of a result.
 const MOST: u64 = 64 << 10;
@@ -40,15 +42,16 @@ impl ResultFile {
     }
 }
 
-/// Reads the result: JSON text as it is, other text as a JSON string.
-pub(crate) fn read_result(path: &Path) -> ResultFile {
+/// Reads the result: JSON text as it is, other text as a JSON string, without the words.
+pub(crate) fn read_result(path: &Path, words: &Words) -> ResultFile {
     match read_plain(path, MOST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => ResultFile::Absent,
         Err(error) => ResultFile::Bad(format!("can't read the result: {error}")),
         Ok(None) => ResultFile::Bad(format!("the result has more than {} KiB", MOST >> 10)),
         Ok(Some(bytes)) if bytes.is_empty() => ResultFile::Absent,
         Ok(Some(bytes)) => match String::from_utf8(bytes) {
-            Ok(text) => ResultFile::Json(as_json(&text)),
+            Ok(text) if words.is_empty() => ResultFile::Json(as_json(&text)),
+            Ok(text) => ResultFile::Json(without(&as_json(&words.text(&text)), words)),
             Err(_) => ResultFile::Bad("the result is not UTF-8 text".to_owned()),
         },
     }
@@ -56,11 +59,32 @@ pub(crate) fn read_result(path: &Path) -> ResultFile {
 
 fn as_json(text: &str) -> String {
     let text = text.trim();
-    match serde_json::from_str::<serde_json::Value>(text) {
+    match serde_json::from_str::<Value>(text) {
         // Said again on one line, for it travels in tables and logs.
         Ok(value) => value.to_string(),
-        Err(_) => serde_json::Value::String(text.to_owned()).to_string(),
+        Err(_) => Value::String(text.to_owned()).to_string(),
     }
+}
+
+/// The same with nothing of the words in its texts, which JSON may have written in other letters.
+fn without(json: &str, words: &Words) -> String {
+    fn walk(value: &mut Value, words: &Words) {
+        match value {
+            Value::String(text) => *text = words.text(text),
+            Value::Array(list) => list.iter_mut().for_each(|value| walk(value, words)),
+            Value::Object(map) => {
+                let old = std::mem::take(map);
+                for (key, mut value) in old {
+                    walk(&mut value, words);
+                    map.insert(words.text(&key), value);
+                }
+            }
+            _ => {}
+        }
+    }
+    let Ok(mut value) = serde_json::from_str(json) else { return String::new() };
+    walk(&mut value, words);
+    value.to_string()
 }
 
 /// Reads init's verdict; nothing where it is not there.
@@ -94,7 +118,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("result");
         std::fs::write(&path, bytes).unwrap();
-        read_result(&path)
+        read_result(&path, &Words::default())
     }
 
     #[test]
@@ -103,6 +127,24 @@ mod tests {
         assert_eq!(of(b"12\n"), ResultFile::Json("12".to_owned()));
         assert_eq!(of(b"two words\n"), ResultFile::Json("\"two words\"".to_owned()));
         assert_eq!(of(b""), ResultFile::Absent);
+    }
+
+    #[test]
+    fn secrets_are_not_in_a_result_however_it_is_written() {
+        let words = Words::of([b"pa\"ss".as_slice(), b"12345678"]);
+        let of = |text: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("result");
+            std::fs::write(&path, text).unwrap();
+            read_result(&path, &words)
+        };
+        assert_eq!(
+            of(r#"{"a": ["x pa\"ss"], "pa\u0022ss": 1}"#),
+            ResultFile::Json(r#"{"a":["x ***"],"***":1}"#.to_owned())
+        );
+        assert_eq!(of("12345678"), ResultFile::Json("\"***\"".to_owned()));
+        assert_eq!(of("pa\"ss"), ResultFile::Json("\"***\"".to_owned()));
+        assert_eq!(of("{\"rows\": 8}"), ResultFile::Json("{\"rows\":8}".to_owned()));
     }
 
     #[test]
@@ -126,12 +168,12 @@ mod tests {
     fn links_directories_and_pipes_are_no_results() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        assert_eq!(read_result(&at("none")), ResultFile::Absent);
+        assert_eq!(read_result(&at("none"), &Words::default()), ResultFile::Absent);
         std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
         std::fs::create_dir(at("dir")).unwrap();
         nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         for name in ["link", "dir", "pipe"] {
-            assert!(matches!(read_result(&at(name)), ResultFile::Bad(_)), "{name}");
+            assert!(matches!(read_result(&at(name), &Words::default()), ResultFile::Bad(_)), "{name}");
         }
     }
 }

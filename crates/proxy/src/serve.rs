@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dybox_engine::EngineConf;
 use dybox_store::bundle::IMAGES;
-use dybox_store::{Lock, Store};
+use dybox_store::{Lock, Private, Store};
 use dybox_wire::{Address, MasterClient, TlsIdentity};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
@@ -36,7 +36,7 @@ pub fn run(conf: Conf) -> Result<(), ProxyError> {
     log_to_stderr();
     let places = Places::of(&conf)?;
     let masters = Masters::Here(places.path(&places.run.sub(places.subdag).root()));
-    to_the_end(serve(places, masters, None, None)).map(drop)
+    to_the_end(serve(places, masters, (None, None), None)).map(drop)
 }
 
 /// Serves one grant of a cluster until its master lets it go, or is gone for long, or YARN takes the grant back. Logs
@@ -77,7 +77,7 @@ async fn serve_in_grant(conf: ClusterConf, parked: Option<Waiting>) -> Result<Wa
     {
         tracing::warn!(%error, "can't write down which images the run needs");
     }
-    serve(places, Masters::Far(Box::new(masters)), Some(share), parked).await
+    serve(places, Masters::Far(Box::new(masters)), (Some(share), Some(bundle.private)), parked).await
 }
 
 fn to_the_end<T>(serving: impl Future<Output = Result<T, ProxyError>>) -> Result<T, ProxyError> {
@@ -110,11 +110,11 @@ pub(crate) fn runtime() -> Result<Runtime, ProxyError> {
     builder.build().map_err(ProxyError::Runtime)
 }
 
-/// `parked`: of an agent's. `share` is the grant's place among those that are alive.
+/// `parked`: of an agent's. `share` is the grant's place among those that are alive; `private` came with it.
 async fn serve(
     places: Places,
     masters: Masters,
-    share: Option<Lock>,
+    (share, private): (Option<Lock>, Option<Private>),
     parked: Option<Waiting>,
 ) -> Result<Waiting, ProxyError> {
     dybox_store::local::make_dir(&places.path(&places.grant.root()))?;
@@ -123,7 +123,7 @@ async fn serve(
     tracing::info!(grant = %places.grant_id, pid = std::process::id(), "serving");
     let (tell, mut inbox) = unbounded_channel();
     let line = tokio::spawn(link::keep_line(masters, Arc::new(places.clone()), tell.clone()));
-    let ports = Ports::open(places, tell.clone())?;
+    let ports = Ports::open(places, tell.clone(), private)?;
     if ports.places.far.is_some() {
         tokio::spawn(engine_watch::give_up_without(ports.clone(), false));
         tokio::spawn(node::sweep_dead(ports.clone()));

@@ -12,7 +12,6 @@ use dybox_store::StoreError;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::data;
 use crate::engine_watch::until_it_hangs;
 use crate::files::Files;
 use crate::names;
@@ -20,8 +19,8 @@ use crate::ports::{Known, Ports};
 use crate::remove::remove_proven;
 use crate::sandbox::{ensure_network, join, placed};
 use crate::ship::Shipper;
-use crate::volumes;
 use crate::watch::{Eyes, watch};
+use crate::{data, secrets, volumes};
 
 /// Pause between two tries to learn from the engine that nothing runs.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -97,7 +96,9 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
     let with_volumes = volumes::with_paths(&ports.places, &job.spec)?;
     let with_data = data::with_mounts(&ports.places, with_volumes.as_ref().unwrap_or(&job.spec))?;
     let spec = with_data.as_ref().or(with_volumes.as_ref()).unwrap_or(&job.spec);
+    let given = secrets::read(ports, spec).await?;
     lay_out(&files, job, ports.places.shown(&job.spec).as_deref())?;
+    let links = secrets::links(spec);
     let identity = names::task_identity(&job.spec, ports.places.grant_id);
     let network = join(ports, &known, &job.spec, &job.image, job.sandbox.clone()).await?;
     let options = options(spec, &job.image, &placed(ports, &known, &files, &identity, network));
@@ -106,9 +107,10 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
         () = job.halt.notified() => return Err(Refused { cause: Cause::Stopped, text: String::new() }),
     };
     let mut eyes = Eyes::open(job.spec.attempt, &identity.name, files.clone(), Arc::clone(&job.kick));
+    eyes.hide(Arc::clone(&given.words));
     ports.leases.keep(&identity.name, &files.lease())?;
     let started = tokio::select! {
-        started = create_and_start(ports, &known, &identity, options.clone(), &files) => started,
+        started = create_and_start(ports, &known, &identity, options.clone(), (&files, &links)) => started,
         error = until_it_hangs(&known.engine) => {
             if ports.places.far.is_some() {
                 // Before the next try of this task is given to this proxy.
@@ -121,7 +123,7 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
         // A proxy that left took the network along after we had seen it. Once more, with the network held.
         (Err(error), Network::Named(name)) if error.kind == Kind::NetworkNotFound => {
             match ensure_network(ports, &known.engine, &job.spec.run, name).await {
-                Ok(_held) => create_and_start(ports, &known, &identity, options, &files).await,
+                Ok(_held) => create_and_start(ports, &known, &identity, options, (&files, &links)).await,
                 Err(_) => Err(error),
             }
         }
@@ -132,6 +134,12 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
         Ok(id) => {
             job.shipper.open(job.spec.attempt, &files);
             eyes.on(&id);
+            if let Err(error) = secrets::give(&files, &given).await {
+                tracing::warn!(container = id, %error, "its init did not take the secrets");
+                make_sure(ports, &known.engine, job.spec.attempt, &identity.name).await;
+                let text = format!("its init did not take the secrets: {error}");
+                return Err(Refused { cause: Cause::EngineFailed, text });
+            }
             if job.spec.reuse {
                 eyes.listen().await;
             }
@@ -162,7 +170,7 @@ async fn create_and_start(
     known: &Known,
     identity: &Identity,
     options: Options,
-    files: &Files,
+    (files, links): (&Files, &[(String, String)]),
 ) -> Result<String, EngineError> {
     let engine = &known.engine;
     let id = match engine.create(options.clone()).await {
@@ -172,6 +180,9 @@ async fn create_and_start(
         }
         other => other?,
     };
+    if !links.is_empty() {
+        engine.link(&id, links).await?;
+    }
     match engine.start(&id).await {
         // The answer was lost, and its init is the better witness.
         Err(error) if error.unanswered() && begins(files).await => {

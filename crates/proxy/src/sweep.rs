@@ -9,6 +9,7 @@ use std::time::Duration;
 use dybox_engine::{Asked, End, Engine, EngineConf, EngineError, STOP_NOW, Verdict, exit_of};
 use dybox_logic::proxy::LEASE_DEAD;
 use dybox_model::{AttemptId, Cause, EndedBy, Exit, Usage};
+use dybox_redact::Words;
 use dybox_store::archive::{ArchiveWriter, Stream};
 use dybox_store::{Lock, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -208,7 +209,8 @@ fn by_verdict(places: &Places, attempt: AttemptId, clock: Clock) -> Option<Exit>
         usage: Usage::default(),
         ..End::default()
     });
-    read_result(&files.result()).put_into(&mut exit);
+    // Its init has hidden what had to be.
+    read_result(&files.result(), &Words::default()).put_into(&mut exit);
     Some(exit)
 }
 

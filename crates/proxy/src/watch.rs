@@ -11,6 +11,7 @@ use dybox_engine::{CODE_IDLE, CgroupPaths, Seen, Verdict};
 use dybox_logic::proxy::Event;
 use dybox_logic::usage::Gauge;
 use dybox_model::{AttemptId, Millis, Note, Usage};
+use dybox_redact::Words;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
@@ -57,6 +58,8 @@ pub(crate) struct Eyes {
     follows: bool,
     /// Who ships the output, once it is worth it.
     late: Option<Shipper>,
+    /// Not to be seen in what it leaves.
+    words: Arc<Words>,
     /// What the container has used in all, and what of it before this attempt.
     raw: Usage,
     base: Usage,
@@ -115,9 +118,15 @@ impl Eyes {
             said: None,
             follows: false,
             late: None,
+            words: Arc::default(),
             raw: Usage::default(),
             base: Usage::default(),
         }
+    }
+
+    /// Hides these words in its result.
+    pub(crate) fn hide(&mut self, words: Arc<Words>) {
+        self.words = words;
     }
 
     /// Calls an init that takes further tasks. Without an answer its container is one for this task alone.
@@ -292,7 +301,7 @@ pub(crate) async fn watch(ports: Ports, mut eyes: Eyes) {
         return ports.tell(Event::Cold(eyes.attempt));
     }
     eyes.last_look(&ports);
-    let result = read_result(&eyes.files.result());
+    let result = read_result(&eyes.files.result(), &eyes.words);
     let engine_started = if verdict.is_none() { engine_started(&ports).await } else { None };
     let (attempt, usage, used) = (eyes.attempt, eyes.gauge.last(), eyes.gauge.summary());
     let (opened, spent) = (eyes.late.is_none(), verdict.as_ref().map_or(0, |verdict| verdict.cpu_ms));

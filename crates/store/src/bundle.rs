@@ -14,7 +14,7 @@ use flate2::write::ZlibEncoder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{HdfsConf, RunInfo, StoreError};
+use crate::{HdfsConf, Private, RunInfo, StoreError};
 
 /// Alias of the master's secret in the launch context.
 pub const BUNDLE_ALIAS: &str = "dybox.bundle";
@@ -124,6 +124,9 @@ pub struct Bundle {
     /// Who knows which engines work; nothing where no state server is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roster: Option<RosterAccess>,
+    /// Values of secrets, and logins.
+    #[serde(default, skip_serializing_if = "Private::is_empty")]
+    pub private: Private,
     /// For additions that this version does not know yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, String>,
@@ -158,6 +161,9 @@ pub struct GrantBundle {
     pub gid: u32,
     /// The submitter's name.
     pub user: String,
+    /// Values of secrets that the sub-DAG takes, and logins.
+    #[serde(default, skip_serializing_if = "Private::is_empty")]
+    pub private: Private,
     /// For additions that this version does not know yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, String>,

@@ -236,6 +236,12 @@ impl SubDir {
         format!("{}/journal", self.0)
     }
 
+    /// On one machine: [`Private`](crate::Private) as JSON, from its submission to its end.
+    #[must_use]
+    pub fn secrets(&self) -> String {
+        format!("{}/secrets", self.0)
+    }
+
     /// Held by its master while that lives.
     #[must_use]
     pub fn lock(&self) -> String {

@@ -50,6 +50,8 @@ fn spec(command: Vec<String>, needs: String) -> TaskSpec {
         tmpfs: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        secrets: Vec::new(),
+        registry_auth: None,
         network: Network::Named("n".into()),
         timeout: Timeouts::default(),
         stop_grace: Millis(10_000),

@@ -144,6 +144,9 @@ fn fields() -> String {
         (Scope::Idle, "`idle`"),
         (Scope::Hook, "A hook"),
         (Scope::Volume, "A named volume"),
+        (Scope::Secret, "A secret"),
+        (Scope::File, "A secret of a stage"),
+        (Scope::Login, "`registry_auth`"),
     ];
     for (scope, title) in scopes {
         let _ = writeln!(text, "## {title}\n");

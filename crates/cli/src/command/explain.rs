@@ -232,6 +232,9 @@ pub(crate) fn path(field: &Field) -> String {
         Scope::Idle => "idle.",
         Scope::Hook => "hooks[].",
         Scope::Volume => "volumes.*.",
+        Scope::Secret => "secrets.*.",
+        Scope::File => "stages.*.secrets.*.",
+        Scope::Login => "registry_auth.",
     };
     format!("{lead}{}", field.name)
 }

@@ -15,6 +15,7 @@ pub(crate) mod gc;
 pub(crate) mod graph;
 pub(crate) mod import;
 pub(crate) mod job;
+pub(crate) mod logins;
 pub(crate) mod logs;
 pub(crate) mod look;
 pub(crate) mod node;

@@ -73,6 +73,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
         cwd: info.cwd,
         request: args.request_id.clone(),
         session: args.session.clone(),
+        logins: super::logins::of(context, &plan).await?,
         budget_cpu_milli: context.conf.cpus.value,
         budget_memory: context.conf.memory.value,
         at: now(),

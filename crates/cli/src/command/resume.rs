@@ -50,7 +50,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let info = find(context, &args.run).await?;
     let plan = client.plan(&info.run).await?;
     preflight.passed().await?;
-    let resumed = client.resume(&info.run, &plan, args.session.as_deref()).await?;
+    let logins = super::logins::of(context, &plan).await?;
+    let resumed = client.resume(&info.run, &plan, (args.session.as_deref(), logins)).await?;
     let programs = args.output.is_some_and(Format::is_for_programs);
     if !programs {
         context.screen.line(info.run.as_str())?;

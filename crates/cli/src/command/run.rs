@@ -79,7 +79,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         return Ok(exit as u8);
     };
     args.rest.apply(context, &mut plan).await?;
-    let submission = submission(context, &args, checked);
+    let logins = super::logins::of(context, &plan).await?;
+    let submission = Submission { logins, ..submission(context, &args, checked) };
     preflight.passed().await?;
     let submitted = start(&client, &plan, &submission).await?;
     match tell_id(context, &args, &submitted) {
@@ -126,6 +127,7 @@ fn submission(context: &Context, args: &Args, checked: Checked) -> Submission {
         budget_cpu_milli: args.cpus.or(context.conf.cpus.value),
         budget_memory: args.memory.or(context.conf.memory.value),
         at: now(),
+        ..Submission::default()
     }
 }
 

@@ -127,6 +127,7 @@ async fn session(context: &Context, args: &Args) -> Outcome {
         cwd: std::env::current_dir().unwrap_or_default(),
         request: None,
         session: args.session.clone(),
+        logins: super::logins::of(context, &plan).await?,
         budget_cpu_milli: context.conf.cpus.value,
         budget_memory: context.conf.memory.value,
         at: now(),

@@ -6,19 +6,19 @@ use std::io;
 use std::sync::Arc;
 
 use dybox_job::{Plan, wish_of};
-use dybox_model::{Resources, RunId, SubDagId};
+use dybox_model::{Login, Resources, RunId, SubDagId};
 use dybox_store::bundle::{
     BUNDLE_ALIAS, BUNDLE_VERSION, Binary, Bundle, MAX_PLAN_BYTES, MasterStart, QUEUE, REOPEN, RunTls, Tls,
 };
 use dybox_store::layout::RunDir;
-use dybox_store::{RunInfo, Store};
+use dybox_store::{Private, RunInfo, SecretValues, Store};
 use dybox_wire::TlsIdentity;
 use dybox_yarn::{ApplicationId, LocalResource, NewApplication, Submission as Order, tags};
 use futures_util::future::{join_all, try_join_all};
 
 use super::{Cluster, Own, binary};
 use crate::submit::{Submission, Submitted, damaged, info_of, new_run, secret};
-use crate::{ClientError, client};
+use crate::{ClientError, client, secrets};
 
 /// All that the applications of a run have in common.
 pub(super) struct Parts<'a> {
@@ -27,6 +27,7 @@ pub(super) struct Parts<'a> {
     pub job: String,
     pub secret: String,
     pub tls: RunTls,
+    pub private: Private,
     pub binary: Binary,
     /// The largest container that the cluster gives.
     pub max: Resources,
@@ -43,9 +44,12 @@ impl<'a> Parts<'a> {
         max: Resources,
         tls: RunTls,
     ) -> Result<Self, ClientError> {
+        let private =
+            Private { values: secrets::read(plan, &SecretValues::default())?, logins: submission.logins.clone() };
         Ok(Self {
             plan,
             info,
+            private,
             job: String::from_utf8_lossy(&submission.text).into_owned(),
             secret: secret().map_err(|source| ClientError::System { what: "get random numbers", source })?,
             tls,
@@ -151,7 +155,7 @@ impl Cluster {
         &self,
         run: &RunId,
         again: &[(SubDagId, bool)],
-        session: Option<&str>,
+        (session, logins): (Option<&str>, BTreeMap<String, Login>),
     ) -> Result<(), ClientError> {
         if again.is_empty() {
             return Ok(());
@@ -169,7 +173,9 @@ impl Cluster {
         let (binary, new) = tokio::join!(self.binary(store), self.new_applications(count));
         let new = new?;
         let plan: Plan = serde_json::from_slice(&plan).map_err(|error| damaged("the plan", &error))?;
+        let private = Private { values: secrets::read(&plan, &SecretValues::default())?, logins };
         let parts = Parts {
+            private,
             plan: &plan,
             info: &crate::submit::understood(&info)?,
             job: String::from_utf8_lossy(&job).into_owned(),
@@ -244,6 +250,7 @@ impl Cluster {
             own: own_grant(parts.plan).filter(|own| self.with_task(*own).fits(parts.max)),
             masters: Some(MasterStart { size: self.conf.master, env: self.conf.launch.env.clone() }),
             roster: self.conf.roster.clone(),
+            private: parts.private.clone(),
             extra: reopen.into_iter().chain(queue).collect(),
         }
     }

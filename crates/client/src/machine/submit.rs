@@ -5,10 +5,12 @@ use std::time::Duration;
 use dybox_job::Plan;
 use dybox_model::{RunId, SubDagId};
 use dybox_store::layout::{Machine as Names, RunDir, SubDir};
-use dybox_store::{Lock, RunInfo, Store, local};
+use dybox_store::{Lock, Private, RunInfo, SecretValues, Store, local};
 
 use super::Machine;
 use crate::ClientError;
+use crate::client::subdags;
+use crate::secrets;
 use crate::submit::{Submission, Submitted, damaged, info_of, new_run, secret, understood};
 
 /// How long one submission waits for another one of the same request id.
@@ -22,10 +24,11 @@ impl Machine {
         plan: &Plan,
         submission: &Submission,
     ) -> Result<Submitted, ClientError> {
+        let values = secrets::read(plan, &SecretValues::default())?;
         let info = |run| info_of(run, plan, submission, &self.binary);
         let Some(request) = &submission.request else {
             let info = info(new_run(submission.at));
-            self.write(store, plan, submission, &info).await?;
+            self.write(store, (plan, &values), submission, &info).await?;
             return Ok(Submitted::of(info, false));
         };
         // Whoever holds the lock writes; the kernel frees it at any death.
@@ -45,7 +48,7 @@ impl Machine {
         // The id first: a submission that dies below is finished under the same id by the next one.
         lock.write(run.as_str().as_bytes())?;
         synced(&path).map_err(|source| ClientError::System { what: "sync the request id", source })?;
-        self.write(store, plan, submission, &info).await?;
+        self.write(store, (plan, &values), submission, &info).await?;
         Ok(Submitted::of(info, false))
     }
 
@@ -63,17 +66,54 @@ impl Machine {
         Ok(())
     }
 
+    /// Leaves the values of a sub-DAG's secrets to its proxies; nothing where it takes none.
+    pub(crate) async fn put_secrets(
+        &self,
+        store: &Store,
+        run: &RunId,
+        (plan, subdag): (&Plan, SubDagId),
+        values: &SecretValues,
+    ) -> Result<(), ClientError> {
+        let private = Private { values: values.only(plan.secrets(Some(subdag)).into_keys()), ..Private::default() };
+        if private.is_empty() {
+            return Ok(());
+        }
+        Ok(store.put(&RunDir::new(run).sub(subdag).secrets(), private.encode()).await?)
+    }
+
+    /// Reads the secrets of a run again; those that can't be read any more count as they are there.
+    pub(crate) async fn secrets_again(
+        &self,
+        store: &Store,
+        run: &RunId,
+        plan: &Plan,
+    ) -> Result<SecretValues, ClientError> {
+        let mut before = SecretValues::default();
+        for (subdag, _) in subdags(plan) {
+            let name = RunDir::new(run).sub(subdag).secrets();
+            let Some(bytes) = store.get_opt(&name).await? else { continue };
+            let there = Private::decode(&bytes, &name)?.values;
+            for secret in plan.secrets(Some(subdag)).into_keys() {
+                if let Some(value) = there.get(secret) {
+                    before.set(secret, value.to_vec());
+                }
+            }
+        }
+        secrets::read(plan, &before)
+    }
+
     /// Writes the run's directory. `run.json` comes last: without it there is no run.
     async fn write(
         &self,
         store: &Store,
-        plan: &Plan,
+        (plan, values): (&Plan, &SecretValues),
         submission: &Submission,
         info: &RunInfo,
     ) -> Result<(), ClientError> {
         let dir = RunDir::new(&info.run);
-        for (n, _) in plan.subdags.iter().enumerate() {
-            local::make_dir(&self.sub_path(&info.run, SubDagId(u32::try_from(n).unwrap_or(u32::MAX)), SubDir::root))?;
+        for (subdag, _) in subdags(plan) {
+            local::make_dir(&self.sub_path(&info.run, subdag, SubDir::root))?;
+            self.put_secrets(store, &info.run, (plan, subdag), values).await?;
         }
         let plan = serde_json::to_vec(plan).map_err(|error| damaged("the plan", &error))?;
         let secret = secret().map_err(|source| ClientError::System { what: "get random numbers", source })?;

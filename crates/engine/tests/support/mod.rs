@@ -130,6 +130,8 @@ pub(crate) fn task(command: &[&str]) -> TaskSpec {
         tmpfs: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        secrets: Vec::new(),
+        registry_auth: None,
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis(1000),

@@ -80,6 +80,7 @@ impl Life {
         if self.lease.over(boot_ms()) || !home.join("in/spec").exists() {
             return Err("nobody wants it any more".to_owned());
         }
+        self.unveil()?;
         self.spec.task = Some(next.task.clone());
         self.door.reopen();
         Ok(self.start(&ends, next.env.clone()))

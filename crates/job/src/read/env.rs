@@ -154,7 +154,7 @@ fn warn_secret(report: &mut Report, key: &str, value: &str, span: Span) {
         report
             .warning("W0606", span, message)
             .note("it will stand in the plan and in what the engine shows of the container")
-            .help("use a secret reference; until secrets: is built, mount a file that only you can read");
+            .help("use a secret reference: declare it under secrets: at the top, and take it with secrets: [NAME] as a file");
     }
 }
 

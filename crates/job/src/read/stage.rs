@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_model::{Need, Network, PullPolicy};
 
-use super::{data, each, env, idle, image, limits, memory, mounts, placement, policy, profile};
+use super::{data, each, env, idle, image, limits, memory, mounts, placement, policy, profile, secrets};
 use crate::draft::{Body, ProfileWanted, Stage, When, Words};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
@@ -82,6 +82,7 @@ fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
     };
     mounts::check_targets(reader, &stage.body);
     data::check(reader, &stage.body);
+    secrets::check(reader, &stage.body);
     placement::check(reader, &stage.body.placement);
     policy::check(reader, (key.span, node), &stage.body);
     if stage.body.image.is_none() && !stage.body.bad_image && !matches!(node.value, Value::Bad) {
@@ -176,6 +177,8 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         "volumes" => body.volumes = mounts::volumes(reader, node),
         "inputs" => body.inputs = data::transfers(reader, node, "inputs"),
         "outputs" => body.outputs = data::transfers(reader, node, "outputs"),
+        "secrets" => body.secrets = secrets::taken(reader, node),
+        "registry_auth" => body.registry_auth = secrets::login(reader, node),
         "tmpfs" => body.tmpfs = mounts::tmpfs(reader, node),
         "network" => body.network = network(reader, node),
         "user" => body.user = limits::user(reader, node),

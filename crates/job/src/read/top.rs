@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{hook, params, placement, stage, volumes};
+use super::{hook, params, placement, secrets, stage, volumes};
 use crate::Submit;
 use crate::draft::{Job, Split};
 use crate::fields::Scope;
@@ -34,6 +34,7 @@ pub(crate) fn job(reader: &mut Reader, root: &Node, file: &str, submit: &Submit)
     job.params.clone_from(&values);
     reader.templates = Some(Templates::new(values, unset, &job.name));
     reader.volumes = Some(get("volumes").map(|(_, node)| volumes::declared(reader, node)).unwrap_or_default());
+    reader.secrets = get("secrets").map(|(_, node)| secrets::declared(reader, node)).unwrap_or_default();
     for (key, node) in entries {
         entry(reader, &mut job, key, node);
     }
@@ -55,6 +56,7 @@ pub(crate) fn job(reader: &mut Reader, root: &Node, file: &str, submit: &Submit)
         stage::more(reader, ("on_exit", node), &defaults, &mut job.stages);
         job.stages[before..].iter_mut().for_each(|stage| stage.last = true);
     }
+    secrets::unused(reader);
     job
 }
 
@@ -73,7 +75,7 @@ fn name(reader: &mut Reader, given: Option<&(Key, Node)>, file: &str, submit: &S
 
 fn entry(reader: &mut Reader, job: &mut Job, key: &Key, node: &Node) {
     match key.text.as_str() {
-        "name" | "params" | "defaults" | "stages" | "on_exit" | "include" | "volumes" => {}
+        "name" | "params" | "defaults" | "stages" | "on_exit" | "include" | "volumes" | "secrets" => {}
         "version" => version(reader, node),
         "templates" => stage::templates(reader, node),
         "tags" => job.tags = tags(reader, node),

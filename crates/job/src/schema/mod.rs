@@ -38,6 +38,10 @@ pub fn schema() -> Value {
     if let Some(hook) = defs.get_mut("hook").and_then(Value::as_object_mut) {
         hook.insert("required".to_owned(), json!(["after", "run"]));
     }
+    if let Some(secret) = defs.get_mut("secret").and_then(Value::as_object_mut) {
+        secret.insert("minProperties".to_owned(), json!(1));
+        secret.insert("maxProperties".to_owned(), json!(1));
+    }
     defs.extend(phrase::definitions());
     let mut schema = Map::new();
     schema.insert("$schema".to_owned(), json!(DIALECT));
@@ -114,6 +118,18 @@ fn of_field(field: &Field, scopes: &BTreeSet<String>) -> Value {
             "propertyNames": { "$ref": "#/$defs/name" },
             "additionalProperties": { "anyOf": [{ "type": "null" }, { "$ref": "#/$defs/volume" }] },
         }),
+        (Scope::Top, "secrets") => json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$" },
+            "additionalProperties": { "$ref": "#/$defs/secret" },
+        }),
+        (Scope::Stage, "secrets") => json!({ "anyOf": [
+            { "type": "array", "items": texts },
+            { "type": "object",
+              "additionalProperties": { "anyOf": [{ "type": "null" }, { "$ref": "#/$defs/file" }] } },
+        ] }),
+        (Scope::Stage, "registry_auth") => json!({ "anyOf": [texts, { "$ref": "#/$defs/login" }] }),
+        (Scope::File, "mode") => json!({ "type": ["string", "integer"] }),
         (Scope::Stage, "inputs" | "outputs") => json!({
             "type": "object",
             "propertyNames": { "pattern": "^/" },

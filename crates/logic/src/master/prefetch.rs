@@ -60,7 +60,9 @@ impl Prefetch {
             // What another sub-DAG had to do is over when this one's master is there.
             let ours = |need: &StageId| plan.stages.get(need.0 as usize).is_some_and(|stage| stage.subdag == subdag);
             let needs: Vec<StageId> = stage.needs.iter().map(|(need, _)| *need).filter(ours).collect();
-            let there = needs.iter().any(|need| plan.stages[need.0 as usize].image == stage.image);
+            let there = needs.iter().any(|need| plan.stages[need.0 as usize].image == stage.image)
+                // Its login is its tasks' own.
+                || stage.registry_auth.is_some();
             if stage.subdag != subdag || stage.pull == PullPolicy::Never || needs.is_empty() || there {
                 continue;
             }

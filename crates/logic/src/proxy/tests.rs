@@ -39,6 +39,8 @@ fn spec(number: u32) -> TaskSpec {
         tmpfs: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        secrets: Vec::new(),
+        registry_auth: None,
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),

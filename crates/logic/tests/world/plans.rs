@@ -63,6 +63,8 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         tmpfs: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        secrets: Vec::new(),
+        registry_auth: None,
         network: Network::None,
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),

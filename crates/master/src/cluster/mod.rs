@@ -147,6 +147,7 @@ impl Begun {
             credentials: conf.for_proxies(),
             program: conf.program.clone(),
             images: plan.stages.iter().map(|stage| stage.image.clone()).collect(),
+            secrets: plan.secrets(Some(conf.bundle.subdag)).into_keys().map(str::to_owned).collect(),
         };
         let rm = rm::Cluster::new(desk, line, launcher, tell);
         let source = page::Source::new(&conf, (mirror.clone(), book.durable()), rm.pages());

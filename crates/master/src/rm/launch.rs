@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use dybox_model::GrantId;
+use dybox_store::Private;
 use dybox_store::bundle::{BUNDLE_VERSION, Binary, Bundle, GRANT_BUNDLE_ALIAS, GrantBundle, IMAGES};
 use dybox_yarn::{Credentials, Launch, LocalResource};
 use tokio::sync::mpsc;
@@ -24,6 +25,8 @@ pub(crate) struct Launcher {
     pub(crate) program: PathBuf,
     /// The images that the plan names: no node may think that nobody needs them while the run lives there.
     pub(crate) images: BTreeSet<String>,
+    /// The secrets that this sub-DAG's stages take.
+    pub(crate) secrets: BTreeSet<String>,
 }
 
 impl Launcher {
@@ -38,7 +41,8 @@ impl Launcher {
     }
 
     fn bundle(&self, grant: GrantId, room: &Room) -> GrantBundle {
-        let Bundle { info, subdag, store, secret, tls, .. } = &self.bundle;
+        let Bundle { info, subdag, store, secret, tls, private, .. } = &self.bundle;
+        let values = private.values.only(self.secrets.iter().map(String::as_str));
         let images = serde_json::to_string(&self.images).expect("names are JSON");
         GrantBundle {
             version: BUNDLE_VERSION,
@@ -54,6 +58,7 @@ impl Launcher {
             uid: info.uid,
             gid: info.gid,
             user: info.user.clone(),
+            private: Private { values, logins: private.logins.clone() },
             extra: BTreeMap::from([(IMAGES.to_owned(), images)]),
         }
     }

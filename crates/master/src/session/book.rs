@@ -8,7 +8,7 @@ use dybox_model::{RunId, SubDagId};
 use dybox_store::bundle::Bundle;
 use dybox_store::epochs::{self, MasterAddr};
 use dybox_store::layout::SubDir;
-use dybox_store::{Appender, EpochFence, Guard, Store, StoreError, Trouble};
+use dybox_store::{Appender, EpochFence, Guard, Private, Store, StoreError, Trouble};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -22,11 +22,18 @@ const OUTAGE: Duration = Duration::from_secs(300);
 /// Of so many that are over the marks are removed once more.
 const LAST: usize = 64;
 
+/// In the extras of a bundle in the journal.
+const SEALED: &str = "sealed";
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Record {
+    /// What of the bundle is private is sealed: this file lies in HDFS.
     Took(Box<Bundle>),
-    Over { run: RunId, subdag: SubDagId },
+    Over {
+        run: RunId,
+        subdag: SubDagId,
+    },
 }
 
 /// The journal of a session, open.
@@ -39,6 +46,8 @@ pub(super) struct Book {
     /// What was over last before this master: their marks may be there still.
     pub(super) over_last: Vec<Key>,
     appender: Appender,
+    /// What is private is sealed with it. It is in the session's credentials, and nowhere else.
+    key: String,
 }
 
 /// Fences an older attempt, reads what it had in hand, and says where the session is now.
@@ -55,7 +64,9 @@ pub(super) async fn open(
     if epoch > 1 && store.close_dead(&journal).await? {
         bytes = store.get(&journal).await?.to_vec();
     }
-    let Past { runs, over_last, whole } = fold(&bytes);
+    let Past { mut runs, over_last, whole } = fold(&bytes);
+    let key = conf.bundle.tls.master.key.clone();
+    runs.values_mut().for_each(|bundle| open_sealed(bundle, &key));
     let mut appender = store.take_over(&journal).await?;
     if appender.len() > whole {
         appender.truncate(whole).await?;
@@ -64,7 +75,38 @@ pub(super) async fn open(
     let appender = appender.guarded(Guard { fence, patience: OUTAGE, trouble });
     let addr = MasterAddr { host: conf.host.clone(), port, epoch };
     addr.put(&store, &sub).await?;
-    Ok(Book { store, epoch, runs, over_last, appender })
+    Ok(Book { store, epoch, runs, over_last, appender, key })
+}
+
+/// The bundle as it may lie in a file. Where it can't be sealed, what is private is left out: tasks then miss it, should
+/// this master die.
+fn sealed(bundle: &Bundle, key: &str) -> Bundle {
+    let mut bundle = bundle.clone();
+    let private = std::mem::take(&mut bundle.private);
+    if !private.is_empty()
+        && let Some(sealed) = dybox_wire::seal(key.as_bytes(), &private.encode())
+    {
+        bundle.extra.insert(SEALED.to_owned(), hex(&sealed));
+    }
+    bundle
+}
+
+fn open_sealed(bundle: &mut Bundle, key: &str) {
+    let Some(sealed) = bundle.extra.remove(SEALED).and_then(|text| unhex(&text)) else { return };
+    let private = dybox_wire::unseal(key.as_bytes(), &sealed);
+    match private.and_then(|bytes| Private::decode(&bytes, "the session's journal").ok()) {
+        Some(private) => bundle.private = private,
+        None => tracing::error!(run = %bundle.info.run, "the secrets of a run can't be unsealed"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// What a journal says.
@@ -100,7 +142,7 @@ fn fold(bytes: &[u8]) -> Past {
 
 impl Book {
     pub(super) async fn took(&mut self, bundle: &Bundle) -> Result<(), StoreError> {
-        self.write(&Record::Took(Box::new(bundle.clone()))).await
+        self.write(&Record::Took(Box::new(sealed(bundle, &self.key)))).await
     }
 
     pub(super) async fn over(&mut self, (run, subdag): Key) -> Result<(), StoreError> {

@@ -33,7 +33,12 @@ impl Performer {
     }
 
     fn to_rest(&self, hand: &mut Hand) -> Option<crate::watch::Rested> {
-        let may = self.parks && hand.made.network == Network::None && !hand.undrained && hand.asked.is_none();
+        // Another run may mean another value by the same secret.
+        let may = self.parks
+            && hand.made.secrets.is_empty()
+            && hand.made.network == Network::None
+            && !hand.undrained
+            && hand.asked.is_none();
         hand.eyes.take().filter(|_| may)?.rest()
     }
 

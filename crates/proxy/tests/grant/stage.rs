@@ -230,6 +230,7 @@ impl Stage {
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
             user: "me".to_owned(),
+            private: dybox_store::Private::default(),
             extra: [].into(),
         };
         std::fs::write(self.node().join(format!("{grant}.bundle")), bundle.encode()).expect("the stage is set");
@@ -313,6 +314,8 @@ impl Stage {
             tmpfs: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            secrets: Vec::new(),
+            registry_auth: None,
             network: Network::None,
             timeout: Timeouts::default(),
             stop_grace: Millis::from_secs(5),

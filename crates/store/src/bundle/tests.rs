@@ -44,8 +44,15 @@ fn bundle() -> Bundle {
         own: None,
         masters: None,
         roster: Some(RosterAccess { servers: vec!["s1:7311".into()], identity: tls("reader") }),
+        private: private(),
         extra: BTreeMap::new(),
     }
+}
+
+fn private() -> Private {
+    let mut private = Private::default();
+    private.values.set("key", b"hush".to_vec());
+    private
 }
 
 fn grant() -> GrantBundle {
@@ -63,6 +70,7 @@ fn grant() -> GrantBundle {
         uid: 1,
         gid: 1,
         user: "ann".into(),
+        private: private(),
         extra: BTreeMap::new(),
     }
 }
