@@ -49,23 +49,7 @@ impl Registry {
     pub fn private() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
         let dir = configured(port);
-        let at = |name: &str| dir.path().join(name).display().to_string();
-        let (cert, key) = (at("cert.pem"), at("key.pem"));
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
-            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &key, "-out", &cert])
-            .output()
-            .expect("openssl");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        std::fs::write(at("htpasswd"), format!("{USER}:{PASSWORD_HASH}\n")).expect("a file");
-        let conf = std::fs::read_to_string(at("config.yml")).expect("it was just written").replace(
-            "http: {",
-            &format!(
-                "auth: {{ htpasswd: {{ realm: private, path: {} }} }}\nhttp: {{ tls: {{ certificate: {cert}, key: {key} }},",
-                at("htpasswd")
-            ),
-        );
-        std::fs::write(at("config.yml"), conf).expect("a file");
+        lock(dir.path());
         let child = serve(Command::new("docker-registry"), dir.path());
         eventually("the registry listens", Duration::from_secs(20), || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
@@ -87,8 +71,21 @@ impl Registry {
     #[must_use]
     pub fn of_cluster(cluster: &Cluster) -> Self {
         // Nothing else listens there.
-        let port = 5000;
-        let dir = configured(port);
+        Self::at_cluster(cluster, 5000, configured(5000))
+    }
+
+    /// The same with TLS, for [`USER`] with [`PASSWORD`] alone.
+    ///
+    /// # Panics
+    /// When it does not come up within 20 s.
+    #[must_use]
+    pub fn private_of_cluster(cluster: &Cluster) -> Self {
+        let dir = configured(5001);
+        lock(dir.path());
+        Self::at_cluster(cluster, 5001, dir)
+    }
+
+    fn at_cluster(cluster: &Cluster, port: u16, dir: tempfile::TempDir) -> Self {
         let within = |node: usize| {
             let engine = cluster.process(Daemon::Engine(node)).expect("the engine is up").pid().to_string();
             let mut command = Command::new("nsenter");
@@ -150,6 +147,27 @@ fn configured(port: u16) -> tempfile::TempDir {
     );
     std::fs::write(dir.path().join("config.yml"), conf).expect("a file");
     dir
+}
+
+/// Gives a configured registry TLS, and a password.
+fn lock(dir: &Path) {
+    let at = |name: &str| dir.join(name).display().to_string();
+    let (cert, key) = (at("cert.pem"), at("key.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &key, "-out", &cert])
+        .output()
+        .expect("openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    std::fs::write(at("htpasswd"), format!("{USER}:{PASSWORD_HASH}\n")).expect("a file");
+    let conf = std::fs::read_to_string(at("config.yml")).expect("it was just written").replace(
+        "http: {",
+        &format!(
+            "auth: {{ htpasswd: {{ realm: private, path: {} }} }}\nhttp: {{ tls: {{ certificate: {cert}, key: {key} }},",
+            at("htpasswd")
+        ),
+    );
+    std::fs::write(at("config.yml"), conf).expect("a file");
 }
 
 fn serve(mut registry: Command, dir: &Path) -> Child {

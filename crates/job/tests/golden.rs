@@ -10,7 +10,7 @@ use dybox_job::{
     CODES, Cluster, Found, Outcome, Policy, Profiles, QueueFacts, Source, Submit, World, check, print, print_on, render,
 };
 use dybox_model::policy::{ANYBODY, Rules, RunAs};
-use dybox_model::{Node, Resources};
+use dybox_model::{Node, Resources, SecretSource};
 
 /// A machine with 8 cpus, 16 GiB and a few files below `/work/job`.
 #[derive(Default)]
@@ -98,6 +98,16 @@ impl World for TestWorld {
             "/work/job/latin1.env" => Ok(b"A=1\nNAME=J\xf6rg\n".to_vec()),
             _ => Err("no such file".to_owned()),
         }
+    }
+
+    fn secret(&self, from: &SecretSource) -> Option<Result<u64, String>> {
+        Some(match from {
+            SecretSource::Env(name) if name == "GONE" => Err("it is not set".to_owned()),
+            SecretSource::Env(name) if name == "SHORT" => Ok(3),
+            SecretSource::File(path) if path.ends_with("lost.txt") => Err("no such file".to_owned()),
+            SecretSource::Hdfs(_) => return None,
+            _ => Ok(8),
+        })
     }
 
     fn policy(&self) -> Policy {

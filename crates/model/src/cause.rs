@@ -143,8 +143,8 @@ causes! {
     Policy "C1019" "policy" "the administrator's policy does not allow it" User Create Never
         "A rule of the policy on the machine, or in the store, refuses what the stage asks for; the message names rule, file and machine."
         "Ask the administrator, or change what the stage asks for. Another machine is not tried: that would be a way around the rule.";
-    InputMissing "C1020" "input-missing" "an input does not exist" User Create Never
-        "Nothing is at the place that `inputs` names, or it may not be read."
+    InputMissing "C1020" "input-missing" "an input or a secret does not exist" User Create Never
+        "Nothing is at the place that `inputs` or `secrets` names, or it may not be read."
         "Check the place; the stage that writes it must be among the `needs`.";
     OutputMissing "C1021" "output-missing" "it succeeded without writing an output" User Ship Never
         "The program ended with 0, and nothing is at a path that `outputs` names, or something that is no file or directory."

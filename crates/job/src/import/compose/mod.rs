@@ -12,8 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::Names;
 use super::out::{Mapping, Out};
-use super::{Made, Wanted, is_built};
-use crate::fields::Scope;
+use super::{Made, Wanted};
 use crate::names::make_name;
 use crate::node::{Key, Node, Value};
 use crate::reader::Reader;
@@ -174,13 +173,5 @@ fn secrets(compose: &Compose, root: &Node, job: &mut Mapping) {
     for (name, reference) in entries {
         map.put(name, Out::Flow(reference));
     }
-    match is_built(Scope::Top, "secrets") {
-        true => job.put("secrets", Out::Map(map)),
-        false => {
-            job.note("Secrets are not supported yet; the final form is:");
-            let text =
-                format!("secrets:\n{}", map.text().lines().map(|line| format!("  {line}\n")).collect::<String>());
-            job.note(text.trim_end());
-        }
-    }
+    job.put("secrets", Out::Map(map));
 }

@@ -81,7 +81,7 @@ fn entry(compose: &mut Compose, reader: &mut Reader, stage: &mut Mapping, (key, 
         "user" => put_text(compose, reader, stage, ("user", node)),
         "volumes" => mounts::volumes(compose, reader, stage, node),
         "tmpfs" => mounts::tmpfs(compose, reader, stage, node),
-        "secrets" => secrets(compose, reader, stage, node),
+        "secrets" => secrets(compose, stage, node),
         "pull_policy" => pull(reader, stage, key, node),
         "stop_grace_period" => match node.said().and_then(quantity::duration) {
             Some(grace) => stage.put("stop_grace", Out::plain(grace)),
@@ -189,13 +189,20 @@ fn env_file(compose: &mut Compose, reader: &mut Reader, stage: &mut Mapping, nod
     stage.put("env_file", Out::texts(files.iter().map(|file| compose.variables.fill(file))));
 }
 
-fn secrets(compose: &mut Compose, reader: &Reader, stage: &mut Mapping, node: &Node) {
-    let name = |item: &Node| item.said().or_else(|| item.get("source").and_then(Node::said)).map(str::to_owned);
-    let names: Vec<String> = node.items().iter().filter_map(name).collect();
-    compose.secrets.extend(names.iter().cloned());
-    match is_built(Scope::Stage, "secrets") {
-        true => stage.put("secrets", Out::texts(names)),
-        false => stage.note(format!("secrets ({}): [{}], not supported yet", reader.line(node.span), names.join(", "))),
+fn secrets(compose: &mut Compose, stage: &mut Mapping, node: &Node) {
+    let mut taken = Mapping::default();
+    let mut plain = Vec::new();
+    for item in node.items() {
+        let said = |key: &str| item.get(key).and_then(Node::said);
+        let Some(name) = item.said().or_else(|| said("source")) else { continue };
+        compose.secrets.insert(name.to_owned());
+        let more = ["target", "mode"].into_iter().filter_map(|key| Some((key.to_owned(), Out::text(said(key)?))));
+        taken.put(name, Out::Flow(more.collect()));
+        plain.push((name.to_owned(), said("target").is_none() && said("mode").is_none()));
+    }
+    match plain.iter().all(|(_, plain)| *plain) {
+        true => stage.put("secrets", Out::texts(plain.into_iter().map(|(name, _)| name))),
+        false => stage.put("secrets", Out::Map(taken)),
     }
 }
 
