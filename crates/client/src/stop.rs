@@ -1,9 +1,10 @@
 //! Stopping a run: a mark that lasts, and a word to each master that lives.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dybox_job::Plan;
-use dybox_model::{Millis, RunId, SubDagId};
+use dybox_model::{Login, Millis, RunId, SubDagId};
 use dybox_store::StopMark;
 use dybox_store::layout::RunDir;
 use dybox_wire::WireError;
@@ -151,11 +152,16 @@ impl Client {
     }
 
     /// What runs after everything is started by the master that ends last. Where the last ones were killed, this client
-    /// does that; `false` where there is nothing to start, or somebody else does.
+    /// does that; `false` where there is nothing to start, or somebody else does. `logins`: at registries, for its images.
     ///
     /// # Errors
     /// The store's or the cluster's.
-    pub async fn end_stopped(&self, run: &RunId, at: Millis) -> Result<bool, ClientError> {
+    pub async fn end_stopped(
+        &self,
+        run: &RunId,
+        logins: BTreeMap<String, Login>,
+        at: Millis,
+    ) -> Result<bool, ClientError> {
         let (Place::Cluster(cluster), dir) = (&self.place, RunDir::new(run)) else { return Ok(false) };
         // Without it no master ever ran, and none could.
         let Some(plan) = self.store.get_opt(&dir.plan()).await? else { return Ok(false) };
@@ -173,7 +179,7 @@ impl Client {
         if !self.store.put_new(&claimed, claim).await? {
             return Ok(false);
         }
-        cluster.submit_again(run, &[(last, true)], None).await?;
+        cluster.submit_again(run, &[(last, true)], (None, logins)).await?;
         Ok(true)
     }
 

@@ -60,8 +60,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         ended(client.follow(run, &plan, Way::default()), &stopped).await;
     }
     let mine = !stopped.killed.is_empty() && (stopped.told.is_empty() || !args.no_wait);
-    if mine && client.end_stopped(run, now()).await? && !args.quiet {
-        screen.hint("what runs after everything runs now");
+    if mine {
+        let logins = super::logins::of(context, &plan).await?;
+        if client.end_stopped(run, logins, now()).await? && !args.quiet {
+            screen.hint("what runs after everything runs now");
+        }
     }
     for application in stopped.killed.iter().filter(|_| !args.quiet) {
         screen.hint(&format!("{application} was killed: its master did not run or did not answer"));
