@@ -163,7 +163,7 @@ fn dybox_yarn_id(error: dybox_yarn::BadId) -> MasterError {
 #[cfg(test)]
 mod tests {
     use dybox_job::{PLAN_VERSION, SubDag};
-    use dybox_store::bundle::{BUNDLE_VERSION, Binary, MasterStart, Private, RosterAccess, RunTls, Tls};
+    use dybox_store::bundle::{BUNDLE_VERSION, Binary, MasterStart, RosterAccess, RunTls, Tls};
     use dybox_store::{HdfsConf, RUN_INFO_VERSION, RunInfo};
     use dybox_yarn::Settings;
 
@@ -198,7 +198,6 @@ mod tests {
             subdag: SubDagId(0),
             binary: Binary { url: "hdfs://n:1/b".into(), len: 9, mtime_ms: 7, public: true },
             own: None,
-            private: Private::default(),
             masters,
             roster: Some(RosterAccess { servers: vec!["s1:7311".into()], identity: tls() }),
             extra: BTreeMap::new(),
