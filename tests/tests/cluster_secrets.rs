@@ -97,7 +97,7 @@ fn logins_open_a_private_registry(scene: &Scene) {
     place.write("word", &format!("{PASSWORD}\n"));
     for auth in ["login", "{ username: ann, password_secret: word }"] {
         let text = format!(
-            "stages:\n  a: {{ image: \"{image}\", registry_auth: {auth}, script: \"echo came in; ls /run/secrets\" }}\nsecrets: {{ {0}: {{ file: ./{0} }} }}\n",
+            "stages:\n  a: {{ image: \"{image}\", registry_auth: {auth}, script: \"echo came in; ! ls /run/secrets\" }}\nsecrets: {{ {0}: {{ file: ./{0} }} }}\n",
             if auth == "login" { "login" } else { "word" }
         );
         place.job(&text);

@@ -106,3 +106,32 @@ fn a_wrong_or_missing_password_is_the_users_and_told_in_the_registrys_words() {
     }
     private.place.assert_nothing_left();
 }
+
+#[test]
+fn a_stage_s_own_login_is_a_secret() {
+    let private = Private::new();
+    private.config("{}");
+    let server = private.registry.server();
+    private.place.write("pair", &format!("{USER}:{PASSWORD}\n"));
+    private.place.write("config", &format!(r#"{{"auths":{{"{server}":{{"auth":"{RIGHT}"}}}}}}"#));
+    private.place.write("word", &format!("{PASSWORD}\n"));
+    let job = |auth: &str| {
+        private.place.job(&format!(
+            "stages:\n  a: {{ image: \"{}\", registry_auth: {auth}, retry: {{ max: 3 }}, script: \"echo came in; ! ls /run/secrets\" }}\nsecrets: {{ pair: {{ file: pair }}, config: {{ file: ./config }}, word: {{ file: word }} }}\n",
+            private.image
+        ));
+    };
+    for auth in ["pair", "config", "{ username: ann, password_secret: word }"] {
+        job(auth);
+        let done = private.run(|_| ()).expect(0);
+        private.place.dybox(&["logs", "--no-prefix", &done.run_id()]).expect(0).says("came in");
+        private.place.until_idle();
+        private.forget();
+    }
+    job("{ username: eve, password_secret: word }");
+    private.run(|_| ()).expect(1).says("C1011");
+    job("word");
+    let told = private.run(|_| ()).expect(1).says("C1011").says("neither user:password nor docker's config.json");
+    assert!(!told.out.contains(PASSWORD) && !told.err.contains(PASSWORD), "{}", told.out);
+    private.place.assert_nothing_left();
+}

@@ -204,6 +204,9 @@ fn every_field_of_the_registry_is_known_to_the_reader() {
             Scope::Idle => format!("stages: {{ a: {{ idle: {{ {own} }} }} }}\n"),
             Scope::Hook => format!("hooks: [{{ {own} }}]\n"),
             Scope::Volume => format!("volumes: {{ a: {{ {own} }} }}\n"),
+            Scope::Secret => format!("secrets: {{ a: {{ {own} }} }}\n"),
+            Scope::File => format!("stages: {{ a: {{ secrets: {{ b: {{ {own} }} }} }} }}\n"),
+            Scope::Login => format!("stages: {{ a: {{ registry_auth: {{ {own} }} }} }}\n"),
         };
         let problems = checked(&text).diagnostics;
         assert!(!codes(&problems).contains(&"E0201"), "{} is not known", field.path());

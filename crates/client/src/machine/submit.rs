@@ -24,9 +24,9 @@ impl Machine {
         plan: &Plan,
         submission: &Submission,
     ) -> Result<Submitted, ClientError> {
-        let values = secrets::read(plan, &SecretValues::default())?;
         let info = |run| info_of(run, plan, submission, &self.binary);
         let Some(request) = &submission.request else {
+            let values = secrets::read(plan, &SecretValues::default())?;
             let info = info(new_run(submission.at));
             self.write(store, (plan, &values), submission, &info).await?;
             return Ok(Submitted::of(info, false));
@@ -45,6 +45,7 @@ impl Machine {
             }
             return Ok(Submitted::of(there, true));
         }
+        let values = secrets::read(plan, &SecretValues::default())?;
         // The id first: a submission that dies below is finished under the same id by the next one.
         lock.write(run.as_str().as_bytes())?;
         synced(&path).map_err(|source| ClientError::System { what: "sync the request id", source })?;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use dybox_model::{Attach, Mount, Tmpfs};
+use dybox_model::{Attach, Mount, SecretRef, SecretSource, SecretUse, Tmpfs};
 
 use super::*;
 use crate::testing::{image, task};
@@ -76,6 +76,23 @@ fn a_tmpfs_belongs_to_the_user_where_the_user_is_a_number() {
     assert_eq!(of("5"), "size=10,mode=1777,uid=5");
     assert_eq!(of("nobody"), "size=10,mode=1777");
     assert_eq!(tmpfs(&[], "5", 100), None);
+}
+
+#[test]
+fn secrets_lie_in_a_directory_of_memory_and_no_value_is_asked_for() {
+    let from = SecretSource::Env("PASSWORD".to_owned());
+    let secret = SecretRef { name: "pw".to_owned(), from };
+    let one = SecretUse { secret, target: "/run/secrets/pw".to_owned(), mode: 0o400 };
+    let spec = TaskSpec { secrets: vec![one], user: None, ..task() };
+    let json = options(&spec, &image(), &placed(Joined::Disabled)).json();
+    let dir = json["HostConfig"]["Tmpfs"]["/run/secrets"].as_str().unwrap();
+    assert!(dir.contains("mode=0755,uid=") && dir.contains(",gid="), "{dir}");
+    assert!(!json.to_string().contains("PASSWORD"));
+    let named = TaskSpec { user: Some("app".to_owned()), ..spec.clone() };
+    let json = options(&named, &image(), &placed(Joined::Disabled)).json();
+    assert!(json["HostConfig"]["Tmpfs"]["/run/secrets"].as_str().unwrap().ends_with("mode=1777"));
+    assert!(super::cleared(&spec).contains(&"/run/secrets".to_owned()), "init writes them anew for each task");
+    assert!(!super::cleared(&task()).contains(&"/run/secrets".to_owned()));
 }
 
 #[test]

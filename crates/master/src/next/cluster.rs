@@ -200,6 +200,7 @@ mod tests {
             own: None,
             masters,
             roster: Some(RosterAccess { servers: vec!["s1:7311".into()], identity: tls() }),
+            private: dybox_store::Private::default(),
             extra: BTreeMap::new(),
         }
     }

@@ -161,6 +161,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_private_is_sealed_for_the_next_master_of_the_session() {
+        let text = serde_json::json!({
+            "version": 1, "store": {"url": "hdfs://nn/x", "settings": {}}, "job": "", "secret": "",
+            "info": {"version": 1, "run": "01jd0000000000000000000001", "job": "j", "tags": [], "submitted": 1,
+                "uid": 1, "gid": 1, "user": "ann", "cwd": "/", "job_sha256": "", "binary": "dybox"},
+            "tls": {"master": {"ca": "", "cert": "", "key": ""}, "proxy": {"ca": "", "cert": "", "key": ""},
+                "client": {"ca": "", "cert": "", "key": ""}},
+            "subdag": 0, "binary": {"url": "", "len": 1, "mtime_ms": 1, "public": false},
+            "private": {"values": {"pw": "68756e74657232"}},
+        });
+        let bundle: Bundle = serde_json::from_value(text).unwrap();
+        assert_eq!(bundle.private.values.get("pw"), Some(b"hunter2".as_slice()));
+        let mut kept = sealed(&bundle, "the session's key");
+        let line = serde_json::to_string(&Record::Took(Box::new(kept.clone()))).unwrap();
+        assert!(!line.contains("68756e74657232") && !line.contains("hunter2") && line.contains(SEALED), "{line}");
+        let mut other = kept.clone();
+        open_sealed(&mut other, "another key");
+        assert!(other.private.is_empty());
+        open_sealed(&mut kept, "the session's key");
+        assert_eq!(kept, bundle);
+    }
+
+    #[test]
     fn a_line_that_a_crash_cut_is_none() {
         let run: RunId = "01jd0000000000000000000001".parse().unwrap();
         let mut bytes = serde_json::to_vec(&Record::Over { run: run.clone(), subdag: SubDagId(0) }).unwrap();
