@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dybox_journal::{Run, RunState, RunView, State, decode, fold};
+use dybox_journal::{Records, Run, RunState, RunView, State, decode, fold};
 use dybox_model::{Fact, RunId, SubDagId};
 use dybox_store::layout::RunDir;
 use dybox_wire::Waiting;
@@ -146,7 +146,7 @@ impl Client {
         match &self.place {
             Place::Machine(_) => {
                 let bytes = self.store.get_opt(&RunDir::new(run).sub(subdag).journal()).await?;
-                Ok(Told { bytes: bytes.unwrap_or_default().to_vec(), short: None })
+                Ok(Told { bytes: bytes.unwrap_or_default(), short: None })
             }
             Place::Cluster(cluster) => {
                 let application = cluster.application(run, subdag).await?;
@@ -178,12 +178,14 @@ impl Standing {
 
 impl Folded {
     fn of(told: Told) -> Self {
-        let decoded = decode(&told.bytes);
-        let damage = match decoded.state {
+        let mut records = Records::new(&told.bytes);
+        let run = fold(records.by_ref());
+        let (whole, state) = records.end();
+        let damage = match state {
             State::Clean | State::Torn { .. } => None,
             State::Broken { offset } => Some(format!("damaged at byte {offset}")),
             State::Foreign { version, .. } => Some(format!("written by a newer DYbox (version {version})")),
         };
-        Self { run: fold(decoded.facts), damage, whole: decoded.consumed as u64, short: told.short }
+        Self { run, damage, whole: whole as u64, short: told.short }
     }
 }

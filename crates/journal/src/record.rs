@@ -1,7 +1,8 @@
 //! The encoding of records: `[u32 length][u32 crc32c][u8 version][JSON]`, little-endian. Length and checksum are
 //! those of version and JSON together.
 
-use dybox_model::Fact;
+use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis};
+use serde::Deserialize;
 
 /// Version of the encoding. A fact that older readers can't know needs no new one: they say so and stop.
 pub const VERSION: u8 = 1;
@@ -73,21 +74,69 @@ pub fn encode_into(fact: &Fact, out: &mut Vec<u8>) {
 /// Reads records until the end or the first that is not whole and sound.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Decoded {
-    let mut facts = Vec::new();
-    let mut consumed = 0;
-    let state = loop {
-        let rest = &bytes[consumed..];
-        if rest.is_empty() {
-            break State::Clean;
-        }
-        let Some(body) = sound_body(rest) else { break what_is_wrong(rest, consumed) };
-        match parse(body) {
-            Ok(fact) => facts.push(fact),
-            Err(why) => break State::Foreign { offset: consumed, version: body[0], why },
-        }
-        consumed += HEAD + body.len();
-    };
+    let mut records = Records::new(bytes);
+    let facts = records.by_ref().collect();
+    let (consumed, state) = records.end();
     Decoded { facts, consumed, state }
+}
+
+/// The records of a journal, one at a time: who folds them need not hold them all.
+#[derive(Debug)]
+pub struct Records<'a> {
+    bytes: &'a [u8],
+    consumed: usize,
+    ended: Option<State>,
+}
+
+impl<'a> Records<'a> {
+    /// Of these bytes, which begin with a whole record.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, consumed: 0, ended: None }
+    }
+
+    /// Bytes of the records that were given out, and why no more came; [`State::Clean`] before the last was asked for.
+    #[must_use]
+    pub fn end(self) -> (usize, State) {
+        (self.consumed, self.ended.unwrap_or(State::Clean))
+    }
+
+    fn stop(&mut self, why: State) -> Option<Fact> {
+        self.ended = Some(why);
+        None
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = Fact;
+
+    fn next(&mut self) -> Option<Fact> {
+        let rest = &self.bytes[self.consumed..];
+        if self.ended.is_some() {
+            return None;
+        }
+        if rest.is_empty() {
+            return self.stop(State::Clean);
+        }
+        let Some(body) = sound_body(rest) else { return self.stop(what_is_wrong(rest, self.consumed)) };
+        match parse(body) {
+            Ok(fact) => {
+                self.consumed += HEAD + body.len();
+                Some(fact)
+            }
+            Err(why) => self.stop(State::Foreign { offset: self.consumed, version: body[0], why }),
+        }
+    }
+}
+
+/// Bytes of the whole and sound records that these bytes begin with, whatever is in them.
+#[must_use]
+pub fn whole(bytes: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(body) = sound_body(&bytes[end..]) {
+        end += HEAD + body.len();
+    }
+    end
 }
 
 /// Version and JSON of the record at the start of `rest`, where it is whole and its checksum fits.
@@ -105,9 +154,55 @@ fn head(rest: &[u8]) -> Option<(usize, u32)> {
 
 fn parse(body: &[u8]) -> Result<Fact, String> {
     match body.split_first() {
-        Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|e| e.to_string()),
+        Some((&VERSION, json)) => match of_attempt(json) {
+            Some(fact) => Ok(fact),
+            None => serde_json::from_slice(json).map_err(|e| e.to_string()),
+        },
         _ => Err("its version is not known here".to_owned()),
     }
+}
+
+/// The records that a journal has of every attempt, nearly all there are. An enum with its tag inside is read into a
+/// tree first and then once more; these say what they are in their first bytes, so that each is read at once.
+fn of_attempt(json: &[u8]) -> Option<Fact> {
+    let of_it = json.strip_prefix(br#"{"fact":"attempt_"#)?;
+    if of_it.starts_with(br#"started","#) {
+        let Started { attempt, grant, at } = serde_json::from_slice(json).ok()?;
+        return Some(Fact::AttemptStarted { attempt, grant, at });
+    }
+    if of_it.starts_with(br#"runs","#) {
+        let Runs { attempt, container, at } = serde_json::from_slice(json).ok()?;
+        return Some(Fact::AttemptRuns { attempt, container, at });
+    }
+    if of_it.starts_with(br#"ended","#) {
+        let Ended { attempt, exit, again } = serde_json::from_slice(json).ok()?;
+        return Some(Fact::AttemptEnded { attempt, exit, again });
+    }
+    None
+}
+
+/// [`Fact::AttemptStarted`]
+#[derive(Deserialize)]
+struct Started {
+    attempt: AttemptId,
+    grant: GrantId,
+    at: Millis,
+}
+
+/// [`Fact::AttemptRuns`]
+#[derive(Deserialize)]
+struct Runs {
+    attempt: AttemptId,
+    container: String,
+    at: Millis,
+}
+
+/// [`Fact::AttemptEnded`]
+#[derive(Deserialize)]
+struct Ended {
+    attempt: AttemptId,
+    exit: Exit,
+    again: bool,
 }
 
 /// Tells a record that was cut from one that was changed.

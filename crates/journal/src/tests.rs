@@ -358,9 +358,23 @@ proptest! {
     }
 
     #[test]
+    fn records_are_what_their_json_says(facts in prop::collection::vec(facts(), 0..20)) {
+        let bytes = bytes_of(&facts);
+        let (mut json, mut rest) = (Vec::new(), &bytes[..]);
+        while let Some((len, behind)) = rest.split_first_chunk::<4>() {
+            let end = 4 + u32::from_le_bytes(*len) as usize;
+            json.push(serde_json::from_slice::<Fact>(&behind[5..end]).unwrap());
+            rest = &behind[end..];
+        }
+        prop_assert_eq!(json, facts);
+        prop_assert_eq!(whole(&bytes), bytes.len());
+    }
+
+    #[test]
     fn no_bytes_make_the_reader_fall(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let read = decode(&bytes);
         prop_assert!(read.consumed <= bytes.len());
+        prop_assert_eq!(whole(&bytes), read.consumed);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Serves the journal to watchers: what is there, then what comes, with notes in between.
 
 use bytes::Bytes;
-use dybox_journal::decode;
+use dybox_journal::whole;
 use dybox_model::Note;
 use dybox_store::{Reader, Store};
 use dybox_wire::Watched;
@@ -67,7 +67,7 @@ impl Watch {
         while self.from < end {
             let left = usize::try_from(end - self.from).unwrap_or(usize::MAX);
             let bytes = reader.read_at(self.from, part.min(left)).await.ok()?;
-            let whole = decode(&bytes).consumed;
+            let whole = whole(&bytes);
             if whole == 0 {
                 // A record longer than this part; or the watcher's place is no start of a record.
                 part = part.checked_mul(4).filter(|_| bytes.len() < left)?;

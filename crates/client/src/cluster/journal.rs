@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use dybox_journal::decode;
+use bytes::Bytes;
+use dybox_journal::Records;
 use dybox_model::{Fact, RunId, SubDagId};
 use dybox_store::layout::RunDir;
 use dybox_store::{Store, StoreError};
@@ -41,7 +42,7 @@ impl<'a> Seen<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Why there may be more than that, in a sentence.
     pub short: Option<String>,
 }
@@ -70,7 +71,7 @@ impl Cluster {
                 Err(error) => error.to_string(),
             };
             // Nobody may close the file of a master that lives; what is closed of it can be read.
-            let bytes = store.get_opt(&RunDir::new(run).sub(subdag).journal()).await?.unwrap_or_default().to_vec();
+            let bytes = store.get_opt(&RunDir::new(run).sub(subdag).journal()).await?.unwrap_or_default();
             // A master that has written its end down is about to go.
             if has_ended(&bytes) {
                 return Ok(Told { bytes, short: None });
@@ -87,7 +88,7 @@ impl Cluster {
         store: &Store,
         run: &RunId,
         (subdag, seen): (SubDagId, Seen<'_>),
-    ) -> Result<Vec<u8>, WireError> {
+    ) -> Result<Bytes, WireError> {
         let master = match seen {
             Seen::Is(application) => self.dial_application(store, run, application).await?,
             Seen::Unknown | Seen::Nothing => self.dial_as_written(store, run, subdag).await?,
@@ -97,25 +98,24 @@ impl Cluster {
 }
 
 /// The journal of a master that is gone: closed by it, or left open, which is put right here.
-pub(crate) async fn closed(store: &Store, run: &RunId, subdag: SubDagId) -> Result<Vec<u8>, StoreError> {
+pub(crate) async fn closed(store: &Store, run: &RunId, subdag: SubDagId) -> Result<Bytes, StoreError> {
     let name = RunDir::new(run).sub(subdag).journal();
-    let Some(stat) = store.stat(&name).await? else { return Ok(Vec::new()) };
+    let Some(stat) = store.stat(&name).await? else { return Ok(Bytes::new()) };
     let bytes = store.get_opt(&name).await?.unwrap_or_default();
     if bytes.len() as u64 >= stat.len && !bytes.is_empty() {
-        return Ok(bytes.to_vec());
+        return Ok(bytes);
     }
     store.close_dead(&name).await?;
-    Ok(store.get_opt(&name).await?.unwrap_or_default().to_vec())
+    Ok(store.get_opt(&name).await?.unwrap_or_default())
 }
 
 /// Whether a journal's last word is its end.
 fn has_ended(bytes: &[u8]) -> bool {
-    let mut ends = decode(bytes).facts.into_iter().rev();
-    let last = ends.find(|fact| matches!(fact, Fact::Ended { .. } | Fact::Reopened { .. }));
-    matches!(last, Some(Fact::Ended { .. }))
+    let ends = Records::new(bytes).filter(|fact| matches!(fact, Fact::Ended { .. } | Fact::Reopened { .. }));
+    matches!(ends.last(), Some(Fact::Ended { .. }))
 }
 
-async fn from_master(master: &MasterClient) -> Result<Vec<u8>, WireError> {
+async fn from_master(master: &MasterClient) -> Result<Bytes, WireError> {
     let mut watching = master.watch(0, false).await?;
     let mut bytes = Vec::new();
     let mut patience = FIRST;
@@ -133,5 +133,5 @@ async fn from_master(master: &MasterClient) -> Result<Vec<u8>, WireError> {
     if bytes.is_empty() {
         return Err(WireError::Late { what: "watch" });
     }
-    Ok(bytes)
+    Ok(bytes.into())
 }

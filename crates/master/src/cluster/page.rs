@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use dybox_journal::{RunView, decode, fold};
+use dybox_journal::{Records, RunView, fold};
 use dybox_model::SubDagId;
 use dybox_store::Store;
 use dybox_web::{About, Answer, answer};
@@ -49,7 +49,7 @@ impl Source {
         let (store, journal) = &self.mirror;
         let end = usize::try_from(self.len()).unwrap_or(usize::MAX);
         let bytes = store.open(journal).await.ok()?.read_at(0, end).await.ok()?;
-        view.put(self.subdag, fold(decode(&bytes).facts));
+        view.put(self.subdag, fold(Records::new(&bytes)));
         Some(())
     }
 }

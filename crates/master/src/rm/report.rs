@@ -1,6 +1,6 @@
 //! What the ResourceManager is told at the end: how, and the sentence that a person needs.
 
-use dybox_journal::{Run, StageState, decode, fold};
+use dybox_journal::{Records, Run, StageState, fold};
 use dybox_model::StageEnd;
 use dybox_store::Store;
 use dybox_yarn::FinalStatus;
@@ -10,7 +10,7 @@ const LONGEST: usize = 2000;
 
 pub(super) async fn of(store: &Store, journal: &str) -> (FinalStatus, String) {
     match store.get(journal).await {
-        Ok(bytes) => told(&fold(decode(&bytes).facts)),
+        Ok(bytes) => told(&fold(Records::new(&bytes))),
         Err(error) => (FinalStatus::Undefined, format!("its journal could not be read: {error}")),
     }
 }
