@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::StoreError;
 use crate::dir::off_loop;
@@ -51,6 +52,14 @@ impl Reader {
         }
     }
 
+    /// Begins to read on another thread, into the memory of `spare`: who reads a file from end to end works on one part
+    /// while the next one comes. Nothing where the file is not of this machine.
+    pub(crate) fn ahead(&self, offset: u64, max: usize, spare: BytesMut) -> Option<ReadAhead> {
+        let reader = self.dir()?.clone();
+        let reading = spawn_blocking(move || reader.read_now(offset, max, spare));
+        Some(ReadAhead { offset, reading })
+    }
+
     /// Bytes that can be read now.
     pub async fn size(&self) -> Result<u64, StoreError> {
         match &self.from {
@@ -69,6 +78,26 @@ impl Reader {
     }
 }
 
+/// A part of a file that is being read.
+#[derive(Debug)]
+pub(crate) struct ReadAhead {
+    offset: u64,
+    reading: JoinHandle<Result<Bytes, StoreError>>,
+}
+
+impl ReadAhead {
+    /// Where it begins.
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What was read; nothing where its thread was taken away. May be dropped while it waits, and asked again until it
+    /// has answered.
+    pub(crate) async fn answer(&mut self) -> Result<Option<Bytes>, StoreError> {
+        (&mut self.reading).await.ok().transpose()
+    }
+}
+
 /// An open file of this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct DirReader {
@@ -84,7 +113,7 @@ impl DirReader {
 
     pub(crate) async fn read_at(&self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
         let this = self.clone();
-        off_loop("read", &self.path, move || this.read_now(offset, max)).await
+        off_loop("read", &self.path, move || this.read_now(offset, max, BytesMut::new())).await
     }
 
     async fn size(&self) -> Result<u64, StoreError> {
@@ -119,10 +148,11 @@ impl DirReader {
         .await
     }
 
-    fn read_now(&self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
+    /// Into `bytes`, whose memory is used again.
+    fn read_now(&self, offset: u64, max: usize, mut bytes: BytesMut) -> Result<Bytes, StoreError> {
         let failed = |e| StoreError::new("read", self.path.display(), e);
         let there = self.file.metadata().map_err(failed)?.len().saturating_sub(offset);
-        let mut bytes = vec![0; usize::try_from(there).unwrap_or(usize::MAX).min(max)];
+        bytes.resize(usize::try_from(there).unwrap_or(usize::MAX).min(max), 0);
         let mut done = 0;
         while done < bytes.len() {
             match self.file.read_at(&mut bytes[done..], offset + done as u64) {
@@ -133,6 +163,6 @@ impl DirReader {
             }
         }
         bytes.truncate(done);
-        Ok(bytes.into())
+        Ok(bytes.freeze())
     }
 }

@@ -5,14 +5,20 @@ use std::borrow::Cow;
 /// The text of one line without its escape sequences and control characters; tabs stay. What is not UTF-8 becomes
 /// U+FFFD. A carriage return inside the line becomes a space, so that nothing hides what came before it.
 pub(crate) fn safe(line: &[u8]) -> Cow<'_, str> {
-    let plain = |b: &u8| matches!(b, b'\t' | 0x20..=0x7e);
-    if line.iter().all(plain)
+    if !line.contains(&b'\n')
+        && is_plain(line)
         && let Ok(text) = std::str::from_utf8(line)
     {
         return Cow::Borrowed(text);
     }
+    let mut out = String::with_capacity(line.len());
+    safe_into(line, &mut out);
+    Cow::Owned(out)
+}
+
+/// Like [`safe`], at the end of `out`.
+pub(crate) fn safe_into(line: &[u8], out: &mut String) {
     let text = String::from_utf8_lossy(line);
-    let mut out = String::with_capacity(text.len());
     let mut chars = text.trim_end_matches('\r').chars();
     while let Some(c) = chars.next() {
         match c {
@@ -24,7 +30,29 @@ pub(crate) fn safe(line: &[u8]) -> Cow<'_, str> {
             c => out.push(c),
         }
     }
-    Cow::Owned(out)
+}
+
+/// Whether these lines are safe as they are: printable ASCII, tabs and newlines, nothing else. Eight bytes at a time:
+/// this looks at every byte that `logs` shows.
+pub(crate) fn is_plain(lines: &[u8]) -> bool {
+    let (words, rest) = lines.as_chunks::<64>();
+    let plain = |chunk: &[u8; 64]| {
+        let (words, _) = chunk.as_chunks::<8>();
+        words.iter().fold(0, |odd, word| odd | odd_bytes(u64::from_le_bytes(*word))) == 0
+    };
+    words.iter().all(plain) && rest.iter().all(|b| matches!(b, b'\t' | b'\n' | 0x20..=0x7e))
+}
+
+/// Not 0 where one of the eight bytes is neither printable ASCII nor a tab nor a newline.
+const fn odd_bytes(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // Where no byte is above 0x7f, no sum carries into the next byte; where one is, the word is odd anyway.
+    let not_ascii_or_delete = (word | word.wrapping_add(ONES)) & HIGH;
+    let from_space = word.wrapping_add(ONES * 0x60);
+    let from_tab = word.wrapping_add(ONES * (0x80 - 0x09));
+    let behind_newline = word.wrapping_add(ONES * (0x80 - 0x0b));
+    not_ascii_or_delete | (!from_space & !(from_tab & !behind_newline) & HIGH)
 }
 
 /// Characters that reorder what stands around them.
@@ -100,6 +128,24 @@ mod tests {
         assert_eq!(safe(b"bell\x07 back\x08 del\x7f nul\0"), "bell back del nul");
         assert_eq!(safe("gr\u{fc}n \u{9b}31mc1 \u{202e}rtl".as_bytes()), "gr\u{fc}n c1 rtl");
         assert_eq!(safe(b"\xff\xfe ok"), "\u{fffd}\u{fffd} ok");
+    }
+
+    #[test]
+    fn every_byte_at_every_place_is_plain_or_not() {
+        for byte in 0..=255u8 {
+            for place in 0..130 {
+                let mut text = [b'x'; 130];
+                text[place] = byte;
+                let plain = matches!(byte, b'\t' | b'\n' | 0x20..=0x7e);
+                assert_eq!(is_plain(&text), plain, "{byte:#x} at {place}");
+                // Beside the byte that matters, whatever is plain: no sum may carry over.
+                for beside in [b'\t', b'\n', b' ', b'~'] {
+                    let mut text = [beside; 130];
+                    text[place] = byte;
+                    assert_eq!(is_plain(&text), plain, "{byte:#x} at {place} beside {beside:#x}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::frame::{Body, HEAD, Head};
 use super::item::{Gap, LogItem, Source};
 use super::writer::Dropped;
 use crate::logs::{Live, LiveReader};
+use crate::read::ReadAhead;
 use crate::{Reader, Store, StoreError};
 
 /// Bytes that are read at once, where frames are smaller.
@@ -24,7 +25,17 @@ pub struct ArchiveReader {
     live: Option<(Arc<dyn Live>, GrantId)>,
     file: Option<Reader>,
     catalog: Catalog,
-    window: (u64, Bytes),
+    window: Window,
+}
+
+/// The part of the file that is at hand, and the one that is on its way.
+#[derive(Debug, Default)]
+struct Window {
+    offset: u64,
+    bytes: Bytes,
+    /// Where the first frame stands that is not whole in it: who reads on from there reads from end to end.
+    next: Option<u64>,
+    ahead: Option<ReadAhead>,
 }
 
 impl ArchiveReader {
@@ -40,7 +51,7 @@ impl ArchiveReader {
         live: Option<(Arc<dyn Live>, GrantId)>,
     ) -> Result<Self, StoreError> {
         let (store, name, catalog) = (store.clone(), name.to_owned(), Catalog::default());
-        let mut reader = Self { store, name, live, file: None, catalog, window: (0, Bytes::new()) };
+        let mut reader = Self { store, name, live, file: None, catalog, window: Window::default() };
         reader.catalog = Catalog::load(&reader.file().await?).await?;
         Ok(reader)
     }
@@ -102,7 +113,7 @@ impl ArchiveReader {
         let (Some(source), false) = (source, frame.kind == FrameKind::Damage) else {
             return Ok(Some(damaged(&frame, None)));
         };
-        let bytes = self.bytes_of(&frame).await?;
+        let bytes = self.bytes_of(n, &frame).await?;
         Ok(Some(understand(&frame, source, &bytes).unwrap_or_else(|| damaged(&frame, Some(source)))))
     }
 
@@ -122,7 +133,7 @@ impl ArchiveReader {
     /// Gives descriptor and memory back; the next read opens the file again.
     pub(crate) fn rest(&mut self) {
         self.file = None;
-        self.window = (0, Bytes::new());
+        self.window = Window::default();
     }
 
     async fn file(&mut self) -> Result<Reader, StoreError> {
@@ -143,17 +154,51 @@ impl ArchiveReader {
         }
     }
 
-    /// Head and payload.
-    async fn bytes_of(&mut self, frame: &FrameRef) -> Result<Bytes, StoreError> {
-        let want = HEAD + frame.len as usize;
-        let (start, window) = &self.window;
-        let skip = frame.offset.checked_sub(*start).and_then(|skip| usize::try_from(skip).ok());
-        if let Some(skip) = skip.filter(|skip| skip + want <= window.len()) {
-            return Ok(window.slice(skip..skip + want));
+    /// Head and payload of the `n`th frame.
+    async fn bytes_of(&mut self, n: usize, frame: &FrameRef) -> Result<Bytes, StoreError> {
+        let want = size_of(frame);
+        let skip = frame.offset.checked_sub(self.window.offset).and_then(|skip| usize::try_from(skip).ok());
+        if let Some(skip) = skip.filter(|skip| skip + want <= self.window.bytes.len()) {
+            return Ok(self.window.bytes.slice(skip..skip + want));
         }
-        let window = self.file().await?.read_at(frame.offset, want.max(AHEAD)).await?;
-        self.window = (frame.offset, window.clone());
-        Ok(window.slice(..want.min(window.len())))
+        let file = self.file().await?;
+        let there = self.window.read_ahead(frame.offset, want).await?;
+        let bytes = match there {
+            Some(bytes) => bytes,
+            None => file.read_at(frame.offset, want.max(AHEAD)).await?,
+        };
+        let end = frame.offset + bytes.len() as u64;
+        let beyond = |next: &&FrameRef| next.offset + size_of(next) as u64 > end;
+        let next = self.catalog.frames().iter().skip(n + 1).find(beyond).map(|next| (next.offset, size_of(next)));
+        self.window.go_to(&file, (frame.offset, bytes.clone()), next);
+        Ok(bytes.slice(..want.min(bytes.len())))
+    }
+}
+
+/// Bytes of head and payload.
+const fn size_of(frame: &FrameRef) -> usize {
+    HEAD + frame.len as usize
+}
+
+impl Window {
+    /// What was read ahead from `offset` on, if that was and is enough.
+    async fn read_ahead(&mut self, offset: u64, want: usize) -> Result<Option<Bytes>, StoreError> {
+        let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.offset() == offset) else { return Ok(None) };
+        let bytes = ahead.answer().await;
+        self.ahead = None;
+        Ok(bytes?.filter(|bytes| bytes.len() >= want))
+    }
+
+    /// Puts this part in the place of the last one, whose memory takes the next one where a reader goes on in order.
+    fn go_to(&mut self, file: &Reader, (offset, bytes): (u64, Bytes), next: Option<(u64, usize)>) {
+        let in_order = self.next == Some(offset);
+        let last = std::mem::replace(&mut self.bytes, bytes);
+        (self.offset, self.next, self.ahead) = (offset, next.map(|(offset, _)| offset), None);
+        if let Some((offset, size)) = next.filter(|_| in_order) {
+            // Still in use somewhere: then it takes new memory.
+            let spare = last.try_into_mut().unwrap_or_default();
+            self.ahead = file.ahead(offset, size.max(AHEAD), spare);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use dybox_model::Millis;
+use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::archive::{Gap, LogItem, Source};
 
@@ -48,6 +49,53 @@ pub enum LineItem {
     Gap(Gap),
 }
 
+/// Whole lines of one output, one behind the other, taken at the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Whose.
+    pub source: Source,
+    /// When they were taken.
+    pub at: Millis,
+    /// Place of their first byte in the output.
+    pub pos: u64,
+    /// The lines, each with its newline; at least one.
+    pub text: Bytes,
+}
+
+impl Block {
+    /// One by one.
+    pub fn lines(&self) -> impl Iterator<Item = Line> + '_ {
+        let &Self { source, at, pos, .. } = self;
+        let mut begin = 0;
+        memchr_iter(b'\n', &self.text).map(move |newline| {
+            let (from, text) = (begin, self.text.slice(begin..newline));
+            begin = newline + 1;
+            Line { source, at, pos: pos + from as u64, text, end: LineEnd::Newline }
+        })
+    }
+}
+
+/// What comes out of [`Lines`] for who takes many lines at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockItem {
+    /// Many lines.
+    Block(Block),
+    /// A line that began in an earlier piece, or has no end.
+    Line(Line),
+    /// Output that is not there.
+    Gap(Gap),
+}
+
+impl BlockItem {
+    fn one_by_one(self, out: &mut VecDeque<LineItem>) {
+        match self {
+            Self::Block(block) => out.extend(block.lines().map(LineItem::Line)),
+            Self::Line(line) => out.push_back(LineItem::Line(line)),
+            Self::Gap(gap) => out.push_back(LineItem::Gap(gap)),
+        }
+    }
+}
+
 /// Cuts pieces into lines. Lines of one source come in order; of several, by when they were complete.
 #[derive(Debug, Default)]
 pub struct Lines {
@@ -72,14 +120,23 @@ impl Lines {
 
     /// Takes a piece in; lines that are complete now go to `out`.
     pub fn push(&mut self, item: LogItem, out: &mut VecDeque<LineItem>) {
+        self.cut(item, &mut |item| item.one_by_one(out));
+    }
+
+    /// Like [`Lines::push`], with the lines that lie in one piece together: nothing is done for each of them.
+    pub fn push_blocks(&mut self, item: LogItem, out: &mut VecDeque<BlockItem>) {
+        self.cut(item, &mut |item| out.push_back(item));
+    }
+
+    fn cut(&mut self, item: LogItem, out: &mut dyn FnMut(BlockItem)) {
         match item {
-            LogItem::Chunk { source, at, pos, bytes } => self.chunk(source, (at, pos), bytes, out),
+            LogItem::Chunk { source, at, pos, bytes } => self.chunk(source, (at, pos), &bytes, out),
             LogItem::Gap(gap) => {
                 match gap.source {
                     Some(source) => self.flush_one(source, LineEnd::Open, out),
-                    None => self.flush(out),
+                    None => self.flush_all(out),
                 }
-                out.push_back(LineItem::Gap(gap));
+                out(BlockItem::Gap(gap));
             }
         }
     }
@@ -92,36 +149,44 @@ impl Lines {
 
     /// Gives out the beginnings of lines as they are: at the end, or when a prompt should be seen.
     pub fn flush(&mut self, out: &mut VecDeque<LineItem>) {
+        self.flush_all(&mut |item| item.one_by_one(out));
+    }
+
+    /// Like [`Lines::flush`].
+    pub fn flush_blocks(&mut self, out: &mut VecDeque<BlockItem>) {
+        self.flush_all(&mut |item| out.push_back(item));
+    }
+
+    fn flush_all(&mut self, out: &mut dyn FnMut(BlockItem)) {
         while let Some((&source, _)) = self.open.first_key_value() {
             self.flush_one(source, LineEnd::Open, out);
         }
     }
 
-    fn chunk(&mut self, source: Source, (at, pos): (Millis, u64), bytes: Bytes, out: &mut VecDeque<LineItem>) {
+    fn chunk(&mut self, source: Source, (at, pos): (Millis, u64), bytes: &Bytes, out: &mut dyn FnMut(BlockItem)) {
         // A line that does not go on where it stopped (`since`, lost frames) is two.
         if self.open.get(&source).is_some_and(|part| part.pos + part.text.len() as u64 != pos) {
             self.flush_one(source, LineEnd::Open, out);
         }
+        let end = memrchr(b'\n', bytes).map_or(0, |newline| newline + 1);
         let mut begin = 0;
-        while let Some(newline) = find_newline(&bytes[begin..]) {
-            let line = bytes.slice(begin..begin + newline);
-            let start = pos + begin as u64;
-            begin += newline + 1;
-            let whole = match self.take(source) {
-                None => Line { source, at, pos: start, text: line, end: LineEnd::Newline },
-                Some(mut part) => {
-                    part.text.extend_from_slice(&line);
-                    Line { source, at: part.at, pos: part.pos, text: part.text.into(), end: LineEnd::Newline }
-                }
-            };
-            out.push_back(LineItem::Line(whole));
+        if end > 0
+            && let Some(Part { at, pos, mut text }) = self.take(source)
+        {
+            let newline = memchr(b'\n', bytes).unwrap_or(end - 1);
+            text.extend_from_slice(&bytes[..newline]);
+            begin = newline + 1;
+            out(BlockItem::Line(Line { source, at, pos, text: text.into(), end: LineEnd::Newline }));
         }
-        if begin < bytes.len() {
-            self.hold(source, (at, pos + begin as u64), &bytes[begin..], out);
+        if begin < end {
+            out(BlockItem::Block(Block { source, at, pos: pos + begin as u64, text: bytes.slice(begin..end) }));
+        }
+        if end < bytes.len() {
+            self.hold(source, (at, pos + end as u64), &bytes[end..], out);
         }
     }
 
-    fn hold(&mut self, source: Source, (at, pos): (Millis, u64), bytes: &[u8], out: &mut VecDeque<LineItem>) {
+    fn hold(&mut self, source: Source, (at, pos): (Millis, u64), bytes: &[u8], out: &mut dyn FnMut(BlockItem)) {
         let part = self.open.entry(source).or_insert_with(|| Part { at, pos, text: Vec::new() });
         part.text.extend_from_slice(bytes);
         self.held += bytes.len();
@@ -142,14 +207,10 @@ impl Lines {
         Some(part)
     }
 
-    fn flush_one(&mut self, source: Source, end: LineEnd, out: &mut VecDeque<LineItem>) {
+    fn flush_one(&mut self, source: Source, end: LineEnd, out: &mut dyn FnMut(BlockItem)) {
         if let Some(part) = self.take(source) {
             let Part { at, pos, text } = part;
-            out.push_back(LineItem::Line(Line { source, at, pos, text: text.into(), end }));
+            out(BlockItem::Line(Line { source, at, pos, text: text.into(), end }));
         }
     }
-}
-
-fn find_newline(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|&byte| byte == b'\n')
 }

@@ -12,7 +12,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub use lines::{LONGEST_LINE, Line, LineEnd, LineItem, Lines};
+pub use lines::{Block, BlockItem, LONGEST_LINE, Line, LineEnd, LineItem, Lines};
 pub use live::{Grants, Live, LiveGrant, LivePiece};
 pub use run_logs::RunLogs;
 pub use select::Select;

@@ -148,6 +148,38 @@ fn more_archives_than_open_files_are_read() {
     });
 }
 
+#[test]
+fn what_is_read_ahead_is_what_is_there() {
+    run(async {
+        let home = Home::new();
+        let (mut a, mut b) = (home.writer(1).await, home.writer(2).await);
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for n in 0..60u64 {
+            // Frames far below and far above what is read at once, in two archives by turns.
+            let len = if n % 7 < 3 { 100 } else { (n as usize * 37_000) % (3 << 20) };
+            let text: Vec<u8> = (0..len).map(|at| (at as u64 * 31 + n) as u8).collect();
+            let (archive, all, id) = if n % 2 == 0 { (&mut a, &mut first, 0) } else { (&mut b, &mut second, 1) };
+            all.extend_from_slice(&text);
+            archive.append(source(id).attempt, Stream::Stdout, Millis(n), &text).await.unwrap();
+        }
+        for keep in [false, true] {
+            let mut logs = home.logs(Select::default()).await;
+            let (mut kept, mut back) = (Vec::new(), [Vec::new(), Vec::new()]);
+            while let Some(item) = logs.next().await.unwrap() {
+                let LogItem::Chunk { source, bytes, .. } = item else { panic!("nothing is missing") };
+                back[source.attempt.task.index as usize].extend_from_slice(&bytes);
+                // Who keeps a piece keeps it as it is, whatever is read after it.
+                if keep {
+                    kept.push((source, bytes));
+                }
+            }
+            assert!(back == [first.clone(), second.clone()], "kept: {keep}");
+            let of_first = kept.iter().filter(|(of, _)| *of == source(0)).flat_map(|(_, bytes)| bytes.to_vec());
+            assert!(!keep || of_first.collect::<Vec<_>>() == first);
+        }
+    });
+}
+
 /// A grant whose proxy died behind its first `shipped` bytes of `text`.
 async fn orphan(home: &Home, run: &RunDir, (text, shipped): (&str, usize)) -> (GrantDir, ArchiveWriter) {
     let grant = GrantId::compose(SubDagId(0), 1, 1);
@@ -296,5 +328,34 @@ proptest! {
             }
         }
         prop_assert_eq!(back, text);
+    }
+
+    #[test]
+    fn blocks_hold_the_lines_that_come_one_by_one(
+        pieces in prop::collection::vec((0..3u32, "[a\n]{0,12}", 0..8u64), 0..20),
+    ) {
+        let (mut ones, mut many) = (Lines::new(), Lines::new());
+        let (mut out, mut blocks) = (VecDeque::new(), VecDeque::new());
+        let mut next = [0; 3];
+        for (index, text, gap) in pieces {
+            let place = &mut next[index as usize];
+            // Now and then something is missing.
+            *place += u64::from(gap == 0);
+            let item = chunk(index, *place, text.as_bytes());
+            *place += text.len() as u64;
+            ones.push(item.clone(), &mut out);
+            many.push_blocks(item, &mut blocks);
+        }
+        ones.flush(&mut out);
+        many.flush_blocks(&mut blocks);
+        let one_by_one: VecDeque<_> = blocks
+            .into_iter()
+            .flat_map(|item| match item {
+                BlockItem::Block(block) => block.lines().map(LineItem::Line).collect(),
+                BlockItem::Line(line) => vec![LineItem::Line(line)],
+                BlockItem::Gap(gap) => vec![LineItem::Gap(gap)],
+            })
+            .collect();
+        prop_assert_eq!(one_by_one, out);
     }
 }

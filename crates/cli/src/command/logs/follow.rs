@@ -7,9 +7,9 @@ use dybox_client::Client;
 use dybox_model::{ExitCode, SubDagId};
 use dybox_store::archive::LogItem;
 use dybox_store::logs::{Lines, RunLogs};
-use regex::bytes::Regex;
 
 use super::Args;
+use super::grep::Grep;
 use super::print::{self, Printer, gap_text};
 use crate::command::look::Looked;
 use crate::command::{Context, Outcome};
@@ -83,7 +83,7 @@ pub(super) async fn lines(
     context: &Context,
     looked: &Looked,
     (mut logs, mut lines): (RunLogs, Lines),
-    (mut printer, pattern): (Printer, Option<Regex>),
+    (mut printer, mut pattern): (Printer, Option<Grep>),
 ) -> Outcome {
     let mut watch = Watch::new(context, looked)?;
     let mut ready = VecDeque::new();
@@ -94,20 +94,20 @@ pub(super) async fn lines(
         match wait(&mut logs).await? {
             Came::Item(item) => {
                 quiet = Instant::now();
-                lines.push(item, &mut ready);
+                lines.push_blocks(item, &mut ready);
             }
             Came::Interrupt => return Ok(interrupted(context, looked)),
             Came::Nothing if over => break,
             Came::Nothing => watch.look(context).await?,
         }
         if lines.has_open() && quiet.elapsed() > PROMPT {
-            lines.flush(&mut ready);
+            lines.flush_blocks(&mut ready);
         }
-        print::drain(&mut ready, &mut printer, pattern.as_ref(), None)?;
+        print::drain(&mut ready, &mut printer, pattern.as_mut(), None)?;
         printer.flush()?;
     }
-    lines.flush(&mut ready);
-    print::drain(&mut ready, &mut printer, pattern.as_ref(), None)?;
+    lines.flush_blocks(&mut ready);
+    print::drain(&mut ready, &mut printer, pattern.as_mut(), None)?;
     printer.end()?;
     Ok(ExitCode::Ok as u8)
 }

@@ -2,6 +2,7 @@
 
 mod far;
 mod follow;
+mod grep;
 mod print;
 mod system;
 
@@ -11,14 +12,14 @@ use dybox_journal::Stage;
 use dybox_model::{ExitCode, StageId, TaskId};
 use dybox_store::archive::Stream;
 use dybox_store::logs::{LineItem, Lines, RunLogs, Select};
-use regex::bytes::Regex;
 
 use super::look::{Looked, look};
 use super::target::Target;
 use super::{Context, Outcome};
 use crate::conf::Format;
 use crate::report::time::{Since, now, since};
-use crate::report::{Answer, Failure, Output, codes};
+use crate::report::{Answer, Output};
+use grep::Grep;
 use print::Printer;
 
 /// Shows what tasks wrote
@@ -77,10 +78,10 @@ pub(crate) struct Args {
 /// Finds and prints.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let target = args.target.clone().with(args.stage.as_deref())?;
-    let pattern = args.grep.as_deref().map(pattern).transpose()?;
+    let pattern = args.grep.as_deref().map(Grep::new).transpose()?;
     let looked = look(context, &target).await?;
     if args.system {
-        return system::run(context, args, &looked, pattern.as_ref()).await;
+        return system::run(context, args, &looked, pattern).await;
     }
     for (id, run) in looked.shown().into_iter().filter_map(|id| Some((id, looked.seen(id)?.taken.clone()??))) {
         let name = looked.name(id);
@@ -112,19 +113,19 @@ async fn show(
     args: &Args,
     looked: &Looked,
     mut logs: RunLogs,
-    (mut printer, pattern): (Printer, Option<Regex>),
+    (mut printer, mut pattern): (Printer, Option<Grep>),
 ) -> Outcome {
     let mut lines = Lines::new();
     let mut ready = VecDeque::new();
     let mut last = args.tail.filter(|_| pattern.is_some() || args.until.is_some()).map(LastLines::new);
     while let Some(item) = logs.next().await? {
-        lines.push(item, &mut ready);
-        print::drain(&mut ready, &mut printer, pattern.as_ref(), last.as_mut())?;
+        lines.push_blocks(item, &mut ready);
+        print::drain(&mut ready, &mut printer, pattern.as_mut(), last.as_mut())?;
     }
     if !args.follow {
-        lines.flush(&mut ready);
+        lines.flush_blocks(&mut ready);
     }
-    print::drain(&mut ready, &mut printer, pattern.as_ref(), last.as_mut())?;
+    print::drain(&mut ready, &mut printer, pattern.as_mut(), last.as_mut())?;
     for item in last.into_iter().flat_map(|last| last.items) {
         printer.item(item)?;
     }
@@ -153,13 +154,6 @@ impl LastLines {
             self.items.pop_front();
         }
     }
-}
-
-fn pattern(text: &str) -> Result<Regex, Failure> {
-    Regex::new(text).map_err(|e| {
-        let why = e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Failure::coded(codes::BAD_PATTERN, format!("{text:?} is no regular expression")).why(why)
-    })
 }
 
 fn names(context: &Context, looked: &Looked, logs: &RunLogs) -> Outcome {

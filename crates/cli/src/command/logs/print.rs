@@ -3,21 +3,25 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use dybox_model::{AttemptId, StageId, format_bytes};
-use dybox_store::archive::{Gap, Stream};
-use dybox_store::logs::{Line, LineEnd, LineItem};
-use regex::bytes::Regex;
+use bytes::Bytes;
+use dybox_model::{AttemptId, Millis, StageId, format_bytes};
+use dybox_store::archive::{Gap, Source, Stream};
+use dybox_store::logs::{Block, BlockItem, Line, LineEnd, LineItem};
+use memchr::{memchr, memrchr};
 use serde_json::{Value, json};
 
+use super::grep::{Grep, every};
 use super::{Args, LastLines};
 use crate::command::look::Looked;
 use crate::conf::Format;
-use crate::report::safe::safe;
+use crate::report::safe::{is_plain, safe, safe_into};
 use crate::report::time::rfc3339;
 use crate::report::{ANSWER_VERSION, Answer, Failure, Paint, Screen};
 
 /// Bytes that are gathered before they are written.
-const GATHER: usize = 64 << 10;
+const GATHER: usize = 256 << 10;
+/// Bytes of lines that are looked at together: what is odd in one of them costs these their fast way.
+const PART: usize = 64 << 10;
 /// Most time that they wait.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Colours that tell tasks apart.
@@ -32,6 +36,10 @@ pub(super) struct Printer {
     prefix: bool,
     run: String,
     names: Vec<String>,
+    /// What begins each line of one output at one time.
+    lead: (Option<(Source, Millis)>, Vec<u8>),
+    /// A line that is made safe.
+    shown: String,
     out: Vec<u8>,
     items: Vec<Value>,
     written: Instant,
@@ -47,6 +55,8 @@ impl Printer {
             prefix: args.prefixed(looked),
             run: looked.info.run.to_string(),
             names: looked.plan.stages.iter().map(|stage| stage.name.clone()).collect(),
+            lead: (None, Vec::new()),
+            shown: String::new(),
             out: Vec::new(),
             items: Vec::new(),
             written: Instant::now(),
@@ -69,6 +79,35 @@ impl Printer {
                 self.out.push(b'\n');
             }
         }
+        self.flush_in_time()
+    }
+
+    /// Prints the lines of a block that match, sooner or later.
+    pub(super) fn block(&mut self, block: &Block, mut grep: Option<&mut Grep>) -> Result<(), Failure> {
+        if self.format != Format::Table {
+            return one_by_one(block, grep, |line| self.item(LineItem::Line(line)));
+        }
+        self.lead_with(block.source, block.at);
+        for part in parts(&block.text) {
+            let plain = self.raw || is_plain(part);
+            match grep.as_deref_mut() {
+                // It is written as it is; nothing is copied.
+                None if plain && self.lead.1.is_empty() => {
+                    self.flush()?;
+                    self.screen.bytes(part)?;
+                }
+                None => every(part, &mut |line| self.line(line, plain)),
+                Some(grep) => {
+                    let as_shown = if self.raw { is_plain(part) } else { plain };
+                    grep.find(part, as_shown, &mut |line| self.line(line, plain));
+                }
+            }
+            self.flush_in_time()?;
+        }
+        Ok(())
+    }
+
+    fn flush_in_time(&mut self) -> Result<(), Failure> {
         if self.out.len() >= GATHER || self.written.elapsed() >= PATIENCE { self.flush() } else { Ok(()) }
     }
 
@@ -94,24 +133,41 @@ impl Printer {
     }
 
     fn text(&mut self, line: &Line) {
+        self.lead_with(line.source, line.at);
+        self.line(&line.text, self.raw);
+        // Without a newline of its own a raw line stays open where nothing marks lines anyway.
+        if self.raw && self.lead.1.is_empty() && line.end != LineEnd::Newline {
+            self.out.pop();
+        }
+    }
+
+    /// A line and its newline; `plain`: it is shown as it is.
+    fn line(&mut self, line: &[u8], plain: bool) {
+        self.out.extend_from_slice(&self.lead.1);
+        if plain {
+            self.out.extend_from_slice(line);
+        } else {
+            self.shown.clear();
+            safe_into(line, &mut self.shown);
+            self.out.extend_from_slice(self.shown.as_bytes());
+        }
+        self.out.push(b'\n');
+    }
+
+    /// What begins the next lines: the same for all of one output and one time.
+    fn lead_with(&mut self, source: Source, at: Millis) {
+        if self.lead.0 == Some((source, at)) {
+            return;
+        }
+        let mut lead = String::new();
         if self.timestamps {
-            let time = self.screen.paint(Paint::Dim, &rfc3339(line.at));
-            self.out.extend_from_slice(format!("{time} ").as_bytes());
+            lead = self.screen.paint(Paint::Dim, &rfc3339(at));
+            lead.push(' ');
         }
         if self.prefix {
-            let prefix = self.prefix_of(line.source.attempt, line.source.stream);
-            self.out.extend_from_slice(prefix.as_bytes());
+            lead.push_str(&self.prefix_of(source.attempt, source.stream));
         }
-        if self.raw {
-            self.out.extend_from_slice(&line.text);
-        } else {
-            self.out.extend_from_slice(safe(&line.text).as_bytes());
-        }
-        // Without a newline of its own a raw line stays open where nothing marks lines anyway.
-        let exact = self.raw && !self.prefix && !self.timestamps;
-        if line.end == LineEnd::Newline || !exact {
-            self.out.push(b'\n');
-        }
+        self.lead = (Some((source, at)), lead.into_bytes());
     }
 
     fn prefix_of(&self, attempt: AttemptId, stream: Stream) -> String {
@@ -184,19 +240,61 @@ pub(super) fn gap_text(gap: &Gap) -> String {
     }
 }
 
+/// Lines in parts of about the same length.
+fn parts(mut lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let end = match lines.len() {
+            0 => return None,
+            len if len <= PART => len,
+            len => match memrchr(b'\n', &lines[..PART]) {
+                Some(newline) => newline + 1,
+                None => memchr(b'\n', &lines[PART..]).map_or(len, |newline| PART + newline + 1),
+            },
+        };
+        let (part, rest) = lines.split_at(end);
+        lines = rest;
+        Some(part)
+    })
+}
+
+/// Gives `take` the lines of a block that match.
+fn one_by_one(
+    block: &Block,
+    mut grep: Option<&mut Grep>,
+    mut take: impl FnMut(Line) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for line in block.lines() {
+        if grep.as_mut().is_none_or(|grep| grep.takes(&line.text)) {
+            take(line)?;
+        }
+    }
+    Ok(())
+}
+
 /// Prints what is ready and matches, or keeps it where only the last lines are wanted.
 pub(super) fn drain(
-    ready: &mut VecDeque<LineItem>,
+    ready: &mut VecDeque<BlockItem>,
     printer: &mut Printer,
-    pattern: Option<&Regex>,
+    mut grep: Option<&mut Grep>,
     mut last: Option<&mut LastLines>,
 ) -> Result<(), Failure> {
     while let Some(item) = ready.pop_front() {
-        if let (Some(pattern), LineItem::Line(line)) = (pattern, &item)
-            && !pattern.is_match(safe(&line.text).as_bytes())
-        {
-            continue;
-        }
+        let item = match item {
+            BlockItem::Block(block) => {
+                match &mut last {
+                    // A copy: the line is kept, and the piece that it lies in need not be.
+                    Some(last) => one_by_one(&block, grep.as_deref_mut(), |line| {
+                        last.push(LineItem::Line(Line { text: Bytes::copy_from_slice(&line.text), ..line }));
+                        Ok(())
+                    })?,
+                    None => printer.block(&block, grep.as_deref_mut())?,
+                }
+                continue;
+            }
+            BlockItem::Line(line) if grep.as_mut().is_some_and(|grep| !grep.takes(&line.text)) => continue,
+            BlockItem::Line(line) => LineItem::Line(line),
+            BlockItem::Gap(gap) => LineItem::Gap(gap),
+        };
         match &mut last {
             Some(last) => last.push(item),
             None => printer.item(item)?,

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use dybox_model::ExitCode;
 use dybox_store::Store;
 use dybox_store::layout::RunDir;
-use regex::bytes::Regex;
 
+use super::grep::Grep;
 use super::{Args, far};
 use crate::command::look::Looked;
 use crate::command::place::Place;
@@ -15,17 +15,17 @@ use crate::report::Failure;
 use crate::report::safe::safe;
 
 /// Prints every log of the run's processes, masters first.
-pub(super) async fn run(context: &Context, args: &Args, looked: &Looked, pattern: Option<&Regex>) -> Outcome {
+pub(super) async fn run(context: &Context, args: &Args, looked: &Looked, mut pattern: Option<Grep>) -> Outcome {
     if let Place::Cluster(hadoop) = context.place()? {
         for (name, bytes) in far::logs(context, looked, &hadoop.settings).await? {
-            context.screen.bytes(&shown(args, &name, &bytes, pattern))?;
+            context.screen.bytes(&shown(args, &name, &bytes, pattern.as_mut()))?;
         }
         return Ok(ExitCode::Ok as u8);
     }
     let client = context.client()?;
     for (name, path) in files(client.store(), looked).await? {
         let Some(bytes) = client.store().get_opt(&path).await? else { continue };
-        context.screen.bytes(&shown(args, &name, &bytes, pattern))?;
+        context.screen.bytes(&shown(args, &name, &bytes, pattern.as_mut()))?;
     }
     Ok(ExitCode::Ok as u8)
 }
@@ -50,14 +50,14 @@ async fn files(store: &Store, looked: &Looked) -> Result<Vec<(String, String)>, 
     Ok(files)
 }
 
-fn shown(args: &Args, name: &str, bytes: &[u8], pattern: Option<&Regex>) -> Vec<u8> {
+fn shown(args: &Args, name: &str, bytes: &[u8], mut pattern: Option<&mut Grep>) -> Vec<u8> {
     if args.raw && args.no_prefix && pattern.is_none() && args.tail.is_none() {
         return bytes.to_owned();
     }
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let mut lines: VecDeque<&[u8]> = VecDeque::new();
     for line in text.split(|&b| b == b'\n').filter(|_| !text.is_empty()) {
-        if pattern.is_some_and(|pattern| !pattern.is_match(line)) {
+        if pattern.as_mut().is_some_and(|pattern| !pattern.takes(line)) {
             continue;
         }
         lines.push_back(line);
