@@ -62,6 +62,43 @@ pub(crate) fn run() {
     let run: RunId = runs.flatten().next().unwrap().file_name().to_str().unwrap().parse().unwrap();
     looks(place, &run);
     logs(place, &run);
+    drop(dir);
+    watched();
+}
+
+/// What the live tree costs beside a run of many tasks: one that goes as fast as it can, and one that goes on quietly.
+fn watched() {
+    let pace = [
+        ("reuse: true, command: [\"true\"]", "10,000 tasks at full pace"),
+        ("command: [sleep, \"600\"]", "10,000 tasks, few running"),
+    ];
+    for (task, what) in pace {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path();
+        let job = format!(
+            "name: j\nstages:\n  a: {{ image: \"dybox-test/busybox:1\", cpus: 0.1, memory: 32MiB, parallelism: {FEW}, {task} }}\n"
+        );
+        std::fs::write(place.join("many.yaml"), job).unwrap();
+        assert!(command(place, "dybox run many.yaml --local --detach").status().unwrap().success(), "the run failed");
+        // On a terminal of its own; `--wait` ends the quiet one.
+        let line = "script -qec 'stty cols 120 rows 40; TERM=xterm dybox watch --local --wait 15s; true' /dev/null";
+        let (before, start) = (children_cpu(), std::time::Instant::now());
+        assert!(command(place, line).env_remove("CI").status().unwrap().success());
+        let (cpu, wall) = (children_cpu() - before, start.elapsed().as_secs_f64());
+        let _ = command(place, "dybox stop --local --yes @latest").status();
+        settle(&place.join("home"));
+        let share = cpu / wall * 100.0;
+        let beside = format!("limit 2 % of a core, {wall:.0} s");
+        report(&format!("live tree: {what}"), &format!("{share:.2} %"), &beside, share / 2.0, &Bound::AtMost(1.0));
+    }
+}
+
+/// Seconds of cpu that all children of this process took that have ended, and theirs.
+fn children_cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks: Vec<f64> = fields.split_whitespace().skip(13).take(2).map(|field| field.parse().unwrap()).collect();
+    ticks.iter().sum::<f64>() / 100.0
 }
 
 fn many() -> String {
@@ -136,13 +173,18 @@ fn logs(place: &Path, run: &RunId) {
         }
         writer.close().await.unwrap();
     });
-    grow(place, run, 1);
+    // Two tasks: with one, no line has a prefix.
+    grow(place, run, 2);
     within("logs of 1 GiB: first line", time(place, "dybox logs --local | head -n 1"), 50.0);
     within("logs of 1 GiB: --tail 100", time(place, "dybox logs --local --tail 100"), 50.0);
     let cat = time(place, &format!("cat {} | cat", archive.display()));
-    for (what, line) in
-        [("logs of 1 GiB", "dybox logs --local | cat"), ("the same --raw", "dybox logs --local --raw | cat")]
-    {
+    for (what, line) in [
+        ("logs of 1 GiB, with prefixes", "dybox logs --local | cat"),
+        ("the same --no-prefix", "dybox logs --local --no-prefix | cat"),
+        ("the same --raw --no-prefix", "dybox logs --local --raw --no-prefix | cat"),
+        ("the same --grep of nothing there", "dybox logs --local --grep 'nothing|(like) it' | cat"),
+        ("the same --grep of every line", "dybox logs --local --grep '(quick|slow) brown' | cat"),
+    ] {
         let took = time(place, line);
         let rate = |took: f64| format!("{:.0} MB/s", OUTPUT as f64 / 1e6 / took);
         report(what, &rate(took), &format!("cat: {}", rate(cat)), cat / took, &Bound::AtLeast(0.5));
