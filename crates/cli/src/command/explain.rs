@@ -24,6 +24,31 @@ pub(crate) struct Args {
     pub output: Output,
 }
 
+/// Exit codes that tasks have and dybox has not: what each means, and what to do.
+const OF_TASKS: [(u8, &str, &str); 9] = [
+    (125, "the container never ran", "`dybox why RUN` says what was in the way."),
+    (126, "the command is there and can't be executed", "Check its rights and its first line (#!)."),
+    (127, "the command is not there", "Check its spelling; `dybox shell --image IMAGE -- ls` looks into the image."),
+    (
+        134,
+        "128 + 6: the program ended itself with SIGABRT",
+        "Its last lines say why: `dybox logs RUN/STAGE/N --stderr`.",
+    ),
+    (137, "128 + 9: it was killed (SIGKILL)", "`dybox why RUN` says by whom: for want of memory it is C1003."),
+    (
+        139,
+        "128 + 11: it touched memory that is not its own (SIGSEGV)",
+        "A fault of the program, or of an image for another processor.",
+    ),
+    (141, "128 + 13: it wrote to a pipe that nobody reads (SIGPIPE)", "Look at the end of the pipe in the command."),
+    (143, "128 + 15: it was asked to end (SIGTERM)", "`dybox why RUN` says by whom: a stop, or a timeout."),
+    (
+        255,
+        "the program says so itself, or it is out of range",
+        "Its last lines say why: `dybox logs RUN/STAGE/N --stderr`.",
+    ),
+];
+
 /// Something that can be explained.
 #[derive(Debug, Clone, Copy)]
 enum Topic {
@@ -33,6 +58,8 @@ enum Topic {
     Exit(ExitCode, &'static str),
     Field(&'static Field),
     Setting(&'static Key),
+    /// An exit code of a task.
+    Task(&'static (u8, &'static str, &'static str)),
 }
 
 /// Finds and prints.
@@ -72,6 +99,7 @@ fn all() -> Vec<Topic> {
     all.extend(EXITS.iter().map(|&(exit, meaning)| Topic::Exit(exit, meaning)));
     all.extend(FIELDS.iter().map(Topic::Field));
     all.extend(KEYS.iter().map(Topic::Setting));
+    all.extend(OF_TASKS.iter().map(Topic::Task));
     all
 }
 
@@ -88,7 +116,8 @@ fn find(text: &str) -> Result<Vec<Topic>, Failure> {
         return Ok(fields.into_iter().map(Topic::Field).collect());
     }
     let failure = Failure::coded(codes::NO_TOPIC, format!("nothing is known by the name {text:?}"));
-    let names: Vec<String> = all.iter().flat_map(|topic| [topic.name(), topic.alias()]).collect();
+    let mut names: Vec<String> = all.iter().flat_map(|topic| [topic.name(), topic.alias()]).collect();
+    names.extend(FIELDS.iter().map(|field| field.name.to_owned()));
     Err(match nearest(&wanted, names.iter().map(String::as_str)) {
         Some(near) => failure.next(format!("did you mean {near:?}?")),
         None => failure,
@@ -113,6 +142,7 @@ impl Topic {
             Self::Exit(exit, _) => (*exit as u8).to_string(),
             Self::Field(field) => path(field),
             Self::Setting(key) => key.env[0].to_owned(),
+            Self::Task((code, ..)) => code.to_string(),
         }
     }
 
@@ -133,6 +163,7 @@ impl Topic {
             Self::Exit(..) => "exit code",
             Self::Field(_) => "key of the job file",
             Self::Setting(_) => "setting",
+            Self::Task(_) => "exit code of a task",
         }
     }
 
@@ -144,6 +175,7 @@ impl Topic {
             Self::Exit(_, meaning) => meaning,
             Self::Field(field) => field.meaning,
             Self::Setting(key) => key.about,
+            Self::Task((_, meaning, _)) => meaning,
         }
     }
 
@@ -164,6 +196,7 @@ impl Topic {
                 ("next", info.next.to_owned()),
             ],
             Self::Exit(..) => Vec::new(),
+            Self::Task((.., next)) => vec![("next", (*next).to_owned())],
             Self::Field(field) => {
                 let mut rows = Vec::new();
                 if !field.takes.is_empty() {
@@ -270,6 +303,13 @@ mod tests {
 
     fn names_of(text: &str) -> Vec<String> {
         find(text).unwrap_or_default().iter().map(Topic::name).collect()
+    }
+
+    #[test]
+    fn a_slip_leads_to_the_key_that_is_meant() {
+        let next = |text: &str| find(text).err().and_then(|failure| failure.next.clone()).unwrap_or_default();
+        assert_eq!(next("imgae"), "did you mean \"image\"?");
+        assert_eq!(next("paralelism"), "did you mean \"parallelism\"?");
     }
 
     #[test]

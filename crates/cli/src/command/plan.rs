@@ -106,10 +106,17 @@ fn images_text(screen: &Screen, images: &BTreeMap<String, Have>, silent: Option<
             Have::Absent => ("no, will be pulled", String::new(), String::new()),
             Have::Unknown => ("unknown", String::new(), String::new()),
         };
+        let id = if screen.out_is_terminal { short(&id) } else { id };
         table.add_row([name.clone(), here.to_owned(), size, id]);
     }
     let note = silent.map_or_else(String::new, |why| format!("the engine was not asked: {why}\n"));
     format!("\n{}{note}", table_text(table, &[2]))
+}
+
+/// A digest as far as people compare it; whoever needs it whole reads JSON, or a pipe.
+fn short(id: &str) -> String {
+    let end = id.find("sha256:").map_or(id.len(), |at| (at + "sha256:".len() + 12).min(id.len()));
+    id[..end].to_owned()
 }
 
 fn machine_text(context: &Context) -> String {

@@ -75,6 +75,14 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     }
     let format = args.output.format(&context.conf);
     context.screen.answer(format, &answer(&context.screen, &rows, now()))?;
+    if rows.is_empty() && format == Format::Table {
+        let none = if args.state.is_some() || args.name.is_some() || args.tag.is_some() {
+            "no such run"
+        } else {
+            "no run yet"
+        };
+        context.screen.hint(&format!("{none}; `dybox run JOB.yaml` makes one"));
+    }
     if more > 0 && args.limit.is_none() && format == Format::Table {
         context.screen.hint(&format!("{more} older runs are not shown: dybox ps --all"));
     }
@@ -155,7 +163,8 @@ fn answer(screen: &Screen, rows: &[Row], now: Millis) -> Answer {
         let state = if word == "lost" && row.standing.is_lost() { "lost (resume)" } else { word };
         let counts = row.standing.view.counts();
         let mut cells = vec![
-            row.info.run.to_string(),
+            // A part of an id that is cut in two can't be copied; its end is found as well.
+            if screen.is_narrow() { row.info.run.short().to_owned() } else { row.info.run.to_string() },
             row.info.job.clone(),
             screen.paint(state_paint(word), state),
             share(row.ended_stages(), row.stages as usize),

@@ -13,8 +13,8 @@ pub(crate) struct Picture {
     pub job: String,
     /// The run's id.
     pub run: String,
-    /// When it was submitted.
-    pub since: Millis,
+    /// When it was submitted; nothing before that is known.
+    pub since: Option<Millis>,
     /// How it ended.
     pub end: Option<StageEnd>,
     /// What the whole run does now, where that is more than running ("stopping").
@@ -94,7 +94,7 @@ impl Picture {
         Self {
             job: plan.name.clone(),
             run: run.to_string(),
-            since: submitted.unwrap_or_default(),
+            since: submitted,
             end: end_of(view.state()),
             word: stopping.then(|| "stopping".to_owned()),
             stages: stages.collect(),

@@ -26,6 +26,8 @@ pub(crate) struct Story {
     /// Why stages wait, since when, and the reasons that were told.
     waits: BTreeMap<StageId, (String, Millis)>,
     told: BTreeSet<(StageId, String)>,
+    /// How tries failed that are followed by another: a registry that is down says the same nine times.
+    failed: BTreeMap<TaskId, String>,
     subdags: usize,
 }
 
@@ -175,6 +177,8 @@ impl Story {
             Some(cause) => {
                 let next = if again { "; tried again" } else { "" };
                 let (words, code) = (shown(&exit.words()), cause.info().code);
+                let before = if again { self.failed.insert(attempt.task, words.clone()) } else { None };
+                let words = if before.as_ref() == Some(&words) { "as before" } else { &words };
                 Some(format!("{task}{} failed{after}: {words} ({code}){next}", try_of(attempt)))
             }
         }

@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::line::Line;
 use super::picture::{Counts, Picture, Pull, StageRow};
-use crate::report::Paint;
+use crate::report::{NARROW, Paint};
 
 /// Longest column of names.
 const NAMES: usize = 32;
@@ -29,11 +29,16 @@ pub(crate) fn tree(picture: &Picture, now: Millis, size: Size) -> Vec<Line> {
         let stem = if i == last { "└─ " } else { "├─ " };
         Line::default().paint(Paint::Dim, stem).join(branch)
     });
-    std::iter::once(head(picture, now)).chain(branches).chain(tail).map(|line| line.fit(size.width)).collect()
+    std::iter::once(head(picture, now, size.width))
+        .chain(branches)
+        .chain(tail)
+        .map(|line| line.fit(size.width))
+        .collect()
 }
 
-fn head(picture: &Picture, now: Millis) -> Line {
-    let line = Line::default().paint(Paint::Bold, &picture.job).text(" ").paint(Paint::Dim, &picture.run).text("  ");
+fn head(picture: &Picture, now: Millis, width: usize) -> Line {
+    let run = if width < NARROW.into() { short(&picture.run) } else { &picture.run };
+    let line = Line::default().paint(Paint::Bold, &picture.job).text(" ").paint(Paint::Dim, run).text("  ");
     let line = match (&picture.end, &picture.word) {
         (Some(end), _) => line.paint(colour(*end), end.word()),
         (None, Some(word)) => line.paint(Paint::Warn, word),
@@ -43,8 +48,13 @@ fn head(picture: &Picture, now: Millis) -> Line {
     let all = picture.stages.len();
     let done: u32 = picture.stages.iter().map(|stage| stage.tasks.done).sum();
     let tasks: u32 = picture.stages.iter().map(|stage| stage.tasks.all).sum();
-    let elapsed = format_duration(now.since(picture.since));
-    line.text(format!("  {elapsed}  stages {ended}/{all}, tasks {done}/{tasks}"))
+    let elapsed = picture.since.map(|since| format!("  {}", format_duration(now.since(since)))).unwrap_or_default();
+    line.text(format!("{elapsed}  stages {ended}/{all}, tasks {done}/{tasks}"))
+}
+
+/// The end of a run's id, by which every command finds it.
+fn short(run: &str) -> &str {
+    run.len().checked_sub(8).and_then(|from| run.get(from..)).unwrap_or(run)
 }
 
 /// As many stages as there is room for: what has ended is folded first, then what waits, then what runs.
@@ -173,7 +183,7 @@ mod tests {
         Picture {
             job: "nightly".to_owned(),
             run: "01jd0000000000000000000000".to_owned(),
-            since: Millis(1000),
+            since: Some(Millis(1000)),
             stages: vec![
                 ended("extract-a", StageEnd::Succeeded),
                 row("extract-b", 1200, Counts { all: 6, running: 2, starting: 1, done: 1, ..Counts::default() }),
@@ -198,7 +208,7 @@ mod tests {
     #[test]
     fn a_narrow_terminal_cuts_and_does_not_wrap() {
         insta::assert_snapshot!(text(&picture(), 30, 24), @"
-        nightly 01jd00000000000000000…
+        nightly 00000000  running  12…
         ├─ ✓ extract-a     0.9s  succ…
         ├─ ● extract-b    12.3s  2 ru…
         └─ ○ join                1 wa…
@@ -218,6 +228,15 @@ mod tests {
         ├─ ✗ bad           0.9s  failed
         ├─ ✓ 6 stages ended well
         └─ ○ 10 stages not started yet
+        ");
+    }
+
+    #[test]
+    fn before_anything_is_known_no_time_is_shown() {
+        let picture = Picture { since: None, stages: vec![waiting("a")], pulls: Vec::new(), ..picture() };
+        insta::assert_snapshot!(text(&picture, 60, 24), @"
+        nightly 00000000  running  stages 0/1, tasks 0/1
+        └─ ○ a           1 waiting
         ");
     }
 

@@ -16,5 +16,5 @@ mod yaml;
 pub(crate) use answer::{ANSWER_VERSION, Answer, Output, table_text};
 pub(crate) use failure::{Failure, chain};
 pub(crate) use near::nearest;
-pub(crate) use screen::{Paint, Screen};
+pub(crate) use screen::{NARROW, Paint, Screen};
 pub(crate) use yaml::yaml;

@@ -5,6 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use crate::conf::ColorChoice;
 use crate::report::{Failure, failure};
 
+/// Columns below which a terminal is narrow.
+pub(crate) const NARROW: u16 = 72;
+
 /// A colour with a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paint {
@@ -29,9 +32,9 @@ pub(crate) struct Screen {
     pub color_out: bool,
     /// Colour on stderr.
     pub color_err: bool,
-    /// Whether stdout is a terminal.
+    /// Whether stdout is a terminal, and no dumb one.
     pub out_is_terminal: bool,
-    /// Whether stderr is a terminal that may be drawn on (no `CI`).
+    /// Whether stderr is a terminal that may be drawn on (no `CI`, no dumb one).
     pub err_is_terminal: bool,
     /// Columns.
     pub width: u16,
@@ -44,8 +47,10 @@ impl Screen {
     pub(crate) fn detect(color: Option<ColorChoice>, debug: bool) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let ci = set("CI");
-        let out_is_terminal = io::stdout().is_terminal();
-        let err_is_terminal = io::stderr().is_terminal();
+        // An editor's shell: it shows lines, and neither colours nor what is drawn over.
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let out_is_terminal = io::stdout().is_terminal() && !dumb;
+        let err_is_terminal = io::stderr().is_terminal() && !dumb;
         let auto = |terminal: bool| terminal && !set("NO_COLOR") && !ci;
         let color = |terminal: bool| match color.unwrap_or_default() {
             ColorChoice::Auto => auto(terminal),
@@ -61,6 +66,11 @@ impl Screen {
             width: width.or_else(|| comfy_table::Table::new().width()).unwrap_or(100),
             debug,
         }
+    }
+
+    /// Whether tables go to a narrow terminal, and do without what matters least.
+    pub(crate) const fn is_narrow(&self) -> bool {
+        self.out_is_terminal && self.width < NARROW
     }
 
     /// No colour, no terminal: for the long-running parts.

@@ -15,6 +15,8 @@ pub(crate) const FAILURES_SHOWN: usize = 3;
 
 /// Smaller asks are not worth a word.
 const MUCH: u64 = 256 << 20;
+/// GiB-hours or core-hours below which nobody asks what a run came to.
+const WORTH_A_LINE: f64 = 0.01;
 
 /// Three digits that say something.
 fn figure(number: f64) -> String {
@@ -72,7 +74,12 @@ impl Summary<'_> {
         if more > 0 {
             text.push_str(&format!("\n{more} more failed: dybox why {}\n", self.run));
         }
-        text.push_str(&format!("\n{}\nlogs: dybox logs {}\n", self.verdict(screen), self.run));
+        let next = match self.word {
+            "succeeded" => String::new(),
+            "failed" => format!("go on once it is corrected: dybox resume {}\n", self.run),
+            _ => format!("go on with it: dybox resume {}\n", self.run),
+        };
+        text.push_str(&format!("\n{}\nlogs: dybox logs {}\n{next}", self.verdict(screen), self.run));
         text
     }
 
@@ -133,7 +140,7 @@ impl Summary<'_> {
             }
         }
         let granted = self.granted();
-        if granted.mib_ms > 0 {
+        if granted.gib_hours().max(granted.core_hours()) >= WORTH_A_LINE {
             let (gib, cores) = self.used();
             let granted =
                 format!("{} GiB-hours, {} core-hours", figure(granted.gib_hours()), figure(granted.core_hours()));

@@ -29,12 +29,17 @@ pub(super) fn text(screen: &Screen, plan: &Plan, known: &Known) -> String {
             of(|learned| format_bytes(learned.memory)),
             of(|learned| format_bytes(with_margin(learned.memory))),
             format_bytes(stage.ask.memory),
-            learned.map_or_else(String::new, |learned| format!("{} tasks, {}", learned.tasks, ago(now(), learned.at))),
+            learned.map_or_else(String::new, measured),
         ]);
     }
     let learns = plan.stages.iter().any(|stage| stage.elastic.is_some_and(|elastic| elastic.learns));
     let note = if learns { "" } else { "what was learned counts with --right-size, or rightsize: true\n" };
     format!("\n{}{note}", table_text(table, &[1, 2, 3, 4]))
+}
+
+fn measured(learned: &Learned) -> String {
+    let tasks = if learned.tasks == 1 { "1 task".to_owned() } else { format!("{} tasks", learned.tasks) };
+    format!("{tasks}, {}", ago(now(), learned.at))
 }
 
 /// The plan with what is known of its stages.

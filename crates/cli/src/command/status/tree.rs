@@ -14,24 +14,30 @@ const TASKS_SHOWN: usize = 10;
 
 /// The whole answer for people.
 pub(super) fn text(screen: &Screen, looked: &Looked, now: Millis) -> String {
-    let mut table = screen.table(&["STAGE", "STATE", "TASKS", "TRIES", "TIME", "CPU", "PEAK", "WHY"]);
+    let head = ["STAGE", "STATE", "TASKS", "TRIES", "TIME", "CPU", "PEAK", "WHY"];
+    // On a narrow terminal what it used gives way to why.
+    let fits = |at: usize| !screen.is_narrow() || ![3, 5, 6].contains(&at);
+    let fitting = |row: Vec<String>| row.into_iter().enumerate().filter(|(at, _)| fits(*at)).map(|(_, cell)| cell);
+    let names: Vec<&str> = head.iter().enumerate().filter(|(at, _)| fits(*at)).map(|(_, name)| *name).collect();
+    let mut table = screen.table(&names);
     let stages = looked.shown();
     for (at, &id) in stages.iter().enumerate() {
         let last = at + 1 == stages.len();
         let (branch, stem) = if last { ("└─", "   ") } else { ("├─", "│  ") };
-        table.add_row(stage_row(screen, looked, id, branch, now));
+        table.add_row(fitting(stage_row(screen, looked, id, branch, now)));
         if let Some(seen) = looked.seen(id) {
             for row in task_rows(screen, looked, seen, stem, now) {
-                table.add_row(row);
+                table.add_row(fitting(row));
             }
         }
     }
     let table = match stages.is_empty() {
         true if looked.never_began() => "no master of it ever ran\n".to_owned(),
         true => "its master has not written its plan down yet\n".to_owned(),
+        false if screen.is_narrow() => table_text(table, &[2, 3]),
         false => table_text(table, &[2, 3, 4, 5, 6]),
     };
-    format!("{}{table}{}", head(screen, looked, now), foot(screen, looked))
+    format!("{}{table}{}", self::head(screen, looked, now), foot(screen, looked))
 }
 
 fn head(screen: &Screen, looked: &Looked, now: Millis) -> String {

@@ -112,6 +112,7 @@ fn a_failure_says_what_why_and_what_next() {
 
     nightly 01jd0000000000000000000000 failed after 3.6s: stage join failed
     logs: dybox logs 01jd0000000000000000000000
+    go on once it is corrected: dybox resume 01jd0000000000000000000000
     ");
     let json = summary.json();
     assert_eq!((&json["state"], &json["seconds"]), (&json!("failed"), &json!(3.6)));
