@@ -91,8 +91,8 @@ fn secrets_lie_in_a_directory_of_memory_and_no_value_is_asked_for() {
     let named = TaskSpec { user: Some("app".to_owned()), ..spec.clone() };
     let json = options(&named, &image(), &placed(Joined::Disabled)).json();
     assert!(json["HostConfig"]["Tmpfs"]["/run/secrets"].as_str().unwrap().ends_with("mode=1777"));
-    assert!(super::cleared(&spec).contains(&"/run/secrets".to_owned()), "init writes them anew for each task");
-    assert!(!super::cleared(&task()).contains(&"/run/secrets".to_owned()));
+    assert!(cleared(&spec).contains(&"/run/secrets".to_owned()), "init writes them anew for each task");
+    assert!(!cleared(&task()).contains(&"/run/secrets".to_owned()));
 }
 
 #[test]
