@@ -15,6 +15,10 @@ impl Run {
                 self.pulls.insert(image.clone(), Pull { have: *have, total: *total });
             }
             Note::Pulled { image } | Note::NotPulled { image } => drop(self.pulls.remove(image)),
+            Note::Moves { place, have, total, over: false, .. } => {
+                self.pulls.insert(place.clone(), Pull { have: *have, total: *total });
+            }
+            Note::Moves { place, .. } => drop(self.pulls.remove(place)),
             // What came of it is a fact.
             Note::Brought { .. } => {}
             Note::Uses { attempt, used, memory, now } => {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use dybox_job::Plan;
 use dybox_logic::usage::Lessons;
-use dybox_model::{AttemptId, Fact, GrantId, Millis, Note, StageId};
+use dybox_model::{AttemptId, Fact, GrantId, Millis, Note, StageId, format_bytes};
 use dybox_store::learned::Learned;
-use dybox_wire::LiveGrant;
+use dybox_wire::{LiveGrant, Waiting};
 
 use crate::links::Links;
 
@@ -16,6 +16,8 @@ pub(crate) struct Live {
     grants: BTreeMap<GrantId, LiveGrant>,
     /// What each attempt that runs was last seen to use.
     uses: BTreeMap<AttemptId, Note>,
+    /// What is brought or put for each attempt, by its place.
+    moves: BTreeMap<(AttemptId, String), Note>,
     /// What the tasks of each stage that ended well needed.
     lessons: BTreeMap<StageId, Lessons>,
     /// Tasks of stages that have begun, and those of them that have ended for good.
@@ -44,6 +46,7 @@ impl Live {
             Fact::StageStarted { tasks, .. } => self.begun += tasks,
             Fact::AttemptEnded { attempt, exit, again } => {
                 self.uses.remove(attempt);
+                self.moves.retain(|(of, _), _| of != attempt);
                 if exit.ok() {
                     self.lessons.entry(attempt.task.stage).or_default().add(exit.used.needed());
                 }
@@ -60,9 +63,32 @@ impl Live {
         self.uses.insert(attempt, note.clone());
     }
 
-    /// What all that run were last seen to use: a watcher that comes now did not hear it.
-    pub(crate) fn all_uses(&self) -> Vec<Note> {
-        self.uses.values().cloned().collect()
+    /// Takes in what is brought or put for an attempt.
+    pub(crate) fn moves(&mut self, note: &Note) {
+        let Note::Moves { attempt, place, over, .. } = note else { return };
+        match over {
+            true => drop(self.moves.remove(&(*attempt, place.clone()))),
+            false => drop(self.moves.insert((*attempt, place.clone()), note.clone())),
+        }
+    }
+
+    /// What is brought and put now, as a reason why its task does not run, or has not ended.
+    pub(crate) fn moving(&self) -> impl Iterator<Item = Waiting> {
+        self.moves.values().filter_map(|note| {
+            let Note::Moves { attempt, out, place, have, total, .. } = note else { return None };
+            let what = if *out { "its output is put to" } else { "its input is fetched from" };
+            let far = match (have, total) {
+                (0, 0) => String::new(),
+                (have, total) => format!(", {} of {}", format_bytes(*have), format_bytes(*total)),
+            };
+            let (stage, index) = (attempt.task.stage, attempt.task.index);
+            Some(Waiting { stage, tasks: 1, why: format!("task {index}: {what} {place}{far}") })
+        })
+    }
+
+    /// What all that run were last seen to use, and what is brought for them: a watcher that comes now did not hear it.
+    pub(crate) fn all_notes(&self) -> Vec<Note> {
+        self.uses.values().chain(self.moves.values()).cloned().collect()
     }
 
     /// What the next run of the job may ask for, by what this one's tasks needed.

@@ -53,7 +53,8 @@ impl Policy {
             memory: stage.most_memory(),
             paths: paths(&stage.volumes),
         };
-        self.refuses(&asks)
+        // No attempt of it will tell its cause.
+        self.refuses(&asks).map(|why| format!("{why} ({})", Cause::Policy.info().code))
     }
 
     /// The same of an attempt, with all that only now is known of it.

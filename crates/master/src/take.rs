@@ -55,7 +55,7 @@ impl Actor {
             Call::Unlinked { link, .. } => self.unlinked(link, batch),
             Call::Watch { from, notes, watcher } => {
                 let (store, journal) = self.mirror.clone();
-                let first = if notes { self.live.all_uses() } else { Vec::new() };
+                let first = if notes { self.live.all_notes() } else { Vec::new() };
                 let notes = notes.then(|| self.notes.subscribe());
                 let watch = Watch { store, journal, from, durable: self.book.durable(), first, notes, watcher };
                 tokio::spawn(watch.serve());
@@ -75,6 +75,7 @@ impl Actor {
                 for why in waiting.iter_mut().filter(|why| !self.room.is_empty() && why.why.starts_with("no room")) {
                     why.why = format!("{} ({})", why.why, self.room);
                 }
+                waiting.extend(self.live.moving());
                 let _ = answer.send(waiting);
             }
             Call::Grants { answer } => drop(answer.send(self.live.grants(&self.ports.links))),
@@ -171,6 +172,12 @@ impl Actor {
     fn take_note(&mut self, grant: GrantId, note: Note, batch: &mut Batch) {
         if let Note::Brought { image, stage, took, why } = note {
             return batch.events.push(master::Event::ImageBrought { grant, image, stage, took, why }.into());
+        }
+        if let Note::Moves { attempt, .. } = &note {
+            if self.mind.master.attempts_at(grant).any(|at| at == *attempt) {
+                self.live.moves(&note);
+            }
+            return self.note(note);
         }
         if let Note::Uses { attempt, now, .. } = &note {
             if self.mind.master.attempts_at(grant).next() != Some(*attempt) {

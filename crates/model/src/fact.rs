@@ -277,6 +277,21 @@ pub enum Note {
         /// Why it did not come; empty where it did.
         why: String,
     },
+    /// An input is brought, or an output put.
+    Moves {
+        /// For which attempt.
+        attempt: AttemptId,
+        /// Whether it is an output.
+        out: bool,
+        /// From where, or to where.
+        place: String,
+        /// Bytes that have come, or gone.
+        have: u64,
+        /// Bytes in all, as far as known.
+        total: u64,
+        /// Whether that is over, well or not: the attempt's end says which.
+        over: bool,
+    },
     /// What a running attempt uses.
     Uses {
         /// The attempt.

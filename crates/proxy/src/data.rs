@@ -69,13 +69,13 @@ pub(crate) async fn bring(ports: &Ports, spec: &TaskSpec) -> Result<Vec<Moved>, 
     dybox_store::local::make_dir(&files.data)?;
     for (n, input) in spec.inputs.iter().enumerate() {
         let (begin, to) = (Instant::now(), files.data.join(format!("in-{n}")));
-        let copied = bring_one(ports, input, &to).await?;
+        let copied = bring_one(ports, (spec.attempt, input), &to).await?;
         all.push(moved(false, input, copied, begin));
     }
     Ok(all)
 }
 
-async fn bring_one(ports: &Ports, input: &Transfer, to: &Path) -> Result<Copied, Refused> {
+async fn bring_one(ports: &Ports, (attempt, input): (AttemptId, &Transfer), to: &Path) -> Result<Copied, Refused> {
     let place = input.place.as_str();
     let failed = |error: StoreError| missing_place(place, &error);
     match At::of(&ports.places, place)? {
@@ -91,19 +91,25 @@ async fn bring_one(ports: &Ports, input: &Transfer, to: &Path) -> Result<Copied,
             transfer::copy(&path, to).await.map_err(failed)
         }
         At::There(store, name) => {
-            let (image, mut said) = (place.to_owned(), Instant::now());
-            ports.note(Note::Pulling { image: image.clone(), have: 0, total: 0 });
+            let mut said = Instant::now();
+            let tell = |(have, total), over| ports.note(moves((attempt, false), place, (have, total), over));
+            tell((0, 0), false);
             let progress = |have, total| {
                 if said.elapsed() >= NOTE_EVERY {
                     said = Instant::now();
-                    ports.note(Note::Pulling { image: image.clone(), have, total });
+                    tell((have, total), false);
                 }
             };
             let fetched = transfer::fetch(&store, &name, to, |size| room(to, size), progress).await;
-            ports.note(if fetched.is_ok() { Note::Pulled { image } } else { Note::NotPulled { image } });
+            let bytes = fetched.as_ref().map_or(0, |copied| copied.bytes);
+            tell((bytes, bytes), true);
             fetched.map_err(failed)
         }
     }
+}
+
+fn moves((attempt, out): (AttemptId, bool), place: &str, (have, total): (u64, u64), over: bool) -> Note {
+    Note::Moves { attempt, out, place: place.to_owned(), have, total, over }
 }
 
 /// Whether the disk takes so much.
@@ -169,7 +175,12 @@ pub(crate) async fn put(ports: &Ports, spec: &TaskSpec) -> Result<Vec<Moved>, Re
     let mut all = Vec::new();
     for (output, from) in found {
         let begin = Instant::now();
-        let copied = put_one(ports, output, (&from, &tag(spec.attempt))).await?;
+        let total = transfer::leaves(&from).map_or(0, |all| all.iter().map(|(_, len)| len).sum());
+        let tell = |have, over| ports.note(moves((spec.attempt, true), &output.place, (have, total), over));
+        tell(0, false);
+        let copied = put_one(ports, output, (&from, &tag(spec.attempt))).await;
+        tell(total, true);
+        let copied = copied?;
         all.push(moved(true, output, copied, begin));
     }
     Ok(all)

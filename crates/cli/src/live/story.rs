@@ -106,6 +106,16 @@ impl Story {
                 self.pulling.remove(image);
                 return None;
             }
+            Note::Moves { place, total, over: true, out, .. } => {
+                self.pulling.remove(place)?;
+                format!("{} {} ({})", if *out { "put" } else { "fetched" }, shown(place), format_bytes(*total))
+            }
+            Note::Moves { place, total, out, .. } => {
+                if self.pulling.insert(place.clone(), *total).is_some() {
+                    return None;
+                }
+                format!("{} {}", if *out { "putting" } else { "fetching" }, shown(place))
+            }
             Note::Waits { stage, why } => {
                 self.wait(*stage, why, now);
                 return None;

@@ -132,7 +132,12 @@ pub(crate) fn counts(tasks: &Counts) -> String {
 
 fn tail(picture: &Picture) -> Vec<Line> {
     let pulls = picture.pulls.iter().map(|pull| {
-        Line::default().paint(Paint::Busy, "↓ ").text("pulling ").text(&pull.image).text("  ").text(progress(pull))
+        Line::default()
+            .paint(Paint::Busy, "↓ ")
+            .text(if pull.image.contains(":/") || pull.image.starts_with("run:") { "copying " } else { "pulling " })
+            .text(&pull.image)
+            .text("  ")
+            .text(progress(pull))
     });
     let warnings = picture.warnings.iter().map(|text| Line::default().paint(Paint::Warn, "! ").text(text));
     pulls.chain(warnings).collect()

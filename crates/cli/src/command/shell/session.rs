@@ -159,7 +159,9 @@ impl<'a> Session<'a> {
                 self.gone = Some(shown(why));
                 self.say(&format!("{application} is over: {}", shown(why)));
             }
-            Update::Fact(_) | Update::Past(_) | Update::Note(Note::Uses { .. } | Note::Brought { .. }) => {}
+            Update::Fact(_)
+            | Update::Past(_)
+            | Update::Note(Note::Uses { .. } | Note::Brought { .. } | Note::Moves { .. }) => {}
         }
     }
 

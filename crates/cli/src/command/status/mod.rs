@@ -4,7 +4,9 @@ mod attempts;
 mod timeline;
 mod tree;
 
-use dybox_model::{ExitCode, Millis, StageId, TaskId};
+use std::collections::BTreeMap;
+
+use dybox_model::{ExitCode, Millis, Note, StageId, TaskId};
 use serde_json::{Map, Value, json};
 
 use super::look::{Looked, look};
@@ -13,7 +15,10 @@ use super::target::Target;
 use super::{Context, Outcome};
 use crate::report::state::{counts_json, stage_word, task_word};
 use crate::report::time::{now, rfc3339, seconds};
-use crate::report::{Answer, Output};
+use crate::report::{Answer, Failure, Output};
+
+/// So many reasons of a stage are shown.
+const SAID: usize = 3;
 
 /// Shows a run as a tree: states, tries, times, causes
 #[derive(Debug, clap::Args)]
@@ -34,7 +39,8 @@ pub(crate) struct Args {
 
 /// Looks and prints.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
-    let looked = look(context, &args.target).await?;
+    let mut looked = look(context, &args.target).await?;
+    hear_why(context, &mut looked).await?;
     let now = now();
     let answer = match (looked.stage, looked.task) {
         (Some(stage), Some(index)) => attempts::answer(context, &looked, TaskId { stage, index }).await?,
@@ -42,6 +48,29 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     };
     context.screen.answer(args.output.format(&context.conf), &answer)?;
     Ok(ExitCode::Ok as u8)
+}
+
+/// What the live masters say of what waits, and of what is fetched and put: no journal holds that.
+async fn hear_why(context: &Context, looked: &mut Looked) -> Result<(), Failure> {
+    if looked.standing.held.is_empty() {
+        return Ok(());
+    }
+    let subdags = u32::try_from(looked.plan.subdags.len()).unwrap_or(u32::MAX);
+    let mut said: BTreeMap<StageId, Vec<String>> = BTreeMap::new();
+    for waiting in context.client()?.why(&looked.info.run, subdags).await {
+        said.entry(waiting.stage).or_default().push(waiting.why);
+    }
+    for (stage, all) in said {
+        let more = all.len().saturating_sub(SAID);
+        let mut why = all[..all.len() - more].join("; ");
+        if more > 0 {
+            why.push_str(&format!("; and {more} more"));
+        }
+        if let Some(of) = looked.plan.stages.get(stage.0 as usize) {
+            looked.standing.view.note(of.subdag, &Note::Waits { stage, why });
+        }
+    }
+    Ok(())
 }
 
 fn answer(context: &Context, looked: &Looked, (now, timeline): (Millis, bool)) -> Answer {
@@ -71,6 +100,7 @@ fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
     let failure = seen.and_then(|stage| stage.final_failure());
     let mut item = json!({
         "stage": looked.name(id), "state": stage_word(seen), "why": seen.map(|stage| &stage.why),
+        "waits": seen.map(|stage| &stage.waits),
         "image": planned.map(|stage| &stage.image), "subdag": planned.map(|stage| stage.subdag),
         "needs": planned.map(|stage| stage.needs.iter().map(|(need, _)| looked.name(*need)).collect::<Vec<_>>()),
         "cpus": planned.map(|stage| f64::from(stage.ask.cpu_milli) / 1000.0), "memory": planned.map(|stage| stage.ask.memory),
