@@ -12,7 +12,7 @@ use crate::{Client, ClientError};
 pub struct Earlier {
     /// Which.
     pub run: RunId,
-    /// What was planned.
+    /// What was planned, and what its hooks added.
     pub plan: Plan,
     /// What the stages came to that succeeded.
     pub done: BTreeMap<StageId, Done>,
@@ -82,6 +82,7 @@ impl Earlier {
                     earlier.done.extend(begun.get(&stage).cloned().map(|done| (stage, done)));
                 }
                 Fact::ImagePinned { image, id } => drop(earlier.pins.insert(image, id)),
+                Fact::HookDecided { hook, decision, .. } => earlier.plan.grow(hook, &decision.add),
                 _ => {}
             }
         }

@@ -31,7 +31,7 @@ pub use feed::Update;
 pub use follow::{Follow, Way};
 pub use read::{MAX_JOB_FILE, ReadError, read_job};
 pub use resume::Resumed;
-pub use state::Standing;
+pub use state::{Standing, grown};
 pub use stop::Stopped;
 pub use submit::{Submission, Submitted};
 pub use world::Here;

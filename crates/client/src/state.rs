@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dybox_journal::{Records, Run, RunState, RunView, State, decode, fold};
+use dybox_job::Plan;
+use dybox_journal::{HookState, Records, Run, RunState, RunView, State, decode, fold};
 use dybox_model::{Fact, RunId, SubDagId};
 use dybox_store::layout::RunDir;
 use dybox_wire::Waiting;
@@ -73,6 +74,18 @@ impl Standing {
         let mut silent = self.applications.values().filter(|application| !journal_says(application));
         silent.find(|application| !application.diagnostics.is_empty() && application.phase != Phase::Runs)
     }
+}
+
+/// A run's plan with the stages that hooks have added, as its journals say.
+#[must_use]
+pub fn grown(plan: &Plan, view: &RunView) -> Plan {
+    let mut plan = plan.clone();
+    for (hook, state) in view.subs.values().flat_map(|run| &run.hooks) {
+        if let HookState::Decided { decision, .. } = state {
+            plan.grow(*hook, &decision.add);
+        }
+    }
+    plan
 }
 
 impl Client {

@@ -51,6 +51,7 @@ fn plan(needs: &[&[u32]]) -> Plan {
         SubDag { stages: vec![], hooks: vec![], needs, name: None, queue: None, node_label: None }
     });
     Plan {
+        ground: None,
         version: PLAN_VERSION,
         name: "nightly".to_owned(),
         tags: vec![],

@@ -5,33 +5,45 @@ use serde_json::Value;
 
 /// Most of a wrong answer that is shown.
 const SHOWN: usize = 400;
-const LATER: [&str; 1] = ["add"];
+
+/// What a hook said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// What it decided, but for stages that are new.
+    pub decision: Decision,
+    /// All that it said, where it wants stages added: they are planned against the run as it is when the hook has ended.
+    pub adds: Option<String>,
+}
 
 /// Reads a hook's standard output. Nothing at all = go on as planned.
 ///
 /// # Errors
 /// A sentence that shows what is wrong, and the answer itself (its beginning, made safe to print).
-pub fn decision(stdout: &[u8]) -> Result<Decision, String> {
+pub fn answer(stdout: &[u8]) -> Result<Answer, String> {
     let shown = || show(stdout);
     let text = std::str::from_utf8(stdout).map_err(|_| format!("its answer is not UTF-8: {}", shown()))?;
     if text.trim().is_empty() {
-        return Ok(Decision::default());
+        return Ok(Answer::default());
     }
     let mut value: Value = serde_json::from_str(text)
         .map_err(|error| format!("its answer is no JSON ({error}): {}; write notes to stderr, not stdout", shown()))?;
     let Value::Object(keys) = &mut value else {
         return Err(format!("its answer is no JSON object: {}", shown()));
     };
-    if let Some(key) = LATER.iter().find(|key| keys.contains_key(**key)) {
-        return Err(format!("its answer has the key {key:?}, which is not supported yet: {}", shown()));
-    }
+    let adds = match keys.remove("add") {
+        None => None,
+        Some(Value::Object(stages)) => (!stages.is_empty()).then(|| text.to_owned()),
+        Some(_) => return Err(format!("its answer has \"add\", which is no mapping of stages: {}", shown())),
+    };
     if let Some(Value::Object(params)) = keys.get_mut("params") {
         // The plan knows their types; until then they are kept as text.
         for (_, value) in params.iter_mut().filter(|(_, value)| !value.is_string() && !value.is_null()) {
             *value = Value::String(value.to_string());
         }
     }
-    serde_json::from_value(value).map_err(|error| format!("its answer is no decision ({error}): {}", shown()))
+    let decision = serde_json::from_value(value);
+    let decision = decision.map_err(|error| format!("its answer is no decision ({error}): {}", shown()))?;
+    Ok(Answer { decision, adds })
 }
 
 fn show(bytes: &[u8]) -> String {
@@ -44,6 +56,19 @@ fn show(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn decision(stdout: &[u8]) -> Result<Decision, String> {
+        answer(stdout).map(|answer| answer.decision)
+    }
+
+    #[test]
+    fn stages_that_are_new_are_left_to_be_planned() {
+        let text = "{\"add\":{\"x\":{\"image\":\"a:1\"}},\"skip\":[\"b\"]}";
+        let said = answer(text.as_bytes()).unwrap();
+        assert_eq!((said.decision.skip, said.adds.as_deref()), (vec!["b".to_owned()], Some(text)));
+        assert_eq!(answer(b"{\"add\":{}}").unwrap(), Answer::default());
+        assert!(answer(b"{\"add\":[1]}").unwrap_err().contains("no mapping of stages"));
+    }
 
     #[test]
     fn every_key_is_optional() {
@@ -70,7 +95,6 @@ mod tests {
         assert!(wrong("done!\n").ends_with("\"done!\"; write notes to stderr, not stdout"), "{}", wrong("done!\n"));
         assert_eq!(wrong("[1]"), "its answer is no JSON object: \"[1]\"");
         assert!(wrong("{\"skipp\":[]}").contains("unknown field `skipp`"));
-        assert!(wrong("{\"add\":{}}").contains("\"add\", which is not supported yet"));
         assert!(wrong("{\"parallelism\":{\"a\":-1}}").starts_with("its answer is no decision"));
         assert!(decision(b"\xff").unwrap_err().starts_with("its answer is not UTF-8"));
         assert!(wrong(&format!("\u{1b}[2J{}", "x".repeat(5000))).len() < 700);

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use dybox_logic::driver::Event;
-use dybox_model::{Decision, HookId, Millis, format_duration};
+use dybox_model::{HookId, Millis, format_duration};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::fs::File;
@@ -18,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::answer::decision;
+use crate::answer::{Answer, answer};
 use crate::orphan::{NOTE, end_orphan};
 
 /// Longest answer; a decision is a few hundred bytes.
@@ -61,19 +60,28 @@ pub struct RunningHook {
     _stop: oneshot::Sender<()>,
 }
 
+/// A hook has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookEnd {
+    /// Which.
+    pub hook: HookId,
+    /// What it said, or why it has nothing to say.
+    pub answer: Result<Answer, String>,
+}
+
 /// Starts a hook; its end comes through `events`, always, also after a stop.
-pub fn start(hook: Hook, events: mpsc::UnboundedSender<Event>) -> RunningHook {
+pub fn start(hook: Hook, events: mpsc::UnboundedSender<HookEnd>) -> RunningHook {
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(async move {
         let id = hook.hook;
         let answer = run(hook, stopped).await;
         // The master may have ended meanwhile; then nobody wants to know.
-        let _ = events.send(Event::HookEnded { hook: id, answer });
+        let _ = events.send(HookEnd { hook: id, answer });
     });
     RunningHook { _stop: stop }
 }
 
-async fn run(hook: Hook, stopped: oneshot::Receiver<()>) -> Result<Decision, String> {
+async fn run(hook: Hook, stopped: oneshot::Receiver<()>) -> Result<Answer, String> {
     end_orphan(&hook.pid_file).await;
     let mut child = spawn(&hook)?;
     let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
@@ -106,7 +114,7 @@ async fn run(hook: Hook, stopped: oneshot::Receiver<()>) -> Result<Decision, Str
     match status.success() {
         false => Err(with_stderr(how(status), &stderr)),
         true if stdout.len() > ANSWER_MAX => Err(format!("its answer is longer than {} KiB", ANSWER_MAX >> 10)),
-        true => decision(&stdout).map_err(|why| with_stderr(why, &stderr)),
+        true => answer(&stdout).map_err(|why| with_stderr(why, &stderr)),
     }
 }
 

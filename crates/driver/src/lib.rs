@@ -1,7 +1,7 @@
 //! Runs hooks: user code between the stages of a run, as child processes of the master.
 //!
-//! Enters: a [`Hook`] with the [`Story`] so far, as the driver machine's effect names it. Leaves: the machine's
-//! `HookEnded`, with a decision or with what went wrong. Never: a variable of the submitter's environment (but PATH,
+//! Enters: a [`Hook`] with the [`Story`] so far, as the driver machine's effect names it. Leaves: a
+//! [`HookEnd`], with what it said or with what went wrong. Never: a variable of the submitter's environment (but PATH,
 //! HOME, LANG), a decision of its own, a hook without a limit in time, memory and output.
 
 mod answer;
@@ -9,7 +9,7 @@ mod child;
 mod orphan;
 mod story;
 
-pub use answer::decision;
-pub use child::{Hook, RunningHook, start};
+pub use answer::{Answer, answer};
+pub use child::{Hook, HookEnd, RunningHook, start};
 pub use orphan::{end_orphan, end_orphans};
 pub use story::{StageStory, Story};

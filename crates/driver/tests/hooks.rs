@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dybox_driver::{Hook, start};
-use dybox_logic::driver::Event;
+use dybox_driver::{Hook, HookEnd, start};
 use dybox_model::{Decision, HookId, Millis};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -29,7 +28,7 @@ async fn answer(hook: Hook) -> Result<Decision, String> {
     let (events, mut inbox) = mpsc::unbounded_channel();
     let _running = start(hook, events);
     match inbox.recv().await.unwrap() {
-        Event::HookEnded { hook: HookId(3), answer } => answer,
+        HookEnd { hook: HookId(3), answer } => answer.map(|answer| answer.decision),
         event => panic!("{event:?}"),
     }
 }
@@ -106,7 +105,7 @@ async fn a_stop_ends_it() {
     let running = start(hook(dir.path(), "exec sleep 60"), events);
     tokio::time::sleep(Duration::from_millis(50)).await;
     drop(running);
-    let Some(Event::HookEnded { answer, .. }) = inbox.recv().await else { panic!("no end") };
+    let Some(HookEnd { answer, .. }) = inbox.recv().await else { panic!("no end") };
     assert_eq!(answer, Err("it was stopped".into()));
 }
 

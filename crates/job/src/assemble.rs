@@ -25,7 +25,7 @@ pub(crate) fn assemble(
 ) -> Plan {
     let (mut subdags, of) = cut;
     let drafts = job.stages.into_iter().zip(lates).zip(needs.iter().zip(aparts)).zip(&of);
-    let stages = drafts.map(|((draft, (needs, apart)), &subdag)| stage(draft, needs, apart, subdag)).collect();
+    let stages = drafts.map(|((draft, (needs, apart)), &subdag)| assemble_stage(draft, needs, apart, subdag)).collect();
     let ids = |list: Vec<u32>| list.into_iter().map(StageId).collect::<Vec<_>>();
     let hooks: Vec<Hook> = job
         .hooks
@@ -59,6 +59,7 @@ pub(crate) fn assemble(
         stages,
         hooks,
         subdags,
+        ground: job.ground,
     };
     if job.rightsize {
         plan.right_size(|_| None);
@@ -70,7 +71,14 @@ fn values_of<T>(list: Option<Vec<Spot<T>>>) -> Vec<T> {
     list.into_iter().flatten().map(|spot| spot.value).collect()
 }
 
-fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart: &[u32], subdag: SubDagId) -> Stage {
+/// One stage of the plan.
+pub(crate) fn assemble_stage(
+    draft: (draft::Stage, Late),
+    needs: &[(u32, Need, Span)],
+    apart: &[u32],
+    subdag: SubDagId,
+) -> Stage {
+    let (draft, late) = draft;
     let tasks = tasks_of(&draft);
     let body = draft.body;
     let text = |words: Words| words.planned(late.texts);
@@ -125,6 +133,7 @@ fn stage((draft, late): (draft::Stage, Late), needs: &[(u32, Need, Span)], apart
         missed: None,
         late,
         attach: None,
+        added: None,
     }
 }
 

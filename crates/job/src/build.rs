@@ -41,7 +41,7 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
     report_waiting_hooks(report, &job, &graph, &hooks);
     let mut held = vec![false; job.stages.len()];
     hooks.iter().flat_map(|(_, holds)| holds).for_each(|&stage| held[stage as usize] = true);
-    let lates = late::resolve(report, &job, &Around { names: &names, graph: &graph, held: &held });
+    let lates = late::resolve(report, &job, &Around { names: &names, graph: &graph, held: &held, ended: &[] });
     let together: Vec<Vec<u32>> = afters
         .iter()
         .cloned()
@@ -69,7 +69,8 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
     (!report.failed()).then_some(plan)
 }
 
-fn resolve_needs(report: &mut Report, job: &Job, names: &BTreeMap<&str, u32>) -> Needs {
+/// What each stage needs, by number.
+pub(crate) fn resolve_needs(report: &mut Report, job: &Job, names: &BTreeMap<&str, u32>) -> Needs {
     let mut all = Vec::with_capacity(job.stages.len());
     for (own, stage) in job.stages.iter().enumerate() {
         let mut needs: Vec<(u32, Need, Span)> = Vec::with_capacity(stage.needs.len());
@@ -138,7 +139,7 @@ fn resolve_after(report: &mut Report, hook: &draft::Hook, names: &BTreeMap<&str,
     after
 }
 
-fn report_circles(report: &mut Report, job: &Job, needs: &Needs, graph: &Graph) {
+pub(crate) fn report_circles(report: &mut Report, job: &Job, needs: &Needs, graph: &Graph) {
     for circle in graph.circles() {
         let name = |id: u32| job.stages[id as usize].name.value.as_str();
         let way: Vec<&str> = circle.iter().chain(circle.first()).map(|&id| name(id)).collect();

@@ -86,6 +86,8 @@ pub const CODES: &[Code] = &[
         "A stage is kept apart from one of another sub-DAG.",
         "Give them the same subdag, queue and node_label.",
     ),
+    c("E0325", "A stage that a hook adds reaches into another sub-DAG.", "Give the stages the same subdag."),
+    c("E0326", "A hook adds more than a run may have.", "Add fewer stages or tasks."),
     c("E0330", "There is no registry of profiles.", "Have the administrator put one into the store."),
     c("E0331", "There is no such profile.", "Correct its name."),
     c("E0332", "No profile has the labels, or several have.", "Name one."),

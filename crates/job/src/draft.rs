@@ -32,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) split: Split,
     pub(crate) stages: Vec<Stage>,
     pub(crate) hooks: Vec<Hook>,
+    /// What added stages start from.
+    pub(crate) ground: Option<String>,
 }
 
 /// `split`: how many sub-DAGs the parts of the DAG are packed into.

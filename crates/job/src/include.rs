@@ -140,7 +140,7 @@ fn add(report: &mut Report, entries: &mut Vec<(Key, Node)>, key: Key, node: Node
 
 impl Node {
     /// The same tree, so many bytes further back.
-    fn shift(&mut self, by: usize) {
+    pub(crate) fn shift(&mut self, by: usize) {
         self.span = self.span.shifted(by);
         match &mut self.value {
             Value::Scalar(_) | Value::Bad => {}

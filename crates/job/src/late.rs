@@ -69,6 +69,8 @@ pub(crate) struct Around<'a> {
     pub(crate) graph: &'a Graph,
     /// Whether a hook comes before each stage: it may change parameters.
     pub(crate) held: &'a [bool],
+    /// Whether the results of each stage are there already; empty = of none.
+    pub(crate) ended: &'a [bool],
 }
 
 /// What is decided late of each stage; what reads something that it can't know is reported.
@@ -155,7 +157,8 @@ fn result(
         report.error("E0709", span, message).nearest(name, known).help(help);
         return None;
     };
-    if !above[id as usize] || around.names.get(own.as_str()) == Some(&id) {
+    let ended = around.ended.get(id as usize).is_some_and(|ended| *ended);
+    if !(above[id as usize] || ended) || around.names.get(own.as_str()) == Some(&id) {
         let message = format!("stage {own:?} reads the results of {name:?}, which may not have ended then");
         let help = format!("add {name:?} to the needs of {own:?}");
         report.error("E0709", span, message).help(help);

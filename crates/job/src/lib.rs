@@ -7,6 +7,7 @@
 //! The way of a file: `text` (bytes to text) -> `load` (YAML to a tree with places) -> `read` (tree to a draft of the
 //! job; templates, units, mounts) -> `build` (names to numbers, `graph`, `split`) -> [`Plan`] -> [`print`], [`lint`].
 
+mod add;
 mod apart;
 mod assemble;
 mod build;
@@ -21,6 +22,8 @@ mod extends;
 mod fields;
 mod grantable;
 mod graph;
+mod ground;
+mod grow;
 mod hidden;
 mod import;
 mod include;
@@ -38,6 +41,7 @@ mod read;
 mod reader;
 mod report;
 mod reuse;
+mod said;
 mod schema;
 mod segments;
 mod shell;
@@ -49,6 +53,7 @@ mod uses;
 mod values;
 mod world;
 
+pub use add::{Adding, add};
 pub use check::{Outcome, Source, Submit, check};
 pub use cluster::{Cluster, LEAST_GRANT, QueueFacts, SANDBOX_MEMORY, room_for, wish_of};
 pub use codes::{CODES, Code, code};
@@ -56,6 +61,7 @@ pub use diagnostic::{Diagnostic, Part, Place, Severity, exit_of, render, render_
 pub use expr::{Evaluator, Known, MOST_TASKS, OfTask};
 pub use fields::{FIELDS, Field, Scope, fields_named};
 pub use graph::{critical_path, levels};
+pub use grow::{MOST_RUN_TASKS, MOST_STAGES};
 pub use import::{Imported, Tool, Wanted, import};
 pub use late::{Each, Late};
 pub use lint::{lint, lint_on_cluster};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_model::{
     Attach, HookId, Millis, Mount, Need, Network, Placement, PullPolicy, RegistryAuth, Resources, RunId, SecretRef,
-    SecretUse, StageId, SubDagId, Timeouts, Tmpfs, Transfer,
+    SecretUse, StageId, StageOutline, SubDagId, Timeouts, Tmpfs, Transfer,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -50,6 +50,10 @@ pub struct Plan {
     pub hooks: Vec<Hook>,
     /// Sub-DAGs; a [`SubDagId`] is a place in this list.
     pub subdags: Vec<SubDag>,
+    /// What stages that hooks add start from: the file's defaults, templates and named volumes, as text. Nothing where
+    /// there is no hook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ground: Option<String>,
 }
 
 /// A node of the DAG, with all defaults filled in and all templates resolved.
@@ -141,6 +145,9 @@ pub struct Stage {
     /// A person at the other end (`dybox shell` only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<Attach>,
+    /// The hook that added it while the run was under way; nothing = it was planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<HookId>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -211,6 +218,26 @@ impl Stage {
         self.attach.is_none() && !self.reuse && self.retry.grow.is_none()
     }
 
+    /// Lets its memory follow what is measured; `learned`: what its tasks should begin with.
+    pub(crate) fn right_size(&mut self, learned: Option<u64>) {
+        if !self.may_learn() {
+            return;
+        }
+        let requested = self.elastic.map_or(self.ask.memory, |elastic| elastic.requested);
+        let (least, most) = (LEAST_LEARNED.min(requested), self.most_memory());
+        self.elastic = Some(Elastic { requested, least, most, learns: true });
+        if let Some(memory) = learned {
+            self.ask.memory = memory.clamp(least, most);
+        }
+    }
+
+    /// What readers of the journal need of it.
+    #[must_use]
+    pub fn outline(&self, id: StageId) -> StageOutline {
+        let (name, image, needs) = (self.name.clone(), self.image.clone(), self.needs.clone());
+        StageOutline { id, name, image, ask: self.ask, tasks: self.tasks, needs }
+    }
+
     /// The same stage, its tasks beginning with so much memory.
     #[must_use]
     pub fn with_memory(&self, memory: u64) -> Self {
@@ -256,14 +283,9 @@ impl Plan {
     /// Lets the memory of all stages follow what is measured, down to [`LEAST_LEARNED`] and up to what the file asks for
     /// (or names as the limit); where containers are used again all are of one size. `learned`: what tasks of a stage with this image should begin with.
     pub fn right_size(&mut self, learned: impl Fn(&Stage) -> Option<u64>) {
-        for stage in self.stages.iter_mut().filter(|stage| stage.may_learn()) {
-            let requested = stage.elastic.map_or(stage.ask.memory, |elastic| elastic.requested);
-            let most = stage.most_memory();
-            let least = LEAST_LEARNED.min(requested);
-            stage.elastic = Some(Elastic { requested, least, most, learns: true });
-            if let Some(memory) = learned(stage) {
-                stage.ask.memory = memory.clamp(least, most);
-            }
+        for stage in &mut self.stages {
+            let learned = learned(stage);
+            stage.right_size(learned);
         }
     }
 }
@@ -328,6 +350,19 @@ pub struct Hook {
     pub memory: u64,
     /// The sub-DAG whose driver runs it.
     pub subdag: SubDagId,
+}
+
+impl Hook {
+    /// A hook has no name: people know it by its command.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let mut text = self.run.join(" ");
+        if let Some((cut, _)) = text.char_indices().nth(60) {
+            text.truncate(cut);
+            text.push_str("...");
+        }
+        text
+    }
 }
 
 /// A slice of the plan with a master of its own.

@@ -56,6 +56,8 @@ pub(crate) struct Templates {
     /// Required and not given: reported already.
     pub(crate) unset: BTreeSet<String>,
     context: Context<'static, 'static>,
+    /// Stages whose results are known, as they may be written.
+    results: BTreeSet<String>,
     seen: BTreeMap<String, Computed>,
     /// What the texts that were filled in since the last look read, each with its template.
     pub(crate) read: Vec<(Use, String)>,
@@ -68,7 +70,26 @@ impl Templates {
         let known = params.iter().map(|(name, json)| (name.clone(), value_of(json)));
         context.add_variable_from_value("params", map_of(unknown.chain(known)));
         context.add_variable_from_value("run", map_of([("name".to_owned(), Value::from(job))].into_iter()));
-        Self { params, unset, context, seen: BTreeMap::new(), read: Vec::new() }
+        Self { params, unset, context, results: BTreeSet::new(), seen: BTreeMap::new(), read: Vec::new() }
+    }
+
+    /// The same where the results of some stages are known already, by name.
+    pub(crate) fn with_results(mut self, results: &BTreeMap<String, Json>) -> Self {
+        let named =
+            |(name, json): (&String, &Json)| [(name.replace('-', "_"), json.clone()), (name.clone(), json.clone())];
+        let all: BTreeMap<String, Json> = results.iter().flat_map(named).collect();
+        self.context
+            .add_variable_from_value("results", map_of(all.iter().map(|(name, json)| (name.clone(), value_of(json)))));
+        self.results = all.into_keys().collect();
+        self
+    }
+
+    /// Whether what an expression reads is there only later.
+    fn comes_late(&self, what: &Use) -> bool {
+        match what {
+            Use::Result(name) => !self.results.contains(name),
+            what => what.is_late(),
+        }
     }
 
     /// Fills every template of a text in.
@@ -154,7 +175,7 @@ impl Templates {
         for what in &read {
             fields(template, what)?;
         }
-        if read.iter().any(Use::is_late) {
+        if read.iter().any(|what| self.comes_late(what)) {
             return Ok((Outcome::Late, read));
         }
         let value = program.execute(&self.context).map_err(|error| self.failed(template, expression, error))?;

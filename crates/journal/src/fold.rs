@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, Resources, StageId, StageOutline, TaskState, Usage};
+use dybox_model::{Added, AttemptId, Exit, Fact, GrantId, Millis, Resources, StageId, StageOutline, TaskState, Usage};
 
 use crate::images::Brought;
 use crate::run::{Ended, HookState, Live, Run, StopAsked, Where};
@@ -63,6 +63,7 @@ impl Run {
                 why: why.clone(),
             }),
             Fact::HookDecided { hook, decision, at } => {
+                self.grow(&decision.add);
                 self.hooks.insert(*hook, HookState::Decided { decision: decision.clone(), at: *at });
             }
             Fact::HookFailed { hook, why, at } => {
@@ -86,6 +87,16 @@ impl Run {
     fn outline(&mut self, stages: &[StageOutline]) {
         self.stages = stages.iter().cloned().map(Stage::new).collect();
         self.stages.sort_by_key(|stage| stage.outline.id);
+    }
+
+    /// Stages that a hook added.
+    fn grow(&mut self, added: &[Added]) {
+        for outline in added.iter().map(|added| &added.outline) {
+            if self.stage(outline.id).is_none() {
+                self.stages.push(Stage::new(outline.clone()));
+                self.stages.sort_by_key(|stage| stage.outline.id);
+            }
+        }
     }
 
     fn reopen(&mut self) {

@@ -52,6 +52,7 @@ fn stage(id: u32) -> Stage {
         taken: None,
         missed: None,
         attach: None,
+        added: None,
         reuse: false,
         late: Default::default(),
     }
@@ -73,6 +74,7 @@ fn plan(wide: bool) -> Plan {
         node_label: None,
     };
     Plan {
+        ground: None,
         version: PLAN_VERSION,
         name: "bench".to_owned(),
         tags: Vec::new(),

@@ -60,10 +60,12 @@ fn plan() -> Plan {
         taken: None,
         missed: None,
         attach: None,
+        added: None,
         reuse: false,
         late: Default::default(),
     };
     Plan {
+        ground: None,
         version: PLAN_VERSION,
         name: "wide".into(),
         tags: vec![],

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::MasterError;
+use crate::adds::tasks_of;
 use crate::awaited::Awaited;
 use crate::book::Book;
 use crate::event::{Effect, Event};
@@ -90,6 +91,8 @@ pub(crate) struct Actor {
 pub(crate) struct Batch {
     pub(crate) events: Vec<Event>,
     pub(crate) written: Vec<oneshot::Sender<()>>,
+    /// What comes next is decided on after this: it may change the plan.
+    pub(crate) full: bool,
 }
 
 fn numbers(subdags: &[SubDagId]) -> String {
@@ -98,8 +101,7 @@ fn numbers(subdags: &[SubDagId]) -> String {
 
 impl Actor {
     pub(crate) fn new(Parts { mind, live, book, ports, mirror, epoch, opening, settled }: Parts) -> Self {
-        let own = &ports.plan.subdags[ports.rest.own.0 as usize];
-        let tasks = own.stages.iter().map(|stage| ports.plan.stages[stage.0 as usize].tasks).sum();
+        let tasks = tasks_of(&ports.plan, ports.rest.own);
         let (awaited, taken) = (Awaited::default(), BTreeMap::new());
         let (notes, room) = (broadcast::Sender::new(256), String::new());
         let (over, ended, handing) = (None, None, None);
@@ -150,6 +152,7 @@ impl Actor {
             let came = inbox.next(self.wake()).await;
             self.take_in(came, &mut batch);
             while batch.events.len() < BATCH
+                && !batch.full
                 && let Some(came) = inbox.ready()
             {
                 self.take_in(came, &mut batch);
@@ -227,6 +230,10 @@ impl Actor {
             match fact {
                 Fact::StageEnded { stage, .. } => self.ports.forget(*stage),
                 Fact::GrantEnded { grant, .. } => drop(self.taken.remove(grant)),
+                Fact::HookDecided { decision, .. } if !decision.add.is_empty() => {
+                    self.ports.grow(fact);
+                    self.tasks = tasks_of(&self.ports.plan, self.ports.rest.own);
+                }
                 _ => {}
             }
         }

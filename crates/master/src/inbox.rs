@@ -1,6 +1,6 @@
 //! The one mailbox: calls, the resource manager, hooks, time.
 
-use dybox_logic::driver;
+use dybox_driver::HookEnd;
 use dybox_logic::master::Advice;
 use dybox_wire::Call;
 use tokio::sync::mpsc;
@@ -12,7 +12,7 @@ use crate::rm::FromRm;
 pub(crate) struct Inbox {
     pub(crate) calls: mpsc::Receiver<Call>,
     pub(crate) from_rm: mpsc::UnboundedReceiver<FromRm>,
-    pub(crate) from_hooks: mpsc::UnboundedReceiver<driver::Event>,
+    pub(crate) from_hooks: mpsc::UnboundedReceiver<HookEnd>,
     /// What the roster says.
     pub(crate) advice: mpsc::UnboundedReceiver<Vec<Advice>>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Inbox {
 pub(crate) enum Came {
     Call(Call),
     Rm(FromRm),
-    Hook(driver::Event),
+    Hook(HookEnd),
     Roster(Vec<Advice>),
     Time,
 }

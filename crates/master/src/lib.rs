@@ -6,6 +6,7 @@
 //! machines' of `logic`), an effect whose record is not durable.
 
 mod actor;
+mod adds;
 mod awaited;
 mod book;
 mod cluster;
@@ -28,6 +29,7 @@ mod session;
 mod spec;
 mod take;
 mod watch;
+mod world;
 
 pub use cluster::{AmConf, SessionConf, YarnConf, run_on_yarn};
 pub use conf::Conf;

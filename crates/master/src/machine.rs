@@ -42,16 +42,18 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let machine = OneMachine::new(start(ledger, tell));
     let known: BTreeSet<GrantId> = recovered.mind.master.grants().collect();
     let past = machine.look_after_the_past(&known, &shares);
-    let Recovered { store, dir, info, plan, mind, live, book, upstream, policy, mut first, epoch, opening } = recovered;
-    if !plan.is_last(conf.subdag) {
+    let Recovered { store, dir, info, plan, planned, mind, live, book, upstream, .. } = recovered;
+    let (policy, profiles, mut first) = (recovered.policy, recovered.profiles, recovered.first);
+    let (epoch, opening) = (recovered.epoch, recovered.opening);
+    if !planned.is_last(conf.subdag) {
         first.extend(stop_mark(&store, &dir).await?);
     }
     let used = run_volumes(&home, &dir, &plan, conf.subdag);
     let past_of = (store.clone(), dir.sub(conf.subdag).journal());
-    let (names, planned) = (dir.clone(), plan.clone());
+    let (names, outline) = (dir.clone(), planned.clone());
     let here = Here { home, run_dir: conf.run_dir, binary: conf.binary };
     let mirror = (store.clone(), dir.sub(conf.subdag).journal());
-    let rest = Rest { store, dir, own: conf.subdag, plan: plan.clone(), others: Others::Here(here) };
+    let rest = Rest { store, dir, own: conf.subdag, plan: planned, others: Others::Here(here) };
     let (links, hooks, prepared) = (Links::default(), BTreeMap::new(), BTreeMap::new());
     let (rm, telling) = (Rm::Machine(machine), JoinSet::new());
     let ports = Ports {
@@ -64,6 +66,7 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
         hooks,
         upstream,
         policy,
+        profiles,
         prepared,
         telling,
         wishes: None,
@@ -73,7 +76,7 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let served =
         actor.serve(Inbox { calls, from_rm, from_hooks, advice: mpsc::unbounded_channel().1 }, server, first, past);
     served.await?;
-    remove_secrets((&past_of.0, &names), &planned, conf.subdag).await;
+    remove_secrets((&past_of.0, &names), &outline, conf.subdag).await;
     remove_volumes(&used, &past_of).await
 }
 

@@ -49,6 +49,10 @@ impl Mind {
                 Event::Master(event) => self.master.handle(now, event, &mut from_master),
             }
             for effect in from_driver.drain(..) {
+                // Stages that a hook adds are new to both.
+                if let driver::Effect::Record(fact @ Fact::HookDecided { .. }) = &effect {
+                    self.master.apply(fact);
+                }
                 sort_driver(effect, &self.refused, &mut events, &mut turn);
             }
             for effect in from_master.drain(..) {

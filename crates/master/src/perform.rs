@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dybox_driver::{Hook, RunningHook, Story};
+use dybox_driver::{Hook, HookEnd, RunningHook, Story};
+use dybox_job::Profiles;
 use dybox_logic::{driver, master};
 use dybox_model::roster::BringOrder;
 use dybox_model::{AttemptId, Cause, Exit, GrantId, HookId, Millis, StageId, SubDagId};
@@ -32,15 +33,18 @@ const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
 #[derive(Debug)]
 pub(crate) struct Ports {
     pub(crate) info: RunInfo,
+    /// With all that hooks have added.
     pub(crate) plan: Arc<dybox_job::Plan>,
     pub(crate) rest: Rest,
     pub(crate) links: Links,
     pub(crate) rm: Rm,
-    pub(crate) hook_events: mpsc::UnboundedSender<driver::Event>,
+    pub(crate) hook_events: mpsc::UnboundedSender<HookEnd>,
     pub(crate) hooks: BTreeMap<HookId, RunningHook>,
     pub(crate) upstream: BTreeMap<SubDagId, Mind>,
     /// What the administrator allows.
     pub(crate) policy: Policy,
+    /// The administrator's profiles, for stages that hooks add.
+    pub(crate) profiles: Profiles,
     /// What tasks of stages that run need, made once a stage.
     pub(crate) prepared: BTreeMap<StageId, Prepared>,
     /// Words to other masters that are under way. This process must not end before they are said.
@@ -165,7 +169,7 @@ impl Ports {
         self.prepared.remove(&stage);
     }
 
-    fn story(&self, stage: StageId, mind: &Mind) -> Option<dybox_driver::StageStory> {
+    pub(crate) fn story(&self, stage: StageId, mind: &Mind) -> Option<dybox_driver::StageStory> {
         let of = self.plan.stages[stage.0 as usize].subdag;
         let fanned = self.plan.stages[stage.0 as usize].late.each.is_some();
         Some(self.upstream.get(&of).unwrap_or(mind).story(stage)?.fanned(fanned))
@@ -180,8 +184,8 @@ impl Ports {
             stages: BTreeMap::new(),
             results: BTreeMap::new(),
         };
-        for (n, stage) in (0..).zip(&self.plan.stages) {
-            if let Some(told) = self.story(StageId(n), mind) {
+        for (id, stage) in self.plan.numbered() {
+            if let Some(told) = self.story(id, mind) {
                 story.tell(&stage.name, told);
             }
         }
@@ -205,7 +209,8 @@ impl Ports {
         if came.is_dir() { came } else { self.job_dir() }
     }
 
-    fn job_dir(&self) -> PathBuf {
+    /// The job file's directory, as it was where the run was submitted.
+    pub(crate) fn job_dir(&self) -> PathBuf {
         let file = self.info.job_file.as_ref().map(|file| self.info.cwd.join(file));
         file.and_then(|file| file.parent().map(PathBuf::from)).unwrap_or_else(|| self.info.cwd.clone())
     }

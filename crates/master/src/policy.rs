@@ -1,13 +1,15 @@
 //! What the administrator allows, asked by the master when the plan arrives and again for every task: a stage that a
 //! policy refuses fails before anything is asked for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dybox_job::Plan;
 use dybox_model::policy::{Asks, Refusal, Rules, Submitter};
 use dybox_model::{Cause, Mount, StageId, TaskSpec};
 use dybox_store::policy::{BadPolicy, of_machine, of_store};
 use dybox_store::{RunInfo, Store, StoreError};
+
+use crate::world::as_planned;
 
 /// What is a path of a machine; named volumes are DYbox's own.
 fn paths(mounts: &[Mount]) -> Vec<&Path> {
@@ -41,6 +43,12 @@ impl Policy {
             self.broken = Some(bad.to_string());
             None
         })
+    }
+
+    /// As the reader of job files has it: the cluster's, or this machine's; `own` may be mounted where there is none.
+    pub(crate) fn planning(&self, own: Option<PathBuf>) -> dybox_job::Policy {
+        let rules = self.there.clone().or_else(|| self.here.clone().filter(|_| own.is_some()));
+        as_planned(rules.into_iter().collect(), own, self.who.clone())
     }
 
     /// Why a stage of the plan may not run; nothing where it may.

@@ -5,20 +5,22 @@ use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dybox_job::{Plan, SubDag};
+use dybox_job::{Plan, Profiles, SubDag};
 use dybox_journal::{State, decode};
 use dybox_logic::{driver, master};
-use dybox_model::{Fact, Millis, Need, StageId, StageOutline, SubDagId};
+use dybox_model::{Fact, Millis, Need, StageId, SubDagId};
 use dybox_store::layout::{Home, RunDir};
 use dybox_store::{Appender, Lock, RunInfo, StopMark, Store};
 use serde::de::DeserializeOwned;
 
+use crate::adds::grow;
 use crate::book::Book;
 use crate::event::Event;
 use crate::fill;
 use crate::live::Live;
 use crate::mind::Mind;
 use crate::policy::Policy;
+use crate::world::profiles;
 use crate::{Conf, MasterError};
 
 /// Whoever looks whether a master lives holds its lock for a moment.
@@ -30,7 +32,10 @@ pub(crate) struct Recovered {
     pub(crate) store: Store,
     pub(crate) dir: RunDir,
     pub(crate) info: RunInfo,
+    /// With all that hooks have added.
     pub(crate) plan: Arc<Plan>,
+    /// Without it: what is in the store, or is to be.
+    pub(crate) planned: Arc<Plan>,
     pub(crate) mind: Mind,
     pub(crate) live: Live,
     pub(crate) book: Book,
@@ -41,6 +46,8 @@ pub(crate) struct Recovered {
     pub(crate) upstream: BTreeMap<SubDagId, Mind>,
     /// What the administrator allows.
     pub(crate) policy: Policy,
+    /// The administrator's profiles, where hooks may add stages.
+    pub(crate) profiles: Profiles,
     /// What the machines are told first.
     pub(crate) first: Vec<Event>,
 }
@@ -93,14 +100,20 @@ impl Past {
     /// Folds it, and what the new master writes down first.
     pub(crate) async fn go_on(self, now: Millis) -> Result<Recovered, MasterError> {
         let (opening, epoch) = self.opening(now);
-        let Self { store, dir, info, plan, subdag, facts, book, policy, .. } = self;
-        let Some(own) = plan.subdags.get(subdag.0 as usize) else { return Err(MasterError::NoSubDag(subdag.0)) };
+        let Self { store, dir, info, plan: planned, subdag, facts, book, policy, .. } = self;
+        let Some(own) = planned.subdags.get(subdag.0 as usize) else { return Err(MasterError::NoSubDag(subdag.0)) };
         let (mut upstream, far) = (BTreeMap::new(), store.is_remote());
-        for needed in read_of(&plan, subdag, own) {
+        let mut known = planned.clone();
+        for needed in read_of(&planned, subdag, own) {
             let facts = read_closed(&store, &dir.sub(needed).journal()).await?;
-            upstream.insert(needed, fold((&plan, needed), far, &facts));
+            upstream.insert(needed, fold((&planned, needed), far, &facts));
+            grow(&mut known, &facts);
         }
-        let mut mind = fold((&plan, subdag), far, &facts);
+        let mut mind = fold((&known, subdag), far, &facts);
+        let mut plan = known;
+        grow(&mut plan, &facts);
+        let Some(own) = plan.subdags.get(subdag.0 as usize) else { return Err(MasterError::NoSubDag(subdag.0)) };
+        let profiles = if own.hooks.is_empty() { Profiles::Unasked } else { profiles(&store).await };
         let mut live = Live::of(&facts);
         for fact in &opening {
             mind.apply(fact);
@@ -120,7 +133,22 @@ impl Past {
         if !last {
             first.extend(stop_mark(&store, &dir).await?);
         }
-        Ok(Recovered { store, dir, info, plan, mind, live, book, epoch, opening, upstream, policy, first })
+        Ok(Recovered {
+            store,
+            dir,
+            info,
+            plan,
+            planned,
+            mind,
+            live,
+            book,
+            epoch,
+            opening,
+            upstream,
+            policy,
+            profiles,
+            first,
+        })
     }
 
     /// What is written first: the sub-DAG itself where the journal is empty, and that a new master is in control.
@@ -211,17 +239,7 @@ pub(crate) fn fold((plan, subdag): (&Plan, SubDagId), far: bool, facts: &[Fact])
 }
 
 fn submitted(plan: &Plan, subdag: SubDagId, info: &RunInfo) -> Fact {
-    let outline = |&id: &StageId| {
-        let stage = &plan.stages[id.0 as usize];
-        StageOutline {
-            id,
-            name: stage.name.clone(),
-            image: stage.image.clone(),
-            ask: stage.ask,
-            tasks: stage.tasks,
-            needs: stage.needs.clone(),
-        }
-    };
+    let outline = |&id: &StageId| plan.stages[id.0 as usize].outline(id);
     Fact::Submitted {
         run: info.run.clone(),
         job: plan.name.clone(),
@@ -239,7 +257,7 @@ fn read_of(plan: &Plan, subdag: SubDagId, own: &SubDag) -> BTreeSet<SubDagId> {
 }
 
 /// The results of stages of other sub-DAGs that conditions and lists of ours read.
-fn upstream_results(plan: &Plan, subdag: SubDagId, upstream: &BTreeMap<SubDagId, Mind>) -> Vec<Event> {
+pub(crate) fn upstream_results(plan: &Plan, subdag: SubDagId, upstream: &BTreeMap<SubDagId, Mind>) -> Vec<Event> {
     let ours = plan.subdags[subdag.0 as usize].stages.iter().map(|id| &plan.stages[id.0 as usize].late);
     let read: BTreeSet<StageId> = ours.flat_map(|late| late.reads.iter().copied()).collect();
     let told = |stage: StageId| {
@@ -251,7 +269,7 @@ fn upstream_results(plan: &Plan, subdag: SubDagId, upstream: &BTreeMap<SubDagId,
 }
 
 /// How the stages of other sub-DAGs ended that ours need.
-fn upstream_ends(plan: &Plan, subdag: SubDagId, upstream: &BTreeMap<SubDagId, Mind>) -> Vec<Event> {
+pub(crate) fn upstream_ends(plan: &Plan, subdag: SubDagId, upstream: &BTreeMap<SubDagId, Mind>) -> Vec<Event> {
     let own = |id: &StageId| plan.stages[id.0 as usize].subdag == subdag;
     let stages = plan.subdags[subdag.0 as usize].stages.iter();
     let hooks = plan.subdags[subdag.0 as usize].hooks.iter().map(|hook| &plan.hooks[hook.0 as usize]);

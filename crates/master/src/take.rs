@@ -20,12 +20,7 @@ impl Actor {
                 let news = self.ports.rm.take(event);
                 self.take_news_of_rm(news, batch);
             }
-            Came::Hook(event) => {
-                if let driver::Event::HookEnded { hook, .. } = &event {
-                    self.ports.hooks.remove(hook);
-                }
-                batch.events.push(event.into());
-            }
+            Came::Hook(end) => self.hook_ended(end, batch),
             Came::Roster(advice) => batch.events.push(master::Event::Roster(advice).into()),
             Came::Time => {
                 for grant in self.awaited.late(Instant::now()) {

@@ -25,6 +25,15 @@ pub struct StageOutline {
     pub needs: Vec<(StageId, Need)>,
 }
 
+/// A stage that a hook adds, as it was planned then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Added {
+    /// What readers of the journal need of it.
+    pub outline: StageOutline,
+    /// All of it, as `plan.json` would have it, as JSON.
+    pub stage: String,
+}
+
 /// What a hook decided. Every part is optional; all empty = go on as planned.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +50,9 @@ pub struct Decision {
     /// Ends the run, with the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<String>,
+    /// Stages that are new, planned and numbered: whoever reads this again comes to the same plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<Added>,
 }
 
 /// A record of the journal. New variants and fields are only ever added; old ones keep their meaning.

@@ -24,7 +24,7 @@ mod visit;
 pub use cause::{CAUSES, Cause, CauseInfo, Owner, Phase, Reaction};
 pub use code::{EXITS, ExitCode};
 pub use exit::{EndedBy, Exit, Moved, Peak, Usage};
-pub use fact::{Decision, Fact, Note, StageOutline};
+pub use fact::{Added, Decision, Fact, Note, StageOutline};
 pub use ids::{AttemptId, BadId, GrantId, HookId, RunId, StageId, SubDagId, TaskId};
 pub use image::{BadImage, ImageRef};
 pub use placement::{HIGHEST_PRIORITY, Node, Placement, Spread, Wish};

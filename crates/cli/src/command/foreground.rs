@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dybox_client::{Client, Follow, Way};
+use dybox_client::{Client, Follow, Way, grown};
 use dybox_job::Plan;
 use dybox_journal::{RunState, RunView};
 use dybox_model::{Cause, ExitCode, RunId, StageId};
@@ -165,7 +165,8 @@ impl Foreground<'_> {
             RunState::Lost | RunState::Submitted | RunState::Running => ("lost", ExitCode::Lost),
         };
         let failed = failures(&self.client, &self.run, view).await;
-        let summary = Summary { run: &self.run, plan: &self.plan, view, now: now(), word, failed };
+        let plan = grown(&self.plan, view);
+        let summary = Summary { run: &self.run, plan: &plan, view, now: now(), word, failed };
         match self.print(&summary) {
             // Nobody reads it; how the run ended is still to be told.
             Err(failure) if failure.is_quiet() => {}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dybox_job::{Diagnostic, Picture, dot, mermaid, picture_text, svg};
-use dybox_model::{ExitCode, Need, StageId};
+use dybox_model::{ExitCode, Need};
 use serde_json::{Map, Value, json};
 
 use super::job::{JobArgs, Room, budget, check, param, print_problems};
@@ -87,8 +87,7 @@ async fn of_run(context: &Context, target: &str) -> Result<(String, Picture), Fa
     }
     let looked = look(context, &target).await?;
     let mut picture = Picture::of(&looked.plan);
-    for (at, planned) in looked.plan.stages.iter().enumerate() {
-        let id = StageId(u32::try_from(at).unwrap_or(u32::MAX));
+    for (id, planned) in looked.plan.numbered() {
         let seen = looked.seen(id);
         picture.stands(id, stage_word(seen), seen.map_or(planned.tasks, |stage| stage.counts.total()));
     }

@@ -1,6 +1,6 @@
 //! Finding what a person points at, and reading how it stands.
 
-use dybox_client::{Client, Standing};
+use dybox_client::{Client, Standing, grown};
 use dybox_job::Plan;
 use dybox_journal::Stage;
 use dybox_model::{Fact, RunId, StageId, SubDagId};
@@ -18,7 +18,7 @@ use crate::report::{Failure, codes, nearest};
 pub(crate) struct Looked {
     /// Who submitted what.
     pub info: RunInfo,
-    /// The plan.
+    /// The plan, with what hooks have added.
     pub plan: Plan,
     /// What its journals say.
     pub standing: Standing,
@@ -48,7 +48,7 @@ impl Looked {
     pub(crate) fn shown(&self) -> Vec<StageId> {
         match self.stage {
             Some(stage) => vec![stage],
-            None => (0..u32::try_from(self.plan.stages.len()).unwrap_or(u32::MAX)).map(StageId).collect(),
+            None => self.plan.numbered().map(|(id, _)| id).collect(),
         }
     }
 }
@@ -112,6 +112,7 @@ pub(crate) async fn look(context: &Context, target: &Target) -> Result<Looked, F
     for unknown in &standing.unknown {
         context.screen.warn(&format!("{unknown}; this is what was last known"));
     }
+    let plan = grown(&plan, &standing.view);
     let mut looked = Looked { info, plan, standing, stage: None, task: None };
     if let Some(name) = &target.stage {
         looked.stage = Some(stage_named(&looked, name)?);
@@ -122,10 +123,10 @@ pub(crate) async fn look(context: &Context, target: &Target) -> Result<Looked, F
 }
 
 fn stage_named(looked: &Looked, name: &str) -> Result<StageId, Failure> {
-    let names = || looked.plan.stages.iter().map(|stage| stage.name.as_str());
-    if let Some(at) = names().position(|known| known == name) {
-        return Ok(StageId(u32::try_from(at).unwrap_or(u32::MAX)));
+    if let Some((id, _)) = looked.plan.numbered().find(|(_, stage)| stage.name == name) {
+        return Ok(id);
     }
+    let names = || looked.plan.numbered().map(|(_, stage)| stage.name.as_str());
     let run = &looked.info.run;
     let failure = Failure::coded(codes::NO_STAGE, format!("run {run} has no stage {name:?}"));
     Err(match nearest(name, names()) {

@@ -1,7 +1,7 @@
 //! `dybox ps`: the runs of this home, newest first.
 
 use dybox_client::{Application, Client, Standing};
-use dybox_journal::StageState;
+use dybox_journal::{HookState, StageState};
 use dybox_model::{ExitCode, Millis};
 use dybox_store::RunInfo;
 use serde_json::{Value, json};
@@ -99,6 +99,11 @@ impl Args {
 async fn row(client: &Client, info: RunInfo) -> Result<Row, Failure> {
     let (stages, subdags) = look::size(client, &info.run).await?;
     let standing = client.standing(&info.run, subdags).await?;
+    let added = standing.view.subs.values().flat_map(|run| run.hooks.values()).map(|hook| match hook {
+        HookState::Decided { decision, .. } if stages > 0 => decision.add.len(),
+        _ => 0,
+    });
+    let stages = stages.saturating_add(u32::try_from(added.sum::<usize>()).unwrap_or(u32::MAX));
     Ok(Row { info, stages, standing })
 }
 

@@ -105,7 +105,8 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
 
 /// The plan of that run, with what of it is taken from there.
 fn planned(context: &Context, args: &Args, earlier: &Earlier, stage: Option<String>) -> Result<Plan, Failure> {
-    let mut plan = earlier.plan.clone();
+    // Its hooks run again, and add what they find then.
+    let mut plan = earlier.plan.ungrown();
     for stage in &mut plan.stages {
         (stage.taken, stage.missed) = (None, None);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dybox_client::{Client, Follow, Way};
+use dybox_client::{Client, Follow, Way, grown};
 use dybox_job::Plan;
 use dybox_journal::{Live, Run, RunView};
 use dybox_model::{AttemptId, ExitCode, Millis, RunId, format_bytes, format_cpus, format_duration};
@@ -52,7 +52,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let mut until = Instant::now() + LOOK;
     loop {
         let goes_on = listen(&mut follow, until, live).await;
-        let rows = rows(follow.view(), &plan, args);
+        let rows = rows(follow.view(), &grown(&plan, follow.view()), args);
         let answer = answer(screen, &rows, &info.run);
         if !live {
             screen.answer(format, &answer)?;

@@ -56,7 +56,7 @@ impl Try {
 
 /// The tries of a task by number, from the journal of its sub-DAG.
 pub(crate) async fn tries(context: &Context, looked: &Looked, task: TaskId) -> Result<BTreeMap<u32, Try>, Failure> {
-    let subdag = looked.plan.stages[task.stage.0 as usize].subdag;
+    let subdag = looked.plan.stages.get(task.stage.0 as usize).map_or(dybox_model::SubDagId(0), |stage| stage.subdag);
     Ok(of(facts(&context.client()?, &looked.info.run, subdag).await?, task))
 }
 

@@ -83,7 +83,7 @@ impl Picture {
     /// A run as its journals and notes show it; what is not known yet is as planned.
     pub(crate) fn of(run: &RunId, plan: &Plan, view: &RunView) -> Self {
         let submitted = view.subs.values().filter_map(|sub| sub.submitted).min();
-        let stages = (0..).map(StageId).zip(&plan.stages).map(|(id, planned)| match view.stage(id) {
+        let stages = plan.numbered().map(|(id, planned)| match view.stage(id) {
             Some((_, stage)) => seen(stage, plan, view),
             None => planned_row(planned, plan, view),
         });

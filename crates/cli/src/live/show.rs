@@ -3,7 +3,7 @@
 use dybox_client::Update;
 use dybox_job::Plan;
 use dybox_journal::RunView;
-use dybox_model::{Millis, Note, RunId, SubDagId};
+use dybox_model::{Fact, Millis, Note, RunId, SubDagId};
 use serde_json::{Value, json};
 
 use super::draw::Canvas;
@@ -53,7 +53,13 @@ impl Show {
         match (self, update) {
             // The tree does not show what tasks use.
             (Self::Tree(_), Update::Note(Note::Uses { .. })) => {}
-            (Self::Tree(tree), Update::Fact(_) | Update::Past(_) | Update::Note(_)) => tree.news = true,
+            (Self::Tree(tree), Update::Fact(fact) | Update::Past(fact)) => {
+                if let Fact::HookDecided { hook, decision, .. } = fact {
+                    tree.plan.grow(*hook, &decision.add);
+                }
+                tree.news = true;
+            }
+            (Self::Tree(tree), Update::Note(_)) => tree.news = true,
             (Self::Lines(story), Update::Fact(fact)) => {
                 story.fact(subdag, fact).iter().for_each(|line| screen.hint(line))
             }

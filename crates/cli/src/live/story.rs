@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dybox_model::{
-    AttemptId, Cause, Decision, Exit, Fact, Millis, Note, StageEnd, StageId, SubDagId, TaskId, format_bytes,
-    format_duration,
+    AttemptId, Cause, Decision, Exit, Fact, Millis, Note, StageEnd, StageId, StageOutline, SubDagId, TaskId,
+    format_bytes, format_duration,
 };
 
 use super::line::shown;
@@ -50,10 +50,7 @@ impl Story {
         let (at, text) = match fact {
             Fact::Submitted { at, stages, .. } => {
                 self.begin = Some(self.begin.map_or(*at, |begin| begin.min(*at)));
-                for stage in stages {
-                    let told = Told { name: stage.name.clone(), tasks: stage.tasks, ..Told::default() };
-                    self.stages.insert(stage.id, told);
-                }
+                self.outlined(stages.iter());
                 return None;
             }
             Fact::Opened { epoch, at, .. } if *epoch > 1 => {
@@ -66,7 +63,10 @@ impl Story {
             Fact::AttemptRuns { attempt, at, .. } => (*at, self.attempt_runs(*attempt, *at)?),
             Fact::AttemptEnded { attempt, exit, again } => (exit.ended, self.attempt_ended(*attempt, exit, *again)?),
             Fact::StageEnded { stage, end, why, at } => (*at, self.stage_ended(*stage, *end, why, *at)?),
-            Fact::HookDecided { decision, at, .. } => (*at, format!("hook decided: {}", decided(decision))),
+            Fact::HookDecided { decision, at, .. } => {
+                self.outlined(decision.add.iter().map(|added| &added.outline));
+                (*at, format!("hook decided: {}", decided(decision)))
+            }
             Fact::HookFailed { why, at, .. } => (*at, format!("hook failed: {}", shown(why))),
             Fact::StageTaken { stage, from, at, .. } => {
                 let name = self.stages.get(stage).map_or("?", |told| told.name.as_str());
@@ -85,6 +85,13 @@ impl Story {
             _ => return None,
         };
         Some(self.line(at, &text))
+    }
+
+    fn outlined<'o>(&mut self, stages: impl Iterator<Item = &'o StageOutline>) {
+        for stage in stages {
+            let told = Told { name: stage.name.clone(), tasks: stage.tasks, ..Told::default() };
+            self.stages.insert(stage.id, told);
+        }
     }
 
     /// The line for a note; nothing for what changes too often to be told.
@@ -245,6 +252,9 @@ fn because(why: &str) -> String {
     if why.is_empty() { String::new() } else { format!(": {}", shown(why)) }
 }
 
+/// Added stages that are named.
+const TOLD: usize = 8;
+
 fn decided(decision: &Decision) -> String {
     let skip = decision.skip.iter().map(|stage| format!("skip {}", shown(stage)));
     let sizes = decision
@@ -252,7 +262,11 @@ fn decided(decision: &Decision) -> String {
         .iter()
         .map(|(stage, tasks)| format!("{} gets {tasks} task{}", shown(stage), if *tasks == 1 { "" } else { "s" }));
     let stop = decision.stop.iter().map(|why| format!("stop: {}", shown(why)));
-    let all: Vec<_> = skip.chain(sizes).chain(stop).collect();
+    let added: Vec<_> = decision.add.iter().take(TOLD).map(|added| shown(&added.outline.name)).collect();
+    let more = decision.add.len().saturating_sub(TOLD);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let added = (!added.is_empty()).then(|| format!("adds {}{more}", added.join(", ")));
+    let all: Vec<_> = added.into_iter().chain(skip).chain(sizes).chain(stop).collect();
     if all.is_empty() { "go on as planned".to_owned() } else { all.join(", ") }
 }
 

@@ -106,6 +106,7 @@ impl Cluster {
             node_label: None,
         };
         Ok(Plan {
+            ground: None,
             version: PLAN_VERSION,
             name: newest.name.clone(),
             tags: Vec::new(),

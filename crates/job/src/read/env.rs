@@ -72,6 +72,11 @@ pub(crate) fn files(reader: &mut Reader, node: &Node) -> BTreeMap<String, Words>
     env
 }
 
+/// The variables of every `env_file`, as they are written there.
+pub(crate) fn of_files(reader: &mut Reader, node: &Node) -> BTreeMap<String, String> {
+    files(reader, node).into_iter().map(|(name, words)| (name, words.known.unwrap_or_default())).collect()
+}
+
 /// Lines of `KEY=value`; empty lines and lines that begin with `#` are passed over.
 fn parse(reader: &mut Reader, name: &str, text: &str) -> BTreeMap<String, Words> {
     let text = Text::new(name, text);

@@ -6,6 +6,7 @@ use super::{hook, params, placement, secrets, stage, volumes};
 use crate::Submit;
 use crate::draft::{Job, Split};
 use crate::fields::Scope;
+use crate::ground;
 use crate::names::make_name;
 use crate::node::{Key, Kind, Node, Value};
 use crate::reader::{Reader, Spot};
@@ -57,6 +58,7 @@ pub(crate) fn job(reader: &mut Reader, root: &Node, file: &str, submit: &Submit)
         job.stages[before..].iter_mut().for_each(|stage| stage.last = true);
     }
     secrets::unused(reader);
+    job.ground = ground::of(reader, entries);
     job
 }
 

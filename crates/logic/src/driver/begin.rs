@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_job::{Each, Evaluator, Known, Late, MOST_TASKS, ParamRule, Plan};
+use dybox_job::{Each, Evaluator, Known, Late, MOST_TASKS, ParamRule, Plan, Stage};
 use dybox_model::{Decision, Exit, Fact, StageId, SubDagId, TaskId};
 use serde_json::Value as Json;
 
@@ -38,14 +38,24 @@ pub(super) struct Begins {
     types: BTreeMap<String, ParamRule>,
     run: BTreeMap<String, String>,
     last: bool,
+    /// A hook may add a stage that reads any of them: the results of all are kept.
+    all: bool,
+}
+
+/// Whether something of a stage is decided when it begins.
+fn has_rule(late: &Late) -> bool {
+    late.when.is_some() || matches!(late.each, Some(Each::Of(_)))
 }
 
 impl Begins {
     pub(super) fn new(plan: &Plan, subdag: SubDagId) -> Self {
-        let late = |late: &Late| late.when.is_some() || matches!(late.each, Some(Each::Of(_)));
-        let ours = (0u32..).zip(&plan.stages).filter(|(_, stage)| stage.subdag == subdag && late(&stage.late));
+        let all = plan.subdags.get(subdag.0 as usize).is_some_and(|subdag| !subdag.hooks.is_empty());
+        let ours = (0u32..).zip(&plan.stages).filter(|(_, stage)| stage.subdag == subdag && has_rule(&stage.late));
         let rules: BTreeMap<u32, Late> = ours.map(|(id, stage)| (id, stage.late.clone())).collect();
-        let read: Vec<u32> = rules.values().flat_map(|late| &late.reads).map(|stage| stage.0).collect();
+        let mut read: Vec<u32> = rules.values().flat_map(|late| &late.reads).map(|stage| stage.0).collect();
+        if all {
+            read.extend((0u32..).zip(&plan.stages).filter(|(_, stage)| stage.subdag == subdag).map(|(id, _)| id));
+        }
         let stage = |id: u32| &plan.stages[id as usize];
         let results =
             read.iter().map(|&id| (id, Results { fanned: stage(id).late.each.is_some(), ..Results::default() }));
@@ -58,6 +68,20 @@ impl Begins {
             types: plan.rules.clone(),
             run: BTreeMap::from([("name".to_owned(), plan.name.clone())]),
             last: plan.is_last(subdag),
+            all,
+        }
+    }
+
+    /// A stage is new; `name` tells those of others.
+    pub(super) fn add(&mut self, id: u32, stage: &Stage, name: impl Fn(u32) -> String) {
+        self.results.entry(id).or_default().fanned = stage.late.each.is_some();
+        self.names.insert(id, stage.name.clone());
+        for read in stage.late.reads.iter().map(|read| read.0) {
+            self.results.entry(read).or_default();
+            self.names.entry(read).or_insert_with(|| name(read));
+        }
+        if has_rule(&stage.late) {
+            self.rules.insert(id, stage.late.clone());
         }
     }
 
@@ -91,6 +115,9 @@ impl Begins {
 
     /// The results of a stage of another sub-DAG, as JSON.
     pub(super) fn told(&mut self, stage: StageId, result: &str) {
+        if self.all {
+            self.results.entry(stage.0).or_default();
+        }
         if let Some(results) = self.results.get_mut(&stage.0) {
             results.told = serde_json::from_str(result).ok();
         }

@@ -2,6 +2,7 @@
 
 use dybox_model::{Decision, StageEnd};
 
+use super::grow;
 use super::state::{Book, State};
 
 /// Most tasks of a stage.
@@ -12,6 +13,7 @@ const MOST_TASKS: u32 = 100_000;
 /// # Errors
 /// What can't, as a sentence for the hook's author.
 pub(super) fn check(book: &Book, decision: &Decision) -> Result<(), String> {
+    grow::check(book, decision)?;
     for name in &decision.skip {
         changeable(book, "skip", name)?;
     }

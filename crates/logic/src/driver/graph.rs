@@ -26,6 +26,13 @@ impl<T: Copy + Default> Lists<T> {
         Self { starts, items }
     }
 
+    /// The same lists and more of them, with more pairs at their ends.
+    pub(super) fn grown(&self, count: usize, more: Vec<(u32, T)>) -> Self {
+        let had =
+            (0u32..).take(self.starts.len() - 1).flat_map(|from| self.of(from).iter().map(move |&item| (from, item)));
+        Self::build(count, had.chain(more.iter().copied()))
+    }
+
     /// The list of one number.
     pub(super) fn of(&self, from: u32) -> &[T] {
         &self.items[self.range(from)]
@@ -65,6 +72,11 @@ impl Names {
         kept
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// The name of a number.
     pub(super) fn of(&self, number: u32) -> &str {
         let start = number.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
@@ -88,6 +100,12 @@ mod tests {
         assert_eq!(lists.of(0), ['b']);
         assert!(lists.of(1).is_empty());
         assert_eq!(lists.of(2), ['a', 'c']);
+    }
+
+    #[test]
+    fn lists_grow() {
+        let lists = Lists::build(2, [(1, 'a')].into_iter()).grown(3, vec![(2, 'b'), (1, 'c')]);
+        assert_eq!((lists.of(0).len(), lists.of(1), lists.of(2)), (0, ['a', 'c'].as_slice(), ['b'].as_slice()));
     }
 
     #[test]

@@ -7,12 +7,15 @@
 //! stage:  waiting ─> running ─> succeeded | failed | lost | stopped      hook:  waiting ─> running ─> decided | failed
 //!            └────> skipped | stopped                                              └────> void (an `after` went wrong)
 //! ```
+//!
+//! A hook's decision may add stages; from then on they are as those of the plan.
 
 mod begin;
 mod decision;
 mod event;
 mod explain;
 mod graph;
+mod grow;
 mod machine;
 mod state;
 

@@ -39,6 +39,13 @@ pub(super) struct Node {
     pub(super) doom: Option<Doom>,
 }
 
+impl Node {
+    /// One that nothing has happened to.
+    pub(super) const fn waiting(ours: bool, tasks: u32) -> Self {
+        Self { state: State::Waiting, ours, started: false, unmet: 0, tasks, doom: None }
+    }
+}
+
 /// Where a hook stands. `Running` is forgotten by a recovery: then it runs again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HookState {
@@ -78,6 +85,7 @@ pub(super) struct Ended {
 /// All that the driver knows.
 #[derive(Debug)]
 pub(super) struct Book {
+    pub(super) subdag: SubDagId,
     pub(super) nodes: Vec<Node>,
     pub(super) names: Names,
     /// Stage -> stages that need it.
@@ -118,19 +126,12 @@ pub(super) struct Book {
 
 impl Book {
     pub(super) fn new(plan: &Plan, subdag: SubDagId) -> Self {
-        let nodes = plan.stages.iter().map(|stage| Node {
-            state: State::Waiting,
-            ours: stage.subdag == subdag,
-            started: false,
-            unmet: 0,
-            tasks: stage.tasks,
-            doom: None,
-        });
+        let nodes = plan.stages.iter().map(|stage| Node::waiting(stage.subdag == subdag, stage.tasks));
         let hooks = plan.hooks.iter().map(|hook| HookNode {
             state: HookState::Waiting,
             ours: hook.subdag == subdag,
             left: 0,
-            label: label(&hook.run),
+            label: hook.label().into(),
         });
         let count = plan.stages.len();
         let needs = (0u32..)
@@ -139,6 +140,7 @@ impl Book {
         let after = (0u32..).zip(&plan.hooks).flat_map(|(id, hook)| hook.after.iter().map(move |stage| (stage.0, id)));
         let held = (0u32..).zip(&plan.hooks).flat_map(|(id, hook)| hook.holds.iter().map(move |stage| (id, stage.0)));
         let mut book = Self {
+            subdag,
             nodes: nodes.collect(),
             names: Names::build(plan.stages.iter().map(|stage| stage.name.as_str())),
             down: Lists::build(count, needs),
@@ -276,10 +278,11 @@ impl Book {
     }
 
     fn decide(&mut self, hook: u32, decision: &Decision) {
-        let node = &mut self.hooks[hook as usize];
-        if node.state == HookState::Decided {
+        if self.hooks[hook as usize].state == HookState::Decided {
             return;
         }
+        self.grow(hook, &decision.add);
+        let node = &mut self.hooks[hook as usize];
         node.state = HookState::Decided;
         let label = node.label.clone();
         if !decision.params.is_empty() {
@@ -364,14 +367,4 @@ impl Book {
         let due = |hook: &HookNode| hook.ours && hook.left == 0 && hook.state == HookState::Waiting;
         self.due = (0u32..).zip(&self.hooks).filter(|(_, hook)| due(hook)).map(|(id, _)| id).collect();
     }
-}
-
-/// A hook has no name: people know it by its command.
-fn label(run: &[String]) -> Box<str> {
-    let mut text = run.join(" ");
-    if let Some((cut, _)) = text.char_indices().nth(60) {
-        text.truncate(cut);
-        text.push_str("...");
-    }
-    text.into()
 }

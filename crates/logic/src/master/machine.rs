@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_job::{self as job, Plan, room_for, wish_of};
+use dybox_job::{self as job, Plan};
 use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Millis, Resources, StageEnd, StageId, SubDagId, Wish};
 
 use super::asks::{Asks, WishId};
 use super::barren::Barren;
 use super::given;
+use super::grow;
 use super::hosts::Hosts;
 use super::liking::as_listed;
 use super::pool::{Pool, Stand};
 use super::prefetch::Prefetch;
 use super::retry::Next;
-use super::shapes::{Form, Place};
 use super::starved::Starved;
 use super::taken::{Taken, apart_in};
 use super::tasks::{State, Tasks};
@@ -70,15 +70,9 @@ impl Master {
     /// The machine of one sub-DAG on one machine, before anything happened. Placements are passed over: there is no choice.
     #[must_use]
     pub fn new(plan: &Plan, subdag: SubDagId) -> Self {
-        let shape_of = |_, stage: &dybox_job::Stage| Form {
-            size: room_for(stage.ask, &stage.network),
-            place: None,
-            priority: stage.priority,
-        };
-        let mut tasks = Tasks::new(plan, subdag, shape_of);
+        let mut tasks = Tasks::new(plan, subdag, |_, stage| grow::shape_here(stage));
         // Grants keep their size here: what may grow begins with all of it.
-        let fixed = |stage: &dybox_job::Stage| stage.elastic.is_some_and(|elastic| !elastic.learns);
-        for (id, _) in (0u32..).zip(&plan.stages).filter(|(_, stage)| fixed(stage)) {
+        for (id, _) in (0u32..).zip(&plan.stages).filter(|(_, stage)| grow::is_fixed(stage)) {
             if let Some(top) = tasks.stage(StageId(id)).and_then(|stage| stage.ladder.top()) {
                 tasks.reshape(StageId(id), top);
             }
@@ -91,15 +85,7 @@ impl Master {
     #[must_use]
     pub fn on_cluster(plan: &Plan, subdag: SubDagId) -> Self {
         let apart = apart_in(plan, subdag);
-        let shape_of = |id: u32, stage: &dybox_job::Stage| {
-            let (placement, apart) = (stage.placement.clone(), apart.get(&id).cloned().unwrap_or_default());
-            let matters = !placement.is_anywhere() || !apart.is_empty();
-            let mut place = matters.then_some(Place { placement, stage: id, apart });
-            if let Some(place) = place.as_mut().filter(|place| !place.is_kept_apart()) {
-                place.stage = 0;
-            }
-            Form { size: wish_of(stage), place, priority: stage.priority }
-        };
+        let shape_of = |id: u32, stage: &dybox_job::Stage| grow::shape_on_cluster(id, stage, &apart);
         let mut master = Self::of(Tasks::new(plan, subdag, shape_of));
         master.resizes = true;
         master.starved = Starved::of(plan, subdag);
@@ -115,7 +101,7 @@ impl Master {
 
     fn of(tasks: Tasks) -> Self {
         let mut asks = Asks::default();
-        let plain = tasks.shapes.plain().map(|wish| asks.id_of(&wish)).collect();
+        let plain = grow::plain(&tasks, &mut asks);
         Self {
             tasks,
             pool: Pool::new(),
@@ -150,6 +136,7 @@ impl Master {
             }
             Fact::StageTaken { stage, results, .. } => self.taken(*stage, results),
             Fact::StageEnded { stage, end, .. } => self.tasks.close(*stage, *end),
+            Fact::HookDecided { decision, .. } => self.grow(&decision.add),
             Fact::StopAsked { why, .. } => self.tasks.stop(why),
             Fact::Reopened { .. } => self.reopen(),
             Fact::GrantGot { grant, size, host, .. } => {

@@ -18,6 +18,7 @@ mod event;
 mod explain;
 mod first;
 mod given;
+mod grow;
 mod heed;
 mod hosts;
 mod ladder;

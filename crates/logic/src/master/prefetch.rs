@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_job::Plan;
+use dybox_job::{Plan, Stage};
 use dybox_model::{Fact, GrantId, Millis, PullPolicy, StageId, SubDagId};
 
 use super::Effect;
@@ -75,6 +75,25 @@ impl Prefetch {
             all.later.insert(id, Later { needs, image, tasks: stage.tasks });
         }
         all
+    }
+
+    /// A stage is new; `began` tells of those that it needs. An image that is there already costs nothing to bring.
+    pub(super) fn add(&mut self, id: StageId, stage: &Stage, began: impl Fn(StageId) -> bool) {
+        let needs: Vec<StageId> = stage.needs.iter().map(|(need, _)| *need).collect();
+        if stage.pull == PullPolicy::Never || needs.is_empty() || self.later.contains_key(&id) {
+            return;
+        }
+        let known = self.names.iter().position(|name| *name == stage.image);
+        let image = known.unwrap_or_else(|| {
+            self.names.push(stage.image.clone());
+            self.names.len() - 1
+        });
+        if needs.iter().all(|need| began(*need)) {
+            self.news |= self.soon.insert(id);
+        }
+        needs.iter().for_each(|need| self.after.entry(*need).or_default().push(id));
+        let image = u32::try_from(image).unwrap_or(u32::MAX);
+        self.later.insert(id, Later { needs, image, tasks: stage.tasks });
     }
 
     /// Somebody is there who can bring something.

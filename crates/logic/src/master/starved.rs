@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_job::Plan;
+use dybox_job::{Plan, Stage};
 use dybox_model::{Millis, StageEnd, StageId, SubDagId, format_duration};
 
 use super::Master;
@@ -19,6 +19,11 @@ impl Starved {
         let ours = (0u32..).zip(&plan.stages).filter(|(_, stage)| stage.subdag == subdag);
         let limited = ours.filter_map(|(id, stage)| Some((StageId(id), (stage.timeout.queue?, Millis(0)))));
         Self { stages: limited.collect() }
+    }
+
+    /// A stage is new.
+    pub(super) fn add(&mut self, id: StageId, stage: &Stage) {
+        self.stages.extend(stage.timeout.queue.map(|limit| (id, (limit, Millis(0)))));
     }
 
     /// Its wait begins anew.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_job::Plan;
+use dybox_job::{Plan, Stage};
 use dybox_model::{Spread, SubDagId};
 
 use super::hosts::Hosts;
@@ -20,12 +20,17 @@ pub(super) struct Apart {
 
 /// From what the stages of a sub-DAG are kept apart: by stage.
 pub(super) fn apart_in(plan: &Plan, subdag: SubDagId) -> BTreeMap<u32, Vec<Apart>> {
+    apart_among((0u32..).zip(&plan.stages).filter(|(_, stage)| stage.subdag == subdag))
+}
+
+/// The same of these stages alone.
+pub(super) fn apart_among<'a>(stages: impl Iterator<Item = (u32, &'a Stage)>) -> BTreeMap<u32, Vec<Apart>> {
+    let stages: BTreeMap<u32, &Stage> = stages.collect();
     let mut all: BTreeMap<u32, Vec<Apart>> = BTreeMap::new();
-    let ours = |stage: u32| plan.stages.get(stage as usize).filter(|stage| stage.subdag == subdag);
-    for (own, stage) in (0u32..).zip(&plan.stages).filter(|(_, stage)| stage.subdag == subdag) {
+    for (&own, stage) in &stages {
         let (within, hard) = (stage.placement.apart_within(), stage.placement.hard);
         for other in stage.placement.apart_from.iter().map(|other| other.0).filter(|&other| other != own) {
-            let Some(named) = ours(other) else { continue };
+            let Some(named) = stages.get(&other) else { continue };
             let mut enter = |stage: u32, other: u32, name: &str| {
                 all.entry(stage).or_default().push(Apart { stage: other, name: name.to_owned(), within, hard });
             };

@@ -80,6 +80,31 @@ pub(super) struct Stage {
     pub(super) last: bool,
 }
 
+impl Stage {
+    /// One of which nothing has begun.
+    pub(super) fn new(stage: &dybox_job::Stage, ours: bool, (shape, ladder): (u32, Ladder)) -> Self {
+        Self {
+            shape,
+            phase: Phase::Unstarted,
+            ours,
+            first: 0,
+            tasks: 0,
+            next: 0,
+            again: Vec::new(),
+            waiting: 0,
+            resting: 0,
+            live: 0,
+            succeeded: 0,
+            verdict: None,
+            rules: stage.retry.clone(),
+            ladder,
+            watched: stage.attach.is_some(),
+            reuse: stage.reuse,
+            last: stage.late.last,
+        }
+    }
+}
+
 /// All stages and tasks.
 #[derive(Debug)]
 pub(super) struct Tasks {
@@ -111,25 +136,7 @@ impl Tasks {
             if ours(&stage) {
                 shapes.expect(shape, 1, 0);
             }
-            stages.push(Stage {
-                shape,
-                phase: Phase::Unstarted,
-                ours: ours(&stage),
-                first: 0,
-                tasks: 0,
-                next: 0,
-                again: Vec::new(),
-                waiting: 0,
-                resting: 0,
-                live: 0,
-                succeeded: 0,
-                verdict: None,
-                rules: stage.retry.clone(),
-                ladder,
-                watched: stage.attach.is_some(),
-                reuse: stage.reuse,
-                last: stage.late.last,
-            });
+            stages.push(Stage::new(stage, ours(&stage), (shape, ladder)));
         }
         Self {
             stages,

@@ -1,5 +1,6 @@
 //! The driver and master machines in a world of values: stories that read as sentences, and seeds.
 
+mod adds;
 mod cluster;
 mod growth;
 mod late;

@@ -100,3 +100,58 @@ fn a_roster_that_lies_and_changes_its_mind_keeps_no_run_from_its_end() {
     }
     assert!(warned > 0, "now and then it closes all that a task could go to");
 }
+
+/// A random world whose hooks add stages; on a cluster now and then.
+fn growing(seed: u64) -> World {
+    let mut world = if seed.is_multiple_of(3) { World::seeded_on_cluster(seed) } else { World::seeded(seed) };
+    world.faults.adds = true;
+    world
+}
+
+#[test]
+fn runs_that_grow_reach_every_end_too() {
+    let mut grown = 0;
+    for seed in 0..SEEDS / 2 {
+        let mut world = growing(seed);
+        world.tell(format!("seed {seed} with hooks that add"));
+        world.until_done();
+        world.assert_nothing_left();
+        grown += world.plan.stages.len() - world.plan.planned();
+    }
+    assert!(grown > 100, "hardly anything was added: {grown}");
+}
+
+#[test]
+fn runs_that_grow_survive_a_crash_at_any_record_and_a_resume() {
+    for seed in 0..6 {
+        let mut records = 1;
+        loop {
+            let mut world = growing(seed);
+            world.tell(format!("seed {seed} with hooks that add, crash after {records}"));
+            world.crash_at = Some(records);
+            world.until_done();
+            world.assert_nothing_left();
+            if world.crash_at.is_some() {
+                world.resume();
+                world.until_done();
+                world.assert_nothing_left();
+                break;
+            }
+            records += 1;
+        }
+    }
+    for seed in 0..SEEDS / 10 {
+        let mut world = growing(seed);
+        world.tell(format!("seed {seed} with hooks that add, a crash every 7 records, resumed"));
+        for crash in 1..12 {
+            world.crash_at = Some(world.journal.len().max(crash * 7));
+            world.until(|world| world.crash_at.is_none() || world.is_over());
+        }
+        world.crash_at = None;
+        world.until_done();
+        world.assert_nothing_left();
+        world.resume();
+        world.until_done();
+        world.assert_nothing_left();
+    }
+}

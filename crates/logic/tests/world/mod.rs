@@ -1,6 +1,7 @@
 //! The world of one sub-DAG as values: both machines, their actor, a resource manager with a budget, proxies, a network
 //! that delays, cuts and repeats, and a clock that jumps. The same seed tells the same story.
 
+pub(crate) mod adds;
 mod cluster;
 pub(crate) mod plans;
 mod proxies;
@@ -43,6 +44,8 @@ pub(crate) struct Faults {
     pub(crate) stillborn: u64,
     /// Whether hooks decide wildly.
     pub(crate) hooks: bool,
+    /// Whether they add stages.
+    pub(crate) adds: bool,
     /// Events in a hundred at which other runs come or go.
     pub(crate) crowd: u64,
     /// Events in a hundred, again in a hundred, at which a machine is lost for a while (on a cluster).
@@ -130,6 +133,8 @@ pub(crate) type Script = fn(AttemptId) -> Option<Cause>;
 
 /// The world.
 pub(crate) struct World {
+    /// As planned, and with what hooks added.
+    planned: Plan,
     pub(crate) plan: Plan,
     pub(crate) driver: driver::Driver,
     pub(crate) master: master::Master,
@@ -177,6 +182,7 @@ impl World {
         let mut world = Self {
             driver: driver::Driver::new(&plan, OURS),
             master: master::Master::new(&plan, OURS),
+            planned: plan.clone(),
             plan,
             journal: Vec::new(),
             truth: Truth::default(),
@@ -239,6 +245,7 @@ impl World {
             stillborn: level,
             lose: rng.of(&[0, 60]),
             hooks: rng.percent(30),
+            adds: false,
             stop: rng.of(&[0, 0, 400]),
             crowd: 0,
             roster: rng.of(&[0, 0, 20]),
@@ -364,6 +371,7 @@ impl World {
             repeat: rng.of(&[0, 20]),
             stillborn: level,
             hooks: rng.percent(60),
+            adds: false,
             crowd: rng.of(&[0, 5]),
             stop: rng.of(&[0, 0, 400]),
             lose: 0,
@@ -454,9 +462,9 @@ impl World {
 
     /// New machines from the journal.
     fn replay(&mut self) {
-        self.driver = driver::Driver::new(&self.plan, OURS);
+        self.driver = driver::Driver::new(&self.planned, OURS);
         let new = if self.cluster.is_some() { master::Master::on_cluster } else { master::Master::new };
-        self.master = new(&self.plan, OURS);
+        self.master = new(&self.planned, OURS);
         for fact in &self.journal {
             self.driver.apply(fact);
             self.master.apply(fact);
@@ -476,6 +484,10 @@ impl World {
         self.say(Line::Record(fact.clone()));
         if let Err(broken) = self.truth.take(&self.plan, &fact) {
             self.fail(&broken);
+        }
+        if let Fact::HookDecided { hook, decision, .. } = &fact {
+            self.plan.grow(*hook, &decision.add);
+            self.master.apply(&fact);
         }
         self.journal.push(fact);
     }
@@ -545,9 +557,15 @@ impl World {
 
     fn open_letter(&mut self, mail: Mail) {
         match mail {
-            Mail::Driver(event) => {
-                if let driver::Event::HookEnded { hook, .. } = &event {
+            Mail::Driver(mut event) => {
+                if let driver::Event::HookEnded { hook, answer } = &mut event {
                     self.busy_hooks.remove(hook);
+                    if let (Ok(decision), true) =
+                        (answer, self.faults.adds && (hook.0 as usize) < self.plan.hooks.len())
+                    {
+                        // The actor plans what is added when the hook has ended.
+                        decision.add = adds::any(&self.plan, *hook, &mut self.rng);
+                    }
                 }
                 self.hand(In::Driver(event));
             }

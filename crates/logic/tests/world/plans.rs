@@ -37,6 +37,7 @@ pub(crate) fn empty() -> Plan {
             queue: None,
             node_label: None,
         }],
+        ground: None,
     }
 }
 
@@ -77,6 +78,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         taken: None,
         missed: None,
         attach: None,
+        added: None,
         reuse: false,
         late: Default::default(),
     }

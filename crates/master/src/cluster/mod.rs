@@ -134,10 +134,11 @@ impl Begun {
     async fn go_on(self, conf: YarnConf, past: recover::OnCluster) -> Result<(), MasterError> {
         let Self { server, calls, port, page, line, tell, from_rm, session, roster } = self;
         let recover::OnCluster { recovered, rooms, mirror } = past;
-        let Recovered { store, dir, info, plan, mind, live, book, upstream, policy, mut first, epoch, opening } =
-            recovered;
+        let Recovered { store, dir, info, plan, planned, mind, live, book, upstream, .. } = recovered;
+        let (policy, profiles, mut first) = (recovered.policy, recovered.profiles, recovered.first);
+        let (epoch, opening) = (recovered.epoch, recovered.opening);
         tracing::info!(run = %info.run, epoch, port, "in control");
-        let settled = settle::start(&conf, &store, ((port, epoch), tell.clone()), &plan);
+        let settled = settle::start(&conf, &store, ((port, epoch), tell.clone()), &planned);
         let own_room = own_room(&conf).filter(|_| session.is_none());
         let desk = Desk::new((conf.bundle.subdag, epoch), rooms, own_room);
         let launcher = Launcher {
@@ -159,7 +160,7 @@ impl Begun {
         let rm = Rm::Cluster(Box::new(rm));
         let there = There::new(&conf, client(&conf)?, session);
         let (own, others) = (conf.bundle.subdag, Others::There(Arc::new(there)));
-        let rest = Rest { store, dir, own, plan: plan.clone(), others };
+        let rest = Rest { store, dir, own, plan: planned, others };
         let (hook_events, from_hooks) = mpsc::unbounded_channel();
         let (links, hooks, prepared) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
@@ -174,6 +175,7 @@ impl Begun {
             hooks,
             upstream,
             policy,
+            profiles,
             prepared,
             telling,
             wishes,

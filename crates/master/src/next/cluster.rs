@@ -209,6 +209,7 @@ mod tests {
         let (stages, hooks, needs) = (Vec::new(), Vec::new(), Vec::new());
         let sub = SubDag { stages, hooks, needs, name: None, queue: None, node_label: None };
         Plan {
+            ground: None,
             version: PLAN_VERSION,
             name: "j".into(),
             tags: Vec::new(),

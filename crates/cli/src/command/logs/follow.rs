@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use dybox_client::Client;
+use dybox_client::{Client, Standing, grown};
 use dybox_model::{ExitCode, SubDagId};
 use dybox_store::archive::LogItem;
 use dybox_store::logs::{Lines, RunLogs};
@@ -33,6 +33,11 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(context: &Context, looked: &'a Looked) -> Result<Self, Failure> {
         Ok(Self { client: context.client()?, looked, undriven: None, over: looked.standing.view.state().is_over() })
+    }
+
+    async fn standing(&self) -> Result<Standing, Failure> {
+        let subdags = u32::try_from(self.looked.plan.subdags.len()).unwrap_or(u32::MAX);
+        Ok(self.client.standing(&self.looked.info.run, subdags).await?)
     }
 
     /// Looks whether the run goes on. Journals are read only while nobody drives it: that is told more cheaply.
@@ -95,6 +100,10 @@ pub(super) async fn lines(
             Came::Item(item) => {
                 quiet = Instant::now();
                 lines.push_blocks(item, &mut ready);
+                if ready.iter().any(|item| printer.is_new(item)) {
+                    let standing = watch.standing().await?;
+                    printer.learn(&grown(&looked.plan, &standing.view));
+                }
             }
             Came::Interrupt => return Ok(interrupted(context, looked)),
             Came::Nothing if over => break,

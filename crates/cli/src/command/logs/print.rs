@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dybox_job::Plan;
 use dybox_model::{AttemptId, Millis, StageId, format_bytes};
 use dybox_store::archive::{Gap, Source, Stream};
 use dybox_store::logs::{Block, BlockItem, Line, LineEnd, LineItem};
@@ -61,6 +62,21 @@ impl Printer {
             items: Vec::new(),
             written: Instant::now(),
         }
+    }
+
+    /// Whether it is of a stage whose name is not known: a hook may have added it since.
+    pub(super) fn is_new(&self, item: &BlockItem) -> bool {
+        let source = match item {
+            BlockItem::Block(block) => &block.source,
+            BlockItem::Line(line) => &line.source,
+            BlockItem::Gap(_) => return false,
+        };
+        self.names.get(source.attempt.task.stage.0 as usize).is_none_or(String::is_empty)
+    }
+
+    /// Takes in the names of all stages.
+    pub(super) fn learn(&mut self, plan: &Plan) {
+        self.names = plan.stages.iter().map(|stage| stage.name.clone()).collect();
     }
 
     /// Prints a line or a gap, sooner or later.

@@ -9,6 +9,7 @@ use super::*;
 
 fn plan() -> Plan {
     Plan {
+        ground: None,
         version: PLAN_VERSION,
         name: "nightly".to_owned(),
         tags: vec![],

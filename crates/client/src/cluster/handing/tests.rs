@@ -161,6 +161,7 @@ fn plan(subdags: usize) -> Plan {
     let empty =
         SubDag { stages: Vec::new(), hooks: Vec::new(), needs: Vec::new(), name: None, queue: None, node_label: None };
     Plan {
+        ground: None,
         version: PLAN_VERSION,
         name: "nightly".to_owned(),
         tags: Vec::new(),
