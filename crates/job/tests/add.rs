@@ -136,7 +136,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place_in_the_answer() {
         .unwrap_err();
     for expected in [
         "error[E0302]: there are two stages \"list\"\n --> hook \"sh decide.sh\":2:3",
-        "error[E0312]: stage \"x\" needs \"lost\", which does not exist\n --> hook \"sh decide.sh\":3:20",
+        "error[E0312]: stage \"x\" needs \"lost\", which does not exist\n --> hook \"sh decide.sh\":3:19",
         "error[E0317]",
         "did you mean \"memory\"?",
         "error[E0803]",
