@@ -43,7 +43,7 @@ fn what_a_hook_adds_runs_and_every_command_knows_it() {
     let stages = status["stages"].as_array().map_or(0, Vec::len);
     assert_eq!(stages, 6, "{status}");
     place.dybox(&["ps", "--all"]).expect(0).says("6/6");
-    place.dybox(&["why", &format!("{run}/join")]).expect(0);
+    place.dybox(&["why", &format!("{run}/join")]).expect(0).says("a hook added it");
     let graph = place.dybox(&["graph", &run, "-o", "json"]).expect(0).json();
     assert!(graph.to_string().contains("\"stage\":\"join\""), "{graph}");
     // What ran before runs again as it was planned, and its hook adds again.

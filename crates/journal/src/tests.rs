@@ -141,6 +141,23 @@ fn a_reopened_run_keeps_what_succeeded() {
 }
 
 #[test]
+fn stages_that_a_hook_added_are_stages_like_others() {
+    let new = Added { outline: outline(7, 3), stage: "{}".to_owned() };
+    let decision = Decision { add: vec![new], ..Decision::default() };
+    let decided = Fact::HookDecided { hook: HookId(0), decision, at: Millis(4) };
+    let facts = [submitted(vec![outline(0, 1)]), decided.clone(), started(7, 3)];
+    let mut bytes = Vec::new();
+    facts.iter().for_each(|fact| encode_into(fact, &mut bytes));
+    let mut run = fold(decode(&bytes).facts);
+    assert_eq!((run.stage_named("stage7").unwrap().counts.waiting, run.strays), (3, 0));
+    // Told twice, they are what they are.
+    run.apply(&decided);
+    assert_eq!((run.stages.len(), run.stage(StageId(7)).unwrap().counts.waiting), (2, 3));
+    run.apply(&Fact::Reopened { at: Millis(9) });
+    assert_eq!((run.stages.len(), run.hooks.len()), (2, 1));
+}
+
+#[test]
 fn stale_news_changes_nothing_but_the_count_of_strays() {
     let facts = &life()[..11];
     let mut run = fold(facts);

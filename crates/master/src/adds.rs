@@ -76,6 +76,9 @@ impl Ports {
     /// Takes in what was written down.
     pub(crate) fn grow(&mut self, fact: &Fact) {
         grow(&mut self.plan, std::slice::from_ref(fact));
+        if let Fact::HookDecided { decision, .. } = fact {
+            self.rm.need_images(decision.add.iter().map(|added| added.outline.image.clone()));
+        }
     }
 }
 

@@ -45,10 +45,10 @@ impl Policy {
         })
     }
 
-    /// As the reader of job files has it: the cluster's, or this machine's; `own` may be mounted where there is none.
-    pub(crate) fn planning(&self, own: Option<PathBuf>) -> dybox_job::Policy {
-        let rules = self.there.clone().or_else(|| self.here.clone().filter(|_| own.is_some()));
-        as_planned(rules.into_iter().collect(), own, self.who.clone())
+    /// As the reader of job files has it: the cluster's, or this machine's; `roots` may be mounted where there is none.
+    pub(crate) fn planning(&self, roots: Vec<PathBuf>, far: bool) -> dybox_job::Policy {
+        let rules = self.there.iter().chain(&self.here).cloned().collect();
+        as_planned(rules, (roots, far), self.who.clone())
     }
 
     /// Why a stage of the plan may not run; nothing where it may.

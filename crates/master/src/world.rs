@@ -5,8 +5,9 @@ use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use dybox_job::{Cluster, Found, Policy, Profiles, World};
+use dybox_job::{Cluster, Found, Plan, Policy, Profiles, World};
 use dybox_model::Resources;
+use dybox_model::policy::Rules;
 use dybox_store::Store;
 use dybox_store::layout::PROFILES;
 
@@ -33,8 +34,9 @@ impl Here {
             cpu_milli: ports.info.budget_cpu_milli.unwrap_or(machine.cpu_milli),
             memory: ports.info.budget_memory.unwrap_or(machine.memory),
         });
-        let own = (!far).then(|| own.to_owned());
-        Self { policy: ports.policy.planning(own), largest, far, profiles: ports.profiles.clone() }
+        // Without a policy: the job file's directory; on a cluster, what the file itself was allowed when it was planned.
+        let roots = if far { mounted(&ports.plan) } else { vec![own.to_owned()] };
+        Self { policy: ports.policy.planning(roots, far), largest, far, profiles: ports.profiles.clone() }
     }
 }
 
@@ -81,6 +83,12 @@ impl World for Here {
     }
 }
 
+/// Paths of machines that stages mount.
+fn mounted(plan: &Plan) -> Vec<PathBuf> {
+    let mounts = plan.stages.iter().flat_map(|stage| &stage.volumes).filter(|mount| mount.named.is_none());
+    mounts.map(|mount| mount.source.clone()).collect()
+}
+
 /// The registry of profiles in the store.
 pub(crate) async fn profiles(store: &Store) -> Profiles {
     let place = store.url(PROFILES);
@@ -93,15 +101,18 @@ pub(crate) async fn profiles(store: &Store) -> Profiles {
 
 /// The file that would decide where there is no policy.
 const NO_POLICY: &str = "/etc/dybox/policy.toml";
+/// What decides of mounts on a cluster where there is no policy.
+const AS_BEFORE: &str = "what the job file mounts";
 
-/// A policy as the reader of job files has it.
+/// A policy as the reader of job files has it; `roots` may be mounted where there is none.
 pub(crate) fn as_planned(
-    rules: Vec<dybox_model::policy::Rules>,
-    own: Option<PathBuf>,
+    rules: Vec<Rules>,
+    (mount_roots, far): (Vec<PathBuf>, bool),
     submitter: (String, u32, u32),
 ) -> Policy {
     let Some(first) = rules.first() else {
-        return Policy { mount_roots: own.into_iter().collect(), submitter, ..Policy::none(NO_POLICY) };
+        let file = if far { AS_BEFORE } else { NO_POLICY };
+        return Policy { mount_roots, submitter, exists: far, ..Policy::none(file) };
     };
     Policy {
         file: PathBuf::from(&first.file),

@@ -56,6 +56,9 @@ pub(crate) fn cache_words(planned: Option<&dybox_job::Stage>, seen: Option<&Stag
     if let Some(words) = seen.and_then(|seen| taken_words(Some(planned), seen)) {
         return Some(format!("it did not run: {words}"));
     }
+    if planned.added.is_some() {
+        return Some("a hook added it while the run was under way".to_owned());
+    }
     let missed = planned.missed.as_ref()?;
     let changed = missed.changed.join(", ");
     Some(match &missed.nearest {

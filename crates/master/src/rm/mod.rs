@@ -154,6 +154,13 @@ impl Rm {
         }
     }
 
+    /// The run needs these images too, wherever its grants are from now on.
+    pub(crate) fn need_images(&mut self, images: impl Iterator<Item = String>) {
+        if let Self::Cluster(cluster) = self {
+            cluster.need_images(images);
+        }
+    }
+
     /// Takes in what its ports told.
     pub(crate) fn take(&mut self, event: FromRm) -> Vec<News> {
         match (self, event) {

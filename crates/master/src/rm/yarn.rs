@@ -56,6 +56,10 @@ impl Cluster {
         Self { desk, line, launcher, tell, containers, children, waits, progress: 0.0, pages }
     }
 
+    pub(super) fn need_images(&mut self, images: impl Iterator<Item = String>) {
+        self.launcher.images.extend(images);
+    }
+
     /// Where the NodeManagers show their pages, by host, as far as it is known.
     pub(crate) fn pages(&self) -> watch::Receiver<BTreeMap<String, String>> {
         self.pages.subscribe()

@@ -116,6 +116,8 @@ fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
     item["taken_from"] = json!(taken.and_then(Option::as_ref));
     item["left_out"] = json!(taken.is_some_and(Option::is_none));
     item["cached"] = json!(planned.and_then(|stage| stage.taken.as_ref()).is_some_and(|taken| taken.cached));
+    let hook = planned.and_then(|stage| looked.plan.hooks.get(stage.added?.0 as usize));
+    item["added_by"] = json!(hook.map(dybox_job::Hook::label));
     let story = looked.standing.view.image_story(id);
     let waited = story.as_ref().filter(|_| seen.is_some_and(|stage| stage.tries > 0));
     item["image_waited_seconds"] = json!(waited.map(|story| seconds(story.waited.map_or(Millis(0), |one| one.took))));
