@@ -1,5 +1,4 @@
 //! Stages that a hook adds: checked as a job file is, against the run as it stands.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -66,8 +65,7 @@ impl Said {
     fn says(&self, said: &str) -> Result<Plan, String> {
         let (plan, params, results) = (&self.plan, &self.params, &self.results);
         let adding = Adding { plan, hook: HookId(0), said, dir: Path::new("/jobs"), params, results };
-        let added =
-            add(&adding, &Machine).map_err(|all| all.iter().map(|one| render(one)).collect::<Vec<_>>().join("\n"))?;
+        let added = add(&adding, &Machine).map_err(|all| all.iter().map(render).collect::<Vec<_>>().join("\n"))?;
         let mut plan = self.plan.clone();
         plan.grow(HookId(0), &added);
         Ok(plan)

@@ -7,7 +7,7 @@ use dybox_logic::driver::{Driver, Event};
 use dybox_model::{Added, Cause, Decision, Fact, HookId, Millis, Need, Resources, StageEnd, StageId, SubDagId};
 
 use crate::world::World;
-use crate::world::adds::added;
+use crate::world::adds::{New, added};
 use crate::world::plans::{self, hook, mib, stage};
 
 const OK: Option<StageEnd> = Some(StageEnd::Succeeded);
@@ -20,7 +20,7 @@ fn held() -> Plan {
     plan
 }
 
-fn with(plan: &Plan, stages: &[(Stage, &[(&str, Need)])]) -> World {
+fn with(plan: &Plan, stages: &[New<'_>]) -> World {
     let mut world = World::of(plan.clone());
     world.decision = Ok(Decision { add: added(plan, FIRST, stages), ..Decision::default() });
     world
@@ -28,7 +28,7 @@ fn with(plan: &Plan, stages: &[(Stage, &[(&str, Need)])]) -> World {
 
 #[test]
 fn added_stages_run_after_what_they_need_and_the_run_waits_for_them() {
-    let chain: [(Stage, &[(&str, Need)]); 3] = [
+    let chain: [New<'_>; 3] = [
         (stage("late", 2, &[]), &[("b", Need::Succeeded), ("free", Need::Finished)]),
         (stage("free", 3, &[]), &[]),
         (Stage { ask: mib(512), ..stage("large", 1, &[]) }, &[("a", Need::Succeeded)]),
@@ -42,7 +42,7 @@ fn added_stages_run_after_what_they_need_and_the_run_waits_for_them() {
 
 #[test]
 fn the_next_master_has_the_same_stages_and_runs_no_hook_again() {
-    let chain: [(Stage, &[(&str, Need)]); 2] =
+    let chain: [New<'_>; 2] =
         [(stage("x", 2, &[]), &[("a", Need::Succeeded)]), (stage("y", 1, &[]), &[("x", Need::Succeeded)])];
     let mut records = 1;
     loop {
@@ -62,7 +62,7 @@ fn the_next_master_has_the_same_stages_and_runs_no_hook_again() {
 
 #[test]
 fn a_stop_stops_them_and_a_resume_goes_on_with_them() {
-    let chain: [(Stage, &[(&str, Need)]); 2] =
+    let chain: [New<'_>; 2] =
         [(stage("x", 1, &[]), &[("a", Need::Succeeded)]), (stage("y", 1, &[]), &[("x", Need::Succeeded)])];
     let mut world = with(&held(), &chain);
     world.until(|world| world.tries("x") == 1);
@@ -79,7 +79,7 @@ fn a_stop_stops_them_and_a_resume_goes_on_with_them() {
 fn what_needs_a_stage_that_ended_otherwise_is_skipped() {
     let mut plan = plans::of([stage("a", 1, &[]), stage("bad", 1, &[]), stage("b", 1, &[(0, Need::Succeeded)])]);
     hook(&mut plan, &[0], "decide");
-    let new: [(Stage, &[(&str, Need)]); 2] =
+    let new: [New<'_>; 2] =
         [(stage("x", 1, &[]), &[("bad", Need::Succeeded)]), (stage("y", 1, &[]), &[("bad", Need::Failed)])];
     let mut world = with(&plan, &new);
     world.script = Some(|attempt| (attempt.task.stage.0 == 1).then_some(Cause::ExitCode));

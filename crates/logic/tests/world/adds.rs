@@ -6,15 +6,18 @@ use dybox_model::{Added, HookId, Need, Network, StageId};
 use super::plans;
 use super::rng::Rng;
 
+/// A stage, and what it needs.
+pub(crate) type New<'a> = (Stage, &'a [(&'a str, Need)]);
+
 /// New stages as a hook's decision has them: each needs stages by name, of the plan or of the list.
-pub(crate) fn added(plan: &Plan, hook: HookId, stages: &[(Stage, &[(&str, Need)])]) -> Vec<Added> {
+pub(crate) fn added(plan: &Plan, hook: HookId, stages: &[New<'_>]) -> Vec<Added> {
     let ids: Vec<StageId> = plan.next_ids(plan.hooks[hook.0 as usize].subdag).take(stages.len()).collect();
     let find = |name: &str| {
         let new = stages.iter().position(|(stage, _)| stage.name == name).map(|at| ids[at]);
         let old = || plan.numbered().find(|(_, stage)| stage.name == name).map(|(id, _)| id);
         new.or_else(old).expect("a stage of this name")
     };
-    let one = |((stage, needs), &id): (&(Stage, &[(&str, Need)]), &StageId)| {
+    let one = |((stage, needs), &id): (&New<'_>, &StageId)| {
         let needs = needs.iter().map(|(name, need)| (find(name), *need)).collect();
         let stage = Stage { needs, added: Some(hook), ..stage.clone() };
         Added { outline: stage.outline(id), stage: serde_json::to_string(&stage).expect("data") }
