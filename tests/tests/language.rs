@@ -54,7 +54,7 @@ fn what_runs_after_everything_knows_how_it_ended_and_runs_again_with_it() {
     place.job(concat!(
         "stages:\n",
         "  a: { script: \". /said/fns; say start; echo 7 > $DYBOX_RESULT; [ -e /said/good ]\" }\n",
-        "  b: { needs: [a], command: [\"true\"] }\n",
+        "  b: { subdag: two, needs: [a], script: \". /said/fns; sleep 1; say end\" }\n",
         "on_exit:\n",
         "  good: { when: run.state == \"succeeded\", script: \". /said/fns; say start\" }\n",
         "  bad: { when: run.state == \"failed\", script: \". /said/fns; say start\" }\n",
@@ -70,6 +70,10 @@ fn what_runs_after_everything_knows_how_it_ended_and_runs_again_with_it() {
     place.dybox(&["logs", &run, "sweep"]).expect(0).says("swept succeeded");
     let count = |stage: &str| place.said_by(stage, "start");
     assert_eq!((count("good"), count("bad"), count("sweep")), (1, 1, 2));
+    // Not before what runs again with it.
+    let said: Vec<_> = place.said().iter().map(|line| line.stage.clone()).collect();
+    let last = |stage: &str| said.iter().rposition(|said| said == stage).expect("it ran");
+    assert!(last("b") < last("good") && last("b") < last("sweep"), "{said:?}");
     place.assert_nothing_left();
 }
 

@@ -79,6 +79,7 @@ impl Live {
             let what = if *out { "its output is put to" } else { "its input is fetched from" };
             let far = match (have, total) {
                 (0, 0) => String::new(),
+                (_, total) if *out => format!(", {}", format_bytes(*total)),
                 (have, total) => format!(", {} of {}", format_bytes(*have), format_bytes(*total)),
             };
             let (stage, index) = (attempt.task.stage, attempt.task.index);
@@ -112,5 +113,32 @@ impl Live {
     pub(crate) fn progress(&self, tasks: u32) -> f32 {
         let all = tasks.max(self.begun).max(1);
         (self.done as f32 / all as f32).min(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dybox_model::TaskId;
+
+    use super::*;
+
+    #[test]
+    fn what_is_on_its_way_is_a_reason_until_it_has_come_or_its_attempt_has_ended() {
+        let attempt = AttemptId { task: TaskId { stage: StageId(1), index: 2 }, number: 1 };
+        let moves =
+            |out, place: &str, have, over| Note::Moves { attempt, out, place: place.into(), have, total: 8, over };
+        let mut live = Live::default();
+        live.moves(&moves(false, "run:a", 3, false));
+        live.moves(&moves(false, "run:a", 4, false));
+        live.moves(&moves(true, "hdfs://n/b", 0, false));
+        let told = |live: &Live| live.moving().map(|waiting| waiting.why).collect::<Vec<_>>();
+        let wanted =
+            ["task 2: its output is put to hdfs://n/b, 8B", "task 2: its input is fetched from run:a, 4B of 8B"];
+        assert_eq!((told(&live), live.all_notes().len()), (wanted.map(str::to_owned).to_vec(), 2));
+        live.moves(&moves(false, "run:a", 8, true));
+        assert_eq!(told(&live).len(), 1);
+        let exit = dybox_model::Exit::not_started(dybox_model::Cause::DataFailed, "no", Millis(1));
+        live.apply(&Fact::AttemptEnded { attempt, exit, again: false });
+        assert!(told(&live).is_empty());
     }
 }

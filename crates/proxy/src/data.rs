@@ -69,7 +69,11 @@ pub(crate) async fn bring(ports: &Ports, spec: &TaskSpec) -> Result<Vec<Moved>, 
     dybox_store::local::make_dir(&files.data)?;
     for (n, input) in spec.inputs.iter().enumerate() {
         let (begin, to) = (Instant::now(), files.data.join(format!("in-{n}")));
-        let copied = bring_one(ports, (spec.attempt, input), &to).await?;
+        let tell = |bytes, over| ports.note(moves((spec.attempt, false), &input.place, (bytes, bytes), over));
+        tell(0, false);
+        let copied = bring_one(ports, (spec.attempt, input), &to).await;
+        tell(copied.as_ref().map_or(0, |copied| copied.bytes), true);
+        let copied = copied?;
         all.push(moved(false, input, copied, begin));
     }
     Ok(all)
@@ -92,18 +96,13 @@ async fn bring_one(ports: &Ports, (attempt, input): (AttemptId, &Transfer), to: 
         }
         At::There(store, name) => {
             let mut said = Instant::now();
-            let tell = |(have, total), over| ports.note(moves((attempt, false), place, (have, total), over));
-            tell((0, 0), false);
             let progress = |have, total| {
                 if said.elapsed() >= NOTE_EVERY {
                     said = Instant::now();
-                    tell((have, total), false);
+                    ports.note(moves((attempt, false), place, (have, total), false));
                 }
             };
-            let fetched = transfer::fetch(&store, &name, to, |size| room(to, size), progress).await;
-            let bytes = fetched.as_ref().map_or(0, |copied| copied.bytes);
-            tell((bytes, bytes), true);
-            fetched.map_err(failed)
+            transfer::fetch(&store, &name, to, |size| room(to, size), progress).await.map_err(failed)
         }
     }
 }
