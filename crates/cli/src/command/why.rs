@@ -157,7 +157,7 @@ fn of_run(looked: &Looked) -> Reason {
         _ if standing.is_lost() => format!("go on with it: `dybox resume {run}`"),
         "submitted" | "running" => format!("nothing; follow it with `dybox logs {run} -f`"),
         "succeeded" => format!("nothing; `dybox status {run}` shows what it used"),
-        "failed" => format!("correct what failed, then `dybox resume {run}`: what succeeded stays"),
+        "failed" => format!("again: `dybox resume {run}`; with a corrected job file: `dybox run --cache JOB.yaml`"),
         _ => format!("go on with it: `dybox resume {run}`"),
     };
     Reason { subject: format!("run {run}"), state: word, said, next, ..Reason::default() }

@@ -76,7 +76,10 @@ impl Summary<'_> {
         }
         let next = match self.word {
             "succeeded" => String::new(),
-            "failed" => format!("go on once it is corrected: dybox resume {}\n", self.run),
+            "failed" => format!(
+                "again: dybox resume {} (the same job), or dybox run --cache JOB.yaml (a corrected one)\n",
+                self.run
+            ),
             _ => format!("go on with it: dybox resume {}\n", self.run),
         };
         text.push_str(&format!("\n{}\nlogs: dybox logs {}\n{next}", self.verdict(screen), self.run));

@@ -127,6 +127,20 @@ fn a_wide_stage_is_told_in_tenths_and_its_failures_one_by_one() {
 }
 
 #[test]
+fn a_try_that_fails_like_the_one_before_is_told_in_few_words() {
+    let mut story = Story::of(1, Millis(u64::MAX));
+    story.fact(SUB, &submitted());
+    story.fact(SUB, &Fact::StageStarted { stage: StageId(1), tasks: 1, at: Millis(1000) });
+    let down = |at| Exit { text: "no such host".to_owned(), cause: Some(Cause::RegistryDown), ..exit(1, at) };
+    let mut told = |number, exit, again| story.fact(SUB, &ends(attempt(1, 0, number), exit, again)).unwrap_or_default();
+    let first = told(1, down(1100), true);
+    assert_eq!(first, "   0.1s  join failed: the registry can't be reached: no such host (C2002); tried again");
+    assert_eq!(told(2, down(1200), true), "   0.2s  join (try 2) failed: as before (C2002); tried again");
+    assert!(told(3, exit(3, 1300), true).contains("exit code 3"), "it failed in another way");
+    assert!(told(4, down(1400), false).contains("no such host"), "the last try says all");
+}
+
+#[test]
 fn sub_dags_are_named_where_there_are_several() {
     let mut story = Story::of(2, Millis(u64::MAX));
     story.fact(SUB, &submitted());

@@ -113,7 +113,7 @@ fn a_failure_says_what_why_and_what_next() {
 
     nightly 01jd0000000000000000000000 failed after 3.6s: stage join failed
     logs: dybox logs 01jd0000000000000000000000
-    go on once it is corrected: dybox resume 01jd0000000000000000000000
+    again: dybox resume 01jd0000000000000000000000 (the same job), or dybox run --cache JOB.yaml (a corrected one)
     ");
     let json = summary.json();
     assert_eq!((&json["state"], &json["seconds"]), (&json!("failed"), &json!(3.6)));
