@@ -43,6 +43,7 @@ mod report;
 mod reuse;
 mod said;
 mod schema;
+mod scope;
 mod segments;
 mod shell;
 mod split;
