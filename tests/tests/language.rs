@@ -2,6 +2,16 @@
 
 use dybox_tests::Workspace;
 
+/// What a stage found decides image, size and places of the next one's tasks.
+const LATE: &str = concat!(
+    "stages:\n",
+    "  list: { script: 'echo ''[{\"n\": \"a\", \"image\": \"busybox\", \"mb\": 70, \"cpus\": 0.1}, {\"n\": \"b\", \"image\": \"busybox\", \"mb\": 90, \"cpus\": 0.3}]'' > $DYBOX_RESULT' }\n",
+    "  work:\n    needs: [list]\n    each: \"${results.list}\"\n    image: \"dybox-test/${item.image}:1\"\n",
+    "    memory: \"${item.mb}MiB\"\n    cpus: \"${item.cpus}\"\n    outputs: { /out/x: \"run:got/${item.n}\" }\n",
+    "    script: 'echo \"has $DYBOX_MEMORY_BYTES $DYBOX_CPUS\"; echo \"of ${item.n}\" > /out/x'\n",
+    "  read: { needs: [work], inputs: { /in/got: \"run:got\", /in/b: \"run:got/${results.list[1].n}\" }, script: \"ls /in/got; cat /in/b\" }\n",
+);
+
 #[test]
 fn a_list_that_a_stage_found_makes_the_tasks_of_the_next() {
     let place = Workspace::new();
@@ -94,6 +104,52 @@ fn what_runs_after_everything_runs_after_a_stop_and_after_the_limit_in_time() {
     let done = place.dybox(&["run", "job.yaml", "--param", "limit=2s"]).expect(1);
     let done = done.says("timeout: the run took longer than 2.0s");
     place.dybox(&["logs", &done.run_id(), "tell"]).expect(0).says("it failed");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn images_sizes_and_places_are_those_of_each_item() {
+    let place = Workspace::new();
+    place.job(LATE);
+    let run = place.dybox(&["run", "job.yaml"]).expect(0).run_id();
+    for (task, mb, cpus) in [("work/0", 70, "0.1"), ("work/1", 90, "0.3")] {
+        let has = format!("has {} {cpus}", mb << 20);
+        place.dybox(&["logs", "--raw", "--no-prefix", &run, task]).expect(0).says(&has);
+    }
+    place.dybox(&["logs", "--raw", "--no-prefix", &run, "read"]).expect(0).says("a\nb\nof b");
+    place.assert_nothing_left();
+    // What only shows when the tasks begin fails them, or their stage, and says which.
+    let bad = LATE.replace("busybox\", \"mb\": 90", "Busy Box\", \"mb\": 90").replace("\"b\"", "\"a\"");
+    for (job, why) in [
+        (
+            bad.replace("dybox-test/${item.image}:1", "dybox-test/busybox:1"),
+            "tasks 0 and 1 would write the same place, run:got/a",
+        ),
+        (bad.replace("run:got/${item.n}", "run:got/"), "is no image reference"),
+        (LATE.replace("\"cpus\": 0.3", "\"cpus\": 0"), "the size of task 1: \"cpus\" can't be \"0\""),
+    ] {
+        place.job(&job);
+        let done = place.dybox(&["run", "job.yaml"]).expect(1);
+        place.dybox(&["why", &done.run_id()]).expect(0).says(why);
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_policy_is_asked_once_a_late_size_or_image_is_known() {
+    let under = |rule: &str| {
+        let place = Workspace::new();
+        let roots = format!("mount_roots = [\"{}\"]\n", place.path().display());
+        place.under_policy(&format!("{roots}{rule}\n"))
+    };
+    let place = under("max_memory = \"80MiB\"");
+    place.job(LATE);
+    let refused = place.dybox(&["run", "job.yaml"]).expect(4);
+    refused.says("C1019").says("`max_memory` in").says("90MiB");
+    place.assert_nothing_left();
+    let place = under("trusted_registries = [\"docker.io\"]");
+    place.job(&LATE.replace("dybox-test/${item.image}:1", "registry.example/${item.image}:1"));
+    place.dybox(&["run", "job.yaml"]).expect(4).says("`trusted_registries` in").says("registry.example");
     place.assert_nothing_left();
 }
 

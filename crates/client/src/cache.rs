@@ -109,6 +109,9 @@ fn decided_late(plan: &Plan, at: usize) -> Option<&'static str> {
     if late.last {
         return Some("it runs after everything, whatever became of it");
     }
+    if late.image {
+        return Some("its image is known only when it begins");
+    }
     if matches!(late.each, Some(Each::Of(_))) {
         return Some("its tasks are known only when it begins");
     }

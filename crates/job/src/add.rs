@@ -13,7 +13,7 @@ use crate::draft::{self, Body, Job};
 use crate::graph::Graph;
 use crate::grow::{MOST_RUN_TASKS, MOST_STAGES};
 use crate::hidden::report_hidden;
-use crate::late::{self, Around, Late};
+use crate::late::{self, Around, Begins};
 use crate::load::load;
 use crate::node::{Node, Value};
 use crate::plan::{Plan, Stage};
@@ -162,7 +162,7 @@ fn plan(report: &mut Report, job: Job, adding: &Adding) -> Vec<Added> {
     if report.failed() { Vec::new() } else { assembled(job, adding, (&needs, &aparts, lates)) }
 }
 
-fn assembled(job: Job, adding: &Adding, (needs, aparts, lates): (&Needs, &[Vec<u32>], Vec<Late>)) -> Vec<Added> {
+fn assembled(job: Job, adding: &Adding, (needs, aparts, lates): (&Needs, &[Vec<u32>], Vec<Begins>)) -> Vec<Added> {
     let (before, subdag) = (adding.plan.stages.len(), subdag_of(adding));
     let ids: Vec<StageId> = adding.plan.next_ids(subdag).take(job.stages.len() - before).collect();
     let number = |id: u32| (id as usize).checked_sub(before).map_or(StageId(id), |nth| ids[nth]);
@@ -189,7 +189,7 @@ fn check_place(
     report: &mut Report,
     job: &Job,
     adding: &Adding,
-    (needs, aparts, lates): (&Needs, &[Vec<u32>], &[Late]),
+    (needs, aparts, lates): (&Needs, &[Vec<u32>], &[Begins]),
 ) {
     let (plan, own) = (adding.plan, subdag_of(adding));
     let subdag = &plan.subdags[own.0 as usize];
@@ -213,7 +213,7 @@ fn check_place(
             report.error("E0325", word.span, message).help("take it away");
         }
         let needed = needs[at].iter().filter_map(|&(id, _, span)| Some((afar(id)?, span)));
-        let read = lates[at].reads.iter().filter_map(|id| Some((afar(id.0)?, stage.name.span)));
+        let read = lates[at].0.reads.iter().filter_map(|id| Some((afar(id.0)?, stage.name.span)));
         for (other, span) in needed.chain(read).collect::<BTreeMap<_, _>>() {
             let message = format!("stage {name:?} needs {other:?}, which is in another sub-DAG that may still run");
             let help = "need what the hook's own sub-DAG has, or give these stages the same subdag";

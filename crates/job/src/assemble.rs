@@ -3,7 +3,7 @@
 use dybox_model::{HookId, Millis, Need, Resources, StageId, SubDagId, Timeouts};
 
 use crate::draft::{self, Job, Words};
-use crate::late::Late;
+use crate::late::Begins;
 use crate::plan::{Elastic, Grow, Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
 use crate::reader::Spot;
 use crate::report::Report;
@@ -19,7 +19,7 @@ pub(crate) type Needs = Vec<Vec<(u32, Need, Span)>>;
 /// Puts a checked job together.
 pub(crate) fn assemble(
     job: Job,
-    (needs, aparts, lates): (&Needs, &[Vec<u32>], Vec<Late>),
+    (needs, aparts, lates): (&Needs, &[Vec<u32>], Vec<Begins>),
     hooks: Vec<(Vec<u32>, Vec<u32>)>,
     cut: (Vec<SubDag>, Vec<SubDagId>),
 ) -> Plan {
@@ -73,24 +73,30 @@ fn values_of<T>(list: Option<Vec<Spot<T>>>) -> Vec<T> {
 
 /// One stage of the plan.
 pub(crate) fn assemble_stage(
-    draft: (draft::Stage, Late),
+    (draft, (late, largest)): (draft::Stage, Begins),
     needs: &[(u32, Need, Span)],
     apart: &[u32],
     subdag: SubDagId,
 ) -> Stage {
-    let (draft, late) = draft;
     let tasks = tasks_of(&draft);
     let body = draft.body;
+    let moved = |list: Option<Vec<Spot<draft::Moved>>>| {
+        list.into_iter().flatten().map(|spot| spot.value.planned(late.places)).collect()
+    };
+    let image = body.image_words.filter(|_| late.image).map(|words| words.value.template()).or(body.image);
+    let cpu_milli = largest.filter(|_| body.cpus_words.is_some()).map(|size| size.cpu_milli).or(body.cpus);
+    let largest = largest.filter(|_| body.memory_words.is_some()).map(|size| size.memory);
     let text = |words: Words| words.planned(late.texts);
     let texts = |list: Option<Vec<Words>>| list.map(|list| list.into_iter().map(text).collect());
     let env = body.file_env.into_iter().chain(body.env).map(|(name, value)| (name, text(value))).collect();
     let memory = body.memory.unwrap_or(draft::Memory { request: 256 << 20, limit: None });
+    let memory = largest.map_or(memory, |request| draft::Memory { request, limit: None });
     Stage {
         name: draft.name.value,
         subdag,
         needs: needs.iter().map(|&(id, need, _)| (StageId(id), need)).collect(),
         tasks,
-        image: body.image.unwrap_or_default(),
+        image: image.unwrap_or_default(),
         pull: body.pull.unwrap_or_default(),
         entrypoint: texts(body.entrypoint),
         command: texts(body.command),
@@ -98,7 +104,7 @@ pub(crate) fn assemble_stage(
         workdir: body.workdir.map(text),
         env,
         user: body.user,
-        ask: Resources { cpu_milli: body.cpus.unwrap_or(1_000), memory: memory.request },
+        ask: Resources { cpu_milli: cpu_milli.unwrap_or(1_000), memory: memory.request },
         elastic: memory.limit.filter(|&limit| limit > memory.request).map(|most| Elastic {
             requested: memory.request,
             least: memory.request,
@@ -108,8 +114,8 @@ pub(crate) fn assemble_stage(
         shm: body.shm_size,
         pids: body.pids.unwrap_or(512),
         volumes: values_of(body.volumes),
-        inputs: values_of(body.inputs),
-        outputs: values_of(body.outputs),
+        inputs: moved(body.inputs),
+        outputs: moved(body.outputs),
         tmpfs: values_of(body.tmpfs),
         secrets: values_of(body.secrets),
         registry_auth: body.registry_auth,
@@ -171,6 +177,10 @@ pub(crate) fn check_growth(report: &mut Report, job: &Job) {
         if let Some(cap) = retry.cap.as_ref().filter(|cap| cap.value <= request) {
             let message = format!("stage {name:?} begins with all of the cap");
             report.error("E0207", cap.span, message).help("write a cap that is larger than memory");
+        }
+        if stage.body.memory_words.is_some() {
+            let message = format!("memory of stage {name:?} differs from task to task, and retry makes it grow");
+            report.error("E0206", grows.span, message).help("keep one of them");
         }
         if memory.is_some_and(|memory| memory.limit.is_some()) || stage.body.reuse.as_ref().is_some_and(|r| r.value) {
             let message = format!("stage {name:?} has retry with memory, and a memory limit or reuse");

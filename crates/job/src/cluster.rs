@@ -70,7 +70,13 @@ pub fn room_for(ask: Resources, network: &Network) -> Resources {
 /// limited to stays as the job file says.
 #[must_use]
 pub fn wish_of(stage: &Stage) -> Resources {
-    let room = room_for(stage.ask, &stage.network);
+    wish_for(stage.ask, &stage.network)
+}
+
+/// The same for a task of this size.
+#[must_use]
+pub fn wish_for(ask: Resources, network: &Network) -> Resources {
+    let room = room_for(ask, network);
     Resources {
         cpu_milli: room.cpu_milli.max(1).div_ceil(1_000).saturating_mul(1_000),
         memory: room.memory.max(LEAST_GRANT).div_ceil(MIB).saturating_mul(MIB),

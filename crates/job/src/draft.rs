@@ -122,7 +122,10 @@ impl Words {
 /// What a stage may leave to `defaults`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Body {
+    /// As it is written, where it is known late.
     pub(crate) image: Option<String>,
+    /// Where the image has templates.
+    pub(crate) image_words: Option<Spot<Words>>,
     /// The image was there and is reported as wrong.
     pub(crate) bad_image: bool,
     pub(crate) command: Option<Vec<Words>>,
@@ -131,8 +134,12 @@ pub(crate) struct Body {
     pub(crate) workdir: Option<Words>,
     pub(crate) file_env: BTreeMap<String, Words>,
     pub(crate) env: BTreeMap<String, Words>,
+    /// What stands for it, where it is known late.
     pub(crate) cpus: Option<u32>,
     pub(crate) memory: Option<Memory>,
+    /// Where these are known late.
+    pub(crate) cpus_words: Option<Spot<Words>>,
+    pub(crate) memory_words: Option<Spot<Words>>,
     pub(crate) shm_size: Option<u64>,
     pub(crate) pids: Option<u32>,
     pub(crate) parallelism: Option<u32>,
@@ -144,8 +151,8 @@ pub(crate) struct Body {
     pub(crate) stop_signal: Option<String>,
     pub(crate) volumes: Option<Vec<Spot<Mount>>>,
     pub(crate) tmpfs: Option<Vec<Spot<Tmpfs>>>,
-    pub(crate) inputs: Option<Vec<Spot<Transfer>>>,
-    pub(crate) outputs: Option<Vec<Spot<Transfer>>>,
+    pub(crate) inputs: Option<Vec<Spot<Moved>>>,
+    pub(crate) outputs: Option<Vec<Spot<Moved>>>,
     pub(crate) secrets: Option<Vec<Spot<SecretUse>>>,
     pub(crate) registry_auth: Option<RegistryAuth>,
     pub(crate) network: Option<Network>,
@@ -155,6 +162,22 @@ pub(crate) struct Body {
     pub(crate) keep_failed: Option<bool>,
     pub(crate) reuse: Option<Spot<bool>>,
     pub(crate) profile: Option<Spot<ProfileWanted>>,
+}
+
+/// One of `inputs` or `outputs`.
+#[derive(Debug, Clone)]
+pub(crate) struct Moved {
+    /// In the container.
+    pub(crate) path: String,
+    /// The whole address.
+    pub(crate) place: Words,
+}
+
+impl Moved {
+    /// As the plan has it.
+    pub(crate) fn planned(self, late: bool) -> Transfer {
+        Transfer { path: self.path, place: self.place.planned(late) }
+    }
 }
 
 /// `profile`: which one.
@@ -243,6 +266,7 @@ impl Body {
         file_env.extend(defaults.env.clone());
         file_env.extend(self.file_env);
         Self {
+            image_words: if self.image.is_some() { self.image_words } else { defaults.image_words.clone() },
             image: self.image.or_else(|| defaults.image.clone()),
             bad_image: self.bad_image || defaults.bad_image,
             command: self.command.or_else(|| defaults.command.clone().filter(|_| inherits)),
@@ -251,6 +275,8 @@ impl Body {
             workdir: self.workdir.or_else(|| defaults.workdir.clone()),
             file_env,
             env: self.env,
+            cpus_words: if self.cpus.is_some() { self.cpus_words } else { defaults.cpus_words.clone() },
+            memory_words: if self.memory.is_some() { self.memory_words } else { defaults.memory_words.clone() },
             cpus: self.cpus.or(defaults.cpus),
             memory: self.memory.or(defaults.memory),
             shm_size: self.shm_size.or(defaults.shm_size),

@@ -2,19 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_model::StageId;
+use dybox_model::{Resources, StageId};
 use serde::{Deserialize, Serialize};
 
 use crate::draft::{self, Job, Words};
-use crate::expr::{Evaluator, Known, OfTask};
 use crate::graph::Graph;
 use crate::reader::Spot;
 use crate::report::{Report, listed};
+use crate::sizes::Sizes;
 use crate::text::Span;
+use crate::trial::{places, try_out};
 use crate::uses::Use;
-
-/// Tasks of a stage whose texts are tried when planning.
-const TRIED: usize = 100;
 
 /// What of a stage is decided when it begins, or when each of its tasks does.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,6 +26,15 @@ pub struct Late {
     /// Whether command, entrypoint, script, workdir and env are templates still.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub texts: bool,
+    /// Whether the image is a template still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub image: bool,
+    /// Whether the places of inputs and outputs are templates still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub places: bool,
+    /// What each task asks for, where that is known late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<Sizes>,
     /// It runs when everything else of the run has ended, whatever became of it (`on_exit`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub last: bool,
@@ -63,6 +70,9 @@ impl Late {
     }
 }
 
+/// What is decided late of a stage, and where its templates say sizes that are known now, the largest.
+pub(crate) type Begins = (Late, Option<Resources>);
+
 /// What names mean and who is whose.
 pub(crate) struct Around<'a> {
     pub(crate) names: &'a BTreeMap<&'a str, u32>,
@@ -74,12 +84,12 @@ pub(crate) struct Around<'a> {
 }
 
 /// What is decided late of each stage; what reads something that it can't know is reported.
-pub(crate) fn resolve(report: &mut Report, job: &Job, around: &Around) -> Vec<Late> {
+pub(crate) fn resolve(report: &mut Report, job: &Job, around: &Around) -> Vec<Begins> {
     let stages = (0u32..).zip(&job.stages);
     stages.map(|(own, stage)| one(report, job, (own, stage), around)).collect()
 }
 
-fn one(report: &mut Report, job: &Job, (own, stage): (u32, &draft::Stage), around: &Around) -> Late {
+fn one(report: &mut Report, job: &Job, (own, stage): (u32, &draft::Stage), around: &Around) -> Begins {
     let held = around.held[own as usize];
     let mut late = Late { last: stage.last, ..Late::default() };
     let mut reads = BTreeSet::new();
@@ -104,10 +114,22 @@ fn one(report: &mut Report, job: &Job, (own, stage): (u32, &draft::Stage), aroun
         }
         _ => {}
     };
-    for words in texts(&stage.body) {
+    let body = &stage.body;
+    let is_late =
+        |words: &Words| words.known.is_none() || (held && words.uses.iter().any(|what| what.value == Use::Params));
+    let mut look = |report: &mut Report, words: &Words| {
         words.uses.iter().for_each(|what| check(report, what));
-        late.texts |= words.known.is_none() || (held && words.uses.iter().any(|what| what.value == Use::Params));
+        is_late(words)
+    };
+    late.texts = texts(body).fold(false, |late, words| look(report, words) || late);
+    late.image = body.image_words.iter().fold(false, |late, words| look(report, &words.value) || late);
+    late.places = places(body).fold(false, |late, words| look(report, words) || late);
+    let size = |words: &Option<Spot<Words>>| words.as_ref().map(|words| words.value.template());
+    let sizes = Sizes { cpus: size(&body.cpus_words), memory: size(&body.memory_words) };
+    for words in body.cpus_words.iter().chain(&body.memory_words) {
+        look(report, &words.value);
     }
+    late.sizes = (sizes != Sizes::default()).then_some(sizes);
     if let Some(when) = &stage.when {
         when.uses.iter().for_each(|what| check(report, what));
         when.uses.iter().filter(|what| what.value.is_of_task()).for_each(|what| of_task(report, what, "when"));
@@ -124,10 +146,8 @@ fn one(report: &mut Report, job: &Job, (own, stage): (u32, &draft::Stage), aroun
         });
     }
     late.reads = reads.into_iter().map(StageId).collect();
-    if !report.failed() {
-        try_texts(report, job, stage, &late);
-    }
-    late
+    let largest = if report.failed() { None } else { try_out(report, job, stage, &late) };
+    (late, largest)
 }
 
 /// All texts of a task.
@@ -165,33 +185,4 @@ fn result(
         return None;
     }
     Some(id)
-}
-
-/// Fills in what depends on items and numbers alone, so that its faults are seen when planning.
-fn try_texts(report: &mut Report, job: &Job, stage: &draft::Stage, late: &Late) {
-    let Some(items) = late.items().filter(|_| late.texts) else { return };
-    let own = |words: &&Words| {
-        words.known.is_none() && words.uses.iter().all(|what| what.value.is_of_task() || what.value == Use::Params)
-    };
-    let tried: Vec<&Words> = texts(&stage.body).filter(own).collect();
-    if tried.is_empty() {
-        return;
-    }
-    let mut scope = Evaluator::new(&Known { params: job.params.clone(), ..Known::default() });
-    let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
-    for (index, item) in (0..).zip(items).take(TRIED) {
-        scope.enter(OfTask { item: Some(item), index, count });
-        for words in &tried {
-            if let Err(why) = scope.fill(&words.template()) {
-                let span =
-                    words.uses.iter().find(|what| what.value.is_of_task()).map_or(stage.name.span, |what| what.span);
-                let message = format!("task {index} of stage {:?}: {why}", stage.name.value);
-                report
-                    .error("E0707", span, message)
-                    .note(format!("its item is {item}"))
-                    .help("correct the item or the text");
-                return;
-            }
-        }
-    }
 }

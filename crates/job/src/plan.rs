@@ -215,7 +215,7 @@ impl Stage {
     }
 
     fn may_learn(&self) -> bool {
-        self.attach.is_none() && !self.reuse && self.retry.grow.is_none()
+        self.attach.is_none() && !self.reuse && self.retry.grow.is_none() && self.late.sizes.is_none()
     }
 
     /// Lets its memory follow what is measured; `learned`: what its tasks should begin with.

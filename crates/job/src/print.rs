@@ -15,6 +15,7 @@ use crate::late::Each;
 use crate::lint::{lint, lint_on_cluster};
 use crate::plan::{Elastic, Plan, RetryOn, Stage, SubDag};
 use crate::profiled;
+use crate::sizes::Sizes;
 
 /// Names of a list that are shown.
 const MOST_NAMES: usize = 8;
@@ -73,7 +74,10 @@ fn dag(out: &mut String, plan: &Plan, cluster: Option<&Cluster>) {
         let _ = writeln!(out, "\nlevel {number}");
         for id in level {
             let stage = &plan.stages[id.0 as usize];
-            let ask = size(stage.ask, "cpu");
+            let ask = match &stage.late.sizes {
+                Some(sizes) => late_size(stage.ask, sizes),
+                None => size(stage.ask, "cpu"),
+            };
             let each = if stage.tasks > 1 { " each" } else { "" };
             let tasks = match &stage.late.each {
                 Some(Each::Of(list)) => format!("a task for each of {list}"),
@@ -103,6 +107,13 @@ fn granted(stage: &Stage, cluster: &Cluster) -> String {
     let given = cluster.given(asked);
     let more = if given == asked { String::new() } else { format!(", rounded up to {}", size(given, "vcore")) };
     format!("asks YARN for {}{more}", size(asked, "vcore"))
+}
+
+/// A size that each task has of its own.
+fn late_size(ask: Resources, sizes: &Sizes) -> String {
+    let cpus = sizes.cpus.clone().unwrap_or_else(|| format_cpus(ask.cpu_milli));
+    let memory = sizes.memory.clone().unwrap_or_else(|| format_bytes(ask.memory));
+    format!("{cpus} cpus, {memory}")
 }
 
 fn size(size: Resources, unit: &str) -> String {

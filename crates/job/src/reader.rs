@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
                 let uses = self.spots(read, span);
                 if let Some(late) = uses.iter().find(|what| what.value.is_late()) {
                     let message = format!("{name:?} must be known when planning, and {} is not", late.value);
-                    let help = "command, script, entrypoint, workdir, env, when and each may read it";
+                    let help = "command, script, entrypoint, workdir, env, image, cpus, memory, inputs, outputs, when and each may read it";
                     self.report.error("E0709", late.span, message).help(help);
                 }
                 None

@@ -28,6 +28,14 @@ fn against(body: &Body) -> Vec<(String, &'static str)> {
         let why = "a container keeps the size that it was made with, for all of its tasks";
         found.push(("a memory that grows".to_owned(), why));
     }
+    if body.cpus_words.is_some() || body.memory_words.is_some() {
+        let why = "a container keeps the size that it was made with, for all of its tasks";
+        found.push(("sizes that differ from task to task".to_owned(), why));
+    }
+    if body.image_words.as_ref().is_some_and(|words| words.value.known.is_none()) {
+        let why = "a container keeps the image that it was made of, for all of its tasks";
+        found.push(("an image that differs from task to task".to_owned(), why));
+    }
     for (key, moved) in [("inputs", &body.inputs), ("outputs", &body.outputs)] {
         if moved.as_ref().is_some_and(|moved| !moved.is_empty()) {
             found.push((

@@ -36,6 +36,8 @@ impl Run {
             Fact::Reopened { .. } => self.reopen(),
             // How many there are says the start.
             Fact::StageFanned { .. } => {}
+            // Each attempt tells its own limits.
+            Fact::StageSized { .. } => {}
             Fact::StageStarted { stage, tasks, at } => self.on_stage(*stage, |stage| stage.start(*tasks, *at)),
             Fact::StageEnded { stage, end, why, at } => self.on_stage(*stage, |stage| stage.end(*end, why, *at)),
             Fact::GrantGot { grant, size, host, container, at } => {

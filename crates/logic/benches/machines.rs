@@ -168,6 +168,9 @@ impl Instant {
     fn perform_driver(&mut self, effect: driver::Effect) {
         match effect {
             driver::Effect::Record(_) => self.records += 1,
+            driver::Effect::SizeStage { stage, sizes } => {
+                self.to_master.push_back(master::Event::StageSized { stage, sizes });
+            }
             driver::Effect::StartStage { stage, tasks } => {
                 self.to_master.push_back(master::Event::StageStarted { stage, tasks });
             }

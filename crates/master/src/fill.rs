@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use dybox_driver::StageStory;
-use dybox_job::{Evaluator, Known, OfTask, Plan, Stage, shown};
+use dybox_job::{Evaluator, Known, OfTask, Plan, Stage, outputs_clash, shown};
 use dybox_model::{RunId, StageEnd, StageId, SubDagId};
 
 use crate::mind::Mind;
@@ -19,6 +19,8 @@ pub(crate) struct Prepared {
     pub(crate) params: Vec<(String, String)>,
     items: Option<Vec<String>>,
     evaluator: Option<Evaluator>,
+    /// Whether two tasks would write one place; nothing = nobody looked yet.
+    clash: Option<Option<String>>,
 }
 
 /// A stage as one of its tasks has it, and the task's item.
@@ -34,7 +36,7 @@ impl Prepared {
         let late = &plan.stages[stage.0 as usize].late;
         let mut params = plan.params.clone();
         params.extend(mind.driver.params_of(stage));
-        let evaluator = late.texts.then(|| {
+        let evaluator = late.fills().then(|| {
             let result = |id: &StageId| {
                 let of = &plan.stages[id.0 as usize];
                 let none = || StageStory::new("", Vec::new(), std::iter::empty()).fanned(of.late.each.is_some());
@@ -47,7 +49,13 @@ impl Prepared {
             })
         });
         let items = late.items().or_else(|| mind.driver.items_of(stage)).map(<[String]>::to_vec);
-        Self { needs: spec::needs(plan, stage, story), params: spec::params(params).collect(), items, evaluator }
+        Self {
+            needs: spec::needs(plan, stage, story),
+            params: spec::params(params).collect(),
+            items,
+            evaluator,
+            clash: None,
+        }
     }
 
     /// The stage, with all that was left open filled in for one task.
@@ -55,20 +63,15 @@ impl Prepared {
     /// # Errors
     /// Which text has no value, and why.
     pub(crate) fn fill<'s>(&mut self, stage: &'s Stage, (index, count): (u32, u32)) -> Result<Filled<'s>, String> {
-        let item = self.items.as_ref().and_then(|items| items.get(index as usize)).map(String::as_str);
+        let items = self.items.as_deref();
+        let item = items.and_then(|items| items.get(index as usize)).map(String::as_str);
         let told = item.map(|item| serde_json::from_str(item).map_or_else(|_| item.to_owned(), |json| shown(&json)));
         let Some(evaluator) = &mut self.evaluator else { return Ok((Cow::Borrowed(stage), told)) };
+        if let Some(why) = self.clash.get_or_insert_with(|| outputs_clash(stage, evaluator, (items, count))) {
+            return Err(why.clone());
+        }
         evaluator.enter(OfTask { item, index, count });
-        let mut filled = stage.clone();
-        let lists = filled.command.iter_mut().chain(&mut filled.entrypoint).flatten();
-        let texts = lists.chain(&mut filled.script).chain(&mut filled.workdir).chain(filled.env.values_mut());
-        for text in texts {
-            *text = evaluator.fill(text)?;
-        }
-        match filled.workdir.as_ref().filter(|dir| !dir.starts_with('/')) {
-            Some(dir) => Err(format!("\"workdir\" takes an absolute path, and this is {dir:?}")),
-            None => Ok((Cow::Owned(filled), told)),
-        }
+        Ok((Cow::Owned(stage.filled(evaluator)?), told))
     }
 }
 

@@ -121,6 +121,7 @@ fn sort_driver(
         driver::Effect::StartStage { stage, tasks } => {
             events.push_back(Tell::StageStarted { stage, tasks }.into());
         }
+        driver::Effect::SizeStage { stage, sizes } => events.push_back(Tell::StageSized { stage, sizes }.into()),
         driver::Effect::CloseStage { stage } => events.push_back(Tell::StageClosed { stage }.into()),
         driver::Effect::StopStages { why, now } => events.push_back(Tell::StopAsked { why, now }.into()),
         effect => turn.effects.push(Effect::Driver(effect)),

@@ -54,11 +54,16 @@ impl Policy {
     /// Why a stage of the plan may not run; nothing where it may.
     pub(crate) fn refuses_stage(&self, plan: &Plan, stage: StageId) -> Option<String> {
         let stage = plan.stages.get(stage.0 as usize)?;
+        // What is known late is judged task by task.
+        let (cpu_milli, memory) = match stage.late.sizes {
+            Some(_) => (0, 0),
+            None => (stage.ask.cpu_milli, stage.most_memory()),
+        };
         let asks = Asks {
-            image: &stage.image,
+            image: if stage.late.image { "" } else { &stage.image },
             user: stage.user.as_deref(),
-            cpu_milli: stage.ask.cpu_milli,
-            memory: stage.most_memory(),
+            cpu_milli,
+            memory,
             paths: paths(&stage.volumes),
         };
         // No attempt of it will tell its cause.

@@ -94,6 +94,13 @@ pub enum Fact {
         /// Each as JSON, in the order of its tasks.
         items: Vec<String>,
     },
+    /// What the tasks of a stage ask for is known, where that differs from task to task. Written before it starts, and once.
+    StageSized {
+        /// The stage.
+        stage: StageId,
+        /// How many tasks in a row, in their order, and what each of them asks for.
+        sizes: Vec<(u32, Resources)>,
+    },
     /// A stage's needs are met; its tasks may start.
     StageStarted {
         /// The stage.

@@ -2,29 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use dybox_model::Transfer;
 use dybox_model::policy::is_never_given;
 
 use super::mounts::target_path;
-use crate::draft::Body;
+use crate::draft::{Body, Moved, Words};
 use crate::node::Node;
+use crate::places::{self, Kind, PLACES};
 use crate::reader::{Reader, Spot};
 use crate::text::Span;
 
-/// What a place looks like, for messages.
-const PLACES: &str = "hdfs://HOST/DIR/NAME, hdfs:///DIR/NAME, file:///DIR/NAME, ./NAME or run:NAME";
-
 /// Reads `inputs` or `outputs`: a mapping of paths in the container to places.
-pub(crate) fn transfers(reader: &mut Reader, node: &Node, key: &'static str) -> Option<Vec<Spot<Transfer>>> {
+pub(crate) fn transfers(reader: &mut Reader, node: &Node, key: &'static str) -> Option<Vec<Spot<Moved>>> {
     let entries = reader.entries(node, key, "a mapping of paths in the container to places")?;
     let mut all = Vec::new();
     for (path, node) in entries {
         let target = Spot { value: path.text.clone(), span: path.span };
         let good = target_path(reader, &target, &path.text);
-        let place = reader.text(node, key, PLACES).and_then(|text| place(reader, &text, key));
+        let place = reader.words(node, key, PLACES).and_then(|words| place(reader, words, key));
         if let Some(place) = place.filter(|_| good) {
             let path = tidy(&path.text);
-            all.push(Spot { value: Transfer { path, place }, span: target.span });
+            all.push(Spot { value: Moved { path, place }, span: target.span });
         }
     }
     Some(all)
@@ -34,36 +31,34 @@ fn tidy(path: &str) -> String {
     format!("/{}", path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/"))
 }
 
-/// The whole address of a place, where it is one.
-fn place(reader: &mut Reader, text: &Spot<String>, key: &str) -> Option<String> {
-    let given = text.value.as_str();
-    let wrong = |reader: &mut Reader, why: &str| {
-        let message = format!("{key:?} can't use {given:?}: {why}");
-        reader.report.error("E0510", text.span, message).help(format!("write {PLACES}"));
-        None
+/// The whole address of a place, where it is one. What templates add later must lie below what stands before them.
+fn place(reader: &mut Reader, words: Spot<Words>, key: &str) -> Option<Words> {
+    let Spot { value: mut words, span } = words;
+    let late = words.known.is_none();
+    let given = words.shown().to_owned();
+    let known = if late { &given[..given.find("${").unwrap_or(given.len())] } else { given.as_str() };
+    let start = match places::kind_of(known, late) {
+        Ok(Kind::Far) => 0,
+        Ok(Kind::Machine) => "file://".len(),
+        Ok(Kind::Beside) => "./".len(),
+        Err(why) => {
+            let message = format!("{key:?} can't use {given:?}: {why}");
+            reader.report.error("E0510", span, message).help(format!("write {PLACES}"));
+            return None;
+        }
     };
-    if given.split('/').any(|part| part == "..") {
-        return wrong(reader, "it goes up with ..");
+    if start == 0 {
+        return Some(words);
     }
-    if let Some(rest) = given.strip_prefix("hdfs://") {
-        let dir = rest.split_once('/').map_or("", |(_, dir)| dir.trim_matches('/'));
-        return match dir.contains('/') {
-            true => Some(given.to_owned()),
-            false => wrong(reader, "it needs a directory and a name"),
-        };
-    }
-    if let Some(name) = given.strip_prefix("run:") {
-        return match name.trim_matches('/').is_empty() || name.starts_with('/') {
-            true => wrong(reader, "it needs a name"),
-            false => Some(given.to_owned()),
-        };
-    }
-    let path = match (given.strip_prefix("file://"), given.strip_prefix("./")) {
-        (Some(path), _) if path.starts_with('/') => PathBuf::from(path),
-        (None, Some(name)) if !name.trim_matches('/').is_empty() => reader.dir.join(name),
-        _ => return wrong(reader, "it is no place that is known"),
+    let whole = |rest: &str| if start == 2 { reader.dir.join(rest) } else { PathBuf::from(rest) };
+    let path = whole(&known[start..]);
+    let address = |text: &str| match text.strip_prefix("./") {
+        Some(rest) => format!("file://{}", whole(rest).display()),
+        None => text.to_owned(),
     };
-    local(reader, text.span, &path).then(|| format!("file://{}", path.display()))
+    words.known = words.known.as_deref().map(address);
+    words.written = words.written.as_deref().map(address);
+    local(reader, span, &path).then_some(words)
 }
 
 /// Whether a path of the machine may be used, as a volume's may.
@@ -93,8 +88,10 @@ fn local(reader: &mut Reader, span: Span, path: &Path) -> bool {
 pub(crate) fn check(reader: &mut Reader, body: &Body) {
     let tasks = body.parallelism.unwrap_or(1);
     for output in body.outputs.iter().flatten() {
-        let Transfer { path, place } = &output.value;
-        if tasks > 1 && !place.ends_with('/') {
+        let Moved { path, place } = &output.value;
+        let own = place.uses.iter().any(|what| what.value.is_of_task());
+        let place = place.shown();
+        if tasks > 1 && !own && !place.ends_with('/') {
             let message = format!("{tasks} tasks would write the same place, {place}");
             let help = format!("end it with /: each task then writes {place}/NAME-INDEX");
             reader.report.error("E0511", output.span, message).help(help);

@@ -2,12 +2,24 @@
 
 use dybox_model::ImageRef;
 
+use crate::draft::Words;
 use crate::node::Node;
-use crate::reader::Reader;
+use crate::reader::{Reader, Spot};
 
-/// Reads a reference, warns of one that floats, refuses registries that the policy does not trust.
-pub(crate) fn read(reader: &mut Reader, node: &Node) -> Option<String> {
-    let text = reader.text(node, "image", "an image reference, like ubuntu:22.04")?;
+/// Reads a reference, and its templates where it has some.
+pub(crate) fn read(reader: &mut Reader, node: &Node) -> (Option<String>, Option<Spot<Words>>) {
+    let Some(words) = reader.words(node, "image", "an image reference, like ubuntu:22.04") else { return (None, None) };
+    let Spot { value, span } = &words;
+    let image = match &value.known {
+        Some(known) => reference(reader, &Spot { value: known.clone(), span: *span }),
+        None => Some(value.shown().to_owned()),
+    };
+    let templates = (!value.uses.is_empty()).then_some(words);
+    (image, templates)
+}
+
+/// Warns of a reference that floats, refuses registries that the policy does not trust.
+fn reference(reader: &mut Reader, text: &Spot<String>) -> Option<String> {
     let image = match ImageRef::parse(&text.value) {
         Ok(image) => image,
         Err(bad) => {
@@ -37,5 +49,5 @@ pub(crate) fn read(reader: &mut Reader, node: &Node) -> Option<String> {
         let message = format!("the image {} {what}, so it may be another one tomorrow", text.value);
         reader.report.warning("W0402", text.span, message).help("name a version, or pin it with @sha256:...");
     }
-    Some(text.value)
+    Some(text.value.clone())
 }

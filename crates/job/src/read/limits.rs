@@ -7,10 +7,8 @@ use crate::draft::{RetryDraft, TimeoutDraft, Words};
 use crate::fields::Scope;
 use crate::node::{Kind, Node, Scalar, Value};
 use crate::reader::{Reader, Spot};
+use crate::sizes::{LEAST_MEMORY, milli_of};
 use crate::text::Span;
-
-/// The engine's own minimum.
-const LEAST_MEMORY: u64 = 6 << 20;
 
 /// `cpus` in thousandths, as many as the largest machine has.
 pub(crate) fn cpus(reader: &mut Reader, node: &Node) -> Option<u32> {
@@ -38,22 +36,14 @@ pub(crate) fn thousandths(reader: &mut Reader, node: &Node) -> Option<Spot<u32>>
             return None;
         }
     };
-    let milli = (cpus * 1000.0).round();
-    let why = if !cpus.is_finite() {
-        Some("that is no number of cpus".to_owned())
-    } else if milli < 1.0 {
-        Some("the least is 0.001".to_owned())
-    } else if milli > 1_000_000.0 {
-        Some("the most is 1000".to_owned())
-    } else {
-        None
-    };
-    if let Some(why) = why {
-        let message = format!("\"cpus\" can't be {}", text.value);
-        reader.report.error("E0210", text.span, message).label(why).help("write a number of cpus, like 1 or 0.5");
-        return None;
+    match milli_of(cpus) {
+        Ok(value) => Some(Spot { value, span: text.span }),
+        Err(why) => {
+            let message = format!("\"cpus\" can't be {}", text.value);
+            reader.report.error("E0210", text.span, message).label(why).help("write a number of cpus, like 1 or 0.5");
+            None
+        }
     }
-    Some(Spot { value: milli as u32, span: text.span })
 }
 
 fn source(node: &Node) -> &str {

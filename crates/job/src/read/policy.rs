@@ -14,13 +14,16 @@ pub(crate) fn check(reader: &mut Reader, (name, node): (Span, &Node), body: &Bod
     let (who, uid, gid) = &policy.submitter;
     let who = Submitter { name: who, uid: *uid, gid: *gid };
     for (at, rules) in policy.rules.iter().enumerate() {
-        let memory = body.memory.map_or(0, |memory| memory.limit.unwrap_or(memory.request).max(memory.request));
+        // What is known late the master judges.
+        let known = body.memory.filter(|_| body.memory_words.is_none());
+        let memory = known.map_or(0, |memory| memory.limit.unwrap_or(memory.request).max(memory.request));
+        let late_image = body.image_words.as_ref().is_some_and(|words| words.value.known.is_none());
         // Mounts and images were judged by the first one where they were read.
         let paths = body.volumes.iter().flatten().filter(|mount| at > 0 && mount.value.named.is_none());
         let asks = Asks {
-            image: body.image.as_deref().unwrap_or_default(),
+            image: body.image.as_deref().filter(|_| !late_image).unwrap_or_default(),
             user: body.user.as_deref(),
-            cpu_milli: body.cpus.unwrap_or(1_000),
+            cpu_milli: if body.cpus_words.is_some() { 0 } else { body.cpus.unwrap_or(1_000) },
             memory,
             paths: paths.map(|mount| mount.value.source.as_path()).collect(),
         };

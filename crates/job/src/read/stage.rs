@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use dybox_model::{Need, Network, PullPolicy};
 
 use super::{data, each, env, idle, image, limits, memory, mounts, placement, policy, profile, secrets};
-use crate::draft::{Body, ProfileWanted, Stage, When, Words};
+use crate::draft::{Body, Memory, ProfileWanted, Stage, When, Words};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
 use crate::profiled::{KeySource, Profiled, sources};
 use crate::reader::{Reader, Spot};
+use crate::template::Filled;
 use crate::values::kind_of;
 
 /// Reads `stages`. Every stage gets what `defaults` says and it does not.
@@ -154,7 +155,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         "extends" if what.starts_with("template ") => {}
         "needs" | "subdag" | "queue" | "node_label" | "when" | "each" | "matrix" if what != "defaults" => {}
         "image" => {
-            body.image = image::read(reader, node);
+            (body.image, body.image_words) = image::read(reader, node);
             body.bad_image = body.image.is_none();
         }
         "command" => body.command = program(reader, node, "command"),
@@ -163,8 +164,17 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         "workdir" => body.workdir = limits::workdir(reader, node),
         "env" => body.env = env::read(reader, node),
         "env_file" => body.file_env = env::files(reader, node),
-        "cpus" => body.cpus = limits::cpus(reader, node),
-        "memory" => body.memory = memory::read(reader, node),
+        "cpus" => match size_words(reader, node, "cpus", "a number of cpus, like 1 or 0.5") {
+            Some(words) => (body.cpus, body.cpus_words) = (Some(1_000), Some(words)),
+            None => body.cpus = limits::cpus(reader, node),
+        },
+        "memory" => match size_words(reader, node, "memory", "a size, like 512MiB") {
+            Some(words) => {
+                body.memory = Some(Memory { request: 256 << 20, limit: None });
+                body.memory_words = Some(words);
+            }
+            None => body.memory = memory::read(reader, node),
+        },
         "shm_size" => body.shm_size = reader.size(node, "shm_size").map(|size| size.value),
         "pids" => body.pids = reader.integer(node, "pids", (2, 4_000_000)).map(|pids| pids as u32),
         "parallelism" => body.parallelism = reader.integer(node, "parallelism", (1, 100_000)).map(|n| n as u32),
@@ -195,6 +205,15 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         "reuse" => body.reuse = reader.truth(node, "reuse").map(|value| Spot { value, span: node.span }),
         _ => reader.unknown(Scope::Stage, key),
     }
+}
+
+/// A size that is known only when the stage begins, or a task of it.
+fn size_words(reader: &mut Reader, node: &Node, name: &str, takes: &str) -> Option<Spot<Words>> {
+    let templates = reader.templates.as_mut()?;
+    let Value::Scalar(scalar) = &node.value else { return None };
+    let late = matches!(templates.fill(&scalar.text), Ok(Filled::Late));
+    templates.read.clear();
+    if late { reader.words(node, name, takes) } else { None }
 }
 
 fn program(reader: &mut Reader, node: &Node, name: &str) -> Option<Vec<Words>> {

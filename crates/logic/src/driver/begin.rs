@@ -3,17 +3,35 @@
 use std::collections::BTreeMap;
 
 use dybox_job::{Each, Evaluator, Known, Late, MOST_TASKS, ParamRule, Plan, Stage};
-use dybox_model::{Decision, Exit, Fact, StageId, SubDagId, TaskId};
+use dybox_model::{Decision, Exit, Fact, Resources, StageId, SubDagId, TaskId};
 use serde_json::Value as Json;
 
 /// How a stage begins.
 pub(super) enum Begin {
     /// Its condition is false.
     Skip(String),
-    /// With as many tasks as the plan, or a hook, says.
-    Plain,
-    /// With a task for each of these. They may be written down already.
-    Fanned { tasks: u32, new: Option<Vec<String>> },
+    /// With so many tasks.
+    Go(Go),
+}
+
+/// What a stage begins with.
+#[derive(Debug, Default)]
+pub(super) struct Go {
+    pub(super) tasks: u32,
+    /// The items of its tasks, where they are not written down already.
+    pub(super) items: Option<Vec<String>>,
+    /// What its tasks ask for, where they differ.
+    pub(super) sizes: Option<Sized>,
+}
+
+/// How many tasks in a row, and what each of them asks for.
+type Sizes = Vec<(u32, Resources)>;
+
+/// Sizes, and whether they are not written down yet.
+#[derive(Debug)]
+pub(super) struct Sized {
+    pub(super) sizes: Sizes,
+    pub(super) new: bool,
 }
 
 /// The results of a stage that a condition or a list of ours reads.
@@ -34,6 +52,10 @@ pub(super) struct Begins {
     results: BTreeMap<u32, Results>,
     names: BTreeMap<u32, String>,
     items: BTreeMap<u32, Vec<String>>,
+    /// What the tasks of stages ask for that have begun.
+    sizes: BTreeMap<u32, Sizes>,
+    /// What those stages ask for that have sizes of their own for each task, beside these.
+    asks: BTreeMap<u32, Resources>,
     params: BTreeMap<String, String>,
     types: BTreeMap<String, ParamRule>,
     run: BTreeMap<String, String>,
@@ -44,7 +66,7 @@ pub(super) struct Begins {
 
 /// Whether something of a stage is decided when it begins.
 fn has_rule(late: &Late) -> bool {
-    late.when.is_some() || matches!(late.each, Some(Each::Of(_)))
+    late.when.is_some() || late.sizes.is_some() || matches!(late.each, Some(Each::Of(_)))
 }
 
 impl Begins {
@@ -62,8 +84,10 @@ impl Begins {
         Self {
             results: results.collect(),
             names: read.iter().map(|&id| (id, stage(id).name.clone())).collect(),
+            asks: rules.keys().map(|&id| (id, stage(id).ask)).collect(),
             rules,
             items: BTreeMap::new(),
+            sizes: BTreeMap::new(),
             params: plan.params.clone(),
             types: plan.rules.clone(),
             run: BTreeMap::from([("name".to_owned(), plan.name.clone())]),
@@ -90,9 +114,13 @@ impl Begins {
         match fact {
             Fact::Submitted { run, .. } => drop(self.run.insert("id".to_owned(), run.to_string())),
             Fact::StageFanned { stage, items } => drop(self.items.insert(stage.0, items.clone())),
+            Fact::StageSized { stage, sizes } => drop(self.sizes.insert(stage.0, sizes.clone())),
             Fact::StageTaken { stage, results, .. } => self.taken(stage.0, results),
             // What runs after everything begins anew, and so do its lists.
-            Fact::Reopened { .. } if self.last => self.items.clear(),
+            Fact::Reopened { .. } if self.last => {
+                self.items.clear();
+                self.sizes.clear();
+            }
             Fact::AttemptEnded { attempt, exit, .. } => self.keep(attempt.task, exit),
             _ => {}
         }
@@ -143,7 +171,10 @@ impl Begins {
         changed: BTreeMap<String, String>,
         tasks: impl Fn(u32) -> u32,
     ) -> Result<Begin, String> {
-        let Some(late) = self.rules.get(&stage) else { return Ok(Begin::Plain) };
+        let planned = tasks(stage);
+        let Some(late) = self.rules.get(&stage) else {
+            return Ok(Begin::Go(Go { tasks: planned, ..Go::default() }));
+        };
         let mut evaluator = Evaluator::new(&self.known(late, changed, tasks));
         if let Some(when) = &late.when {
             let holds = evaluator.truth(when).map_err(|why| format!("its condition: {why}"))?;
@@ -151,13 +182,26 @@ impl Begins {
                 return Ok(Begin::Skip(format!("its condition is false: {when}")));
             }
         }
-        let Some(Each::Of(list)) = &late.each else { return Ok(Begin::Plain) };
-        let count = |items: &[String]| u32::try_from(items.len()).unwrap_or(u32::MAX);
-        if let Some(items) = self.items(stage) {
-            return Ok(Begin::Fanned { tasks: count(items), new: None });
+        let mut go = Go { tasks: planned, ..Go::default() };
+        if let Some(Each::Of(list)) = &late.each {
+            if self.items(stage).is_none() {
+                go.items = Some(evaluator.items(list).map_err(|why| format!("its list: {why}"))?);
+            }
+            let items = go.items.as_deref().or_else(|| self.items(stage)).unwrap_or_default();
+            go.tasks = u32::try_from(items.len()).unwrap_or(u32::MAX);
         }
-        let items = evaluator.items(list).map_err(|why| format!("its list: {why}"))?;
-        Ok(Begin::Fanned { tasks: count(&items), new: Some(items) })
+        if let Some(sizes) = &late.sizes {
+            let items = go.items.as_deref().or_else(|| late.items()).or_else(|| self.items(stage));
+            let written = self.sizes.get(&stage).filter(|all| all.iter().map(|(row, _)| row).sum::<u32>() == go.tasks);
+            go.sizes = Some(match written {
+                Some(sizes) => Sized { sizes: sizes.clone(), new: false },
+                None => {
+                    let all = sizes.all(&mut evaluator, self.asks[&stage], (items, go.tasks));
+                    Sized { sizes: all.map_err(|why| format!("the size of {why}"))?, new: true }
+                }
+            });
+        }
+        Ok(Begin::Go(go))
     }
 
     fn known(&self, late: &Late, changed: BTreeMap<String, String>, tasks: impl Fn(u32) -> u32) -> Known {

@@ -1,6 +1,6 @@
 //! What comes in and what goes out.
 
-use dybox_model::{Decision, Fact, HookId, StageEnd, StageId};
+use dybox_model::{Decision, Fact, HookId, Resources, StageEnd, StageId};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,14 @@ pub enum Event {
 pub enum Effect {
     /// Write it down. The machine has applied it to itself already.
     Record(Fact),
+    /// Tell the master machine what the tasks of a stage ask for (`master::Event::StageSized`). It comes before
+    /// [`Effect::StartStage`], where they differ.
+    SizeStage {
+        /// The stage.
+        stage: StageId,
+        /// How many tasks in a row, and what each of them asks for.
+        sizes: Vec<(u32, Resources)>,
+    },
     /// Tell the master machine to run the tasks of a stage (`master::Event::StageStarted`).
     StartStage {
         /// The stage.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dybox_job::Plan;
 use dybox_model::{Decision, Fact, HookId, Millis, Need, StageEnd, StageId, SubDagId};
 
-use super::begin::Begin;
+use super::begin::{Begin, Sized};
 use super::state::{Book, Doom, Ended, HookState, State};
 use super::{Effect, Event, decision};
 
@@ -210,20 +210,28 @@ impl Driver {
     /// Its needs are met: its condition and its list are looked at, and what they give is written down.
     fn begin(&mut self, stage: StageId, now: Millis, out: &mut Vec<Effect>) {
         let book = &self.book;
-        let mut tasks = book.nodes[stage.0 as usize].tasks;
+        let tasks;
         let many = |id: u32| {
             let node = &book.nodes[id as usize];
+            if id == stage.0 {
+                return node.tasks;
+            }
             // One that did not run has no items.
             if book.fanned[id as usize] && !node.started { 0 } else { node.tasks }
         };
         match book.begins.of(stage.0, book.params_of(stage.0), many) {
-            Ok(Begin::Plain) => {}
             Ok(Begin::Skip(why)) => return self.close(stage, Ended { end: StageEnd::Skipped, why }, now, out),
             Err(why) => return self.close(stage, Ended { end: StageEnd::Failed, why }, now, out),
-            Ok(Begin::Fanned { tasks: count, new }) => {
-                tasks = count;
-                if let Some(items) = new {
+            Ok(Begin::Go(go)) => {
+                tasks = go.tasks;
+                if let Some(items) = go.items {
                     self.record(Fact::StageFanned { stage, items }, out);
+                }
+                if let Some(Sized { sizes, new }) = go.sizes {
+                    if new {
+                        self.record(Fact::StageSized { stage, sizes: sizes.clone() }, out);
+                    }
+                    out.push(Effect::SizeStage { stage, sizes });
                 }
             }
         }

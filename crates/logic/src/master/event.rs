@@ -19,6 +19,13 @@ pub enum Event {
     /// Everything that the journal holds has been applied: begin, or go on.
     /// Each grant in [`super::Master::grants`] is unknown until `ProxyJoined`, `ProxyLost` or `GrantEnded` tells of it.
     Opened,
+    /// The driver machine knows what the tasks of a stage ask for that it is about to start.
+    StageSized {
+        /// The stage.
+        stage: StageId,
+        /// How many tasks in a row, and what each of them asks for.
+        sizes: Vec<(u32, Resources)>,
+    },
     /// The driver machine started a stage.
     StageStarted {
         /// The stage.

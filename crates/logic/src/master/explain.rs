@@ -17,7 +17,7 @@ impl Master {
         let mut waiting = Vec::new();
         for shape in self.tasks.shapes.active() {
             for &stage in self.tasks.shapes.stages(shape) {
-                let tasks = self.tasks.stages[stage as usize].waiting;
+                let tasks = self.tasks.stages[stage as usize].waiting_in(shape);
                 waiting.push(Waiting { stage: StageId(stage), tasks, why: self.why_no_grant(shape, tasks) });
             }
         }
@@ -142,9 +142,10 @@ impl Master {
         let mut expected = vec![(0u32, 0u32); self.tasks.shapes.counts().count()];
         for (id, stage) in (0u32..).zip(&self.tasks.stages).filter(|(_, stage)| stage.ours) {
             live += self.check_stage(StageId(id), stage)?;
-            let shape = &mut expected[stage.shape as usize];
-            shape.0 += stage.waiting;
-            shape.1 += stage.resting + u32::from(stage.phase == Phase::Unstarted);
+            for shape in stage.shapes() {
+                expected[shape as usize].0 += stage.waiting_in(shape);
+            }
+            expected[stage.shape as usize].1 += stage.resting + u32::from(stage.phase == Phase::Unstarted);
         }
         if !self.tasks.shapes.counts().eq(expected.iter().copied()) {
             return Err("what waits and what may come is counted wrongly by shape".to_owned());
@@ -158,7 +159,7 @@ impl Master {
                     return Err(format!("grant {id} works on {attempt}, which is not live"));
                 }
                 let stage = &self.tasks.stages[attempt.task.stage.0 as usize];
-                let shape = stage.ladder.bottom().unwrap_or(stage.shape);
+                let shape = stage.ladder.bottom().unwrap_or_else(|| stage.shape_of(attempt.task.index));
                 if !self.tasks.shapes.get(shape).size.fits(grant.size) {
                     return Err(format!("{attempt} does not fit into grant {id}"));
                 }

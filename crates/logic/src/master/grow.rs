@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use dybox_job::{Stage, room_for, wish_of};
 use dybox_model::{Added, StageId};
 
+use super::Master;
 use super::ladder::{self, Ladder};
 use super::liking::as_listed;
 use super::shapes::{Form, Place};
 use super::taken::{Apart, apart_among};
 use super::tasks::{self, Tasks};
-use super::{Master, asks::Asks};
 
 /// The shape of the asks of a stage on a cluster.
 pub(super) fn shape_on_cluster(id: u32, stage: &Stage, apart: &BTreeMap<u32, Vec<Apart>>) -> Form {
@@ -48,7 +48,6 @@ impl Master {
         let shape_of =
             |id: u32, stage: &Stage| if far { shape_on_cluster(id, stage, &apart) } else { shape_here(stage) };
         self.tasks.add_stages(&new, shape_of);
-        self.plain = plain(&self.tasks, &mut self.asks);
         for (&id, stage) in &new {
             let top = self.tasks.stage(StageId(id)).and_then(|stage| stage.ladder.top());
             if let Some(top) = top.filter(|_| !far && is_fixed(stage)) {
@@ -65,11 +64,6 @@ impl Master {
             self.prefetch.add(StageId(id), stage, began);
         }
     }
-}
-
-/// The wish of each shape, as if it had no placement.
-pub(super) fn plain(tasks: &Tasks, asks: &mut Asks) -> Vec<super::asks::WishId> {
-    tasks.shapes.plain().map(|wish| asks.id_of(&wish)).collect()
 }
 
 impl Tasks {

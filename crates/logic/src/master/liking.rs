@@ -25,7 +25,8 @@ impl Master {
     /// What a shape without a placement wants now. Where it goes rather is looked at when more waits, or the roster has
     /// news.
     pub(super) fn want_anywhere(&mut self, shape: u32) {
-        let (plain, waiting) = (self.plain[shape as usize], self.tasks.shapes.get(shape).waiting);
+        let waiting = self.tasks.shapes.get(shape).waiting;
+        let plain = self.asks.id_of(&self.tasks.shapes.get(shape).anywhere());
         let (asked, last) = {
             let before = self.asks.of_shape(shape);
             (before.iter().map(|(_, count)| count).sum::<u32>(), before.last().map_or(plain, |(id, _)| *id))

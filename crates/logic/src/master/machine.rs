@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_job::{self as job, Plan};
+use dybox_job::{self as job, Plan, room_for, wish_for};
 use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Millis, Resources, StageEnd, StageId, SubDagId, Wish};
 
 use super::asks::{Asks, WishId};
@@ -26,8 +26,6 @@ pub struct Master {
     pub(super) tasks: Tasks,
     pub(super) pool: Pool<AttemptId>,
     pub(super) asks: Asks,
-    /// The wish of each shape, as if it had no placement.
-    pub(super) plain: Vec<WishId>,
     pub(super) hosts: Hosts,
     pub(super) taken: Taken,
     /// The YARN queue of the sub-DAG; empty = not known, or one machine.
@@ -70,7 +68,7 @@ impl Master {
     /// The machine of one sub-DAG on one machine, before anything happened. Placements are passed over: there is no choice.
     #[must_use]
     pub fn new(plan: &Plan, subdag: SubDagId) -> Self {
-        let mut tasks = Tasks::new(plan, subdag, |_, stage| grow::shape_here(stage));
+        let mut tasks = Tasks::new(plan, (subdag, room_for), |_, stage| grow::shape_here(stage));
         // Grants keep their size here: what may grow begins with all of it.
         for (id, _) in (0u32..).zip(&plan.stages).filter(|(_, stage)| grow::is_fixed(stage)) {
             if let Some(top) = tasks.stage(StageId(id)).and_then(|stage| stage.ladder.top()) {
@@ -86,7 +84,7 @@ impl Master {
     pub fn on_cluster(plan: &Plan, subdag: SubDagId) -> Self {
         let apart = apart_in(plan, subdag);
         let shape_of = |id: u32, stage: &dybox_job::Stage| grow::shape_on_cluster(id, stage, &apart);
-        let mut master = Self::of(Tasks::new(plan, subdag, shape_of));
+        let mut master = Self::of(Tasks::new(plan, (subdag, wish_for), shape_of));
         master.resizes = true;
         master.starved = Starved::of(plan, subdag);
         master.prefetch = Prefetch::of(plan, subdag);
@@ -100,13 +98,10 @@ impl Master {
     }
 
     fn of(tasks: Tasks) -> Self {
-        let mut asks = Asks::default();
-        let plain = grow::plain(&tasks, &mut asks);
         Self {
             tasks,
             pool: Pool::new(),
-            asks,
-            plain,
+            asks: Asks::default(),
             hosts: Hosts::default(),
             taken: Taken::default(),
             queue: String::new(),
@@ -134,6 +129,7 @@ impl Master {
                 self.begin(*stage, *tasks);
                 self.starved.begin(*stage, *at);
             }
+            Fact::StageSized { stage, sizes } => self.tasks.sized(*stage, sizes.clone()),
             Fact::StageTaken { stage, results, .. } => self.taken(*stage, results),
             Fact::StageEnded { stage, end, .. } => self.tasks.close(*stage, *end),
             Fact::HookDecided { decision, .. } => self.grow(&decision.add),
@@ -180,6 +176,7 @@ impl Master {
                 self.start(stage, tasks, now, out);
                 self.starved.begin(stage, now);
             }
+            Event::StageSized { stage, sizes } => self.tasks.sized(stage, sizes),
             Event::StageClosed { stage } => self.tasks.close(stage, StageEnd::Skipped),
             Event::StopAsked { why, now: at_once } => self.stop(&why, at_once, out),
             Event::Granted { grant, size, host, container, wish } => {
@@ -245,10 +242,8 @@ impl Master {
 
     /// The ask that a grant of this size answers, as far as its size tells.
     fn asked_for(&mut self, size: Resources) -> WishId {
-        match self.tasks.shapes.answered_by(size) {
-            Some(shape) => self.plain[shape as usize],
-            None => self.asks.id_of(&Wish::anywhere(size)),
-        }
+        let shape = self.tasks.shapes.answered_by(size).map(|shape| self.tasks.shapes.get(shape));
+        self.asks.id_of(&shape.map_or_else(|| Wish::anywhere(size), |shape| shape.anywhere()))
     }
 
     fn load(&mut self, grant: GrantId, attempt: AttemptId) {
@@ -280,7 +275,8 @@ impl Master {
     fn look_around(&mut self, stage: StageId) {
         let Some(place) = self.tasks.kept_apart(stage) else { return };
         let near = place.apart.iter().map(|apart| StageId(apart.stage)).chain([stage]);
-        let shapes: Vec<u32> = near.filter_map(|stage| self.tasks.stage(stage)).map(|stage| stage.shape).collect();
+        let shapes: Vec<u32> =
+            near.filter_map(|stage| self.tasks.stage(stage)).flat_map(|stage| stage.shapes()).collect();
         self.tasks.shapes.changed.extend(shapes);
     }
 

@@ -25,6 +25,7 @@ mod ladder;
 mod likely;
 mod liking;
 mod lost;
+mod lots;
 mod machine;
 mod places;
 mod pool;

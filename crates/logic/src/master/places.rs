@@ -138,8 +138,8 @@ impl Master {
 
     /// Machines that stages ask for from which a placed stage is kept apart.
     fn claimed(&self, place: &Place) -> BTreeSet<&str> {
-        let shape_of = |apart: &Apart| self.tasks.stages.get(apart.stage as usize).map(|stage| stage.shape);
-        let wishes = place.apart.iter().filter_map(shape_of).flat_map(|shape| self.asks.of_shape(shape));
+        let shapes_of = |apart: &Apart| self.tasks.stages.get(apart.stage as usize).map(|stage| stage.shapes());
+        let wishes = place.apart.iter().filter_map(shapes_of).flatten().flat_map(|shape| self.asks.of_shape(shape));
         let hosts = wishes.map(|&(id, _)| &self.asks.get(id).hosts).filter(|hosts| hosts.len() == 1);
         hosts.flatten().map(String::as_str).collect()
     }

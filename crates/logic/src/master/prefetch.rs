@@ -62,7 +62,8 @@ impl Prefetch {
             let needs: Vec<StageId> = stage.needs.iter().map(|(need, _)| *need).filter(ours).collect();
             let there = needs.iter().any(|need| plan.stages[need.0 as usize].image == stage.image)
                 // Its login is its tasks' own.
-                || stage.registry_auth.is_some();
+                || stage.registry_auth.is_some()
+                || stage.late.image;
             if stage.subdag != subdag || stage.pull == PullPolicy::Never || needs.is_empty() || there {
                 continue;
             }
@@ -80,7 +81,8 @@ impl Prefetch {
     /// A stage is new; `began` tells of those that it needs. An image that is there already costs nothing to bring.
     pub(super) fn add(&mut self, id: StageId, stage: &Stage, began: impl Fn(StageId) -> bool) {
         let needs: Vec<StageId> = stage.needs.iter().map(|(need, _)| *need).collect();
-        if stage.pull == PullPolicy::Never || needs.is_empty() || self.later.contains_key(&id) {
+        let late = stage.late.image || stage.registry_auth.is_some();
+        if stage.pull == PullPolicy::Never || needs.is_empty() || late || self.later.contains_key(&id) {
             return;
         }
         let known = self.names.iter().position(|name| *name == stage.image);

@@ -16,7 +16,7 @@ impl Tasks {
                 continue;
             }
             stage.phase = Phase::Unstarted;
-            (stage.waiting, stage.resting, stage.verdict) = (0, 0, None);
+            (stage.waiting, stage.resting, stage.verdict, stage.lots) = (0, 0, None, None);
             self.shapes.expect(stage.shape, 1, 0);
             for task in &mut self.tasks[stage.first as usize..][..stage.tasks as usize] {
                 task.tries = Tries::default();

@@ -49,12 +49,11 @@ impl Tasks {
         let stage = &mut self.stages[id.stage.0 as usize];
         self.tasks[place].state = State::Waiting;
         stage.resting -= 1;
-        stage.waiting += 1;
         if id.index < stage.next {
             stage.again.push(id.index);
         }
         self.shapes.expect(stage.shape, 0, 1);
-        self.shapes.wait(stage.shape, id.stage.0, (1, 0), stage.waiting);
+        self.turn(id.stage.0, id.index, true);
     }
 
     /// When the next pause ends.

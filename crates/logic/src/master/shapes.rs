@@ -204,11 +204,6 @@ impl Shapes {
         self.active.values().find_map(|line| line.range(..=(room, u32::MAX)).rev().find_map(good))
     }
 
-    /// The ask of each shape, as if it had no placement.
-    pub(super) fn plain(&self) -> impl Iterator<Item = Wish> + '_ {
-        self.list.iter().map(Shape::anywhere)
-    }
-
     /// Shapes with a placement for which something waits.
     pub(super) fn placed(&self) -> impl Iterator<Item = u32> + '_ {
         self.placed.iter().copied()

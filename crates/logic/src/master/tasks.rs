@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use dybox_job::{Plan, Retry};
-use dybox_model::{AttemptId, Cause, Exit, StageEnd, StageId, SubDagId, TaskId};
+use dybox_model::{AttemptId, Cause, Exit, Network, StageEnd, StageId, SubDagId, TaskId};
 
 use super::ladder::{self, Ladder};
+use super::lots::{Lots, Room, Sizes};
 use super::rests::{self, Rest};
 use super::retry::{self, Next, Tries};
 use super::shapes::{Form, Place, Shapes};
@@ -56,7 +57,11 @@ pub(super) struct Verdict {
 /// One stage of the plan. Those of other sub-DAGs never start.
 #[derive(Debug)]
 pub(super) struct Stage {
+    /// The shape of its asks; where its tasks ask for different ones, that of the plan.
     pub(super) shape: u32,
+    pub(super) lots: Option<Box<Lots>>,
+    /// It has a sandbox beside each task.
+    pub(super) bridge: bool,
     pub(super) phase: Phase,
     pub(super) ours: bool,
     /// Where its tasks lie in the array of all.
@@ -85,6 +90,8 @@ impl Stage {
     pub(super) fn new(stage: &dybox_job::Stage, ours: bool, (shape, ladder): (u32, Ladder)) -> Self {
         Self {
             shape,
+            lots: None,
+            bridge: stage.network == Network::Bridge,
             phase: Phase::Unstarted,
             ours,
             first: 0,
@@ -119,11 +126,18 @@ pub(super) struct Tasks {
     /// Stages of which what is live is to be ended.
     pub(super) condemned: Vec<u32>,
     pub(super) results: BTreeMap<TaskId, Box<str>>,
+    /// Of stages whose tasks differ.
+    pub(super) sizes: BTreeMap<u32, Sizes>,
+    pub(super) room: Room,
 }
 
 impl Tasks {
     /// `shape_of` tells what a stage's asks are like.
-    pub(super) fn new(plan: &Plan, subdag: SubDagId, shape_of: impl Fn(u32, &dybox_job::Stage) -> Form) -> Self {
+    pub(super) fn new(
+        plan: &Plan,
+        (subdag, room): (SubDagId, Room),
+        shape_of: impl Fn(u32, &dybox_job::Stage) -> Form,
+    ) -> Self {
         let ours = |stage: &&dybox_job::Stage| stage.subdag == subdag;
         let numbered = || (0u32..).zip(&plan.stages);
         let forms = |(id, stage)| ladder::forms(stage).into_iter().map(move |form| (id, form));
@@ -147,6 +161,8 @@ impl Tasks {
             touched: Vec::new(),
             condemned: Vec::new(),
             results: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+            room,
         }
     }
 
@@ -190,7 +206,7 @@ impl Tasks {
         stage.next = 0;
         stage.again.clear();
         stage.waiting = count - stage.succeeded - stage.live;
-        self.shapes.wait(stage.shape, id.0, (stage.waiting, 0), stage.waiting);
+        self.line_up(id.0);
         self.touched.push(id.0);
     }
 
@@ -206,10 +222,10 @@ impl Tasks {
     }
 
     pub(super) fn drop_waiting(&mut self, id: StageId) {
+        self.leave_lines(id.0);
         let stage = &mut self.stages[id.0 as usize];
-        self.shapes.wait(stage.shape, id.0, (0, stage.waiting), 0);
         self.shapes.expect(stage.shape, 0, stage.resting);
-        (stage.waiting, stage.resting) = (0, 0);
+        stage.resting = 0;
         stage.again = Vec::new();
     }
 
@@ -240,7 +256,14 @@ impl Tasks {
     /// The next task of a shape, as the attempt that it will be: of the first stage in the file.
     pub(super) fn pick(&mut self, shape: u32) -> Option<AttemptId> {
         let id = self.shapes.stages(shape).first().copied()?;
+        let number = |tasks: &[Task], stage: &Stage, index: u32| {
+            let number = tasks[(stage.first + index) as usize].last + 1;
+            AttemptId { task: TaskId { stage: StageId(id), index }, number }
+        };
         let stage = &mut self.stages[id as usize];
+        if let Some(first) = stage.first_in(shape) {
+            return first.map(|index| number(&self.tasks, stage, index));
+        }
         let waits = |index: u32| self.tasks[(stage.first + index) as usize].state == State::Waiting;
         let again = loop {
             match stage.again.pop() {
@@ -255,8 +278,7 @@ impl Tasks {
             stage.next += 1;
             stage.next - 1
         });
-        let number = self.tasks[(stage.first + index) as usize].last + 1;
-        Some(AttemptId { task: TaskId { stage: StageId(id), index }, number })
+        Some(number(&self.tasks, stage, index))
     }
 
     /// An attempt was given to a grant.
@@ -264,12 +286,10 @@ impl Tasks {
         let Some(place) = self.place(attempt.task) else { return };
         let id = attempt.task.stage.0;
         let (stage, task) = (&mut self.stages[id as usize], &mut self.tasks[place]);
+        let mut waited = false;
         if stage.phase == Phase::Running && stage.verdict.is_none() {
             match task.state {
-                State::Waiting => {
-                    stage.waiting -= 1;
-                    self.shapes.wait(stage.shape, id, (0, 1), stage.waiting);
-                }
+                State::Waiting => waited = true,
                 State::Resting => {
                     stage.resting -= 1;
                     self.shapes.expect(stage.shape, 0, 1);
@@ -280,6 +300,9 @@ impl Tasks {
         stage.live += 1;
         task.last = attempt.number;
         task.state = State::Live;
+        if waited {
+            self.turn(id, attempt.task.index, false);
+        }
     }
 
     /// Its container runs.

@@ -1,7 +1,8 @@
 //! What the machines promise about sizes, one sentence a test.
 
-use dybox_job::{Elastic, Stage};
-use dybox_model::{AttemptId, Resources, StageEnd};
+use dybox_job::{Elastic, Late, Sizes, Stage};
+use dybox_logic::driver::{self, Driver, Effect};
+use dybox_model::{AttemptId, Cause, Fact, Millis, Resources, StageEnd, SubDagId};
 
 use crate::world::plans::{self, mib, stage};
 use crate::world::{Cluster, World, first_is_too_small};
@@ -102,7 +103,7 @@ fn an_increase_that_is_refused_leaves_the_task_as_it_was() {
 
 #[test]
 fn what_finds_its_limit_before_it_could_grow_begins_again_with_the_limit() {
-    fn first(attempt: AttemptId) -> Option<dybox_model::Cause> {
+    fn first(attempt: AttemptId) -> Option<Cause> {
         first_is_too_small(attempt)
     }
     let mut world = World::on(one(), plans::of([elastic(256, 2048)]));
@@ -138,4 +139,63 @@ fn a_new_master_knows_the_sizes_and_goes_on_learning() {
         assert_eq!(world.end("a"), OK);
         world.assert_nothing_left();
     }
+}
+
+/// So many tasks, of which each asks for 64 MiB more than the one before it.
+fn growing(tasks: u32) -> Stage {
+    let sizes = Sizes { cpus: None, memory: Some("${64 * (task.index + 1)}MiB".to_owned()) };
+    Stage { late: Late { sizes: Some(sizes), ..Late::default() }, ..stage("a", tasks, &[]) }
+}
+
+#[test]
+fn each_task_gets_the_size_that_it_asks_for() {
+    for mut world in [World::of(plans::of([growing(4)])), World::on(one(), plans::of([growing(4)]))] {
+        world.until_done();
+        let mut sizes = world.sizes(false);
+        sizes.sort_unstable();
+        assert_eq!((world.end("a"), sizes), (OK, vec![64, 128, 192, 256]));
+        assert!(world.journal.iter().any(|fact| matches!(fact, Fact::StageSized { .. })));
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn tasks_of_different_sizes_are_tried_again_stopped_and_taken_over_like_others() {
+    let mut plan = plans::of([growing(9), asks(3, 128)]);
+    plan.stages[0].retry.max = 2;
+    let mut world = World::of(plan.clone()).budget(mib(600));
+    world.script = Some(|attempt| {
+        let fails = attempt.number == 1 && attempt.task.index % 2 == 0 && attempt.task.stage.0 == 0;
+        fails.then_some(Cause::ExitCode)
+    });
+    world.until(|world| world.running() == 1);
+    world.crash();
+    world.until_done();
+    // The five of even number fail once; the other stage has the same name.
+    assert_eq!((world.end("a"), world.tries("a")), (OK, 9 + 5 + 3));
+    world.assert_nothing_left();
+    let mut world = World::of(plan).budget(mib(600));
+    world.until(|world| world.running() == 1);
+    world.stop(false);
+    world.until_done();
+    world.resume();
+    world.until_done();
+    assert_eq!(world.end("a"), OK);
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_size_that_is_none_fails_its_stage_and_says_which_task() {
+    let sizes = Sizes { cpus: Some("${task.index}".to_owned()), memory: None };
+    let late = Late { sizes: Some(sizes), ..Late::default() };
+    let mut driver = Driver::new(&plans::of([Stage { late, ..stage("a", 2, &[]) }]), SubDagId(0));
+    let mut out = Vec::new();
+    driver.handle(Millis(1), driver::Event::Opened, &mut out);
+    let told = "the size of task 0: \"cpus\" can't be \"0\": the least is 0.001";
+    let ends = |effect: &Effect| match effect {
+        Effect::Record(Fact::StageEnded { end, why, .. }) => Some((*end, why.clone())),
+        _ => None,
+    };
+    let ends: Vec<_> = out.iter().filter_map(ends).collect();
+    assert_eq!(ends, [(StageEnd::Failed, told.to_owned())]);
 }

@@ -649,6 +649,9 @@ impl World {
     fn perform_driver(&mut self, effect: driver::Effect, queue: &mut VecDeque<In>) {
         match effect {
             driver::Effect::Record(fact) => self.append(fact),
+            driver::Effect::SizeStage { stage, sizes } => {
+                queue.push_back(In::Master(master::Event::StageSized { stage, sizes }));
+            }
             driver::Effect::StartStage { stage, tasks } => {
                 queue.push_back(In::Master(master::Event::StageStarted { stage, tasks }));
             }
