@@ -114,22 +114,7 @@ fn one(report: &mut Report, job: &Job, (own, stage): (u32, &draft::Stage), aroun
         }
         _ => {}
     };
-    let body = &stage.body;
-    let is_late =
-        |words: &Words| words.known.is_none() || (held && words.uses.iter().any(|what| what.value == Use::Params));
-    let mut look = |report: &mut Report, words: &Words| {
-        words.uses.iter().for_each(|what| check(report, what));
-        is_late(words)
-    };
-    late.texts = texts(body).fold(false, |late, words| look(report, words) || late);
-    late.image = body.image_words.iter().fold(false, |late, words| look(report, &words.value) || late);
-    late.places = places(body).fold(false, |late, words| look(report, words) || late);
-    let size = |words: &Option<Spot<Words>>| words.as_ref().map(|words| words.value.template());
-    let sizes = Sizes { cpus: size(&body.cpus_words), memory: size(&body.memory_words) };
-    for words in body.cpus_words.iter().chain(&body.memory_words) {
-        look(report, &words.value);
-    }
-    late.sizes = (sizes != Sizes::default()).then_some(sizes);
+    values(report, (&stage.body, held), &mut late, &mut check);
     if let Some(when) = &stage.when {
         when.uses.iter().for_each(|what| check(report, what));
         when.uses.iter().filter(|what| what.value.is_of_task()).for_each(|what| of_task(report, what, "when"));
@@ -148,6 +133,30 @@ fn one(report: &mut Report, job: &Job, (own, stage): (u32, &draft::Stage), aroun
     late.reads = reads.into_iter().map(StageId).collect();
     let largest = if report.failed() { None } else { try_out(report, job, stage, &late) };
     (late, largest)
+}
+
+/// What of a stage's values is filled in for each of its tasks; each name that they read is checked.
+fn values(
+    report: &mut Report,
+    (body, held): (&draft::Body, bool),
+    late: &mut Late,
+    check: &mut dyn FnMut(&mut Report, &Spot<Use>),
+) {
+    let mut look = |words: &Words| {
+        words.uses.iter().for_each(|what| check(report, what));
+        words.known.is_none() || (held && words.uses.iter().any(|what| what.value == Use::Params))
+    };
+    texts(body).for_each(|words| late.texts |= look(words));
+    places(body).for_each(|words| late.places |= look(words));
+    body.image_words.iter().for_each(|words| late.image |= look(&words.value));
+    let mut size = |words: &Option<Spot<Words>>| {
+        words.as_ref().map(|words| {
+            look(&words.value);
+            words.value.template()
+        })
+    };
+    let sizes = Sizes { cpus: size(&body.cpus_words), memory: size(&body.memory_words) };
+    late.sizes = (sizes != Sizes::default()).then_some(sizes);
 }
 
 /// All texts of a task.

@@ -109,13 +109,14 @@ impl Ledger {
                         round.taken.push(Taken { priority, ..taken });
                     }
                     Verdict::Waits(short) => {
-                        if short != Short::Never {
-                            waits = priority;
-                        }
                         round.short.push((size, short));
                         break;
                     }
                 }
+            }
+            // What can never be granted holds nobody up.
+            if round.short.last().is_some_and(|(of, short)| *of == size && *short != Short::Never) {
+                waits = waits.max(priority);
             }
         }
         self.notice(&shares);

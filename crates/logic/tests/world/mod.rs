@@ -929,7 +929,6 @@ impl World {
                     None => Some((String::new(), wish.size)),
                 };
                 let Some((host, size)) = at.filter(|(_, size)| self.machine.grant(*size)) else {
-                    waits = if self.cluster.is_none() { wish.priority } else { waits };
                     break;
                 };
                 *self.asks.entry(wish.clone()).or_default() -= 1;
@@ -945,6 +944,9 @@ impl World {
                     *answers = Some(wish.clone());
                 }
                 self.post(0, Mail::Master(event));
+            }
+            if self.cluster.is_none() && self.asks[&wish] > 0 {
+                waits = wish.priority;
             }
         }
     }

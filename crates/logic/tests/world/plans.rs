@@ -144,7 +144,7 @@ pub(crate) fn any(rng: &mut Rng) -> Plan {
         let max = rng.of(&[0, 0, 1, 3]);
         stage.reuse = reuse;
         // Not drawn: seeds tell the stories that they always told.
-        stage.priority = if count % 3 == 0 { [0, 5, -5, 5][usize::try_from(id % 4).expect("few")] } else { 0 };
+        stage.priority = if count.is_multiple_of(3) { [0, 5, -5, 5][usize::try_from(id % 4).expect("few")] } else { 0 };
         stage.retry = Retry { max, backoff: Millis(rng.below(4000)), on: on.into_iter().collect(), grow: None };
         stages.push(stage);
     }

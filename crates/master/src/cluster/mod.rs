@@ -147,8 +147,8 @@ impl Begun {
             port,
             credentials: conf.for_proxies(),
             program: conf.program.clone(),
-            images: plan.stages.iter().map(|stage| stage.image.clone()).collect(),
             secrets: plan.secrets(Some(conf.bundle.subdag)).into_keys().map(str::to_owned).collect(),
+            images: plan.stages.iter().filter(|stage| !stage.late.image).map(|stage| stage.image.clone()).collect(),
         };
         let rm = rm::Cluster::new(desk, line, launcher, tell);
         let source = page::Source::new(&conf, (mirror.clone(), book.durable()), rm.pages());

@@ -45,7 +45,7 @@ impl Pool {
 
     fn lend(&mut self, now: Instant, out: &mut Vec<Out>) {
         for key in self.in_turn() {
-            let wishes: Vec<_> = self.claims.get(&key).map(|claim| in_line(claim)).unwrap_or_default();
+            let wishes: Vec<_> = self.claims.get(&key).map(in_line).unwrap_or_default();
             for (wish, _) in wishes {
                 while let Some(container) = self.lend_one(&key, &wish, now) {
                     out.push(Out::Tell(key.clone(), Told::Granted { container, wish: wish.clone() }));
