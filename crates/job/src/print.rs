@@ -34,10 +34,9 @@ pub fn print_on(plan: &Plan, cluster: &Cluster) -> String {
 
 fn text(plan: &Plan, cluster: Option<&Cluster>) -> String {
     let mut out = String::new();
-    let tasks: u64 = plan.stages.iter().map(|stage| u64::from(stage.tasks)).sum();
     let counts = [
         counted(plan.stages.len() as u64, "stage"),
-        counted(tasks, "task"),
+        plan.counted().words(),
         counted(plan.subdags.len() as u64, "sub-DAG"),
     ];
     let _ = writeln!(out, "job {}: {}", plan.name, counts.join(", "));
@@ -80,7 +79,9 @@ fn dag(out: &mut String, plan: &Plan, cluster: Option<&Cluster>) {
             };
             let each = if stage.tasks > 1 { " each" } else { "" };
             let tasks = match &stage.late.each {
-                Some(Each::Of(list)) => format!("a task for each of {list}"),
+                Some(Each::Of(list)) => {
+                    format!("a task for each of {list}, known {}", plan.known_when(stage).unwrap_or_default())
+                }
                 _ => counted(u64::from(stage.tasks), "task"),
             };
             let _ = write!(out, "  {:width$}  {tasks}, {ask}{each}, {}", stage.name, stage.image);
@@ -103,6 +104,9 @@ fn dag(out: &mut String, plan: &Plan, cluster: Option<&Cluster>) {
 
 /// What YARN is asked for, and what it gives where that is more.
 fn granted(stage: &Stage, cluster: &Cluster) -> String {
+    if stage.late.sizes.is_some() {
+        return "asks YARN for what each task needs".to_owned();
+    }
     let asked = wish_of(stage);
     let given = cluster.given(asked);
     let more = if given == asked { String::new() } else { format!(", rounded up to {}", size(given, "vcore")) };
@@ -113,7 +117,8 @@ fn granted(stage: &Stage, cluster: &Cluster) -> String {
 fn late_size(ask: Resources, sizes: &Sizes) -> String {
     let cpus = sizes.cpus.clone().unwrap_or_else(|| format_cpus(ask.cpu_milli));
     let memory = sizes.memory.clone().unwrap_or_else(|| format_bytes(ask.memory));
-    format!("{cpus} cpus, {memory}")
+    let s = if cpus == "1" { "" } else { "s" };
+    format!("{cpus} cpu{s}, {memory}")
 }
 
 fn size(size: Resources, unit: &str) -> String {
@@ -268,8 +273,8 @@ fn subdags(out: &mut String, plan: &Plan, cluster: Option<&Cluster>) {
     out.push_str("\nsub-DAGs\n");
     let parts = parts(plan);
     for (number, (subdag, parts)) in plan.subdags.iter().zip(parts).enumerate() {
-        let tasks: u64 = subdag.stages.iter().map(|id| u64::from(plan.stages[id.0 as usize].tasks)).sum();
-        let sizes = format!("{}, {}", counted(subdag.stages.len() as u64, "stage"), counted(tasks, "task"));
+        let tasks = plan.counted_of(subdag.stages.iter().map(|id| &plan.stages[id.0 as usize])).words();
+        let sizes = format!("{}, {tasks}", counted(subdag.stages.len() as u64, "stage"));
         let _ = writeln!(out, "  {number}  {sizes}: {}", names(plan, &subdag.stages));
         let _ = writeln!(out, "     because {}; {}", reason(plan, subdag, parts), subdag_needs(&subdag.needs));
         if let Some(cluster) = cluster {

@@ -1,5 +1,6 @@
 //! `dybox check`: all problems of a job file at once.
 
+use dybox_job::Plan;
 use dybox_model::ExitCode;
 use serde_json::{Value, json};
 
@@ -41,17 +42,16 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
             items.push(serde_json::to_value(problem)?);
         }
         let text = checked.plan.as_ref().map(|plan| {
-            let tasks: u64 = plan.stages.iter().map(|stage| u64::from(stage.tasks)).sum();
+            let tasks = plan.counted().words();
             let stages = plan.stages.len();
             let with =
                 if warnings > 0 { format!(", {warnings} {}", plural(warnings, "warning")) } else { String::new() };
-            let (stage_word, task_word) =
-                (plural(stages, "stage"), plural(usize::try_from(tasks).unwrap_or(2), "task"));
-            format!("{}: ok, {stages} {stage_word}, {tasks} {task_word}{with}\n", args.job.file.display())
+            let stage_word = plural(stages, "stage");
+            format!("{}: ok, {stages} {stage_word}, {tasks}{with}\n", args.job.file.display())
         });
         let names = checked.problems.iter().map(|problem| problem.code.to_owned()).collect();
         let answer = Answer { kind: "problems", items, names, text: text.unwrap_or_default(), ..Answer::default() };
-        context.screen.answer(format, &Answer { extra: verdict(exit), ..answer })?;
+        context.screen.answer(format, &Answer { extra: verdict(exit, checked.plan.as_ref()), ..answer })?;
     }
     Ok(exit as u8)
 }
@@ -68,8 +68,15 @@ async fn room(context: &Context, queue: Option<&str>) -> Result<Room, Failure> {
     }
 }
 
-fn verdict(exit: ExitCode) -> serde_json::Map<String, Value> {
-    [("ok".to_owned(), json!(exit == ExitCode::Ok))].into_iter().collect()
+fn verdict(exit: ExitCode, plan: Option<&Plan>) -> serde_json::Map<String, Value> {
+    let tasks = plan.map(tasks_of);
+    [("ok".to_owned(), json!(exit == ExitCode::Ok)), ("tasks".to_owned(), json!(tasks))].into_iter().collect()
+}
+
+/// How many tasks a plan has: no less than so many, and the stages whose tasks are known later, with the moment.
+pub(crate) fn tasks_of(plan: &Plan) -> Value {
+    let counted = plan.counted();
+    json!({ "least": counted.least, "known": counted.later })
 }
 
 fn plural(count: usize, word: &str) -> String {

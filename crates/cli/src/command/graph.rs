@@ -119,7 +119,8 @@ fn items(picture: &Picture) -> Vec<Value> {
     let item = |dot: &dybox_job::Dot| {
         let needs = dot.needs.iter().map(|(need, ended)| (picture.dots[*need].name.clone(), json!(end(ended))));
         json!({
-            "stage": dot.name, "kind": if dot.tasks.is_some() { "stage" } else { "hook" }, "tasks": dot.tasks,
+            "stage": dot.name, "kind": if dot.tasks.is_some() { "stage" } else { "hook" },
+            "tasks": dot.tasks.filter(|_| dot.known.is_none()), "tasks_known": dot.known,
             "state": dot.state, "subdag": dot.subdag, "needs": needs.collect::<Map<_, _>>(),
         })
     };

@@ -82,8 +82,12 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
 
 /// Asks the engine about each image; a reason instead where it does not answer.
 async fn images(context: &Context, plan: &Plan) -> (BTreeMap<String, Have>, Option<String>) {
-    let mut images: BTreeMap<String, Have> =
-        plan.stages.iter().map(|stage| (stage.image.clone(), Have::Unknown)).collect();
+    let mut images: BTreeMap<String, Have> = plan
+        .stages
+        .iter()
+        .filter(|stage| !stage.late.image)
+        .map(|stage| (stage.image.clone(), Have::Unknown))
+        .collect();
     let engine = match Engine::connect(context.engine_conf()).await {
         Ok(engine) => engine,
         Err(e) => return (images, Some(e.to_string())),

@@ -134,7 +134,7 @@ pub(crate) const SHAPES: &[Shape] = &[
     Shape {
         command: "check",
         list: "problems",
-        beside: &["ok"],
+        beside: &["ok", "tasks"],
         keys: "code severity message [place] [label] [notes] [help]",
         name: "its code",
     },
@@ -142,14 +142,14 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "plan",
         list: "plans",
         beside: &[],
-        keys: "version name tags params fail_fast stages hooks subdags learned [images] [asks] [cluster] [queue] [priority] [node_label]",
+        keys: "version name tags params fail_fast stages hooks subdags tasks learned [images] [asks] [cluster] [queue] [priority] [node_label]",
         name: "the names of its stages",
     },
     Shape {
         command: "graph",
         list: "stages",
         beside: &["run", "job"],
-        keys: "stage kind tasks state subdag needs",
+        keys: "stage kind tasks tasks_known state subdag needs",
         name: "the names of its stages",
     },
     Shape {

@@ -36,6 +36,8 @@ pub struct Dot {
     pub subdag: u32,
     /// How many tasks a stage has; nothing for a hook.
     pub tasks: Option<u32>,
+    /// When the tasks of a stage are known, where that is not yet: `when split ends`.
+    pub known: Option<String>,
     /// Places in [`Picture::dots`] of what it waits for, each with the end that it asks for.
     pub needs: Vec<(usize, Need)>,
     /// Of a run: the word for where it stands.
@@ -50,6 +52,7 @@ impl Picture {
             name: stage.name.clone(),
             subdag: stage.subdag.0,
             tasks: Some(stage.tasks),
+            known: plan.known_when(stage),
             needs: stage.needs.iter().map(|(id, need)| (id.0 as usize, *need)).collect(),
             state: None,
         });
@@ -65,6 +68,7 @@ impl Picture {
                 name: format!("hook {}", number + 1),
                 subdag: hook.subdag.0,
                 tasks: None,
+                known: None,
                 needs: hook.after.iter().map(|id| (id.0 as usize, Need::Succeeded)).collect(),
                 state: None,
             });
@@ -77,6 +81,9 @@ impl Picture {
         if let Some(dot) = self.dots.get_mut(stage.0 as usize) {
             dot.state = Some(state);
             dot.tasks = Some(tasks);
+            if state != "waiting" {
+                dot.known = None;
+            }
         }
     }
 
@@ -129,6 +136,7 @@ impl Dot {
     /// `4 tasks, running`: what stands below the name; nothing for a stage of one task that is not of a run.
     pub(crate) fn second_line(&self) -> String {
         let tasks = match self.tasks {
+            Some(_) if self.known.is_some() => self.known.as_ref().map(|when| format!("tasks known {when}")),
             Some(1) | None => None,
             Some(tasks) => Some(format!("{tasks} tasks")),
         };

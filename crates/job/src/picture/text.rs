@@ -65,7 +65,9 @@ fn levels(picture: &Picture, width: usize, paint: &dyn Fn(Option<&str>, &str) ->
 /// Name, tasks, state, and as many of the needs as fit.
 fn label(picture: &Picture, dot: &Dot, room: usize, paint: &dyn Fn(Option<&str>, &str) -> String) -> String {
     let mut name: String = seen(&dot.name).collect();
-    if let Some(tasks) = dot.tasks.filter(|&tasks| tasks != 1) {
+    if dot.known.is_some() {
+        name.push_str(" ×?");
+    } else if let Some(tasks) = dot.tasks.filter(|&tasks| tasks != 1) {
         name.push_str(&format!(" ×{tasks}"));
     }
     let mut used = name.width();

@@ -56,5 +56,6 @@ pub(super) fn json(mut item: Value, plan: &Plan, known: &Known) -> Value {
         })
     };
     item["learned"] = plan.stages.iter().map(of).collect();
+    item["tasks"] = crate::command::check::tasks_of(plan);
     item
 }

@@ -27,7 +27,8 @@ pub(super) async fn ask(context: &Context, plan: &Plan, cluster: &Cluster) -> Ro
     // What is wrong with its settings was said when the client was made.
     let Ok(Some(servers)) = Servers::of(context) else { return Roster::None };
     let listed = |image: &String| ImageRef::parse(image).map_or_else(|_| image.clone(), |image| image.listed());
-    let mut images: Vec<String> = plan.stages.iter().map(|stage| listed(&stage.image)).collect();
+    let mut images: Vec<String> =
+        plan.stages.iter().filter(|stage| !stage.late.image).map(|stage| listed(&stage.image)).collect();
     images.sort();
     images.dedup();
     let Some((server, view)) = servers.at_once(images.clone()).await else { return Roster::Silent };
