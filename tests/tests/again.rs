@@ -74,16 +74,105 @@ fn a_part_of_a_job_runs_and_takes_what_it_needs() {
 fn the_cache_takes_what_is_the_same_and_why_says_what_is_not() {
     let place = Workspace::new();
     job(&place, "1", "0");
-    let first = id(&place.dybox(&["run", "job.yaml", "--cache"]).expect(0).says("nothing is taken"));
-    let all = id(&place.dybox(&["run", "job.yaml", "--cache"]).expect(0));
+    // Also a run that does not ask leaves what later ones may take.
+    let first = id(&place.dybox(&["run", "job.yaml"]).expect(0));
+    remembered(&place, 4);
+    let all = id(&place.dybox(&["run", "job.yaml", "--cache"]).expect(0).says(&format!("a is cached from {first}")));
     assert_eq!(ran(&place, &all), "");
     assert!(place.dybox(&["status", &all]).out.contains(&format!("cached from {first}")));
+    let status = place.status(&all);
+    assert_eq!(
+        (&status["stages"][0]["cached"], &status["stages"][0]["taken_from"]),
+        (&true.into(), &first.clone().into())
+    );
     job(&place, "2", "0");
     let some = id(&place.dybox(&["run", "job.yaml", "--cache"]).expect(0));
-    assert_eq!(ran(&place, &some), "bc");
-    place.dybox(&["why", &format!("{some}/b")]).expect(0).says(&format!("other than in run {first} are its command"));
-    place.dybox(&["why", &format!("{some}/c")]).expect(0).says("b runs again");
+    // What b came to is the same as before, so c need not run.
+    assert_eq!(ran(&place, &some), "b");
+    place
+        .dybox(&["why", &format!("{some}/b")])
+        .expect(0)
+        .says(&format!("not from the cache; other than in run {first}:"))
+        .says("command: is another");
     place.dybox(&["why", &format!("{some}/a")]).expect(0).says(&format!("cached from {first}"));
+    let none = id(&place.dybox(&["run", "job.yaml", "--no-cache"]).expect(0));
+    assert_eq!(ran(&place, &none), "abcd");
+    place.assert_nothing_left();
+}
+
+/// Until so many successes are written down for later runs.
+fn remembered(place: &Workspace, count: usize) {
+    dybox_tests::eventually("successes are written down", Duration::from_secs(60), || {
+        let stages = std::fs::read_dir(place.home().join("cache/t")).ok()?;
+        let files = stages.flatten().filter_map(|stage| std::fs::read_dir(stage.path()).ok()).flatten().flatten();
+        (files.count() >= count).then_some(())
+    });
+}
+
+const FILES: &str = "name: t
+params: { day: monday }
+defaults: { image: \"dybox-test/busybox:1\", cpus: 0.2, memory: 32MiB, cache: true }
+stages:
+  list: { script: 'echo ran list; echo \"[\\\"x\\\",\\\"y\\\"]\" > $DYBOX_RESULT' }
+  part:
+    needs: [list]
+    each: ${results.list}
+    inputs: { /in/file: ./file }
+    outputs: { /out/part: \"run:parts/\" }
+    script: 'echo ran part; cat /in/file > /out/part; echo $DYBOX_ITEM >> /out/part'
+  join:
+    needs: [part]
+    inputs: { /in/parts: \"run:parts\" }
+    outputs: { /out/all: ./all }
+    script: 'echo ran join; cat /in/parts/* > /out/all'
+  show: { needs: [join], inputs: { /in/all: ./all }, script: 'echo ran show; cat /in/all' }
+";
+
+/// Which of these stages wrote something in a run, by its logs.
+fn ran_of(place: &Workspace, run: &str) -> String {
+    let logs = place.dybox(&["logs", run]).expect(0).out;
+    let names = ["list", "part", "join", "show"].into_iter();
+    names.filter(|stage| logs.contains(&format!("ran {stage}"))).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_stage_is_taken_with_its_files_while_they_are_what_they_were() {
+    let place = Workspace::new();
+    place.write("job.yaml", FILES);
+    place.write("file", "one\n");
+    let run = || id(&place.dybox(&["run", "job.yaml"]).expect(0));
+    let why = |run: &str, stage: &str| place.dybox(&["why", &format!("{run}/{stage}")]).expect(0);
+    let all = || std::fs::read_to_string(place.path().join("all")).expect("the output");
+    let first = run();
+    assert_eq!(ran_of(&place, &first), "list part join show");
+    assert_eq!(all(), "one\nx\none\ny\n");
+    why(&first, "part").says("nothing is known of an earlier success of it");
+    let second = run();
+    assert_eq!(ran_of(&place, &second), "");
+    // An output that is gone is made again, of files that this run has taken from the other one.
+    std::fs::remove_file(place.path().join("all")).expect("it was there");
+    let third = run();
+    assert_eq!(ran_of(&place, &third), "join show");
+    why(&third, "join").says(&format!("other than in run {first}:")).says("all: is gone");
+    assert_eq!(all(), "one\nx\none\ny\n");
+    // One that somebody changed, too.
+    place.write("all", "mine\n");
+    let fourth = run();
+    assert_eq!(ran_of(&place, &fourth), "join show");
+    why(&fourth, "join").says("all: size 12 -> 5");
+    place.write("file", "more\n");
+    let fifth = run();
+    assert_eq!(ran_of(&place, &fifth), "part join show");
+    why(&fifth, "part").says("file: size 4 -> 5");
+    why(&fifth, "join").says("input run:parts: size 12 -> 14");
+    let sixth = id(&place.dybox(&["run", "job.yaml", "-p", "day=friday"]).expect(0));
+    assert_eq!(ran_of(&place, &sixth), "list part join show");
+    why(&sixth, "list").says("param day: was monday, is friday");
+    // What lay in the store of a run that is gone is gone with it.
+    let shown = place.dybox(&["prune", "--keep", "1", "--dry-run"]).expect(0);
+    assert!(shown.out.contains("what later runs may take"), "{}", shown.out);
+    place.dybox(&["prune", "--keep", "0", "--yes"]).expect(0);
+    assert_eq!(ran_of(&place, &run()), "list part join show");
     place.assert_nothing_left();
 }
 

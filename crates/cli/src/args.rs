@@ -96,6 +96,8 @@ pub(crate) enum Part {
     SweepHome(command::sweep_home::Args),
     #[command(hide = true)]
     BringImage(command::bring_image::Args),
+    #[command(hide = true)]
+    ImageId(command::image_id::Args),
 }
 
 /// A command line that starts with a part's name.
@@ -109,7 +111,7 @@ struct PartLine {
 impl Part {
     /// The part that this process is started as. Nothing where the command line is wrong, too: [`Args`] then says why.
     pub(crate) fn given() -> Option<Self> {
-        let parts = ["master", "proxy", "sweep-home", "bring-image"];
+        let parts = ["master", "proxy", "sweep-home", "bring-image", "image-id"];
         let is_part = std::env::args_os().nth(1).is_some_and(|word| parts.iter().any(|part| word == *part));
         if is_part { PartLine::try_parse().ok().map(|line| line.part) } else { None }
     }

@@ -16,8 +16,6 @@ pub struct Earlier {
     pub plan: Plan,
     /// What the stages came to that succeeded.
     pub done: BTreeMap<StageId, Done>,
-    /// What image names stood for.
-    pub pins: BTreeMap<String, String>,
 }
 
 /// What a stage came to.
@@ -59,7 +57,7 @@ impl Earlier {
     /// By its facts.
     #[must_use]
     pub fn of(run: RunId, plan: Plan, facts: Vec<Fact>) -> Self {
-        let mut earlier = Self { run, plan, done: BTreeMap::new(), pins: BTreeMap::new() };
+        let mut earlier = Self { run, plan, done: BTreeMap::new() };
         let mut begun: BTreeMap<StageId, Done> = BTreeMap::new();
         for fact in facts {
             match fact {
@@ -81,7 +79,6 @@ impl Earlier {
                 Fact::StageEnded { stage, end: StageEnd::Succeeded, .. } => {
                     earlier.done.extend(begun.get(&stage).cloned().map(|done| (stage, done)));
                 }
-                Fact::ImagePinned { image, id } => drop(earlier.pins.insert(image, id)),
                 Fact::HookDecided { hook, decision, .. } => earlier.plan.grow(hook, &decision.add),
                 _ => {}
             }
@@ -130,25 +127,81 @@ pub fn run_only(plan: &mut Plan, runs: &BTreeSet<StageId>, earlier: &[Earlier]) 
     let mut rest = Rest::default();
     for (id, stage) in (0..).map(StageId).zip(&mut plan.stages) {
         if runs.contains(&id) || stage.late.last {
-            stage.taken = None;
+            // A person wants it to run.
+            (stage.taken, stage.cache) = (None, false);
             continue;
         }
         let found = earlier.iter().find_map(|earlier| earlier.stage(&stage.name));
         let taken = match found {
             Some((_, done, run)) => {
                 rest.taken.push((stage.name.clone(), run.clone()));
-                Taken { from: Some(run), cached: false, results: done.results.clone() }
+                Taken { from: Some(run), results: done.results.clone() }
             }
             None => {
                 rest.left_out.push(stage.name.clone());
                 if needed.contains(&id) {
                     rest.missing.push(stage.name.clone());
                 }
-                Taken { from: None, cached: false, results: vec![None; stage.tasks as usize] }
+                Taken { from: None, results: vec![None; stage.tasks as usize] }
             }
         };
         stage.tasks = u32::try_from(taken.results.len()).unwrap_or(stage.tasks);
         stage.taken = Some(taken);
     }
     rest
+}
+
+#[cfg(test)]
+mod tests {
+    use dybox_job::{ShellJob, Stage, shell_plan};
+    use dybox_model::Need;
+
+    use super::*;
+
+    /// A plan of stages that need each other one after another.
+    fn chain(names: &[&str]) -> Plan {
+        let world = crate::Here::new(None, dybox_job::Policy::none("p"));
+        let job = ShellJob { image: "i:1".to_owned(), command: vec!["c".to_owned()], ..ShellJob::default() };
+        let mut plan = shell_plan(&job, &world).plan.expect("a plan");
+        let one = Stage { attach: None, cache: true, ..plan.stages[0].clone() };
+        let stage = |(at, name): (u32, &&str)| {
+            let needs = if at == 0 { Vec::new() } else { vec![(StageId(at - 1), Need::Succeeded)] };
+            Stage { name: (*name).to_owned(), needs, ..one.clone() }
+        };
+        plan.stages = (0..).zip(names).map(stage).collect();
+        plan
+    }
+
+    fn run(n: u8) -> RunId {
+        format!("01jd00000000000000000000{n:02}").parse().expect("a run id")
+    }
+
+    /// A run of this plan in which everything succeeded.
+    fn earlier(n: u8, plan: Plan) -> Earlier {
+        let result = |id: u32| Done { from: None, results: vec![Some(format!("{id}"))] };
+        let done = (0..u32::try_from(plan.stages.len()).expect("few")).map(|id| (StageId(id), result(id))).collect();
+        Earlier { run: run(n), plan, done }
+    }
+
+    #[test]
+    fn a_part_of_a_plan_takes_the_rest_from_the_newest_that_has_it() {
+        let mut old = earlier(1, chain(&["a", "b", "c"]));
+        old.done.remove(&StageId(2));
+        let mut new = earlier(2, chain(&["a", "b", "c"]));
+        new.done.remove(&StageId(1));
+        let mut plan = chain(&["a", "b", "c", "d"]);
+        let runs = following(&plan, &[StageId(2)].into());
+        assert_eq!(runs, [StageId(2), StageId(3)].into());
+        let rest = run_only(&mut plan, &runs, &[new, old]);
+        assert_eq!(rest.taken, [("a".to_owned(), run(2)), ("b".to_owned(), run(1))]);
+        assert!(rest.missing.is_empty() && rest.left_out.is_empty());
+        // What a person wants to run is not taken by the cache.
+        assert_eq!(plan.stages.iter().map(|stage| stage.cache).collect::<Vec<_>>(), [true, true, false, false]);
+        let rest = run_only(&mut plan, &[StageId(1)].into(), &[]);
+        assert_eq!((rest.left_out.len(), rest.missing), (3, vec!["a".to_owned()]));
+        assert_eq!(plan.stages[0].taken.as_ref().map(|taken| taken.from.clone()), Some(None));
+        let mut plan = chain(&["a"]);
+        plan.stages[0].late.last = true;
+        assert_eq!(run_only(&mut plan, &[].into(), &[earlier(1, chain(&["a"]))]), Rest::default());
+    }
 }

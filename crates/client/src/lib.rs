@@ -4,7 +4,6 @@
 //! Never: a word printed, a decision about tasks, a terminal.
 
 mod attach;
-pub mod cache;
 mod client;
 mod cluster;
 pub mod earlier;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dybox_model::{Millis, RunId, SubDagId};
-use dybox_store::layout::{Machine, PRUNED, RunDir, pruned};
+use dybox_store::cache::{self, Listed};
+use dybox_store::layout::{Machine, PRUNED, RunDir, VOLUMES, pruned};
 use dybox_store::{RunInfo, Store, StoreError};
 use serde::Deserialize;
 
@@ -32,12 +33,14 @@ pub struct Old {
     pub info: RunInfo,
     /// How it stands.
     pub word: &'static str,
-    /// What its directory holds.
+    /// What its directory holds, and what it left for later runs to take.
     pub bytes: u64,
     /// Why it must stay; nothing = it may go.
     pub stays: Option<String>,
     /// What is lost with it beside its logs, in phrases.
     pub lost: Vec<String>,
+    /// What later runs may take of it: by stage.
+    pub cached: Vec<(String, Listed)>,
 }
 
 /// Of a plan, who the stages are taken from.
@@ -87,11 +90,13 @@ impl Client {
         let picked = rule.pick(&all);
         let doomed: BTreeSet<&RunId> = picked.iter().map(|info| &info.run).collect();
         let mut users: BTreeMap<RunId, Vec<RunId>> = BTreeMap::new();
-        for info in all.iter().filter(|info| !doomed.contains(&info.run)) {
+        let stay: BTreeSet<&RunId> = all.iter().map(|info| &info.run).filter(|run| !doomed.contains(run)).collect();
+        for info in all.iter().filter(|info| stay.contains(&info.run)) {
             for from in self.takes_from(&info.run).await? {
                 users.entry(from).or_default().push(info.run.clone());
             }
         }
+        let mut cached = self.cached(&picked).await?;
         let shares = match self.store.list(&Machine::shares()).await {
             Err(error) if error.is_missing() => Vec::new(),
             shares => shares?,
@@ -103,9 +108,18 @@ impl Client {
             if one.stays.is_none() && shares.iter().any(|entry| entry.name.starts_with(&share)) {
                 one.stays = Some("something of it may be on the engine: dybox gc".to_owned());
             }
-            if let Some(users) = users.get(&one.info.run) {
-                let users: Vec<_> = users.iter().map(|run| run.short()).collect();
-                one.lost.push(format!("the logs of stages that {} took from it", users.join(", ")));
+            let mut takers = self.takers(&one.info.run).await?;
+            takers.extend(users.remove(&one.info.run).unwrap_or_default());
+            let takers: Vec<&str> = takers.iter().filter(|run| stay.contains(run)).map(RunId::short).collect();
+            if !takers.is_empty() {
+                one.lost.push(format!("the logs of stages that {} took from it", some_of(&takers)));
+            }
+            one.cached = cached.remove(&one.info.run).unwrap_or_default();
+            one.bytes += one.cached.iter().map(|(_, listed)| listed.len).sum::<u64>();
+            match one.cached.len() {
+                0 => {}
+                1 => one.lost.push("what later runs may take: 1 stage".to_owned()),
+                stages => one.lost.push(format!("what later runs may take: {stages} stages")),
             }
             old.push(one);
         }
@@ -120,7 +134,7 @@ impl Client {
         // One whose master never ran has none, and has not ended by itself.
         let subdags = subdags.unwrap_or(1);
         let standing = self.standing(&info.run, subdags).await?;
-        let mut one = Old { word: standing.word(), bytes, stays: None, lost: Vec::new(), info };
+        let mut one = Old { word: standing.word(), bytes, stays: None, lost: Vec::new(), cached: Vec::new(), info };
         let live = standing.applications.values().any(|application| application.phase.is_live());
         if live || !standing.held.is_empty() {
             one.stays = Some("it lives".to_owned());
@@ -135,7 +149,7 @@ impl Client {
         Ok(one)
     }
 
-    /// Removes the directory of a run that is over: plan, journals, logs.
+    /// Removes the directory of a run that is over (plan, journals, logs), and what it left for later ones to take.
     ///
     /// # Errors
     /// The store's; `Held` where it lives again.
@@ -147,6 +161,10 @@ impl Client {
         }
         if let Place::Cluster(_) = self.place {
             self.store.put_new(&pruned(run), "").await?;
+        }
+        // First nobody can find it any more.
+        for (stage, one) in &old.cached {
+            cache::remove(&self.store, (&old.info.job, stage), one).await?;
         }
         self.store.remove_tree(&RunDir::new(run).root()).await?;
         Ok(())
@@ -166,6 +184,40 @@ impl Client {
         Ok(())
     }
 
+    /// Named volumes of this machine, which outlive runs: each with its bytes. Those of a cluster's machines lie there.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn volumes(&self) -> Result<Vec<(String, u64)>, ClientError> {
+        let mut all = Vec::new();
+        if let Place::Machine(_) = self.place {
+            for name in names(&self.store, VOLUMES).await? {
+                // What tasks of other users left there may be closed to us.
+                let bytes = weigh(&self.store, &format!("{VOLUMES}/{name}")).await.unwrap_or(0);
+                all.push((name, bytes));
+            }
+        }
+        Ok(all)
+    }
+
+    /// What these runs left for later ones to take.
+    async fn cached(&self, picked: &[RunInfo]) -> Result<BTreeMap<RunId, Vec<(String, Listed)>>, ClientError> {
+        let mut all: BTreeMap<RunId, Vec<(String, Listed)>> = BTreeMap::new();
+        let jobs: BTreeSet<&str> = picked.iter().map(|info| info.job.as_str()).collect();
+        for job in jobs {
+            for (stage, one) in cache::of_job(&self.store, job).await? {
+                all.entry(one.run.clone()).or_default().push((stage, one));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Runs that took something from this one when a stage of theirs began.
+    async fn takers(&self, run: &RunId) -> Result<Vec<RunId>, ClientError> {
+        let marks = names(&self.store, &RunDir::new(run).takers()).await?;
+        Ok(marks.iter().filter_map(|mark| mark.parse().ok()).collect())
+    }
+
     async fn takes_from(&self, run: &RunId) -> Result<BTreeSet<RunId>, ClientError> {
         let Some(text) = self.store.get_opt(&RunDir::new(run).plan()).await? else { return Ok(BTreeSet::new()) };
         // A plan that can't be read takes nothing that could be named.
@@ -173,6 +225,13 @@ impl Client {
         let stages = takes.into_iter().flat_map(|takes| takes.stages);
         Ok(stages.filter_map(|stage| stage.taken?.from).collect())
     }
+}
+
+/// The first few, and how many more.
+fn some_of(list: &[&str]) -> String {
+    const FEW: usize = 3;
+    let shown = list[..list.len().min(FEW)].join(", ");
+    if list.len() > FEW { format!("{shown} and {} more", list.len() - FEW) } else { shown }
 }
 
 /// Whether a container of it is kept for a look.

@@ -128,6 +128,21 @@ impl Engine {
         }))
     }
 
+    /// The digest that the registry has for a name now (`sha256:...`); asked through the engine, with the login that docker
+    /// has for it.
+    ///
+    /// # Errors
+    /// Any transport failure, of the registry too.
+    pub async fn registry_digest(&self, name: &str) -> Result<String> {
+        let operation = format!("ask the registry for {name}");
+        let image = ImageRef::parse(name)
+            .map_err(|bad| EngineError::new(operation.as_str(), Kind::BadOptions, bad.to_string()))?;
+        let login = auth::login(self.config_dir.as_deref(), image.registry.as_deref()).await;
+        let login = login.map(|login| auth::credentials(login, name));
+        let answer = within(QUICK, operation, self.docker.inspect_registry_image(name, login)).await?;
+        Ok(answer.descriptor.digest.unwrap_or_default())
+    }
+
     /// Brings an image from its registry, with this login, or else the one that docker has for it. `progress` gets the bytes so far
     /// and the bytes known to be needed (both grow).
     ///

@@ -136,7 +136,7 @@ pub(crate) fn assemble_stage(
         keep_failed: body.keep_failed.unwrap_or(false),
         reuse: body.reuse.is_some_and(|spot| spot.value),
         taken: None,
-        missed: None,
+        cache: body.cache.unwrap_or(false),
         late,
         attach: None,
         added: None,

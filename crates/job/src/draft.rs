@@ -161,6 +161,7 @@ pub(crate) struct Body {
     pub(crate) placement: PlacementDraft,
     pub(crate) keep_failed: Option<bool>,
     pub(crate) reuse: Option<Spot<bool>>,
+    pub(crate) cache: Option<bool>,
     pub(crate) profile: Option<Spot<ProfileWanted>>,
 }
 
@@ -320,6 +321,7 @@ impl Body {
             keep_failed: self.keep_failed.or(defaults.keep_failed),
             profile: self.profile.or_else(|| defaults.profile.clone()),
             reuse: self.reuse.or_else(|| defaults.reuse.clone()),
+            cache: self.cache.or(defaults.cache),
         }
     }
 

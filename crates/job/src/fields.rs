@@ -232,6 +232,13 @@ pub const FIELDS: &[Field] = &[
     ),
     now(Stage, "keep_failed", "true or false", "false", "Keep the containers of failed attempts."),
     now(Stage, "reuse", "true or false", "false", "Tasks follow each other in one container, made ready in between."),
+    now(
+        Stage,
+        "cache",
+        "true or false",
+        "false",
+        "It may be taken from an earlier run where all that it depends on is the same.",
+    ),
     now(Stage, "extends", "a name", "none", "A stage or template: what this one does not say itself is taken from it."),
     later(Stage, "gpus", "Graphics processors of each task."),
     now(

@@ -34,7 +34,7 @@ impl Stage {
             image: String::new(),
             late: crate::Late::default(),
             taken: None,
-            missed: None,
+            cache: false,
             attach: None,
             ..like.clone()
         }

@@ -75,7 +75,7 @@ pub use late::{Each, Late};
 pub use lint::{lint, lint_on_cluster};
 pub use param::{ParamKind, ParamRule};
 pub use picture::{Dot, Picture, dot, mermaid, svg, text as picture_text};
-pub use plan::{Elastic, Grow, Hook, LEAST_LEARNED, Missed, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag, Taken};
+pub use plan::{Elastic, Grow, Hook, LEAST_LEARNED, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag, Taken};
 pub use print::{print, print_on};
 pub use profiled::{KeySource, Profiled};
 pub use schema::{DIALECT, schema};

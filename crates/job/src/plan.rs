@@ -139,9 +139,9 @@ pub struct Stage {
     /// It does not run: what it came to is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<Taken>,
-    /// Why it runs although it might have been taken from an earlier run, where that was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missed: Option<Missed>,
+    /// It may be taken from an earlier success of the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cache: bool,
     /// A person at the other end (`dybox shell` only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<Attach>,
@@ -160,20 +160,8 @@ const fn is_zero(number: &i32) -> bool {
 pub struct Taken {
     /// The run that it is taken from; nothing = it is left out, and counts as done without a result.
     pub from: Option<RunId>,
-    /// Whether the cache found it, and no person named the run.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub cached: bool,
     /// What each task wrote as its result, as JSON.
     pub results: Vec<Option<String>>,
-}
-
-/// Why nothing was taken from the cache.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Missed {
-    /// The run that came nearest; nothing = there is none.
-    pub nearest: Option<RunId>,
-    /// What differs from it, field by field; without one, why there is none.
-    pub changed: Vec<String>,
 }
 
 /// How far the memory of a stage's tasks may move, in bytes. Its tasks begin with what [`Stage::ask`] says.

@@ -184,6 +184,9 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
         extras.push(format!("more memory after oom, in {} steps to {}", steps - 1, format_bytes(most)));
     }
     extras.extend(limits(&stage.timeout));
+    if stage.cache {
+        extras.push("may be taken from an earlier run".to_owned());
+    }
     if stage.reuse {
         extras.push("containers are used again".to_owned());
     }

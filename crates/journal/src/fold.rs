@@ -71,8 +71,11 @@ impl Run {
             Fact::HookFailed { hook, why, at } => {
                 self.hooks.insert(*hook, HookState::Failed { why: why.clone(), at: *at });
             }
-            Fact::StageTaken { stage, from, results, .. } => {
-                self.on_stage(*stage, |stage| stage.taken(from.clone(), results.len()));
+            Fact::StageTaken { stage, from, results, cached, .. } => {
+                self.on_stage(*stage, |stage| stage.taken(from.clone(), *cached, results.len()));
+            }
+            Fact::CacheMissed { stage, missed, .. } => {
+                self.on_stage(*stage, |stage| stage.missed = Some(missed.clone()));
             }
             // For those who read the facts of one task.
             Fact::Visited { .. } => {}

@@ -1,5 +1,6 @@
 //! One stage as its facts add up.
 
+use dybox_model::cache::Missed;
 use dybox_model::{AttemptId, Exit, GrantId, Millis, Owner, Peak, RunId, StageEnd, StageOutline, TaskState};
 
 /// Failures that a stage keeps in full; further ones are only counted.
@@ -128,6 +129,10 @@ pub struct Stage {
     pub used: Peak,
     /// It did not run: from which run it was taken; nothing inside = it was left out.
     pub taken: Option<Option<RunId>>,
+    /// Whether the cache found that when the stage began.
+    pub cached: bool,
+    /// Why it ran although it might have been taken from an earlier run.
+    pub missed: Option<Missed>,
     /// Failed attempts in all.
     pub failures: u32,
     /// The first of them in full (at most 32; of these the first is the first failure).
@@ -149,6 +154,8 @@ impl Stage {
             tries: 0,
             used: Peak::default(),
             taken: None,
+            cached: false,
+            missed: None,
             failures: 0,
             failed: Vec::new(),
         }
@@ -218,8 +225,8 @@ impl Stage {
 
     /// Moves a task of which `attempt` is the last try; `false` when the news is stale.
     /// What it came to is known without any attempt.
-    pub(crate) fn taken(&mut self, from: Option<RunId>, tasks: usize) {
-        self.taken = Some(from);
+    pub(crate) fn taken(&mut self, from: Option<RunId>, cached: bool, tasks: usize) {
+        (self.taken, self.cached, self.missed) = (Some(from), cached, None);
         self.tasks = vec![Task { state: TaskState::Succeeded, code: Some(0), ..Task::default() }; tasks];
         self.counts = Counts { succeeded: u32::try_from(tasks).unwrap_or(u32::MAX), ..Counts::default() };
     }

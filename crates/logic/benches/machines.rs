@@ -50,7 +50,7 @@ fn stage(id: u32) -> Stage {
         placement: Default::default(),
         profile: None,
         taken: None,
-        missed: None,
+        cache: false,
         attach: None,
         added: None,
         reuse: false,

@@ -4,6 +4,7 @@
 //! with each `Record` before what it makes durable. Never: a socket, a file, a clock, a thread, a random number, an
 //! `.await`; and no state that `apply` can't rebuild, but what the world tells anew after a recovery.
 
+pub mod cache;
 pub mod driver;
 pub mod master;
 mod waiting;

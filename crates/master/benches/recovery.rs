@@ -58,7 +58,7 @@ fn plan() -> Plan {
         placement: Default::default(),
         profile: None,
         taken: None,
-        missed: None,
+        cache: false,
         attach: None,
         added: None,
         reuse: false,

@@ -182,8 +182,10 @@ impl Actor {
         while !batch.events.is_empty() {
             let now = now();
             let turn = self.mind.settle(now, batch.events.drain(..));
+            self.ports.remember(&turn.facts, &self.mind);
             if turn.facts.iter().any(|fact| matches!(fact, Fact::Ended { .. })) {
                 self.await_settled().await;
+                self.ports.settle_cache().await;
             }
             self.write(&turn.facts).await?;
             self.apply(&turn.facts);

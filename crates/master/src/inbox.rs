@@ -1,6 +1,7 @@
 //! The one mailbox: calls, the resource manager, hooks, time.
 
 use dybox_driver::HookEnd;
+use dybox_logic::driver;
 use dybox_logic::master::Advice;
 use dybox_wire::Call;
 use tokio::sync::mpsc;
@@ -13,6 +14,8 @@ pub(crate) struct Inbox {
     pub(crate) calls: mpsc::Receiver<Call>,
     pub(crate) from_rm: mpsc::UnboundedReceiver<FromRm>,
     pub(crate) from_hooks: mpsc::UnboundedReceiver<HookEnd>,
+    /// What look-ups for the cache found.
+    pub(crate) found: mpsc::UnboundedReceiver<driver::Event>,
     /// What the roster says.
     pub(crate) advice: mpsc::UnboundedReceiver<Vec<Advice>>,
 }
@@ -21,6 +24,7 @@ pub(crate) enum Came {
     Call(Call),
     Rm(FromRm),
     Hook(HookEnd),
+    Found(driver::Event),
     Roster(Vec<Advice>),
     Time,
 }
@@ -38,6 +42,7 @@ impl Inbox {
             Some(call) = self.calls.recv() => Came::Call(call),
             Some(event) = self.from_rm.recv() => Came::Rm(event),
             Some(event) = self.from_hooks.recv() => Came::Hook(event),
+            Some(event) = self.found.recv() => Came::Found(event),
             Some(advice) = self.advice.recv() => Came::Roster(advice),
             () = time => Came::Time,
         }

@@ -9,6 +9,7 @@ mod actor;
 mod adds;
 mod awaited;
 mod book;
+mod cache;
 mod cluster;
 mod conf;
 mod error;

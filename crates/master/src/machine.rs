@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::actor::{Actor, Parts, now};
+use crate::cache::Cache;
 use crate::inbox::Inbox;
 use crate::links::Links;
 use crate::next::{Here, Others, Rest};
@@ -45,6 +46,7 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let Recovered { store, dir, info, plan, planned, mind, live, book, upstream, .. } = recovered;
     let (policy, profiles, mut first) = (recovered.policy, recovered.profiles, recovered.first);
     let (epoch, opening) = (recovered.epoch, recovered.opening);
+    let (cache, found) = Cache::new(conf.binary.clone(), None, recovered.seen);
     if !planned.is_last(conf.subdag) {
         first.extend(stop_mark(&store, &dir).await?);
     }
@@ -68,13 +70,18 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
         policy,
         profiles,
         prepared,
+        cache,
         telling,
         wishes: None,
         sub_dir,
     };
     let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, opening, settled: None });
-    let served =
-        actor.serve(Inbox { calls, from_rm, from_hooks, advice: mpsc::unbounded_channel().1 }, server, first, past);
+    let served = actor.serve(
+        Inbox { calls, from_rm, from_hooks, found, advice: mpsc::unbounded_channel().1 },
+        server,
+        first,
+        past,
+    );
     served.await?;
     remove_secrets((&past_of.0, &names), &outline, conf.subdag).await;
     remove_volumes(&used, &past_of).await

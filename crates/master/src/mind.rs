@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use dybox_driver::StageStory;
 use dybox_job::Plan;
 use dybox_logic::{driver, master};
+use dybox_model::cache::Missed;
 use dybox_model::{Fact, Millis, StageEnd, StageId, SubDagId, TaskId};
 use dybox_wire::Waiting;
 
@@ -122,6 +123,13 @@ fn sort_driver(
             events.push_back(Tell::StageStarted { stage, tasks }.into());
         }
         driver::Effect::SizeStage { stage, sizes } => events.push_back(Tell::StageSized { stage, sizes }.into()),
+        driver::Effect::TakeStage { stage, tasks, found } => {
+            events.push_back(Tell::StageFound { stage, tasks, found }.into());
+        }
+        driver::Effect::LookUp { stage, .. } if refused.contains_key(&stage) => {
+            let answer = Err(Missed::because("a policy refuses it"));
+            events.push_back(driver::Event::LookedUp { stage, answer, inputs: Vec::new() }.into());
+        }
         driver::Effect::CloseStage { stage } => events.push_back(Tell::StageClosed { stage }.into()),
         driver::Effect::StopStages { why, now } => events.push_back(Tell::StopAsked { why, now }.into()),
         effect => turn.effects.push(Effect::Driver(effect)),

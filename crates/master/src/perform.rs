@@ -15,6 +15,7 @@ use dybox_wire::MasterOrder;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::cache::Cache;
 use crate::event::{Effect, Event};
 use crate::fill::{self, Prepared};
 use crate::links::Links;
@@ -47,6 +48,8 @@ pub(crate) struct Ports {
     pub(crate) profiles: Profiles,
     /// What tasks of stages that run need, made once a stage.
     pub(crate) prepared: BTreeMap<StageId, Prepared>,
+    /// What is taken from earlier runs, and left for later ones.
+    pub(crate) cache: Cache,
     /// Words to other masters that are under way. This process must not end before they are said.
     pub(crate) telling: JoinSet<()>,
     /// The way to agents, for images; nothing where no state server is configured.
@@ -74,6 +77,8 @@ impl Ports {
             Effect::Driver(driver::Effect::RunHook { hook }) => self.run_hook(hook, mind),
             Effect::Driver(driver::Effect::StopHook { hook }) => drop(self.hooks.remove(&hook)),
             Effect::Driver(driver::Effect::Finish { .. }) => return After::Finish,
+            Effect::Driver(driver::Effect::LookUp { stage, tasks }) => self.look_up((stage, tasks), mind),
+            Effect::Driver(driver::Effect::EndLook { stage }) => self.cache.end_look(stage),
             Effect::Driver(_) => {}
             Effect::StopRun(why) => {
                 self.telling.spawn(self.rest.clone().stop_run(why, now));

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::adds::grow;
 use crate::book::Book;
+use crate::cache::Seen;
 use crate::event::Event;
 use crate::fill;
 use crate::live::Live;
@@ -48,6 +49,8 @@ pub(crate) struct Recovered {
     pub(crate) policy: Policy,
     /// The administrator's profiles, where hooks may add stages.
     pub(crate) profiles: Profiles,
+    /// What of it the cache needs.
+    pub(crate) seen: Seen,
     /// What the machines are told first.
     pub(crate) first: Vec<Event>,
 }
@@ -102,10 +105,11 @@ impl Past {
         let (opening, epoch) = self.opening(now);
         let Self { store, dir, info, plan: planned, subdag, facts, book, policy, .. } = self;
         let Some(own) = planned.subdags.get(subdag.0 as usize) else { return Err(MasterError::NoSubDag(subdag.0)) };
-        let (mut upstream, far) = (BTreeMap::new(), store.is_remote());
+        let (mut upstream, mut before, far) = (BTreeMap::new(), Vec::new(), store.is_remote());
         let mut known = planned.clone();
         for needed in read_of(&planned, subdag, own) {
             let facts = read_closed(&store, &dir.sub(needed).journal()).await?;
+            before.extend(facts.iter().filter(|fact| Seen::matters(fact)).cloned());
             upstream.insert(needed, fold((&planned, needed), far, &facts));
             grow(&mut known, &facts);
         }
@@ -115,6 +119,7 @@ impl Past {
         let Some(own) = plan.subdags.get(subdag.0 as usize) else { return Err(MasterError::NoSubDag(subdag.0)) };
         let profiles = if own.hooks.is_empty() { Profiles::Unasked } else { profiles(&store).await };
         let mut live = Live::of(&facts);
+        let seen = Seen::of(before.iter().chain(&facts));
         for fact in &opening {
             mind.apply(fact);
             live.apply(fact);
@@ -147,6 +152,7 @@ impl Past {
             upstream,
             policy,
             profiles,
+            seen,
             first,
         })
     }

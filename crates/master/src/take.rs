@@ -21,6 +21,7 @@ impl Actor {
                 self.take_news_of_rm(news, batch);
             }
             Came::Hook(end) => self.hook_ended(end, batch),
+            Came::Found(event) => batch.events.push(event.into()),
             Came::Roster(advice) => batch.events.push(master::Event::Roster(advice).into()),
             Came::Time => {
                 for grant in self.awaited.late(Instant::now()) {

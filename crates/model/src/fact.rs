@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{Missed, Print};
 use crate::{
-    AttemptId, Cause, Exit, GrantId, HookId, Millis, Need, Peak, Resources, RunId, StageEnd, StageId, SubDagId, Usage,
+    AttemptId, Cause, Exit, GrantId, HookId, Millis, Moved, Need, Peak, Resources, RunId, StageEnd, StageId, SubDagId,
+    Usage,
 };
 
 /// One stage, as a reader of the journal needs it without the plan.
@@ -200,6 +202,24 @@ pub enum Fact {
         from: Option<RunId>,
         /// What each task wrote as its result, as JSON.
         results: Vec<Option<String>>,
+        /// Whether the cache found it when the stage began, and no person named the run.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cached: bool,
+        /// What of it was brought into this run's own store.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<Moved>,
+        /// When.
+        at: Millis,
+    },
+    /// A stage was looked up and runs all the same. Written before it starts.
+    CacheMissed {
+        /// The stage.
+        stage: StageId,
+        /// Why.
+        missed: Missed,
+        /// What its inputs were before its first task began, where that is known.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        inputs: Vec<Print>,
         /// When.
         at: Millis,
     },

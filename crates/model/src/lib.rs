@@ -3,6 +3,7 @@
 //! Enters: nothing. Leaves: plain values with `serde` and nothing else. Never: a clock, a file, a socket, a foreign
 //! type, or a decision that another crate should take.
 
+pub mod cache;
 mod cause;
 mod code;
 mod exit;

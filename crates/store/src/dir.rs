@@ -30,8 +30,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
 
 pub(crate) fn stat(path: &Path) -> Result<Stat, StoreError> {
     let meta = fs::metadata(path).map_err(|e| StoreError::new("look at", path.display(), e))?;
-    let mtime_ms = meta.mtime().cast_unsigned() * 1000 + meta.mtime_nsec().cast_unsigned() / 1_000_000;
-    Ok(Stat { len: meta.len(), mtime_ms, mode: meta.mode() & 0o7777, is_dir: meta.is_dir() })
+    Ok(Stat { len: meta.len(), mtime_ms: mtime_ms(&meta), mode: meta.mode() & 0o7777, is_dir: meta.is_dir() })
+}
+
+fn mtime_ms(meta: &fs::Metadata) -> u64 {
+    meta.mtime().cast_unsigned() * 1000 + meta.mtime_nsec().cast_unsigned() / 1_000_000
 }
 
 pub(crate) fn make_dir_of(path: &Path, mode: u32) -> Result<(), StoreError> {
@@ -91,7 +94,8 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Entry>, StoreError> {
         }
         match entry.metadata() {
             Ok(meta) => {
-                entries.push(Entry { name, is_dir: meta.is_dir(), len: if meta.is_dir() { 0 } else { meta.len() } })
+                let len = if meta.is_dir() { 0 } else { meta.len() };
+                entries.push(Entry { name, is_dir: meta.is_dir(), len, mtime_ms: mtime_ms(&meta) })
             }
             // Removed since the directory was read.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}

@@ -9,6 +9,8 @@
 //! runs/<run>/logs/<grant>.log
 //! runs/<run>/sessions/<n>.<application>
 //! runs/<run>/{volumes, data}/<name>
+//! runs/<run>/taken/<run that took from it>
+//! cache/<job>/<stage>/<key>.<run>
 //! volumes/<name>/
 //! sessions/<application>/{journal, epoch/<k>, master.addr, credentials}
 //! bin/dybox-<digest>
@@ -52,6 +54,18 @@ pub fn binary(sha256: &str) -> String {
 #[must_use]
 pub fn learned(job: &str) -> String {
     format!("learned/{job}")
+}
+
+/// What stages of a job came to that succeeded: a directory each.
+#[must_use]
+pub fn cached_of_job(job: &str) -> String {
+    format!("cache/{job}")
+}
+
+/// What one stage of a job came to.
+#[must_use]
+pub fn cached(job: &str, stage: &str) -> String {
+    format!("cache/{job}/{stage}")
 }
 
 /// The socket's name in [`SubDir::root`]: bound and dialled through the directory's descriptor.
@@ -126,6 +140,12 @@ impl RunDir {
     #[must_use]
     pub fn hooks(&self) -> String {
         format!("{}/hooks", self.0)
+    }
+
+    /// The directory of the runs that took something from this one.
+    #[must_use]
+    pub fn takers(&self) -> String {
+        format!("{}/taken", self.0)
     }
 
     /// The directory of the named volumes that go with the run.

@@ -9,6 +9,7 @@
 mod append;
 pub mod archive;
 pub mod bundle;
+pub mod cache;
 mod dir;
 pub mod epochs;
 mod error;
@@ -20,6 +21,7 @@ pub mod local;
 mod lock;
 pub mod logs;
 pub mod policy;
+pub mod print;
 mod read;
 mod run_info;
 mod runs;

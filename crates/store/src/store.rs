@@ -27,6 +27,8 @@ pub struct Entry {
     pub is_dir: bool,
     /// Bytes of a file; 0 for a directory.
     pub len: u64,
+    /// When it was changed, in milliseconds.
+    pub mtime_ms: u64,
 }
 
 /// What is known of a file or directory without reading it.

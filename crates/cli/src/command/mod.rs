@@ -13,6 +13,7 @@ pub(crate) mod explain;
 pub(crate) mod foreground;
 pub(crate) mod gc;
 pub(crate) mod graph;
+pub(crate) mod image_id;
 pub(crate) mod import;
 pub(crate) mod job;
 pub(crate) mod logins;
@@ -37,6 +38,7 @@ pub(crate) mod shell;
 pub(crate) mod state_server;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod submitted;
 pub(crate) mod sweep_home;
 pub(crate) mod target;
 pub(crate) mod top;
@@ -73,6 +75,7 @@ pub(crate) fn run_part(part: Part, debug: bool) -> u8 {
         Part::Proxy(args) => part::proxy(args),
         Part::SweepHome(args) => sweep_home::run(&args),
         Part::BringImage(args) => bring_image::run(&args),
+        Part::ImageId(args) => image_id::run(&args),
     };
     finish(&Screen::plain(debug), outcome)
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, IsTerminal};
 
+use dybox_client::Client;
 use dybox_client::prune::{Old, Rule};
 use dybox_model::{ExitCode, Millis, format_bytes};
 use serde_json::json;
@@ -75,6 +76,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     show(context, args, &go)?;
     if args.dry_run {
         screen.hint(&format!("would free: {sum}"));
+        tell_volumes(context, &client).await;
         return Ok(ExitCode::Ok as u8);
     }
     if !args.yes && !std::io::stdin().is_terminal() {
@@ -94,7 +96,21 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     }
     client.forget_marks(now()).await?;
     screen.hint(&format!("freed: {sum}"));
+    tell_volumes(context, &client).await;
     Ok(if failed > 0 { ExitCode::Unreachable } else { ExitCode::Ok } as u8)
+}
+
+/// Named volumes outlive runs, and so this.
+async fn tell_volumes(context: &Context, client: &Client) {
+    let volumes = client.volumes().await.unwrap_or_default();
+    let told: Vec<String> =
+        volumes.iter().map(|(name, bytes)| format!("{} ({})", shown(name), format_bytes(*bytes))).collect();
+    if !told.is_empty() {
+        context.screen.hint(&format!("named volumes stay: {}; `dybox gc` lists them", told.join(", ")));
+    }
+    if client.cluster().is_some() {
+        context.screen.hint("named volumes of the cluster's machines stay there");
+    }
 }
 
 fn show(context: &Context, args: &Args, go: &[&Old]) -> Result<(), Failure> {

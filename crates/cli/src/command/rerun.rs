@@ -6,13 +6,16 @@ use dybox_client::Submission;
 use dybox_client::earlier::{Earlier, following, run_only};
 use dybox_job::Plan;
 use dybox_model::ExitCode;
+use dybox_store::RunInfo;
 use dybox_store::layout::RunDir;
 
 use super::foreground::Foreground;
+use super::job::{self, JobArgs, Room};
 use super::look::find;
 use super::preflight::Preflight;
-use super::rest::{say, stages};
+use super::rest::{say, say_params, stages};
 use super::run::start;
+use super::submitted::{Tells, tell};
 use super::target::Target;
 use super::{Context, Outcome};
 use crate::conf::Format;
@@ -22,7 +25,7 @@ use crate::report::{Failure, codes};
 /// Runs a run's plan again, as a new run: all of it, or a stage and what follows it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Plan and params are those of the earlier run; the job file is not read again. With a stage, what does not follow it is taken from that run where it succeeded there, with its results. `resume` goes on with the same run instead.\n\nExamples:\n  dybox rerun @latest\n  dybox rerun nightly join"
+    after_help = "Plan and params are those of the earlier run; the job file is not read again, but for --param. With a stage, what does not follow it is taken from that run where it succeeded there, with its results. `resume` goes on with the same run instead.\n\nExamples:\n  dybox rerun @latest\n  dybox rerun nightly join\n  dybox rerun nightly -p day=friday"
 )]
 pub(crate) struct Args {
     /// RUN or RUN/STAGE; a run by id, its beginning, job name or @latest
@@ -31,6 +34,9 @@ pub(crate) struct Args {
     /// The stage from which on it runs again
     #[arg(value_name = "STAGE")]
     pub stage: Option<String>,
+    /// Another value of a parameter; may be given many times. The job file is read again for it
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = super::job::param)]
+    pub params: Vec<(String, String)>,
     /// Submit, print the id and return
     #[arg(short, long)]
     pub detach: bool,
@@ -65,11 +71,22 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let client = context.client()?;
     let info = find(context, &target.run).await?;
     let earlier = client.earlier(&info.run).await?;
-    let plan = planned(context, args, &earlier, target.stage)?;
-    let text = client.store().get_opt(&RunDir::new(&info.run).job()).await?;
+    let (base, text) = match args.params.is_empty() {
+        // Its hooks run again, and add what they find then.
+        true => (earlier.plan.ungrown(), None),
+        false => match anew(context, args, (&info, &earlier)).await? {
+            Anew::Planned(plan, text) => (*plan, Some(text)),
+            Anew::Wrong(exit) => return Ok(exit as u8),
+        },
+    };
+    let plan = planned((context, args), base, &earlier, target.stage)?;
+    let text = match text {
+        Some(text) => text,
+        None => client.store().get_opt(&RunDir::new(&info.run).job()).await?.unwrap_or_default().to_vec(),
+    };
     let submission = Submission {
         job_file: info.job_file,
-        text: text.unwrap_or_default().to_vec(),
+        text,
         cwd: info.cwd,
         request: args.request_id.clone(),
         session: args.session.clone(),
@@ -80,19 +97,14 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     };
     preflight.passed().await?;
     let submitted = start(&client, &plan, &submission).await?;
-    let run = submitted.info.run.clone();
-    if !args.output.is_some_and(Format::is_for_programs) || args.detach {
-        context.screen.line(run.as_str())?;
-    }
-    if !args.quiet {
-        context.screen.hint(&format!("look: dybox status {0} | dybox logs -f {0} | dybox stop {0}", run.short()));
-    }
+    let session = args.session.as_deref();
+    tell(context, Tells { detach: args.detach, quiet: args.quiet, output: args.output, session }, &submitted)?;
     if args.detach {
         return Ok(ExitCode::Ok as u8);
     }
     let foreground = Foreground {
         context,
-        run,
+        run: submitted.info.run.clone(),
         own: !submitted.existed && !cluster,
         plan,
         client: client.knowing(&submitted),
@@ -103,12 +115,50 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     foreground.follow(dybox_client::Way::of(submitted, true)).await
 }
 
+/// What the job file comes to with other parameters.
+enum Anew {
+    Planned(Box<Plan>, Vec<u8>),
+    Wrong(ExitCode),
+}
+
+/// Reads the job file of that run again, with its parameters and those that are given now, and says what differs.
+async fn anew(context: &Context, args: &Args, (info, earlier): (&RunInfo, &Earlier)) -> Result<Anew, Failure> {
+    let Some(file) = &info.job_file else {
+        let failure = Failure::new(ExitCode::Usage, format!("run {} has no job file: its params stay", info.run));
+        return Err(failure.next("leave --param out"));
+    };
+    let mut params = earlier.plan.params.clone();
+    params.extend(args.params.iter().cloned());
+    let (file, params, name) = (info.cwd.join(file), params.into_iter().collect(), Some(earlier.plan.name.clone()));
+    let wanted = JobArgs { file, params, name, ..JobArgs::default() };
+    let room = Room::now(context, None).await?;
+    let mut checked = job::check(context, &wanted, &room).await?;
+    job::print_problems(&context.screen, &checked.problems);
+    let exit = checked.exit();
+    let Some(plan) = checked.plan.take() else {
+        context.screen.hint("nothing was submitted");
+        return Ok(Anew::Wrong(exit));
+    };
+    if !args.quiet {
+        say_params(context, &info.run, (&earlier.plan.params, &plan.params));
+        let before = context.client()?.store().get_opt(&RunDir::new(&info.run).job()).await?;
+        if before.is_some_and(|before| before != checked.text) {
+            context.screen.hint("the job file is another one than then: it is taken as it is now");
+        }
+    }
+    Ok(Anew::Planned(Box::new(plan), checked.text))
+}
+
 /// The plan of that run, with what of it is taken from there.
-fn planned(context: &Context, args: &Args, earlier: &Earlier, stage: Option<String>) -> Result<Plan, Failure> {
-    // Its hooks run again, and add what they find then.
-    let mut plan = earlier.plan.ungrown();
+fn planned(
+    (context, args): (&Context, &Args),
+    mut plan: Plan,
+    earlier: &Earlier,
+    stage: Option<String>,
+) -> Result<Plan, Failure> {
     for stage in &mut plan.stages {
-        (stage.taken, stage.missed) = (None, None);
+        // A person wants it to run.
+        (stage.taken, stage.cache) = (None, false);
     }
     if let Some(stage) = stage {
         let mut runs = following(&plan, &stages(&plan, &[stage])?);

@@ -1,14 +1,13 @@
-//! `--only`, `--from`, `--cache`: which stages of a job run, and where the rest comes from.
+//! `--only`, `--from`, `--cache`, `--no-cache`: which stages of a job run, and where the rest comes from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dybox_client::cache::from_cache;
 use dybox_client::earlier::{Earlier, Rest, following, run_only, stage_named};
-use dybox_engine::Engine;
 use dybox_job::Plan;
-use dybox_model::{ExitCode, PullPolicy, StageId};
+use dybox_model::{ExitCode, RunId, StageId};
 
 use super::Context;
+use crate::live::shown;
 use crate::report::{Failure, codes, nearest};
 
 /// So many of the last runs of a job are looked into.
@@ -25,19 +24,19 @@ pub(crate) struct RestArgs {
     /// Run these stages and all that follow them; what they need is taken from the last run in which it succeeded
     #[arg(long, value_name = "STAGE,..", value_delimiter = ',', conflicts_with = "cache")]
     pub from: Vec<String>,
-    /// Take a stage from an earlier run where image, command, variables, params and the results that it reads are the same
+    /// Take each stage from an earlier run where image, command, variables, params, inputs and the results that it reads are the same; as if all said `cache: true`
     #[arg(long)]
     pub cache: bool,
+    /// Take no stage from an earlier run, also where the job file says `cache: true`
+    #[arg(long, conflicts_with = "cache")]
+    pub no_cache: bool,
 }
 
 impl RestArgs {
     /// Changes the plan accordingly and says so.
     pub(crate) async fn apply(&self, context: &Context, plan: &mut Plan) -> Result<(), Failure> {
-        if self.cache {
-            let images = images(context, plan).await;
-            from_cache(plan, &earlier(context, &plan.name).await?, &images);
-            say_cached(context, plan);
-            return Ok(());
+        if self.cache || self.no_cache {
+            plan.stages.iter_mut().for_each(|stage| stage.cache = self.cache);
         }
         let named = if self.from.is_empty() { &self.only } else { &self.from };
         if named.is_empty() {
@@ -47,7 +46,8 @@ impl RestArgs {
         if !self.from.is_empty() {
             runs = following(plan, &runs);
         }
-        let rest = run_only(plan, &runs, &earlier(context, &plan.name).await?);
+        let earlier = earlier(context, &plan.name).await?;
+        let rest = run_only(plan, &runs, &earlier);
         if let Some(missing) = rest.missing.first().filter(|_| !self.from.is_empty()) {
             let what = format!("stage {missing:?} has not succeeded in any of the last {LOOK_BACK} runs of this job");
             return Err(Failure::new(ExitCode::Conflict, what)
@@ -55,6 +55,9 @@ impl RestArgs {
                 .next(format!("run the whole job first, or begin earlier: --from {missing}")));
         }
         say(context, &rest);
+        for earlier in earlier.iter().filter(|earlier| rest.taken.iter().any(|(_, run)| *run == earlier.run)) {
+            say_params(context, &earlier.run, (&earlier.plan.params, &plan.params));
+        }
         Ok(())
     }
 }
@@ -91,16 +94,21 @@ pub(crate) fn say(context: &Context, rest: &Rest) {
     }
 }
 
-fn say_cached(context: &Context, plan: &Plan) {
-    let mut rest = Rest::default();
-    for stage in &plan.stages {
-        if let Some(run) = stage.taken.as_ref().and_then(|taken| taken.from.clone()) {
-            rest.taken.push((stage.name.clone(), run));
-        }
-    }
-    match rest.taken.is_empty() {
-        true => context.screen.hint("nothing is taken from the cache; `dybox why RUN/STAGE` says what differs"),
-        false => say(context, &rest),
+/// Says which parameters are others than in a run that something is taken from, or that runs again.
+pub(crate) fn say_params(
+    context: &Context,
+    run: &RunId,
+    (was, is): (&BTreeMap<String, String>, &BTreeMap<String, String>),
+) {
+    let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let word = |params: &BTreeMap<String, String>, name: &String| {
+        params.get(name).map_or_else(|| "not there".to_owned(), |text| shown(text))
+    };
+    let others = names.into_iter().filter(|name| was.get(*name) != is.get(*name));
+    let told: Vec<String> =
+        others.map(|name| format!("{name} was {}, is {}", word(was, name), word(is, name))).collect();
+    if !told.is_empty() {
+        context.screen.hint(&format!("other params than in run {run}: {}", told.join("; ")));
     }
 }
 
@@ -123,22 +131,4 @@ async fn earlier(context: &Context, job: &str) -> Result<Vec<Earlier>, Failure> 
         }
     }
     Ok(all)
-}
-
-/// What the names of the plan's images stand for on this machine; nothing on a cluster, where each node may have
-/// another.
-async fn images(context: &Context, plan: &Plan) -> BTreeMap<String, String> {
-    let mut ids = BTreeMap::new();
-    if !matches!(context.is_cluster(), Ok(false)) {
-        return ids;
-    }
-    let Ok(engine) = Engine::connect(context.engine_conf()).await else { return ids };
-    for stage in plan.stages.iter().filter(|stage| stage.pull != PullPolicy::Always) {
-        if !ids.contains_key(&stage.image)
-            && let Ok(Some(image)) = engine.image(&stage.image).await
-        {
-            ids.insert(stage.image.clone(), image.id);
-        }
-    }
-    ids
 }

@@ -10,6 +10,7 @@ use super::foreground::Foreground;
 use super::job::{self, Checked, JobArgs, Room};
 use super::preflight::Preflight;
 use super::rest::RestArgs;
+use super::submitted::{Tells, tell};
 use super::{Context, Outcome};
 use crate::conf::{Format, cpus, memory};
 use crate::report::Failure;
@@ -83,11 +84,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let submission = Submission { logins, ..submission(context, &args, checked) };
     preflight.passed().await?;
     let submitted = start(&client, &plan, &submission).await?;
-    match tell_id(context, &args, &submitted) {
-        // Nobody reads the id; the run goes on and is followed as ever.
-        Err(failure) if failure.is_quiet() => {}
-        told => told?,
-    }
+    let session = args.session.as_deref();
+    tell(context, Tells { detach: args.detach, quiet: args.quiet, output: args.output, session }, &submitted)?;
     if args.detach {
         return Ok(ExitCode::Ok as u8);
     }
@@ -140,50 +138,6 @@ pub(crate) async fn start(client: &Client, plan: &Plan, submission: &Submission)
         return Err(Failure::new(error.exit(), what).next(format!("go on with `dybox resume {run}`")).source(error));
     }
     Ok(submitted)
-}
-
-/// The first line is the id, then where to look.
-fn tell_id(context: &Context, args: &Args, submitted: &Submitted) -> Result<(), Failure> {
-    let run = &submitted.info.run;
-    let programs = args.output.is_some_and(Format::is_for_programs);
-    if programs && args.detach {
-        let mut told = serde_json::json!({ "version": 1, "run": run });
-        if !submitted.applications().is_empty() {
-            told["applications"] = submitted.applications().into();
-        }
-        return context.screen.line(&told.to_string());
-    }
-    if !programs {
-        context.screen.line(run.as_str())?;
-    }
-    if submitted.existed {
-        context.screen.hint("it was submitted before, with the same request id");
-    }
-    if let Some(session) = args.session.as_ref().filter(|_| !args.quiet) {
-        context.screen.hint(&format!("in session {session}"));
-    }
-    if let Some(application) = submitted.session_application().filter(|_| !args.quiet)
-        && let Some(pages) = pages(context)
-    {
-        context.screen.hint(&format!("page: {pages}/proxy/{application}/?run={run}"));
-    }
-    for application in submitted.applications().iter().filter(|_| !args.quiet) {
-        context.screen.hint(&format!("page: {}", page(context, application)));
-    }
-    if !args.quiet {
-        context.screen.hint(&format!("look: dybox status {0} | dybox logs -f {0} | dybox stop {0}", run.short()));
-    }
-    Ok(())
-}
-
-/// The page of an application, on the ResourceManager's own page where that is known.
-pub(crate) fn page(context: &Context, application: &str) -> String {
-    pages(context).map_or_else(|| application.to_owned(), |pages| format!("{pages}/cluster/app/{application}"))
-}
-
-/// The address of the ResourceManager's pages.
-fn pages(context: &Context) -> Option<String> {
-    context.client().ok().and_then(|client| client.cluster()?.pages.clone())
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

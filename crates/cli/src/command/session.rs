@@ -7,7 +7,8 @@ use dybox_model::{ExitCode, GrantState, Millis, Resources, SessionGrant, Session
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::run::{duration, page};
+use super::run::duration;
+use super::submitted::page;
 use super::{Context, Outcome};
 use crate::conf::{cpus, memory};
 use crate::report::time::{ago, now, rfc3339};

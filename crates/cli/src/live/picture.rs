@@ -119,9 +119,7 @@ fn seen(stage: &Stage, plan: &Plan, view: &RunView) -> StageRow {
         StageState::Waiting | StageState::Running => None,
     };
     let why = match (end, stage.started) {
-        (Some(_), _) if stage.why.is_empty() => {
-            taken_words(plan.stages.get(stage.outline.id.0 as usize), stage).unwrap_or_default()
-        }
+        (Some(_), _) if stage.why.is_empty() => taken_words(stage).unwrap_or_default(),
         (Some(_), _) => stage.why.clone(),
         // The last reason that was told is stale once all its tasks have been given away.
         (None, Some(_)) if counts.waiting == 0 => String::new(),

@@ -68,9 +68,10 @@ impl Story {
                 (*at, format!("hook decided: {}", decided(decision)))
             }
             Fact::HookFailed { why, at, .. } => (*at, format!("hook failed: {}", shown(why))),
-            Fact::StageTaken { stage, from, at, .. } => {
+            Fact::StageTaken { stage, from, cached, at, .. } => {
                 let name = self.stages.get(stage).map_or("?", |told| told.name.as_str());
-                let from = from.as_ref().map_or_else(|| "is left out".to_owned(), |run| format!("is taken from {run}"));
+                let how = if *cached { "cached" } else { "taken" };
+                let from = from.as_ref().map_or_else(|| "is left out".to_owned(), |run| format!("is {how} from {run}"));
                 (*at, format!("{name} {from}"))
             }
             Fact::Visited { attempt, by, want, at } => {

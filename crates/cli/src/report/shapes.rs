@@ -100,7 +100,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "status RUN, RUN/STAGE",
         list: "stages",
         beside: &["run"],
-        keys: "stage state why waits image subdag needs cpus memory tries failures started ended seconds cpu_seconds peak_memory needed_memory cause image_waited_seconds image_ahead tasks taken_from left_out cached added_by [list]",
+        keys: "stage state why waits image subdag needs cpus memory tries failures started ended seconds cpu_seconds peak_memory needed_memory cause image_waited_seconds image_ahead tasks taken_from left_out cached not_cached added_by [list]",
         name: "RUN/STAGE",
     },
     Shape {

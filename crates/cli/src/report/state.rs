@@ -5,6 +5,7 @@ use dybox_model::{Owner, StageEnd, TaskState};
 use serde_json::{Value, json};
 
 use super::Paint;
+use crate::live::shown;
 
 /// The word for where a stage stands; `waiting` where nothing is known of it.
 pub(crate) fn stage_word(stage: Option<&Stage>) -> &'static str {
@@ -41,30 +42,33 @@ pub(crate) fn state_paint(word: &str) -> Paint {
 
 /// Whose problem it is, in words.
 /// Where a stage that did not run was taken from.
-pub(crate) fn taken_words(planned: Option<&dybox_job::Stage>, seen: &Stage) -> Option<String> {
-    let cached = planned.and_then(|stage| stage.taken.as_ref()).is_some_and(|taken| taken.cached);
+pub(crate) fn taken_words(seen: &Stage) -> Option<String> {
     Some(match seen.taken.as_ref()? {
-        Some(run) if cached => format!("cached from {run}"),
+        Some(run) if seen.cached => format!("cached from {run}"),
         Some(run) => format!("from {run}"),
         None => "left out".to_owned(),
     })
 }
 
 /// Where a stage came from that did not run, or why it ran although the cache was asked.
-pub(crate) fn cache_words(planned: Option<&dybox_job::Stage>, seen: Option<&Stage>) -> Option<String> {
-    let planned = planned?;
-    if let Some(words) = seen.and_then(|seen| taken_words(Some(planned), seen)) {
-        return Some(format!("it did not run: {words}"));
+pub(crate) fn cache_words(planned: Option<&dybox_job::Stage>, seen: Option<&Stage>) -> Vec<String> {
+    let added = planned.is_some_and(|stage| stage.added.is_some());
+    let added = added.then(|| "a hook added it while the run was under way".to_owned());
+    added.into_iter().chain(seen.map(cached_words).unwrap_or_default()).collect()
+}
+
+fn cached_words(seen: &Stage) -> Vec<String> {
+    if let Some(words) = taken_words(seen) {
+        return vec![format!("it did not run: {words}")];
     }
-    if planned.added.is_some() {
-        return Some("a hook added it while the run was under way".to_owned());
+    let Some(missed) = &seen.missed else { return Vec::new() };
+    match &missed.nearest {
+        Some(run) => {
+            let changed = missed.changed.iter().map(|one| shown(one));
+            std::iter::once(format!("not from the cache; other than in run {run}:")).chain(changed).collect()
+        }
+        None => vec![format!("not from the cache: {}", shown(&missed.changed.join(", ")))],
     }
-    let missed = planned.missed.as_ref()?;
-    let changed = missed.changed.join(", ");
-    Some(match &missed.nearest {
-        Some(run) => format!("not from the cache: other than in run {run} are its {changed}"),
-        None => format!("not from the cache: {changed}"),
-    })
 }
 
 pub(crate) const fn owner(owner: Owner) -> &'static str {

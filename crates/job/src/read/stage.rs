@@ -203,6 +203,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         }
         "keep_failed" => body.keep_failed = reader.truth(node, "keep_failed"),
         "reuse" => body.reuse = reader.truth(node, "reuse").map(|value| Spot { value, span: node.span }),
+        "cache" => body.cache = reader.truth(node, "cache"),
         _ => reader.unknown(Scope::Stage, key),
     }
 }

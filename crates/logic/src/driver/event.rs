@@ -1,5 +1,6 @@
 //! What comes in and what goes out.
 
+use dybox_model::cache::{Found, Missed, Print};
 use dybox_model::{Decision, Fact, HookId, Resources, StageEnd, StageId};
 
 /// What happened.
@@ -32,6 +33,15 @@ pub enum Event {
     },
     /// The time that `wake` named has come.
     Tick,
+    /// The answer to [`Effect::LookUp`]. One that comes too late is passed over.
+    LookedUp {
+        /// The stage.
+        stage: StageId,
+        /// What may be taken, or why nothing.
+        answer: Result<Found, Missed>,
+        /// What its inputs are now, where that is known.
+        inputs: Vec<Print>,
+    },
     /// The results of a stage of another sub-DAG, where a condition or a list of ours reads them. Told before its end,
     /// and anew after each recovery.
     UpstreamResult {
@@ -75,6 +85,28 @@ pub enum Effect {
         stage: StageId,
         /// How many tasks.
         tasks: u32,
+    },
+    /// Look whether an earlier success of a stage can be taken, which is about to start with so many tasks; answered by
+    /// [`Event::LookedUp`].
+    LookUp {
+        /// The stage.
+        stage: StageId,
+        /// How many tasks.
+        tasks: u32,
+    },
+    /// Nobody waits for that answer any more.
+    EndLook {
+        /// The stage.
+        stage: StageId,
+    },
+    /// Tell the master machine what a stage came to that begins and need not run (`master::Event::StageFound`).
+    TakeStage {
+        /// The stage.
+        stage: StageId,
+        /// How many tasks.
+        tasks: u32,
+        /// What it came to.
+        found: Found,
     },
     /// Tell the master machine that this stage will never start (`master::Event::StageClosed`).
     CloseStage {

@@ -26,6 +26,11 @@ impl Driver {
                 causes.entry(to).or_default().push(format!("hook \"{}\"", node.label));
             }
         }
+        let looked_up = self.looks.stages().map(|stage| Waiting {
+            stage,
+            tasks: 0,
+            why: "looks whether an earlier success of it can be taken".to_owned(),
+        });
         let waits = |stage: u32| {
             let node = &book.nodes[stage as usize];
             node.ours && node.state == State::Waiting
@@ -35,7 +40,7 @@ impl Driver {
             tasks: book.nodes[stage as usize].tasks,
             why: format!("waits for {}", some_of(&list)),
         };
-        causes.into_iter().filter(|&(stage, _)| waits(stage)).map(of).collect()
+        causes.into_iter().filter(|&(stage, _)| waits(stage)).map(of).chain(looked_up).collect()
     }
 
     /// What must always hold. Walks over everything.
@@ -77,7 +82,7 @@ impl Driver {
         for ((stage, node), unmet) in (0u32..).zip(&book.nodes).zip(unmet) {
             let name = book.names.of(stage);
             same(&format!("unmet needs of \"{name}\""), node.unmet, unmet)?;
-            let moves = unmet == 0 || node.doom.is_some();
+            let moves = (unmet == 0 || node.doom.is_some()) && !self.looks.has(StageId(stage));
             if self.opened && node.ours && node.state == State::Waiting && moves {
                 return Err(format!("stage \"{name}\" waits for nothing"));
             }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dybox_job::Stage;
 use dybox_model::{Added, Decision, StageId};
 
+use super::look::Cached;
 use super::state::{Book, Doom, Node, State};
 
 /// Whether stages that a decision adds fit what is there now. They were checked as a job file is; this is what must hold
@@ -73,12 +74,14 @@ impl Book {
         let count = self.nodes.len().max(last as usize + 1);
         self.nodes.resize_with(count, || Node::waiting(false, 0));
         self.fanned.resize(count, false);
+        self.cached.resize(count, Cached::No);
         let mut names: Vec<String> = (0u32..).take(self.names.len()).map(|id| self.names.of(id).to_owned()).collect();
         names.resize(count, String::new());
         for (&id, stage) in &new {
             names[id as usize].clone_from(&stage.name);
             self.nodes[id as usize] = Node::waiting(stage.subdag == self.subdag, stage.tasks);
             self.fanned[id as usize] = stage.late.each.is_some();
+            self.cached[id as usize] = Cached::of(stage);
         }
         self.names = super::graph::Names::build(names.iter().map(String::as_str));
         let needs =

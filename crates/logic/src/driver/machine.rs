@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use dybox_job::Plan;
+use dybox_model::cache::Missed;
 use dybox_model::{Decision, Fact, HookId, Millis, Need, StageEnd, StageId, SubDagId};
 
 use super::begin::{Begin, Sized};
+use super::look::{Cached, Looks};
 use super::state::{Book, Doom, Ended, HookState, State};
 use super::{Effect, Event, decision};
 
@@ -19,6 +21,8 @@ pub struct Driver {
     pub(super) book: Book,
     /// Nothing is decided before all facts have been applied.
     pub(super) opened: bool,
+    /// Stages that are looked up now. Forgotten by a recovery: then they are looked up again.
+    pub(super) looks: Looks,
     /// Hooks whose process runs.
     pub(super) hooks_running: u32,
     fail_fast: bool,
@@ -34,7 +38,14 @@ impl Driver {
     #[must_use]
     pub fn new(plan: &Plan, subdag: SubDagId) -> Self {
         let limit = plan.timeout.filter(|_| !plan.is_last(subdag));
-        Self { book: Book::new(plan, subdag), opened: false, hooks_running: 0, fail_fast: plan.fail_fast, limit }
+        Self {
+            book: Book::new(plan, subdag),
+            opened: false,
+            looks: Looks::default(),
+            hooks_running: 0,
+            fail_fast: plan.fail_fast,
+            limit,
+        }
     }
 
     /// Takes one fact of the journal in. Facts that are not the driver's are passed over.
@@ -49,7 +60,8 @@ impl Driver {
             Event::StageEnded { stage, end, why } => self.end_stage(stage, Ended { end, why }, now, out),
             Event::UpstreamEnded { stage, end } => self.end_upstream(stage, end),
             Event::RunEnded { state } => self.book.begins.ended(state),
-            Event::Tick => {}
+            Event::Tick => self.give_up_looks(now, out),
+            Event::LookedUp { stage, answer, inputs } => self.looked_up(stage, (answer, inputs), now, out),
             Event::UpstreamResult { stage, result } => self.book.begins.told(stage, &result),
             Event::HookEnded { hook, answer } => self.end_hook(hook, answer, now, out),
             Event::StopAsked { why, now: at_once } => self.ask_stop(why, at_once, now, out),
@@ -59,9 +71,15 @@ impl Driver {
         }
     }
 
-    /// When to call `handle` with [`Event::Tick`] next, if nothing else comes: at the run's limit in time.
+    /// When to call `handle` with [`Event::Tick`] next, if nothing else comes: at the run's limit in time, or when a
+    /// look-up takes too long.
     #[must_use]
     pub fn wake(&self) -> Option<Millis> {
+        self.late().into_iter().chain(self.looks.wake()).min()
+    }
+
+    /// The run's limit in time.
+    fn late(&self) -> Option<Millis> {
         let waits = self.opened && self.book.stop.is_none() && self.book.ended.is_none();
         self.limit.zip(self.book.since).filter(|_| waits).map(|(limit, since)| since.after(limit))
     }
@@ -99,7 +117,7 @@ impl Driver {
         self.book.ended.as_ref().map(|ended| ended.end)
     }
 
-    fn record(&mut self, fact: Fact, out: &mut Vec<Effect>) {
+    pub(super) fn record(&mut self, fact: Fact, out: &mut Vec<Effect>) {
         self.book.apply(&fact);
         out.push(Effect::Record(fact));
     }
@@ -190,7 +208,7 @@ impl Driver {
     }
 
     fn is_late(&self, now: Millis) -> Option<String> {
-        let limit = self.limit.filter(|_| self.wake().is_some_and(|at| at <= now))?;
+        let limit = self.limit.filter(|_| self.late().is_some_and(|at| at <= now))?;
         Some(format!("{LATE}the run took longer than {}", dybox_model::format_duration(limit)))
     }
 
@@ -235,6 +253,14 @@ impl Driver {
                 }
             }
         }
+        match self.book.cached[stage.0 as usize] {
+            Cached::No => self.start(stage, tasks, now, out),
+            Cached::Never(why) => self.miss(stage, (tasks, Missed::because(why), Vec::new()), now, out),
+            Cached::Yes => self.look_up(stage, tasks, now, out),
+        }
+    }
+
+    pub(super) fn start(&mut self, stage: StageId, tasks: u32, now: Millis, out: &mut Vec<Effect>) {
         self.record(Fact::StageStarted { stage, tasks, at: now }, out);
         out.push(Effect::StartStage { stage, tasks });
     }
@@ -282,6 +308,7 @@ impl Driver {
             return;
         }
         let why = self.book.stop.clone().unwrap_or_default();
+        self.end_looks(out);
         for stage in (0u32..).take(self.book.nodes.len()) {
             let node = &self.book.nodes[stage as usize];
             if node.ours && node.state == State::Waiting {

@@ -1,6 +1,6 @@
 //! The driver machine: which stage of one sub-DAG may start, is skipped, or stops, and when a hook runs.
 //!
-//! Enters: ends of stages, answers of hooks, wishes to stop. Leaves: facts to write down, stages to start, hooks to run.
+//! Enters: ends of stages, answers of hooks, wishes to stop. Leaves: facts to write down, stages to start or to look up, hooks to run.
 //! Never: a task, a grant, a process, a clock.
 //!
 //! ```text
@@ -16,6 +16,7 @@ mod event;
 mod explain;
 mod graph;
 mod grow;
+mod look;
 mod machine;
 mod state;
 

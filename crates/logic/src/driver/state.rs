@@ -7,6 +7,7 @@ use dybox_model::{Decision, Fact, Millis, Need, StageEnd, StageId, SubDagId};
 
 use super::begin::Begins;
 use super::graph::{Lists, Names};
+use super::look::Cached;
 
 /// Where a stage stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +100,8 @@ pub(super) struct Book {
     pub(super) begins: Begins,
     /// Stages whose tasks are their items, as planned.
     pub(super) fanned: Vec<bool>,
+    /// Stages of ours that are looked up before they start.
+    pub(super) cached: Vec<Cached>,
     /// This sub-DAG runs after everything: when the run is reopened all of it runs again.
     pub(super) last: bool,
     /// Since when the run's limit in time counts.
@@ -149,6 +152,7 @@ impl Book {
             held: Lists::build(plan.hooks.len(), held),
             begins: Begins::new(plan, subdag),
             fanned: plan.stages.iter().map(|stage| stage.late.each.is_some()).collect(),
+            cached: plan.stages.iter().map(Cached::of).collect(),
             last: plan.is_last(subdag),
             since: None,
             params: BTreeMap::new(),

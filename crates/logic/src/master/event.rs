@@ -1,5 +1,6 @@
 //! What comes in and what goes out.
 
+use dybox_model::cache::Found;
 use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Millis, Node, Resources, StageEnd, StageId, Usage, Wish};
 
 use super::Advice;
@@ -32,6 +33,15 @@ pub enum Event {
         stage: StageId,
         /// How many tasks it has.
         tasks: u32,
+    },
+    /// The driver machine started a stage that need not run.
+    StageFound {
+        /// The stage.
+        stage: StageId,
+        /// How many tasks it has.
+        tasks: u32,
+        /// What it came to.
+        found: Found,
     },
     /// The driver machine knows that this stage will never start.
     StageClosed {

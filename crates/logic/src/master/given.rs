@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dybox_job::{Plan, Taken};
+use dybox_model::cache::Found;
 use dybox_model::{Fact, Millis, StageId, TaskId};
 
 use super::tasks::{Phase, State, Tasks};
@@ -51,6 +52,18 @@ impl Master {
         self.take_given(now, out);
     }
 
+    /// A stage begins and is over: an earlier run has done the same.
+    pub(super) fn found(&mut self, (stage, tasks): (StageId, u32), found: Found, now: Millis, out: &mut Vec<Effect>) {
+        self.begin(stage, tasks);
+        // After a stop and a resume tasks of it may still live: then it goes on with them.
+        if self.tasks.stage(stage).is_none_or(|begun| begun.live > 0) {
+            return;
+        }
+        let Found { from, results, kept } = found;
+        let from = Some(from);
+        self.record(Fact::StageTaken { stage, from, results, cached: true, kept, at: now }, out);
+    }
+
     /// Takes in what a stage came to that does not run.
     pub(super) fn taken(&mut self, stage: StageId, results: &[Option<String>]) {
         self.given.remove(&stage);
@@ -62,9 +75,10 @@ impl Master {
         let begun = |id: &StageId| self.tasks.stage(*id).is_some_and(|stage| stage.phase == Phase::Running);
         let ids: Vec<StageId> = self.given.keys().copied().filter(begun).collect();
         for stage in ids {
-            let Some(Taken { from, results, .. }) = self.given.remove(&stage) else { continue };
+            let Some(Taken { from, results }) = self.given.remove(&stage) else { continue };
             if self.tasks.stage(stage).is_some_and(|begun| begun.tasks as usize == results.len()) {
-                self.record(Fact::StageTaken { stage, from, results, at: now }, out);
+                let (cached, kept) = (false, Vec::new());
+                self.record(Fact::StageTaken { stage, from, results, cached, kept, at: now }, out);
             }
         }
     }

@@ -177,6 +177,7 @@ impl Master {
                 self.starved.begin(stage, now);
             }
             Event::StageSized { stage, sizes } => self.tasks.sized(stage, sizes),
+            Event::StageFound { stage, tasks, found } => self.found((stage, tasks), found, now, out),
             Event::StageClosed { stage } => self.tasks.close(stage, StageEnd::Skipped),
             Event::StopAsked { why, now: at_once } => self.stop(&why, at_once, out),
             Event::Granted { grant, size, host, container, wish } => {

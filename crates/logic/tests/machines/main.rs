@@ -1,6 +1,7 @@
 //! The driver and master machines in a world of values: stories that read as sentences, and seeds.
 
 mod adds;
+mod cache;
 mod cluster;
 mod growth;
 mod late;

@@ -131,7 +131,7 @@ fn what_the_platform_breaks_nine_times_is_lost() {
 fn what_is_known_from_an_earlier_run_does_not_run() {
     let taken = |results: &[&str]| {
         let results = results.iter().map(|result| Some((*result).to_owned())).collect();
-        Some(dybox_job::Taken { from: "01jd0000000000000000000000".parse().ok(), cached: true, results })
+        Some(dybox_job::Taken { from: "01jd0000000000000000000000".parse().ok(), results })
     };
     let mut a = stage("a", 2, &[]);
     a.taken = taken(&["1", "2"]);

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use dybox_job::Plan;
 use dybox_logic::{driver, master};
+use dybox_model::cache::{Found, Missed};
 use dybox_model::{
     AttemptId, Cause, Decision, EndedBy, Exit, Fact, GrantId, HookId, Millis, Network, Resources, Spread, StageEnd,
     StageId, SubDagId, Wish,
@@ -361,7 +362,10 @@ impl World {
     /// A random world.
     pub(crate) fn seeded(seed: u64) -> Self {
         let mut rng = Rng::seeded(seed);
-        let mut world = Self::of(plans::any(&mut rng));
+        let mut plan = plans::any(&mut rng);
+        // Some are looked up before they start.
+        plan.stages.iter_mut().for_each(|stage| stage.cache = seed % 4 == 1);
+        let mut world = Self::of(plan);
         let level = rng.of(&[0, 3, 12]);
         world.faults = Faults {
             fail: rng.of(&[0, 10, 40]),
@@ -532,11 +536,13 @@ impl World {
 
     /// Lets the next thing happen.
     fn step(&mut self) {
-        let wake = self.master.wake().map(|at| at.0.max(self.now));
+        let wakes = [self.master.wake(), self.driver.wake()].into_iter().flatten();
+        let wake = wakes.min().map(|at| at.0.max(self.now));
         let next = self.mail.peek().map(|Reverse(letter)| letter.at);
         match (wake, next) {
             (Some(wake), next) if next.is_none_or(|next| wake < next) => {
                 self.now = wake;
+                self.hand(In::Driver(driver::Event::Tick));
                 self.hand(In::Master(master::Event::Tick));
             }
             (_, Some(_)) => {
@@ -655,6 +661,13 @@ impl World {
             driver::Effect::StartStage { stage, tasks } => {
                 queue.push_back(In::Master(master::Event::StageStarted { stage, tasks }));
             }
+            driver::Effect::LookUp { stage, tasks } => self.look_up(stage, tasks),
+            driver::Effect::EndLook { stage } => self.mail.retain(|Reverse(letter)| {
+                !matches!(&letter.mail, Mail::Driver(driver::Event::LookedUp { stage: other, .. }) if *other == stage)
+            }),
+            driver::Effect::TakeStage { stage, tasks, found } => {
+                queue.push_back(In::Master(master::Event::StageFound { stage, tasks, found }));
+            }
             driver::Effect::CloseStage { stage } => queue.push_back(In::Master(master::Event::StageClosed { stage })),
             driver::Effect::StopStages { why, now } => {
                 queue.push_back(In::Master(master::Event::StopAsked { why, now }));
@@ -678,6 +691,17 @@ impl World {
                 self.finished = true;
                 self.tell(format!("finish {end}"));
             }
+        }
+    }
+
+    /// Every third is found, every seventh never answers.
+    fn look_up(&mut self, stage: StageId, tasks: u32) {
+        let results = vec![None; tasks as usize];
+        let found = Found { from: "01jd0000000000000000000000".parse().expect("an id"), results, kept: Vec::new() };
+        let answer = if stage.0 % 3 == 0 { Ok(found) } else { Err(Missed::because("nothing is known of it")) };
+        if stage.0 % 7 != 6 {
+            let inputs = Vec::new();
+            self.post(300, Mail::Driver(driver::Event::LookedUp { stage, answer, inputs }));
         }
     }
 

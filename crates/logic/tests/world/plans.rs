@@ -76,7 +76,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         placement: Default::default(),
         profile: None,
         taken: None,
-        missed: None,
+        cache: false,
         attach: None,
         added: None,
         reuse: false,

@@ -34,7 +34,7 @@ impl Truth {
             Fact::StageTaken { stage, results, .. } => {
                 let tasks = self.running.get(stage).copied();
                 rule(tasks.is_some_and(|tasks| tasks as usize == results.len()), "a stage that runs is taken whole")?;
-                rule(!self.last.keys().any(|task| task.stage == *stage), "what is taken was not tried")?;
+                rule(!self.live.keys().any(|task| task.stage == *stage), "what is taken does not run")?;
                 self.succeeded.extend((0..tasks.unwrap_or(0)).map(|index| TaskId { stage: *stage, index }));
             }
             Fact::GrantGot { grant, .. } => rule(self.grants.insert(*grant), "a grant is got once")?,

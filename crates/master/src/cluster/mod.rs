@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::MasterError;
 use crate::actor::{Actor, Parts, now};
+use crate::cache::Cache;
 use crate::inbox::Inbox;
 use crate::links::Links;
 use crate::next::{Others, Rest, There};
@@ -136,7 +137,7 @@ impl Begun {
         let recover::OnCluster { recovered, rooms, mirror } = past;
         let Recovered { store, dir, info, plan, planned, mind, live, book, upstream, .. } = recovered;
         let (policy, profiles, mut first) = (recovered.policy, recovered.profiles, recovered.first);
-        let (epoch, opening) = (recovered.epoch, recovered.opening);
+        let (epoch, opening, seen) = (recovered.epoch, recovered.opening, recovered.seen);
         tracing::info!(run = %info.run, epoch, port, "in control");
         let settled = settle::start(&conf, &store, ((port, epoch), tell.clone()), &planned);
         let own_room = own_room(&conf).filter(|_| session.is_none());
@@ -165,6 +166,7 @@ impl Begun {
         let (links, hooks, prepared) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
         let wishes = roster.wishes();
+        let (cache, found) = Cache::new(conf.program.clone(), Some(conf.bundle.store.clone()), seen);
         let ports = Ports {
             info,
             plan,
@@ -177,6 +179,7 @@ impl Begun {
             policy,
             profiles,
             prepared,
+            cache,
             telling,
             wishes,
             sub_dir,
@@ -185,7 +188,7 @@ impl Begun {
         let (known, advice) = roster.begin(mind.master.images()).await;
         first.splice(0..0, known.map(|known| master::Event::Roster(known).into()));
         let actor = Actor::new(Parts { mind, live, book, ports, mirror, epoch, opening, settled: Some(settled) });
-        actor.serve(Inbox { calls, from_rm, from_hooks, advice }, server, first, Vec::new()).await
+        actor.serve(Inbox { calls, from_rm, from_hooks, found, advice }, server, first, Vec::new()).await
     }
 }
 

@@ -132,7 +132,7 @@ async fn make_missing(client: &Client, dirs: &[(String, u32)]) -> Result<(), Hdf
 fn entry(status: FileStatus) -> Option<Entry> {
     let name = status.path.rsplit('/').next().filter(|name| !name.starts_with(STAGED))?.to_owned();
     let len = if status.isdir { 0 } else { status.length as u64 };
-    Some(Entry { name, is_dir: status.isdir, len })
+    Some(Entry { name, is_dir: status.isdir, len, mtime_ms: status.modification_time })
 }
 
 fn stat(status: &FileStatus) -> Stat {

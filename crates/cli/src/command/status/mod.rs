@@ -115,7 +115,8 @@ fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
     let taken = seen.and_then(|stage| stage.taken.as_ref());
     item["taken_from"] = json!(taken.and_then(Option::as_ref));
     item["left_out"] = json!(taken.is_some_and(Option::is_none));
-    item["cached"] = json!(planned.and_then(|stage| stage.taken.as_ref()).is_some_and(|taken| taken.cached));
+    item["cached"] = json!(seen.is_some_and(|stage| stage.cached));
+    item["not_cached"] = json!(seen.and_then(|stage| stage.missed.as_ref()));
     let hook = planned.and_then(|stage| looked.plan.hooks.get(stage.added?.0 as usize));
     item["added_by"] = json!(hook.map(dybox_job::Hook::label));
     let story = looked.standing.view.image_story(id);

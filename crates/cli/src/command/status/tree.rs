@@ -123,7 +123,7 @@ fn stage_row(screen: &Screen, looked: &Looked, id: StageId, branch: &str, now: M
 }
 
 fn why(looked: &Looked, stage: &Stage) -> String {
-    if let Some(words) = taken_words(looked.plan.stages.get(stage.outline.id.0 as usize), stage) {
+    if let Some(words) = taken_words(stage) {
         return words;
     }
     if !stage.why.is_empty() {
