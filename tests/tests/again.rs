@@ -48,9 +48,29 @@ fn a_run_runs_again_whole_or_from_a_stage_on() {
     assert!(place.dybox(&["status", &part]).out.contains(&format!("from {first}")));
     // What was taken is taken from where it ran.
     place.dybox(&["rerun", &format!("{part}/c")]).expect(0).says(&format!("from run {first}: a, d"));
+    let told = place.dybox(&["rerun", &first, "d", "--detach", "-o", "json"]).expect(0).out;
+    let told: serde_json::Value = serde_json::from_str(&told).expect("one JSON document");
+    place.until_state(told["run"].as_str().expect("an id"), "succeeded");
+    place.dybox(&["rerun", &first, "-p", "x=1"]).expect(3);
     place.dybox(&["rerun", &first, "z"]).expect(7).says("no stage \"z\"");
     place.dybox(&["watch", &first]).expect(0).says("succeeded");
     place.dybox(&["resume", &part]).expect(0).says("nothing to resume");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn other_params_are_told_where_something_is_taken_or_runs_again() {
+    let place = Workspace::new();
+    let text = "name: t\nparams: { day: monday }\ndefaults: { image: \"dybox-test/busybox:1\", cpus: 0.2, memory: 32MiB }\nstages:\n  a: { script: \"echo ran a\" }\n  b: { needs: [a], script: \"echo ran b ${params.day}\" }\n";
+    place.write("job.yaml", text);
+    let first = id(&place.dybox(&["run", "job.yaml"]).expect(0));
+    let again = place.dybox(&["rerun", &first, "b", "-p", "day=friday"]).expect(0);
+    let again = again.says(&format!("other params than in run {first}: day was monday, is friday"));
+    assert!(place.dybox(&["logs", &id(&again)]).out.contains("ran b friday"));
+    let part = place.dybox(&["run", "job.yaml", "--from", "b", "-p", "day=sunday"]).expect(0);
+    part.says("day was monday, is sunday");
+    place.write("job.yaml", &text.replace("ran a", "ran it"));
+    place.dybox(&["rerun", &first, "-p", "day=friday"]).expect(0).says("the job file is another one than then");
     place.assert_nothing_left();
 }
 

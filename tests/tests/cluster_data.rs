@@ -50,5 +50,47 @@ fn files_go_through_hdfs_and_policies_of_store_and_node_hold() {
     refused.says("C1019").says("`max_memory` in /etc/dybox/policy.toml").says("127.0.0.");
     cluster.assert_over(&id);
     std::fs::write(&node, lax).expect("the policy");
+    stages_are_taken_while_their_files_are_what_they_were(&place, &cluster);
     cluster.down().expect("it goes down");
+}
+
+/// The cache by a master on a node: files in HDFS and in the run's own store, a session, and `prune`.
+fn stages_are_taken_while_their_files_are_what_they_were(place: &Workspace, cluster: &Cluster) {
+    place.write(
+        "cached.yaml",
+        concat!(
+            "name: cached\ndefaults: { image: \"dybox-test/busybox:1\", cpus: 0.2, memory: 64MiB, cache: true }\nstages:\n",
+            "  list: { outputs: { /out/raw: \"hdfs:///cached/raw\" }, script: \"echo raw > /out/raw; echo '[1, 2]' > $DYBOX_RESULT\" }\n",
+            "  part: { needs: [list], each: \"${results.list}\", inputs: { /in/raw: \"hdfs:///cached/raw\" }, outputs: { /out/p: \"run:parts/\" }, script: \"cat /in/raw > /out/p\" }\n",
+            "  join: { needs: [part], inputs: { /in/parts: \"run:parts\" }, outputs: { /out/all: \"hdfs:///cached/all\" }, script: \"cat /in/parts/* > /out/all\" }\n",
+        ),
+    );
+    let run = |more: &[&str]| {
+        let id = place.start(&[&["run", "cached.yaml"], more].concat()).end(LONG).expect(0).run_id();
+        cluster.assert_over(&id);
+        id
+    };
+    let cached = |id: &str| {
+        let status = place.status(id);
+        let stages = status["stages"].as_array().expect("stages").iter();
+        let taken = stages.filter(|stage| stage["cached"] == true).map(|stage| stage["stage"].to_string());
+        taken.collect::<Vec<_>>().join(" ").replace('"', "")
+    };
+    let first = run(&[]);
+    assert_eq!(cached(&first), "");
+    assert_eq!(cached(&run(&[])), "list part join");
+    // Another job writes where an output lies: it is made again, and only what that changes.
+    place.job("stages:\n  p: { outputs: { /out/raw: \"hdfs:///cached/raw\" }, script: \"echo other > /out/raw\" }\n");
+    let other = place.start(&["run", "job.yaml"]).end(LONG).expect(0).run_id();
+    cluster.assert_over(&other);
+    let third = run(&[]);
+    assert_eq!(cached(&third), "join");
+    let why = place.dybox(&["why", &format!("{third}/list")]).expect(0);
+    why.says(&format!("other than in run {first}:")).says("output hdfs:///cached/raw: size 4 -> 6");
+    place.dybox(&["why", &format!("{third}/part")]).expect(0).says("input hdfs:///cached/raw: was written anew");
+    // What a run that is removed has left goes with it.
+    let shown = place.dybox(&["prune", "--job", "cached", "--keep", "0", "--dry-run"]).expect(0);
+    assert!(shown.out.contains("what later runs may take"), "{}", shown.out);
+    place.dybox(&["prune", "--job", "cached", "--keep", "0", "--yes"]).expect(0).says("freed: 3 runs");
+    assert_eq!(cached(&run(&[])), "");
 }

@@ -104,3 +104,36 @@ fn files_come_out_of_a_running_task_and_a_kept_one() {
     place.dybox(&["gc", "--kept"]).expect(0);
     place.assert_nothing_left();
 }
+
+#[test]
+fn visits_to_a_container_that_is_used_again_are_visits_to_its_task() {
+    let place = Workspace::new();
+    place.job(
+        "stages:\n  a:\n    reuse: true\n    parallelism: 2\n    command: [sh, -c, '. /said/fns; echo $DYBOX_TASK_INDEX > /tmp/it; say start; while [ ! -e /said/go$DYBOX_TASK_INDEX ]; do sleep 0.05; done']\n",
+    );
+    let run = place.dybox(&["run", "-q", "--detach", "--cpus", "0.2", "job.yaml"]).expect(0).out.trim().to_owned();
+    place.until_said("a", "start", 1);
+    let first = (0..2).find(|n| place.dybox(&["exec", &format!("{run}/a/{n}"), "--", "true"]).code == 0);
+    let first = first.expect("one of them runs");
+    let other = 1 - first;
+    let exec = |n: u32, script: &str| place.dybox(&["exec", &format!("{run}/a/{n}"), "--", "sh", "-c", script]);
+    assert_eq!(
+        exec(first, "echo $DYBOX_TASK_INDEX; cat /tmp/it; echo mine > /tmp/left").expect(0).out,
+        format!("{first}\n{first}\n")
+    );
+    // The engine would show what is below the tmpfs.
+    place.dybox(&["cp", &format!("{run}/a/{first}:/tmp/it"), "."]).expect(7).says("tmpfs /tmp").says("dybox exec");
+    place.dybox(&["cp", &format!("{run}/a/{first}:/etc/passwd"), "."]).expect(0);
+    assert!(place.dybox(&["top", &run, "-o", "json"]).expect(0).out.contains(&format!("a/{first}")));
+    let stays = place.start(&["exec", &format!("{run}/a/{first}"), "--", "sleep", "300"]);
+    eventually("it is there", LONG, || exec(first, "ps").out.contains("sleep 300").then_some(()));
+    place.write(&format!("said/go{first}"), "");
+    // It ends with the task that it looked into, and the next one finds nothing of it.
+    stays.end(LONG).expect(8).says("the line to the command was cut");
+    place.until_said("a", "start", 2);
+    let seen = exec(other, "echo $DYBOX_TASK_INDEX; ls /tmp; ps").expect(0);
+    assert!(seen.out.starts_with(&format!("{other}\nit\n")) && !seen.out.contains("sleep 300"), "{}", seen.out);
+    place.write(&format!("said/go{other}"), "");
+    place.until_state(&run, "succeeded");
+    place.assert_nothing_left();
+}

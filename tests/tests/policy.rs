@@ -49,5 +49,9 @@ fn a_rule_that_comes_while_a_run_lives_is_kept_by_the_proxy_and_by_the_next_mast
     fs::write(&rule, &roots).unwrap();
     place.dybox(&["resume", &id]).expect(0);
     assert_eq!(place.said_by("b", "start"), 1);
+    // A run of an old plan is asked about like any other.
+    fs::write(&rule, format!("{roots}max_memory = \"8MiB\"\n")).unwrap();
+    place.dybox(&["rerun", &id]).expect(4).says("max_memory");
+    assert_eq!(place.said_by("a", "start"), 1);
     place.assert_nothing_left();
 }

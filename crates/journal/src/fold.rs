@@ -56,14 +56,10 @@ impl Run {
             Fact::AttemptRuns { attempt, container, at } => self.attempt_runs(*attempt, container, *at),
             Fact::AttemptEnded { attempt, exit, again } => self.attempt_ended(*attempt, exit, *again),
             Fact::ImagePinned { image, id } => drop(self.pins.insert(image.clone(), id.clone())),
-            Fact::ImageBrought { image, host, stage, took, at, why } => self.brought.push(Brought {
-                image: image.clone(),
-                host: host.clone(),
-                stage: *stage,
-                took: *took,
-                at: *at,
-                why: why.clone(),
-            }),
+            Fact::ImageBrought { image, host, stage, took, at, why } => {
+                let (image, host, why) = (image.clone(), host.clone(), why.clone());
+                self.brought.push(Brought { image, host, stage: *stage, took: *took, at: *at, why });
+            }
             Fact::HookDecided { hook, decision, at } => {
                 self.grow(&decision.add);
                 self.hooks.insert(*hook, HookState::Decided { decision: decision.clone(), at: *at });
@@ -75,7 +71,7 @@ impl Run {
                 self.on_stage(*stage, |stage| stage.taken(from.clone(), *cached, results.len()));
             }
             Fact::CacheMissed { stage, missed, .. } => {
-                self.on_stage(*stage, |stage| stage.missed = Some(missed.clone()));
+                self.on_stage(*stage, |stage| stage.missed = Some(missed.clone()))
             }
             // For those who read the facts of one task.
             Fact::Visited { .. } => {}

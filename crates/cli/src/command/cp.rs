@@ -70,6 +70,9 @@ enum Source {
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let looked = look(context, &args.from.target).await?;
     let path = &args.from.path;
+    if let Some(failure) = in_tmpfs(&looked, path) {
+        return Err(failure);
+    }
     let to_stdout = args.to.as_os_str() == "-";
     let to = if to_stdout { None } else { Some(destination(&args.to, path)?) };
     let source = source(context, &looked, path).await?;
@@ -147,6 +150,22 @@ async fn source(context: &Context, looked: &Looked, path: &str) -> Result<Source
             Err(error) => Err(refused(Failure::from(error), path)),
         },
     }
+}
+
+/// The engine copies from a container's files, and would show what lies below a tmpfs instead of what is in it.
+fn in_tmpfs(looked: &Looked, path: &str) -> Option<Failure> {
+    let stage = looked.plan.stages.get(looked.stage?.0 as usize)?;
+    let own = stage.tmpfs.iter().map(|tmpfs| tmpfs.target.as_str());
+    // What is made ready for the next task is a tmpfs.
+    let dir =
+        own.chain(["/dev/shm"]).chain(stage.reuse.then_some("/tmp")).find(|dir| Path::new(path).starts_with(dir))?;
+    let task = format!("{}/{}/{}", looked.info.run.short(), stage.name, looked.task.unwrap_or(0));
+    let failure =
+        Failure::coded(codes::NOT_COPIED, format!("{path} is in the tmpfs {dir}, which the engine can't copy from"));
+    Some(
+        failure
+            .next(format!("while the task runs: `dybox exec {task} -- cat {path} > FILE`, or tar -c for a directory")),
+    )
 }
 
 /// What the engine says of a path that is not there, as such.
