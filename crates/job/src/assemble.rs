@@ -105,12 +105,7 @@ pub(crate) fn assemble_stage(
         env,
         user: body.user,
         ask: Resources { cpu_milli: cpu_milli.unwrap_or(1_000), memory: memory.request },
-        elastic: memory.limit.filter(|&limit| limit > memory.request).map(|most| Elastic {
-            requested: memory.request,
-            least: memory.request,
-            most,
-            learns: false,
-        }),
+        elastic: elastic(memory),
         shm: body.shm_size,
         pids: body.pids.unwrap_or(512),
         volumes: values_of(body.volumes),
@@ -141,6 +136,11 @@ pub(crate) fn assemble_stage(
         attach: None,
         added: None,
     }
+}
+
+fn elastic(draft::Memory { request, limit }: draft::Memory) -> Option<Elastic> {
+    let most = limit.filter(|&limit| limit > request)?;
+    Some(Elastic { requested: request, least: request, most, learns: false })
 }
 
 fn retry(asked: draft::RetryDraft, request: u64) -> Retry {

@@ -258,6 +258,17 @@ pub(crate) struct Hook {
     pub(crate) memory: Option<u64>,
 }
 
+impl TimeoutDraft {
+    fn over(self, defaults: &Self) -> Self {
+        Self {
+            run: self.run.or(defaults.run),
+            pull: self.pull.or(defaults.pull),
+            silence: self.silence.or(defaults.silence),
+            queue: self.queue.or(defaults.queue),
+        }
+    }
+}
+
 impl Body {
     /// This body, with what it does not say taken from `defaults`. Mappings are merged key by key, the rest is replaced.
     pub(crate) fn over(self, defaults: &Self) -> Self {
@@ -291,12 +302,7 @@ impl Body {
                 memory: self.retry.memory.or_else(|| defaults.retry.memory.clone()),
                 cap: self.retry.cap.or_else(|| defaults.retry.cap.clone()),
             },
-            timeout: TimeoutDraft {
-                run: self.timeout.run.or(defaults.timeout.run),
-                pull: self.timeout.pull.or(defaults.timeout.pull),
-                silence: self.timeout.silence.or(defaults.timeout.silence),
-                queue: self.timeout.queue.or(defaults.timeout.queue),
-            },
+            timeout: self.timeout.over(&defaults.timeout),
             idle: self.idle.or(defaults.idle),
             stop_grace: self.stop_grace.or(defaults.stop_grace),
             stop_signal: self.stop_signal.or_else(|| defaults.stop_signal.clone()),

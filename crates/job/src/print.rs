@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use dybox_model::{
-    Idle, Keep, Need, Network, Placement, Resources, Spread, StageId, SubDagId, Timeouts, format_bytes, format_cpus,
-    format_duration,
+    Idle, Keep, Mount, Need, Network, Placement, Resources, Spread, StageId, SubDagId, Timeouts, format_bytes,
+    format_cpus, format_duration,
 };
 use petgraph::unionfind::UnionFind;
 
@@ -190,15 +190,7 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
     if stage.reuse {
         extras.push("containers are used again".to_owned());
     }
-    for mount in &stage.volumes {
-        let mode = if mount.read_only { ":ro" } else { "" };
-        let what = match mount.named {
-            Some(Keep::Always) => "volume ",
-            Some(Keep::Run) => "volume of the run ",
-            None => "mounts ",
-        };
-        extras.push(format!("{what}{}:{}{mode}", mount.source.display(), mount.target));
-    }
+    extras.extend(stage.volumes.iter().map(mounted));
     extras.extend(stage.inputs.iter().map(|moved| format!("brings {} to {}", moved.place, moved.path)));
     extras.extend(stage.outputs.iter().map(|moved| format!("puts {} to {}", moved.path, moved.place)));
     if stage.priority != 0 {
@@ -215,6 +207,16 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
         extras.push(format!("as {user}"));
     }
     extras
+}
+
+fn mounted(mount: &Mount) -> String {
+    let mode = if mount.read_only { ":ro" } else { "" };
+    let what = match mount.named {
+        Some(Keep::Always) => "volume ",
+        Some(Keep::Run) => "volume of the run ",
+        None => "mounts ",
+    };
+    format!("{what}{}:{}{mode}", mount.source.display(), mount.target)
 }
 
 fn limits(timeouts: &Timeouts) -> Vec<String> {

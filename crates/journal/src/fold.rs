@@ -34,10 +34,8 @@ impl Run {
                 self.opened = self.opened.or(Some(*at));
             }
             Fact::Reopened { .. } => self.reopen(),
-            // How many there are says the start.
-            Fact::StageFanned { .. } => {}
-            // Each attempt tells its own limits.
-            Fact::StageSized { .. } => {}
+            // How many tasks there are says the start, its limits each attempt; visits are for readers of one task's facts.
+            Fact::StageFanned { .. } | Fact::StageSized { .. } | Fact::Visited { .. } => {}
             Fact::StageStarted { stage, tasks, at } => self.on_stage(*stage, |stage| stage.start(*tasks, *at)),
             Fact::StageEnded { stage, end, why, at } => self.on_stage(*stage, |stage| stage.end(*end, why, *at)),
             Fact::GrantGot { grant, size, host, container, at } => {
@@ -73,8 +71,6 @@ impl Run {
             Fact::CacheMissed { stage, missed, .. } => {
                 self.on_stage(*stage, |stage| stage.missed = Some(missed.clone()))
             }
-            // For those who read the facts of one task.
-            Fact::Visited { .. } => {}
             Fact::StopAsked { why, at } => {
                 self.stop.get_or_insert_with(|| StopAsked { why: why.clone(), at: *at });
             }
