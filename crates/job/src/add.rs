@@ -107,6 +107,8 @@ fn read(reader: &mut Reader, root: Node, adding: &Adding) -> Job {
     let Value::Map(entries) = &root.value else { return Job::default() };
     let get = |name: &str| entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node);
     reader.volumes = Some(get("volumes").map(|node| crate::read::volumes(reader, node)).unwrap_or_default());
+    let fetched = plan.secrets(Some(subdag_of(adding)));
+    reader.secrets = crate::read::fetched_secrets(fetched.into_values());
     let defaults = get("defaults").map(|node| crate::read::body(reader, node, "defaults")).unwrap_or_default();
     let mut stages: Vec<draft::Stage> = plan.stages.iter().map(|stage| known(plan, stage)).collect();
     if let Some(node) = get("stages") {

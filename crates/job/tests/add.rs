@@ -154,6 +154,15 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place_in_the_answer() {
 }
 
 #[test]
+fn secrets_are_those_that_were_fetched_for_the_planned_stages() {
+    let job = JOB.replace("defaults: {", "secrets: { token: { env: TOKEN } }\ndefaults: { secrets: [token],");
+    let plan = Said::of(plan_of(&job)).says("{\"add\": {\"x\": {\"script\": \"x\"}}}").unwrap();
+    assert_eq!(named(&plan, "x").1.secrets, plan.stages[0].secrets);
+    let wrong = Said::of(plan_of(JOB)).says("{\"add\": {\"x\": {\"script\": \"x\", \"secrets\": [\"token\"]}}}");
+    assert!(wrong.unwrap_err().contains("error[E0520]"));
+}
+
+#[test]
 fn a_run_does_not_grow_without_an_end() {
     let said = Said::of(plan_of(JOB));
     let many = |count: usize, tasks: u32| {

@@ -23,7 +23,7 @@ pub(crate) use env::of_files as env_of_files;
 pub(crate) use mounts::check_targets;
 pub(crate) use policy::{asks_for_rights, check as check_policy};
 pub(crate) use profile::Shelf;
-pub(crate) use secrets::Declared;
+pub(crate) use secrets::{Declared, fetched as fetched_secrets};
 pub(crate) use stage::{body, more};
 pub(crate) use top::job;
 pub(crate) use volumes::declared as volumes;

@@ -131,6 +131,12 @@ fn look(reader: &mut Reader, name: &str, from: &SecretSource, span: Span) {
     }
 }
 
+/// Secrets that were fetched for a run that is under way.
+pub(crate) fn fetched<'s>(secrets: impl Iterator<Item = &'s SecretRef>) -> BTreeMap<String, Declared> {
+    let known = |one: &SecretRef| Declared { from: Some(one.from.clone()), span: Span::NOWHERE, used: true };
+    secrets.map(|one| (one.name.clone(), known(one))).collect()
+}
+
 /// Warns of secrets that nobody takes.
 pub(crate) fn unused(reader: &mut Reader) {
     let unused =

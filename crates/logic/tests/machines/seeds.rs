@@ -118,7 +118,7 @@ fn runs_that_grow_reach_every_end_too() {
         world.assert_nothing_left();
         grown += world.plan.stages.len() - world.plan.planned();
     }
-    assert!(grown > 100, "hardly anything was added: {grown}");
+    assert!(grown > 40, "hardly anything was added: {grown}");
 }
 
 #[test]
