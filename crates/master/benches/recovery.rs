@@ -24,8 +24,8 @@ const DONE: u32 = 9_000;
 const RUNNING: u32 = 100;
 const SIZE: Resources = Resources { cpu_milli: 1000, memory: 64 << 20 };
 
-fn plan() -> Plan {
-    let stage = Stage {
+fn stage() -> Stage {
+    Stage {
         name: "a".into(),
         subdag: SubDagId(0),
         needs: vec![],
@@ -63,7 +63,10 @@ fn plan() -> Plan {
         added: None,
         reuse: false,
         late: Default::default(),
-    };
+    }
+}
+
+fn plan() -> Plan {
     Plan {
         ground: None,
         version: PLAN_VERSION,
@@ -76,7 +79,7 @@ fn plan() -> Plan {
         rules: BTreeMap::new(),
         timeout: None,
         fail_fast: false,
-        stages: vec![stage],
+        stages: vec![stage()],
         hooks: vec![],
         subdags: vec![SubDag {
             stages: vec![StageId(0)],
