@@ -30,7 +30,8 @@ impl Scene {
         values.iter().for_each(|value| {
             grep.args(["-e", value]);
         });
-        let found = grep.args(["-rlaF", "--exclude-dir=docker"]).arg(self.cluster.layout().root()).output().unwrap();
+        let found =
+            grep.args(["-rlaF", "--exclude-dir=docker"]).arg(self.cluster.layout().root()).output().expect("grep runs");
         let found = String::from_utf8_lossy(&found.stdout).into_owned();
         assert_eq!(found, "", "on a disk");
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dybox_job::{Stage, room_for, wish_of};
-use dybox_model::{Added, StageId};
+use dybox_model::{Added, Network, StageId};
 
 use super::Master;
 use super::ladder::{self, Ladder};
@@ -62,6 +62,33 @@ impl Master {
             let tasks = &self.tasks;
             let began = |id: StageId| tasks.stage(id).is_some_and(|stage| stage.phase != tasks::Phase::Unstarted);
             self.prefetch.add(StageId(id), stage, began);
+        }
+    }
+}
+
+impl tasks::Stage {
+    /// One of which nothing has begun.
+    pub(super) fn new(stage: &Stage, ours: bool, (shape, ladder): (u32, Ladder)) -> Self {
+        Self {
+            shape,
+            lots: None,
+            bridge: stage.network == Network::Bridge,
+            phase: tasks::Phase::Unstarted,
+            ours,
+            first: 0,
+            tasks: 0,
+            next: 0,
+            again: Vec::new(),
+            waiting: 0,
+            resting: 0,
+            live: 0,
+            succeeded: 0,
+            verdict: None,
+            rules: stage.retry.clone(),
+            ladder,
+            watched: stage.attach.is_some(),
+            reuse: stage.reuse,
+            last: stage.late.last,
         }
     }
 }

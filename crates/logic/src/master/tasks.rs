@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use dybox_job::{Plan, Retry};
-use dybox_model::{AttemptId, Cause, Exit, Network, StageEnd, StageId, SubDagId, TaskId};
+use dybox_model::{AttemptId, Cause, Exit, StageEnd, StageId, SubDagId, TaskId};
 
 use super::ladder::{self, Ladder};
 use super::lots::{Lots, Room, Sizes};
@@ -75,41 +75,14 @@ pub(super) struct Stage {
     pub(super) live: u32,
     pub(super) succeeded: u32,
     pub(super) verdict: Option<Box<Verdict>>,
-    rules: Retry,
+    pub(super) rules: Retry,
     /// The shapes that its asks may have.
     pub(super) ladder: Ladder,
     /// Somebody sits at its terminal.
-    watched: bool,
+    pub(super) watched: bool,
     pub(super) reuse: bool,
     /// It runs after everything: when the run is reopened all of it runs again.
     pub(super) last: bool,
-}
-
-impl Stage {
-    /// One of which nothing has begun.
-    pub(super) fn new(stage: &dybox_job::Stage, ours: bool, (shape, ladder): (u32, Ladder)) -> Self {
-        Self {
-            shape,
-            lots: None,
-            bridge: stage.network == Network::Bridge,
-            phase: Phase::Unstarted,
-            ours,
-            first: 0,
-            tasks: 0,
-            next: 0,
-            again: Vec::new(),
-            waiting: 0,
-            resting: 0,
-            live: 0,
-            succeeded: 0,
-            verdict: None,
-            rules: stage.retry.clone(),
-            ladder,
-            watched: stage.attach.is_some(),
-            reuse: stage.reuse,
-            last: stage.late.last,
-        }
-    }
 }
 
 /// All stages and tasks.

@@ -31,8 +31,11 @@ fn opened(plan: &Plan) -> (Driver, Vec<Effect>) {
 }
 
 fn found(tasks: usize) -> Event {
-    let found =
-        Found { from: "01jd0000000000000000000000".parse().unwrap(), results: vec![None; tasks], kept: Vec::new() };
+    let found = Found {
+        from: "01jd0000000000000000000000".parse().expect("an id"),
+        results: vec![None; tasks],
+        kept: Vec::new(),
+    };
     Event::LookedUp { stage: FIRST, answer: Ok(found), inputs: Vec::new() }
 }
 
@@ -118,7 +121,7 @@ fn input(bytes: u64, newest: u64) -> Print {
 /// A success of what was wanted.
 fn success(of: Wanted, run: u32) -> Success {
     let Wanted { fields, image, inputs } = of;
-    let run = format!("01jd0000000000000000{run:06}").parse().unwrap();
+    let run = format!("01jd0000000000000000{run:06}").parse().expect("an id");
     let (outputs, kept, results) = (Vec::new(), Vec::new(), vec![None]);
     Success { version: 1, run, at: Millis(1), fields, image, inputs, outputs, kept, results }
 }

@@ -698,7 +698,7 @@ impl World {
     fn look_up(&mut self, stage: StageId, tasks: u32) {
         let results = vec![None; tasks as usize];
         let found = Found { from: "01jd0000000000000000000000".parse().expect("an id"), results, kept: Vec::new() };
-        let answer = if stage.0 % 3 == 0 { Ok(found) } else { Err(Missed::because("nothing is known of it")) };
+        let answer = if stage.0.is_multiple_of(3) { Ok(found) } else { Err(Missed::because("nothing is known of it")) };
         if stage.0 % 7 != 6 {
             let inputs = Vec::new();
             self.post(300, Mail::Driver(driver::Event::LookedUp { stage, answer, inputs }));
