@@ -15,6 +15,7 @@ use crate::MasterError;
 use crate::adds::tasks_of;
 use crate::awaited::Awaited;
 use crate::book::Book;
+use crate::cache;
 use crate::event::{Effect, Event};
 use crate::inbox::Inbox;
 use crate::live::Live;
@@ -172,7 +173,8 @@ impl Actor {
         }
         drop(calls);
         let report = outcome.is_ok().then_some(mirror);
-        let closed = ports.rm.close(report, from_rm).await;
+        let writes = std::mem::take(&mut ports.cache.writes);
+        let (closed, ()) = tokio::join!(ports.rm.close(report, from_rm), cache::written(writes));
         server.close(FLUSH).await;
         outcome.and(closed)
     }

@@ -28,7 +28,7 @@ use crate::perform::Ports;
 
 /// A sub-DAG with more stages leaves successes only of those that say `cache: true`: a file each is too many.
 const FEW: usize = 100;
-/// For so long the end of a run waits until what later runs may take is written down.
+/// For so long an end waits until what later runs may take is written down.
 const SETTLES: Duration = Duration::from_secs(2);
 
 /// What looks, and what is looked at.
@@ -189,9 +189,17 @@ impl Ports {
         });
     }
 
-    /// Waits for a moment until what later runs may take is written down.
+    /// Before anybody hears of the end: who asks for the cache finds this run in it at once. A file in HDFS takes half a
+    /// second, for which only those wait whose job says `cache: true`; the others' are written while the master leaves.
     pub(crate) async fn settle_cache(&mut self) {
-        let writes = &mut self.cache.writes;
-        let _ = timeout(SETTLES, async { while writes.join_next().await.is_some() {} }).await;
+        let own = &self.plan.subdags[self.rest.own.0 as usize].stages;
+        if !self.rest.store.is_remote() || own.iter().any(|id| self.plan.stages[id.0 as usize].cache) {
+            written(std::mem::take(&mut self.cache.writes)).await;
+        }
     }
+}
+
+/// Waits for a moment until what later runs may take is written down.
+pub(crate) async fn written(mut writes: JoinSet<()>) {
+    let _ = timeout(SETTLES, async { while writes.join_next().await.is_some() {} }).await;
 }
