@@ -314,8 +314,7 @@ fn a_run_goes_on_is_run_again_and_is_removed() {
     let only = user.run(&["--only", "b", "--name", &name], 0);
     let from = &user.0.status(&format!("{only}/a"))["stages"][0]["taken_from"];
     assert_eq!(*from, run.as_str());
-    let cached =
-        user.dybox(&["run", "job.yaml", "--name", &name, "--cache"]).expect(0).says("nothing is taken").run_id();
+    let cached = user.run(&["--name", &name, "--cache"], 0);
     user.dybox(&["why", &format!("{cached}/a")]).expect(0).says("it has volumes");
     // By its name, by its beginning, by its end.
     user.dybox(&["status", &format!("{name}/a/0")]).expect(0);

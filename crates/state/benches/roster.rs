@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark")]
 
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,26 +18,17 @@ const SECONDS: u64 = 20;
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() {
-    let args: Vec<_> = std::env::args().collect();
-    let threads = if args.iter().any(|arg| arg == "--serve") { 1 } else { 2 };
-    let runtime = match threads {
-        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-        _ => tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
-    };
-    let runtime = runtime.expect("a runtime");
-    match args.iter().position(|arg| arg == "--serve") {
-        Some(at) => runtime.block_on(serve(args[at + 1].clone().into())),
-        None => runtime.block_on(flood()),
-    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(flood());
 }
 
-/// The server in a process of its own, as in life: `dybox state-server` runs on one thread too.
-async fn serve(dir: std::path::PathBuf) {
-    let bind = "127.0.0.1:0".parse().expect("an address");
-    let conf = dybox_state::Conf { dir: dir.clone(), bind, open: false, http: None };
-    let running = dybox_state::start(&conf).await.expect("it starts");
-    std::fs::write(dir.join("port"), running.port.to_string()).expect("a file");
-    running.until(std::future::pending()).await;
+/// The server that people run: `dybox` beside the benchmark, as `scripts/bench` builds it, or what `DYBOX_BENCH` names.
+fn program() -> PathBuf {
+    let beside = || {
+        let own = std::env::current_exe().expect("a path");
+        own.ancestors().nth(2).expect("target/release/deps/roster-...").join("dybox")
+    };
+    std::env::var_os("DYBOX_BENCH").map_or_else(beside, PathBuf::from)
 }
 
 fn pulse(at: u64) -> Pulse {
@@ -102,18 +95,16 @@ async fn flood() {
     let dir = std::env::temp_dir().join(format!("dybox-roster-{}", std::process::id()));
     let hosts: Vec<_> = (0..AGENTS).map(|n| format!("n{n}")).collect();
     dybox_state::init(&dir, &hosts).expect("an authority");
-    let mut server = Command::new(std::env::current_exe().expect("a path"))
-        .arg("--serve")
+    let mut server = Command::new(program())
+        .args(["state-server", "--bind", "127.0.0.1:0", "--dir"])
         .arg(&dir)
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("it starts");
-    let port = loop {
-        match std::fs::read_to_string(dir.join("port")) {
-            Ok(port) if !port.is_empty() => break port,
-            _ => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    };
+    let mut said = String::new();
+    BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut said).expect("it tells its port");
+    let port = said.split_whitespace().last().expect("a port").to_owned();
     let address = format!("127.0.0.1:{port}");
     let identity = |name: &str| {
         let text = std::fs::read_to_string(dir.join(format!("{name}.pem"))).expect("a certificate");
