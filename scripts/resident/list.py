@@ -46,10 +46,15 @@ def script(dir):
         roles = 0
         for bits, _, _ in hit:
             roles |= bits
-        # A pattern that takes much in that nobody runs is worth less than the names of this build.
-        if all_of[what] <= max(2048, 3 * sum(size for _, _, size in hit)):
-            groups[-roles.bit_count()].append(what + "*" * what.startswith("_Z"))
+        size = sum(size for _, _, size in hit)
+        open_name = what + "*" * what.startswith("_Z")
+        # A pattern that takes much in that nobody runs comes after the names of this build: for the next one, whose names
+        # are others.
+        if all_of[what] <= max(2048, 3 * size):
+            groups[-roles.bit_count()].append(open_name)
         else:
+            if all_of[what] <= 20 * size:
+                groups[1].append(open_name)
             for bits, name, _ in hit:
                 groups[-bits.bit_count()].append(re.sub(r"\.llvm\.\d+$", "*", name))
     print("/* What proxies, agents, state servers and masters run, what most of them run first. Written by scripts/resident/run. */")
