@@ -54,7 +54,7 @@ fn on_machine(path: &Path) -> Profiles {
     match std::fs::File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut bytes)) {
         Ok(_) => Profiles::File { name: place, bytes },
         Err(error) if error.kind() == ErrorKind::NotFound => Profiles::Missing { place },
-        Err(error) => Profiles::Unread { place, why: crate::world::words(&error) },
+        Err(error) => Profiles::Unread { place, why: dybox_store::look::words(&error) },
     }
 }
 

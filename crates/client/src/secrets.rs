@@ -9,7 +9,7 @@ use dybox_model::{MOST_SECRET, SecretSource, format_bytes};
 use dybox_store::SecretValues;
 
 use crate::ClientError;
-use crate::world::words;
+use dybox_store::look::words;
 
 /// The value behind a reference, or why it can't be read; nothing where it is read elsewhere.
 pub(crate) fn value(from: &SecretSource) -> Option<Result<Vec<u8>, String>> {

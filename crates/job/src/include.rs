@@ -2,12 +2,14 @@
 
 use std::path::{Component, Path};
 
+use dybox_model::Found;
+
 use crate::hidden::report_hidden;
 use crate::load::load;
 use crate::node::{Key, Node, Value};
 use crate::report::Report;
 use crate::text::{Span, Text, decode};
-use crate::world::{Found, World};
+use crate::world::World;
 
 /// Fragments of a job, at most.
 const MOST: usize = 100;

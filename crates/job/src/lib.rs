@@ -82,4 +82,4 @@ pub use schema::{DIALECT, schema};
 pub use shell::{ShellJob, shell_plan};
 pub use sizes::Sizes;
 pub use values::shown;
-pub use world::{Found, NoWorld, Policy, Profiles, World};
+pub use world::{NoWorld, Policy, Profiles, World};

@@ -3,26 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use dybox_model::policy::Rules;
-use dybox_model::{Resources, SecretSource};
+use dybox_model::{Found, Resources, SecretSource};
 
 use crate::Cluster;
-
-/// What lies at a path, symbolic links followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// A file, at this real path.
-    File(PathBuf),
-    /// A directory, at this real path.
-    Directory(PathBuf),
-    /// A socket, at this real path.
-    Socket(PathBuf),
-    /// A device or a pipe, at this real path.
-    Other(PathBuf),
-    /// Nothing, or a symbolic link to nothing.
-    Missing,
-    /// Something that we may not look at, and why.
-    Unreadable(String),
-}
 
 /// What the administrator allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +35,20 @@ impl Policy {
             registries: None,
             rules: Vec::new(),
             submitter: (String::new(), 0, 0),
+        }
+    }
+
+    /// What these policies say together for this submitter, that of the first one's file first; `none` where there are none.
+    #[must_use]
+    pub fn of(rules: Vec<Rules>, submitter: (String, u32, u32), none: Self) -> Self {
+        let Some(first) = rules.first() else { return Self { submitter, ..none } };
+        Self {
+            file: PathBuf::from(&first.file),
+            exists: true,
+            mount_roots: first.mount_roots.clone().unwrap_or_default(),
+            registries: first.trusted_registries.clone(),
+            rules,
+            submitter,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dybox_job::{Adding, Each, Found, MOST_STAGES, Plan, Policy, Source, Stage, Submit, World, add, check, render};
-use dybox_model::{HookId, Need, Resources, StageId};
+use dybox_job::{Adding, Each, MOST_STAGES, Plan, Policy, Source, Stage, Submit, World, add, check, render};
+use dybox_model::{Found, HookId, Need, Resources, StageId};
 use serde_json::{Value, json};
 
 struct Machine;

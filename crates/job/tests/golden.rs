@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dybox_job::{
-    CODES, Cluster, Found, Outcome, Policy, Profiles, QueueFacts, Source, Submit, World, check, print, print_on, render,
+    CODES, Cluster, Outcome, Policy, Profiles, QueueFacts, Source, Submit, World, check, print, print_on, render,
 };
 use dybox_model::policy::{ANYBODY, Rules, RunAs};
-use dybox_model::{Node, Resources, SecretSource};
+use dybox_model::{Found, Node, Resources, SecretSource};
 
 /// A machine with 8 cpus, 16 GiB and a few files below `/work/job`.
 #[derive(Default)]

@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use dybox_job::{Found, Policy, Source, Submit, World, check, render};
+use dybox_job::{Policy, Source, Submit, World, check, render};
+use dybox_model::Found;
 use dybox_model::Resources;
 
 /// A directory in which all is that the guide speaks of.

@@ -1,20 +1,14 @@
 //! The world that stages are planned for while their run is under way: this machine, or the cluster.
 
-use std::fs;
-use std::io::Read;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use dybox_job::{Cluster, Found, Plan, Policy, Profiles, World};
-use dybox_model::Resources;
+use dybox_job::{Cluster, Plan, Policy, Profiles, World};
 use dybox_model::policy::Rules;
-use dybox_store::Store;
+use dybox_model::{Found, Resources};
 use dybox_store::layout::PROFILES;
+use dybox_store::{Store, look};
 
 use crate::perform::Ports;
-
-/// Most bytes of an `env_file`.
-const MAX_ENV_FILE: u64 = 1 << 20;
 
 /// What the master knows of it.
 #[derive(Debug)]
@@ -46,27 +40,11 @@ impl World for Here {
     }
 
     fn look(&self, path: &Path) -> Found {
-        let real = fs::canonicalize(path).and_then(|real| real.metadata().map(|facts| (real, facts.file_type())));
-        match real {
-            Ok((real, kind)) if kind.is_dir() => Found::Directory(real),
-            Ok((real, kind)) if kind.is_file() => Found::File(real),
-            Ok((real, kind)) if kind.is_socket() => Found::Socket(real),
-            Ok((real, _)) => Found::Other(real),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Found::Missing,
-            Err(error) => Found::Unreadable(error.to_string()),
-        }
+        look::look(path)
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::new();
-        let file = match fs::metadata(path).and_then(|facts| Ok((facts, fs::File::open(path)?))) {
-            Ok((facts, file)) if facts.is_file() => file,
-            Ok(_) => return Err("not a file".to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err("no such file".to_owned()),
-            Err(error) => return Err(error.to_string()),
-        };
-        file.take(MAX_ENV_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-        if bytes.len() as u64 > MAX_ENV_FILE { Err("it has more than 1 MiB".to_owned()) } else { Ok(bytes) }
+        look::read_small(path)
     }
 
     fn policy(&self) -> Policy {
@@ -110,16 +88,6 @@ pub(crate) fn as_planned(
     (mount_roots, far): (Vec<PathBuf>, bool),
     submitter: (String, u32, u32),
 ) -> Policy {
-    let Some(first) = rules.first() else {
-        let file = if far { AS_BEFORE } else { NO_POLICY };
-        return Policy { mount_roots, submitter, exists: far, ..Policy::none(file) };
-    };
-    Policy {
-        file: PathBuf::from(&first.file),
-        exists: true,
-        mount_roots: first.mount_roots.clone().unwrap_or_default(),
-        registries: first.trusted_registries.clone(),
-        rules,
-        submitter,
-    }
+    let file = if far { AS_BEFORE } else { NO_POLICY };
+    Policy::of(rules, submitter, Policy { mount_roots, exists: far, ..Policy::none(file) })
 }

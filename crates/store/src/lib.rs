@@ -20,6 +20,7 @@ pub mod learned;
 pub mod local;
 mod lock;
 pub mod logs;
+pub mod look;
 pub mod policy;
 pub mod print;
 mod read;

@@ -250,15 +250,6 @@ fn policy(rules: Vec<Rules>, own: Option<PathBuf>) -> Policy {
     let me = (nix::unistd::geteuid(), nix::unistd::getegid());
     let name = nix::unistd::User::from_uid(me.0).ok().flatten().map(|user| user.name).unwrap_or_default();
     let submitter = (name, me.0.as_raw(), me.1.as_raw());
-    let Some(first) = rules.first() else {
-        return Policy { mount_roots: own.into_iter().collect(), submitter, ..Policy::none(POLICY_FILE) };
-    };
-    Policy {
-        file: PathBuf::from(&first.file),
-        exists: true,
-        mount_roots: first.mount_roots.clone().unwrap_or_default(),
-        registries: first.trusted_registries.clone(),
-        rules,
-        submitter,
-    }
+    let none = Policy { mount_roots: own.into_iter().collect(), ..Policy::none(POLICY_FILE) };
+    Policy::of(rules, submitter, none)
 }

@@ -15,6 +15,8 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+use dybox_model::Found;
+
 use crate::diagnostic::Diagnostic;
 use crate::fields::{Scope, find};
 use crate::load::load;
@@ -22,7 +24,7 @@ use crate::node::{Node, Value};
 use crate::reader::Reader;
 use crate::report::Report;
 use crate::text::{Span, Text, decode};
-use crate::world::{Found, NoWorld, Policy, World};
+use crate::world::{NoWorld, Policy, World};
 use crate::{Source, Submit, check};
 use out::Mapping;
 

@@ -3,14 +3,13 @@
 use std::path::{Component, Path, PathBuf};
 
 use dybox_model::policy::is_never_given;
-use dybox_model::{Keep, Mount, Tmpfs};
+use dybox_model::{Found, Keep, Mount, Tmpfs};
 
 use crate::draft::Body;
 use crate::node::Node;
 use crate::reader::{Reader, Spot};
 use crate::text::Span;
 use crate::units::parse_size;
-use crate::world::Found;
 
 /// Targets that would break the container, with all below them.
 const TAKEN: [&str; 4] = ["/.dybox", "/proc", "/sys", "/dev"];
