@@ -128,18 +128,8 @@ fn subdag_of(adding: &Adding) -> SubDagId {
 fn known(plan: &Plan, stage: &Stage) -> draft::Stage {
     let nowhere = |text: &str| Spot { value: text.to_owned(), span: Span::NOWHERE };
     let needs = stage.needs.iter().map(|(id, need)| (nowhere(&plan.stages[id.0 as usize].name), *need));
-    draft::Stage {
-        name: nowhere(&stage.name),
-        needs: needs.collect(),
-        subdag: None,
-        queue: None,
-        node_label: None,
-        profile: None,
-        when: None,
-        each: None,
-        last: stage.late.last,
-        body: Body::default(),
-    }
+    let plain = draft::Stage::plain(nowhere(&stage.name), Body::default());
+    draft::Stage { needs: needs.collect(), last: stage.late.last, ..plain }
 }
 
 /// From drafts to stages: names become numbers, and all that concerns more than one stage is checked.

@@ -66,6 +66,24 @@ pub(crate) struct Stage {
     pub(crate) body: Body,
 }
 
+impl Stage {
+    /// One that needs nothing and is like the rest of its job.
+    pub(crate) const fn plain(name: Spot<String>, body: Body) -> Self {
+        Self {
+            name,
+            needs: Vec::new(),
+            subdag: None,
+            queue: None,
+            node_label: None,
+            profile: None,
+            when: None,
+            each: None,
+            last: false,
+            body,
+        }
+    }
+}
+
 /// `when`: a condition.
 #[derive(Debug, Clone)]
 pub(crate) struct When {

@@ -75,18 +75,7 @@ pub fn shell_plan(job: &ShellJob, world: &dyn World) -> Outcome {
     crate::read::check_policy(&mut reader, (Span::NOWHERE, &root), &body);
     let name = job.name.clone().unwrap_or_else(|| "shell".to_owned());
     reader.check_name(&name, Span::NOWHERE, "a job (--name)");
-    let stage = draft::Stage {
-        name: Spot { value: "shell".to_owned(), span: Span::NOWHERE },
-        needs: Vec::new(),
-        subdag: None,
-        queue: None,
-        node_label: None,
-        profile: None,
-        when: None,
-        each: None,
-        last: false,
-        body,
-    };
+    let stage = draft::Stage::plain(Spot { value: "shell".to_owned(), span: Span::NOWHERE }, body);
     let (mut report, cluster) = (reader.report, reader.cluster);
     let job_of_one = draft::Job { name, stages: vec![stage], ..draft::Job::default() };
     let mut plan = build(&mut report, job_of_one, cluster.as_ref());
