@@ -14,7 +14,7 @@ mod workspace;
 
 pub use binary::{Done, Follow, binary};
 pub use engine::{Engine, PrivateEngine};
-pub use payload::{Line, lines_of, overlaps};
+pub use payload::{LATE, Line, lines_of, overlaps};
 pub use registry::{PASSWORD, Registry, USER};
 pub use roster::{Part, RosterWorld};
 pub use wait::{eventually, pid_alive};

@@ -2,6 +2,16 @@
 
 use std::path::Path;
 
+/// A job whose images, sizes and places are known when its stages begin, one of each task; each task says what it has.
+pub const LATE: &str = concat!(
+    "stages:\n",
+    "  list: { script: 'echo ''[{\"n\": \"a\", \"image\": \"busybox\", \"mb\": 70, \"cpus\": 0.1}, {\"n\": \"b\", \"image\": \"busybox\", \"mb\": 90, \"cpus\": 0.3}]'' > $DYBOX_RESULT' }\n",
+    "  work:\n    needs: [list]\n    each: \"${results.list}\"\n    image: \"dybox-test/${item.image}:1\"\n",
+    "    memory: \"${item.mb}MiB\"\n    cpus: \"${item.cpus}\"\n    outputs: { /out/x: \"run:got/${item.n}\" }\n",
+    "    script: 'echo \"has $DYBOX_MEMORY_BYTES $DYBOX_CPUS\"; echo \"of ${item.n}\" > /out/x'\n",
+    "  read: { needs: [work], inputs: { /in/got: \"run:got\", /in/b: \"run:got/${results.list[1].n}\" }, script: \"ls /in/got; cat /in/b\" }\n",
+);
+
 /// One line that a payload appended: `start|beat|end STAGE INDEX ATTEMPT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {

@@ -2,22 +2,13 @@
 
 use std::time::Duration;
 
-use dybox_tests::Workspace;
 use dybox_tests::cluster::{Cluster, Options};
+use dybox_tests::{LATE, Workspace};
 
 /// For what must have happened by now on a machine that is busy with other things, too.
 const LONG: Duration = Duration::from_secs(240);
 
 /// What a stage found decides image, size and places of the next one's tasks.
-const LATE: &str = concat!(
-    "stages:\n",
-    "  list: { script: 'echo ''[{\"n\": \"a\", \"image\": \"busybox\", \"mb\": 70, \"cpus\": 0.1}, {\"n\": \"b\", \"image\": \"busybox\", \"mb\": 90, \"cpus\": 0.3}]'' > $DYBOX_RESULT' }\n",
-    "  work:\n    needs: [list]\n    each: \"${results.list}\"\n    image: \"dybox-test/${item.image}:1\"\n",
-    "    memory: \"${item.mb}MiB\"\n    cpus: \"${item.cpus}\"\n    outputs: { /out/x: \"run:got/${item.n}\" }\n",
-    "    script: 'echo \"has $DYBOX_MEMORY_BYTES $DYBOX_CPUS\"; echo \"of ${item.n}\" > /out/x'\n",
-    "  read: { needs: [work], inputs: { /in/got: \"run:got\", /in/b: \"run:got/${results.list[1].n}\" }, script: \"ls /in/got; cat /in/b\" }\n",
-);
-
 /// A cluster with room for a master and one task, so that it is seen who comes first.
 #[test]
 fn where_room_is_short_yarn_gives_it_to_the_higher_priority() {

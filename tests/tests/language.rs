@@ -1,17 +1,8 @@
 //! What a job file leaves open until its stages begin, on the machine's real engine.
 
-use dybox_tests::Workspace;
+use dybox_tests::{LATE, Workspace};
 
 /// What a stage found decides image, size and places of the next one's tasks.
-const LATE: &str = concat!(
-    "stages:\n",
-    "  list: { script: 'echo ''[{\"n\": \"a\", \"image\": \"busybox\", \"mb\": 70, \"cpus\": 0.1}, {\"n\": \"b\", \"image\": \"busybox\", \"mb\": 90, \"cpus\": 0.3}]'' > $DYBOX_RESULT' }\n",
-    "  work:\n    needs: [list]\n    each: \"${results.list}\"\n    image: \"dybox-test/${item.image}:1\"\n",
-    "    memory: \"${item.mb}MiB\"\n    cpus: \"${item.cpus}\"\n    outputs: { /out/x: \"run:got/${item.n}\" }\n",
-    "    script: 'echo \"has $DYBOX_MEMORY_BYTES $DYBOX_CPUS\"; echo \"of ${item.n}\" > /out/x'\n",
-    "  read: { needs: [work], inputs: { /in/got: \"run:got\", /in/b: \"run:got/${results.list[1].n}\" }, script: \"ls /in/got; cat /in/b\" }\n",
-);
-
 #[test]
 fn a_list_that_a_stage_found_makes_the_tasks_of_the_next() {
     let place = Workspace::new();
