@@ -11,7 +11,7 @@ use tonic::{Status, Streaming};
 use crate::proto::NodeReport;
 
 /// Most bytes of facts in one message.
-const PIECE: usize = 1 << 10;
+const PIECE: usize = 512;
 /// Most bytes of facts: thousands of images.
 const FACTS_MAX: usize = 4 << 20;
 

@@ -21,8 +21,9 @@ const PONG: Duration = Duration::from_secs(20);
 const MESSAGE_MAX: usize = 4 << 20;
 /// Agents are many and say little.
 const WINDOW: u32 = 64 << 10;
-/// What a peer may send of one call before somebody has taken it. A line's buffer grows to this much, and stays so.
-const STREAM_WINDOW: u32 = 2 << 10;
+/// What a peer may send of one call before somebody has taken it: two reports. A line's buffer grows to twice this, and
+/// stays so.
+const STREAM_WINDOW: u32 = 1 << 10;
 const STREAMS: u32 = 64;
 
 /// Listens on `bind` for who shows a certificate of the same authority (where it is `open`, for others who only ask,
