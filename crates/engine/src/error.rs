@@ -241,6 +241,9 @@ pub(crate) fn by_words(message: &str) -> Option<Kind> {
         "connection reset",
         "context deadline exceeded",
         "temporary failure in name resolution",
+        // A registry that the engine was not told to trust, or to talk to without TLS.
+        "x509: ",
+        "server gave http response to https client",
     ];
     let low = message.to_lowercase();
     WORDS.iter().find(|(_, words)| words.iter().any(|word| low.contains(word))).map(|&(kind, _)| kind)
@@ -267,6 +270,8 @@ mod tests {
             (400, "error during container init: mkdir /proc/1/x: no such file or directory: unknown", Kind::BadWorkdir),
             (400, "error mounting \"/etc\" to rootfs at \"/bin/sh\": not a directory: unknown", Kind::BadOptions),
             (500, "Get \"https://r.example/v2/\": dial tcp: lookup r.example: no such host", Kind::RegistryDown),
+            (500, "Get \"https://r/v2/\": x509: certificate signed by unknown authority", Kind::RegistryDown),
+            (500, "Get \"https://r/v2/\": http: server gave HTTP response to HTTPS client", Kind::RegistryDown),
             (500, "toomanyrequests: You have reached your pull rate limit.", Kind::RegistryDown),
             (
                 404,

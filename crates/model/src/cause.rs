@@ -156,8 +156,8 @@ causes! {
         "The registry or the network is slow, or the image is large."
         "Raise `timeout.pull`, or pull the image once by hand.";
     RegistryDown "C2002" "registry-down" "the registry can't be reached" Cluster Pull BackOff
-        "No connection, an error of the registry (5xx), or too many requests (429)."
-        "Check the registry; DYbox tries again with growing pauses.";
+        "No connection, a name that does not resolve, a certificate that the engine does not trust, an error of the registry (5xx), or too many requests (429)."
+        "Check the registry and its name, for one without a trusted certificate the engine's `insecure-registries`; DYbox tries again with growing pauses.";
     EngineDown "C2003" "engine-down" "the Docker engine does not answer" Cluster Create BackOff
         "The engine is stopped, hangs, or its socket is closed to this user."
         "Run `dybox doctor` on the machine.";
