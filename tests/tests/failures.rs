@@ -159,6 +159,27 @@ fn a_pull_that_fails_is_not_told_as_one_that_came() {
     let done =
         place.dybox(&["run", "job.yaml", "--wait", "2s"]).expect(124).says("pulling localhost:1/x:1").says("C2002");
     assert!(!done.err.contains("pulled"), "{}", done.err);
+    // Meanwhile it is known what failed, and when the next of how many tries comes.
+    eventually("status says so", Duration::from_secs(60), || {
+        let status = place.dybox(&["status", &done.run_id()]).expect(0).out;
+        (status.contains("before try") && status.contains("of 9: C2002 ")).then_some(())
+    });
+    place.dybox(&["why", &format!("{}/a", done.run_id())]).expect(0).says("connection refused").says("of 9");
     place.dybox(&["stop", &done.run_id(), "--yes"]).expect(0);
+    let stopped = place.dybox(&["status", &done.run_id()]).expect(0).out;
+    assert!(!stopped.contains("C2002 asked"), "a stop is for no failure: {stopped}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_success_that_lost_a_process_is_told_with_that() {
+    let place = Workspace::new();
+    place.job("stages: { a: { memory: 16MiB, script: \"tail /dev/zero | wc -c\" } }\n");
+    let text = "succeeded, but the kernel killed 1 of its processes for want of memory";
+    let done = place.dybox(&["run", "job.yaml"]).expect(0).says(&format!("warning: a: {text}"));
+    let run = done.says(&format!("a {text}")).run_id();
+    for command in [["status", &run], ["status", &format!("{run}/a/0")], ["why", &format!("{run}/a")]] {
+        place.dybox(&command).expect(0).says(text);
+    }
     place.assert_nothing_left();
 }

@@ -133,6 +133,8 @@ pub struct Stage {
     pub cached: bool,
     /// Why it ran although it might have been taken from an earlier run.
     pub missed: Option<Missed>,
+    /// The first success that a person should know more of, and what: parts of it were killed.
+    pub odd: Option<(AttemptId, String)>,
     /// Failed attempts in all.
     pub failures: u32,
     /// The first of them in full (at most 32; of these the first is the first failure).
@@ -156,6 +158,7 @@ impl Stage {
             taken: None,
             cached: false,
             missed: None,
+            odd: None,
             failures: 0,
             failed: Vec::new(),
         }
@@ -165,6 +168,16 @@ impl Stage {
     #[must_use]
     pub fn final_failure(&self) -> Option<&Failure> {
         self.failed.iter().find(|failure| !failure.again).or(self.failed.first())
+    }
+
+    /// The last failure of a task whose next try has not begun.
+    #[must_use]
+    pub fn tried_again(&self) -> Option<&Failure> {
+        let last = |failure: &&Failure| {
+            let task = self.tasks.get(failure.attempt.task.index as usize);
+            task.is_some_and(|task| task.state == TaskState::Waiting && task.attempt == failure.attempt.number)
+        };
+        self.failed.iter().rev().filter(|failure| failure.again).find(last)
     }
 
     /// From its start to its end, or to `now`; nothing before it starts.
@@ -264,6 +277,8 @@ impl Stage {
         if !exit.ok() {
             self.failures += 1;
             self.keep(Failure { attempt, grant, exit: exit.clone(), again });
+        } else if !exit.text.is_empty() && self.odd.is_none() {
+            self.odd = Some((attempt, exit.text.clone()));
         }
     }
 

@@ -196,6 +196,20 @@ fn notes_colour_the_live_state() {
 }
 
 #[test]
+fn what_is_tried_again_and_what_is_odd_is_known() {
+    let (first, second) = (attempt(0, 1, 1), attempt(0, 1, 2));
+    let mut facts = vec![submitted(vec![outline(0, 2)]), started(0, 2), given(first)];
+    let stage = |facts: &[Fact]| fold(facts).stage(StageId(0)).unwrap().clone();
+    assert_eq!(stage(&facts).tried_again(), None);
+    facts.push(ended(first, bad(Cause::RegistryDown, 9), true));
+    assert_eq!(stage(&facts).tried_again().map(|failure| failure.attempt), Some(first));
+    facts.push(given(second));
+    assert_eq!(stage(&facts).tried_again(), None, "its next try has begun");
+    facts.extend([runs(second), ended(second, Exit { text: "a child was killed".to_owned(), ..good(12) }, false)]);
+    assert_eq!(stage(&facts).odd, Some((second, "a child was killed".to_owned())));
+}
+
+#[test]
 fn the_whole_run_is_what_its_sub_dags_are() {
     let mut view = RunView::new(2);
     assert_eq!(view.state(), RunState::Submitted);

@@ -25,6 +25,8 @@ use crate::rm::{News, Rm};
 
 /// Most events of one batch: a bound on how long a record waits for its sync.
 const BATCH: usize = 1024;
+/// Telling of pauses takes at most one part in so many of the time.
+const PAUSES_SHARE: u32 = 50;
 /// After the end: for proxies to clean up and leave.
 const LINGER: Millis = Millis::from_secs(30);
 /// After the end, on a cluster: for YARN to say that grants are over whose proxies have no line and no work. Where a
@@ -73,6 +75,8 @@ pub(crate) struct Actor {
     pub(crate) taken: BTreeMap<GrantId, Cause>,
     /// Why the machine has no room, as the resource manager says.
     pub(crate) room: String,
+    /// Pauses before further tries are not told before: a run of very many of them has more to do.
+    hush: Instant,
     pub(crate) epoch: u32,
     /// What is to be written before all else.
     opening: Vec<Fact>,
@@ -116,6 +120,7 @@ impl Actor {
             awaited,
             taken,
             room,
+            hush: Instant::now(),
             epoch,
             opening,
             over,
@@ -191,6 +196,7 @@ impl Actor {
             }
             self.write(&turn.facts).await?;
             self.apply(&turn.facts);
+            self.note_pauses(&turn.facts);
             let mut effects: VecDeque<_> = turn.effects.into();
             while let Some(effect) = effects.pop_front() {
                 if let Effect::Master(master::Effect::Launch { grant }) = &effect {
@@ -243,6 +249,16 @@ impl Actor {
         }
         if !facts.is_empty() {
             self.ports.rm.progress(self.live.progress(self.tasks));
+        }
+    }
+
+    /// Tells watchers when what has failed is tried again.
+    fn note_pauses(&mut self, facts: &[Fact]) {
+        let start = Instant::now();
+        let again = |fact: &Fact| matches!(fact, Fact::AttemptEnded { again: true, .. });
+        if start >= self.hush && facts.iter().any(again) {
+            self.note_waiting();
+            self.hush = Instant::now() + start.elapsed() * PAUSES_SHARE;
         }
     }
 

@@ -55,10 +55,8 @@ impl Actor {
                 let notes = notes.then(|| self.notes.subscribe());
                 let watch = Watch { store, journal, from, durable: self.book.durable(), first, notes, watcher };
                 tokio::spawn(watch.serve());
-                if !self.room.is_empty() {
-                    // It was not there when the reason was told.
-                    self.note_waiting();
-                }
+                // It was not there when the reasons were told.
+                self.note_waiting();
             }
             Call::Stop { why, now, uid, done } => {
                 let asked = || uid.map_or_else(|| "asked to stop".to_owned(), |uid| format!("asked by uid {uid}"));
@@ -296,9 +294,11 @@ impl Actor {
         let _ = self.notes.send(note);
     }
 
-    fn note_waiting(&self) {
+    /// Tells watchers why tasks wait: for room that is not there, or for their next try.
+    pub(crate) fn note_waiting(&self) {
         for waiting in self.mind.master.why() {
-            let why = if self.room.is_empty() { String::new() } else { waiting.why };
+            let told = !self.room.is_empty() || waiting.why.starts_with(master::PAUSE);
+            let why = if told { waiting.why } else { String::new() };
             self.note(Note::Waits { stage: waiting.stage, why });
         }
     }

@@ -162,6 +162,8 @@ fn answer(screen: &Screen, rows: &[Row], now: Millis) -> Answer {
     let far = rows.iter().any(|row| !row.standing.applications.is_empty());
     let mut head = vec!["RUN", "JOB", "STATE", "STAGES", "TASKS", "SUBMITTED", "TIME"];
     head.extend(far.then_some("QUEUE"));
+    // Of two numbers a narrow terminal shows one.
+    head.retain(|name| !screen.is_narrow() || *name != "STAGES");
     let mut table = screen.table(&head);
     for row in rows {
         let word = row.standing.word();
@@ -180,6 +182,9 @@ fn answer(screen: &Screen, rows: &[Row], now: Millis) -> Answer {
         let mut queues: Vec<_> = row.standing.applications.values().map(|one| one.queue.as_str()).collect();
         queues.dedup();
         cells.extend(far.then(|| queues.join(", ")));
+        if screen.is_narrow() {
+            cells.remove(3);
+        }
         table.add_row(cells);
     }
     Answer {

@@ -201,6 +201,8 @@ async fn of_stage(
     match (failed, seen) {
         (Some(failed), Some(stage)) => {
             explain(&mut reason, stage, failed);
+            // When it is tried again.
+            reason.said.extend(stage.tried_again().into_iter().flat_map(|_| waits(looked, id, seen, waiting)));
             reason.stderr = last_lines(context, looked, failed).await?;
         }
         (None, Some(stage)) if matches!(stage.state, StageState::Ended(_)) => ended(&mut reason, looked, stage),
@@ -326,13 +328,11 @@ async fn last_lines(context: &Context, looked: &Looked, failed: &Failed) -> Resu
         lines.push(item, &mut ready);
     }
     lines.flush(&mut ready);
-    Ok(ready
-        .into_iter()
-        .filter_map(|item| match item {
-            LineItem::Line(line) => Some(safe(&line.text).into_owned()),
-            LineItem::Gap(_) => None,
-        })
-        .collect())
+    let text = |item| match item {
+        LineItem::Line(line) => Some(safe(&line.text).into_owned()),
+        LineItem::Gap(_) => None,
+    };
+    Ok(ready.into_iter().filter_map(text).collect())
 }
 
 impl Reason {

@@ -1,10 +1,10 @@
 //! One moment of a run, as the live tree shows it.
 
 use dybox_job::Plan;
-use dybox_journal::{RunState, RunView, Stage, StageState};
-use dybox_model::{Millis, Need, RunId, StageEnd, StageId};
+use dybox_journal::{Run, RunState, RunView, Stage, StageState};
+use dybox_model::{AttemptId, Millis, Need, RunId, StageEnd, StageId, TaskId, Usage};
 
-use crate::report::state::taken_words;
+use crate::report::state::{taken_words, waits_words};
 
 /// Everything that the tree shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,6 +42,8 @@ pub(crate) struct StageRow {
     pub end: Option<StageEnd>,
     /// Why it waits, or why it ended so.
     pub why: String,
+    /// What the task nearest to its limit uses of memory now, and that limit, in bytes.
+    pub memory: Option<(u64, u64)>,
 }
 
 /// Tasks by state.
@@ -84,7 +86,7 @@ impl Picture {
     pub(crate) fn of(run: &RunId, plan: &Plan, view: &RunView) -> Self {
         let submitted = view.subs.values().filter_map(|sub| sub.submitted).min();
         let stages = plan.numbered().map(|(id, planned)| match view.stage(id) {
-            Some((_, stage)) => seen(stage, plan, view),
+            Some((run, stage)) => StageRow { memory: memory(run, stage), ..seen(stage, plan, view) },
             None => planned_row(planned, plan, view),
         });
         let pulls = view.subs.values().flat_map(|sub| &sub.pulls);
@@ -123,11 +125,22 @@ fn seen(stage: &Stage, plan: &Plan, view: &RunView) -> StageRow {
         (Some(_), _) => stage.why.clone(),
         // The last reason that was told is stale once all its tasks have been given away.
         (None, Some(_)) if counts.waiting == 0 => String::new(),
-        (None, Some(_)) => stage.waits.clone(),
+        (None, Some(_)) => waits_words(stage),
         (None, None) if stage.waits.is_empty() => waits_for(&stage.outline.needs, plan, view),
         (None, None) => stage.waits.clone(),
     };
-    StageRow { name: stage.outline.name.clone(), tasks, from: stage.started, to: stage.ended, end, why }
+    StageRow { name: stage.outline.name.clone(), tasks, from: stage.started, to: stage.ended, end, why, memory: None }
+}
+
+/// Nothing before the first look at a task that runs.
+fn memory(run: &Run, stage: &Stage) -> Option<(u64, u64)> {
+    let id = stage.outline.id;
+    let first = AttemptId { task: TaskId { stage: id, index: 0 }, number: 0 };
+    let live = run.live.range(first..).take_while(|(attempt, _)| attempt.task.stage == id);
+    let live = live.filter(|(_, live)| live.now.working_set > 0);
+    let limit = |now: &Usage| if now.limit > 0 { now.limit } else { stage.outline.ask.memory };
+    let used = live.map(|(_, live)| (live.now.working_set, limit(&live.now).max(1)));
+    used.max_by_key(|(used, limit)| used.saturating_mul(1000) / limit)
 }
 
 fn planned_row(planned: &dybox_job::Stage, plan: &Plan, view: &RunView) -> StageRow {
@@ -156,7 +169,7 @@ const fn end_of(state: RunState) -> Option<StageEnd> {
 
 #[cfg(test)]
 mod tests {
-    use dybox_model::{AttemptId, Fact, GrantId, Note, Resources, StageOutline, SubDagId, TaskId};
+    use dybox_model::{Cause, Exit, Fact, GrantId, Note, Resources, StageOutline, SubDagId, TaskId};
 
     use super::*;
 
@@ -180,6 +193,14 @@ mod tests {
         assert_eq!(why(&view), "no room");
         let attempt = AttemptId { task: TaskId { stage, index: 0 }, number: 1 };
         view.apply(sub, &Fact::AttemptStarted { attempt, grant: GrantId::compose(sub, 1, 1), at });
+        assert_eq!(why(&view), "");
+        // What has failed is told with the pause before it is tried again.
+        let exit = Exit::not_started(Cause::RegistryDown, "no such host", at);
+        view.apply(sub, &Fact::AttemptEnded { attempt, exit, again: true });
+        view.note(sub, &Note::Waits { stage, why: "pause of 1.0s before try 2 of 9".into() });
+        assert_eq!(why(&view), "pause of 1.0s before try 2 of 9: C2002 the registry can't be reached: no such host");
+        let attempt = AttemptId { number: 2, ..attempt };
+        view.apply(sub, &Fact::AttemptStarted { attempt, grant: GrantId::compose(sub, 1, 2), at });
         assert_eq!(why(&view), "");
     }
 }

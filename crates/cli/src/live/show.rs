@@ -51,7 +51,7 @@ impl Show {
         now: Millis,
     ) -> Result<(), Failure> {
         match (self, update) {
-            // The tree does not show what tasks use.
+            // What tasks use is no news: it is seen when the clock goes on.
             (Self::Tree(_), Update::Note(Note::Uses { .. })) => {}
             (Self::Tree(tree), Update::Fact(fact) | Update::Past(fact)) => {
                 if let Fact::HookDecided { hook, decision, .. } = fact {

@@ -14,6 +14,9 @@ const WORTH_A_LINE: Millis = Millis(2000);
 /// Of stages with more tasks only failures and every tenth part are told.
 const TOLD_ONE_BY_ONE: u32 = 20;
 
+/// Clocks and ways of two masters differ by less: for what is told live, time does not go back.
+const JITTER: Millis = Millis(2000);
+
 /// What must be remembered to tell the next event in one line.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
@@ -154,8 +157,11 @@ impl Story {
 
     /// A line that is no event of the run, at its time.
     pub(crate) fn line(&mut self, at: Millis, text: &str) -> String {
+        // What another sub-DAG did before somebody began to watch is told at its own time.
+        let late = self.last.since(at) > JITTER;
         self.last = self.last.max(at);
-        let elapsed = format_duration(self.last.since(self.begin.unwrap_or(self.last)));
+        let at = if late { at } else { self.last };
+        let elapsed = format_duration(at.since(self.begin.unwrap_or(at)));
         format!("{elapsed:>7}  {text}")
     }
 
@@ -189,6 +195,10 @@ impl Story {
         let task = self.task(attempt.task);
         let after = took.as_ref().map(|took| format!(" after {took}")).unwrap_or_default();
         match exit.cause {
+            None if !exit.text.is_empty() => {
+                drop(self.tenth(attempt.task.stage));
+                Some(format!("{task} {}", shown(&exit.text)))
+            }
             None if self.is_wide(attempt.task.stage) => self.tenth(attempt.task.stage),
             None => Some(format!("{task} succeeded{}", took.map(|took| format!(" in {took}")).unwrap_or_default())),
             Some(Cause::Stopped) => Some(format!("{task} was stopped{after}")),

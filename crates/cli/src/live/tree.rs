@@ -23,7 +23,7 @@ pub(crate) struct Size {
 pub(crate) fn tree(picture: &Picture, now: Millis, size: Size) -> Vec<Line> {
     let tail: Vec<Line> = tail(picture).into_iter().rev().take(size.height / 3).rev().collect();
     let room = size.height.saturating_sub(2 + tail.len()).max(1);
-    let branches = fold(picture, now, room);
+    let branches = fold(picture, now, (size.width, room));
     let last = branches.len().saturating_sub(1);
     let branches = branches.into_iter().enumerate().map(|(i, branch)| {
         let stem = if i == last { "└─ " } else { "├─ " };
@@ -58,7 +58,7 @@ fn short(run: &str) -> &str {
 }
 
 /// As many stages as there is room for: what has ended is folded first, then what waits, then what runs.
-fn fold(picture: &Picture, now: Millis, room: usize) -> Vec<Line> {
+fn fold(picture: &Picture, now: Millis, (width, room): (usize, usize)) -> Vec<Line> {
     let names = picture.stages.iter().map(|stage| stage.name.width()).max().unwrap_or(0).min(NAMES);
     let good = |stage: &&StageRow| matches!(stage.end, Some(StageEnd::Succeeded | StageEnd::Skipped));
     let waits = |stage: &&StageRow| stage.end.is_none() && stage.from.is_none();
@@ -86,14 +86,15 @@ fn fold(picture: &Picture, now: Millis, room: usize) -> Vec<Line> {
         folded.push(Line::default().paint(Paint::Busy, format!("● {} more", stages(more))));
         folded.truncate(room.saturating_sub(shown.len()).max(1));
     }
-    shown.into_iter().map(|stage| branch(stage, names, now)).chain(folded).collect()
+    let wide = width >= NARROW.into();
+    shown.into_iter().map(|stage| branch(stage, (names, wide), now)).chain(folded).collect()
 }
 
 fn stages(count: usize) -> String {
     if count == 1 { "1 stage".to_owned() } else { format!("{count} stages") }
 }
 
-fn branch(stage: &StageRow, names: usize, now: Millis) -> Line {
+fn branch(stage: &StageRow, (names, wide): (usize, bool), now: Millis) -> Line {
     let (paint, glyph) = match stage.end {
         Some(StageEnd::Succeeded) => (Paint::Good, "✓"),
         Some(StageEnd::Failed | StageEnd::Lost) => (Paint::Bad, "✗"),
@@ -109,7 +110,19 @@ fn branch(stage: &StageRow, names: usize, now: Millis) -> Line {
         Some(end) => line.text("  ").paint(paint, end.word()).text(ended(&stage.tasks)),
         None => line.text("  ").text(counts(&stage.tasks)),
     };
+    let line = match stage.memory.filter(|_| wide && stage.end.is_none()) {
+        Some(memory) => line.text("  ").join(memory_words(memory, stage.tasks.running)),
+        None => line,
+    };
     if stage.why.is_empty() { line } else { line.text("  ").paint(Paint::Dim, &stage.why) }
+}
+
+/// `24MiB of 64MiB`: of several tasks the one that is nearest to its limit.
+fn memory_words((used, limit): (u64, u64), running: u32) -> Line {
+    let near = used.saturating_mul(10) >= limit.saturating_mul(9);
+    let lead = if running > 1 { "up to " } else { "" };
+    let words = format!("{lead}{} of {}", format_bytes(used), format_bytes(limit));
+    Line::default().paint(if near { Paint::Warn } else { Paint::Dim }, words)
 }
 
 fn ended(tasks: &Counts) -> String {
@@ -208,6 +221,24 @@ mod tests {
         └─ ○ join                1 waiting  needs extract-b
         ↓ pulling ubuntu:22.04  12MiB of 40MiB
         ");
+    }
+
+    #[test]
+    fn what_tasks_use_is_shown_where_there_is_room() {
+        let uses = |used, running| StageRow {
+            memory: Some((used, 64 << 20)),
+            ..row("a", 1200, Counts { all: 3, running, ..Counts::default() })
+        };
+        let stages =
+            vec![uses(24 << 20, 1), uses(63 << 20, 2), StageRow { end: Some(StageEnd::Succeeded), ..uses(9 << 20, 0) }];
+        let picture = Picture { stages, pulls: Vec::new(), ..picture() };
+        insta::assert_snapshot!(text(&picture, 80, 24), @"
+        nightly 01jd0000000000000000000000  running  12.5s  stages 1/3, tasks 0/9
+        ├─ ● a    12.3s  1 running, 2 waiting  24MiB of 64MiB
+        ├─ ● a    12.3s  2 running, 1 waiting  up to 63MiB of 64MiB
+        └─ ✓ a    12.3s  succeeded 0/3
+        ");
+        assert!(!text(&picture, 71, 24).contains("MiB"));
     }
 
     #[test]

@@ -40,7 +40,22 @@ pub(crate) fn state_paint(word: &str) -> Paint {
     }
 }
 
-/// Whose problem it is, in words.
+/// Why a stage waits: as its master says, and what failed before a further try.
+pub(crate) fn waits_words(seen: &Stage) -> String {
+    let waits = seen.waits.as_str();
+    let Some(failure) = seen.tried_again() else { return waits.to_owned() };
+    let lead = if waits.is_empty() { "tried again" } else { waits };
+    let code = failure.exit.cause.map(|cause| format!("{} ", cause.info().code)).unwrap_or_default();
+    format!("{lead}: {code}{}", shown(&failure.exit.words()))
+}
+
+/// What a person should know of a stage although it succeeded.
+pub(crate) fn odd_words(seen: &Stage) -> Option<String> {
+    let (attempt, text) = seen.odd.as_ref()?;
+    let of = if seen.tasks.len() > 1 { format!("task {} ", attempt.task.index) } else { String::new() };
+    Some(format!("{of}{}", shown(text)))
+}
+
 /// Where a stage that did not run was taken from.
 pub(crate) fn taken_words(seen: &Stage) -> Option<String> {
     Some(match seen.taken.as_ref()? {
@@ -50,11 +65,12 @@ pub(crate) fn taken_words(seen: &Stage) -> Option<String> {
     })
 }
 
-/// Where a stage came from that did not run, or why it ran although the cache was asked.
+/// Where a stage came from that did not run, why it ran although the cache was asked, and what is odd about its success.
 pub(crate) fn cache_words(planned: Option<&dybox_job::Stage>, seen: Option<&Stage>) -> Vec<String> {
     let added = planned.is_some_and(|stage| stage.added.is_some());
     let added = added.then(|| "a hook added it while the run was under way".to_owned());
-    added.into_iter().chain(seen.map(cached_words).unwrap_or_default()).collect()
+    let odd = seen.and_then(odd_words);
+    added.into_iter().chain(seen.map(cached_words).unwrap_or_default()).chain(odd).collect()
 }
 
 fn cached_words(seen: &Stage) -> Vec<String> {

@@ -5,7 +5,7 @@ use dybox_journal::{RunView, Spent, Stage, StageState};
 use dybox_model::{Cause, Exit, Millis, RunId, format_bytes, format_duration};
 use serde_json::{Value, json};
 
-use super::state::owner;
+use super::state::{odd_words, owner};
 use super::time::seconds;
 use super::{ANSWER_VERSION, Paint, Screen, table_text};
 use crate::live::shown;
@@ -66,6 +66,7 @@ impl Summary<'_> {
     pub(crate) fn text(&self, screen: &Screen) -> String {
         let mut text = self.table(screen);
         text.push_str(&self.spent());
+        text.push_str(&self.odd(screen));
         for failed in &self.failed {
             text.push('\n');
             text.push_str(&failure(screen, failed));
@@ -128,6 +129,13 @@ impl Summary<'_> {
             ]);
         }
         table_text(table, &[2, 3, 4, 5, 6])
+    }
+
+    /// What succeeded, and a person should look at all the same.
+    fn odd(&self, screen: &Screen) -> String {
+        let of = |stage: &&Stage| odd_words(stage).map(|words| format!("{}: {words}", stage.outline.name));
+        let lead = screen.paint(Paint::Warn, "warning");
+        self.view.stages().iter().filter_map(of).map(|text| format!("\n{lead}: {text}\n")).collect()
     }
 
     /// What was asked for beside what was used, where that is much, and what it came to over time.

@@ -10,6 +10,9 @@ use super::shapes::Place;
 use super::tasks::{Phase, Stage, State};
 use crate::Waiting;
 
+/// How a reason begins that is a pause before a further try.
+pub const PAUSE: &str = "pause of ";
+
 impl Master {
     /// Why tasks of started stages wait, in the order of the stages. Walks over what waits, not over all tasks.
     #[must_use]
@@ -24,14 +27,14 @@ impl Master {
         // Pauses differ from task to task.
         let mut pauses: BTreeMap<_, (u32, Millis, Millis)> = BTreeMap::new();
         for rest in self.tasks.rests() {
-            let key = (rest.before.task.stage, rest.before.number + 1);
+            let key = (rest.before.task.stage, rest.before.number + 1, rest.most);
             let (tasks, least, most) = pauses.entry(key).or_insert((0, rest.pause, rest.pause));
             (*tasks, *least, *most) = (*tasks + 1, (*least).min(rest.pause), (*most).max(rest.pause));
         }
-        for ((stage, number), (tasks, least, most)) in pauses {
+        for ((stage, number, last), (tasks, least, most)) in pauses {
             let (least, most) = (short(format_duration(least)), short(format_duration(most)));
             let pause = if least == most { most } else { format!("{least} to {most}") };
-            let why = format!("pause of {pause} before try {number}");
+            let why = format!("{PAUSE}{pause} before try {number} of {last}");
             waiting.push(Waiting { stage, tasks, why });
         }
         waiting.sort_by_key(|waiting| waiting.stage);

@@ -44,4 +44,5 @@ mod view;
 pub use advice::{Advice, Advisor};
 pub use dybox_job::SANDBOX_MEMORY;
 pub use event::{Effect, Event};
+pub use explain::PAUSE;
 pub use machine::Master;

@@ -13,6 +13,8 @@ pub(super) struct Rest {
     pub(super) due: Millis,
     pub(super) before: AttemptId,
     pub(super) pause: Millis,
+    /// The last try of the task, if each one ends as the one before the pause.
+    pub(super) most: u32,
 }
 
 impl Tasks {
@@ -63,7 +65,8 @@ impl Tasks {
 
     /// The pauses that count, in no order.
     pub(super) fn rests(&self) -> impl Iterator<Item = Rest> + '_ {
-        self.rests.iter().map(|Reverse(rest)| *rest).filter(|rest| self.rests_still(rest))
+        let seen = self.rests.iter().map(|Reverse(rest)| *rest);
+        seen.chain(self.fresh.iter().copied()).filter(|rest| self.rests_still(rest))
     }
 }
 

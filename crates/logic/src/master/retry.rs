@@ -20,6 +20,17 @@ pub(super) struct Tries {
     pub(super) infra: u8,
 }
 
+impl Tries {
+    /// How many may follow, the next one among them, if each ends as that of which these came; `before`: these without it.
+    pub(super) fn left(self, before: Self, rules: &Retry) -> u32 {
+        let left = match self.infra > before.infra {
+            true => u32::from(MOST_INFRA_TRIES.saturating_sub(self.infra)),
+            false => rules.max.saturating_sub(u32::from(self.own)),
+        };
+        left.saturating_add(1)
+    }
+}
+
 /// What follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
@@ -162,6 +173,18 @@ mod tests {
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
         assert_eq!(after(&failed(Cause::EngineDown), &rules(5, &[]), tries), Next::Over(StageEnd::Lost));
+    }
+
+    #[test]
+    fn how_many_tries_may_follow_depends_on_whose_they_are() {
+        let (mut tries, mut left) = (Tries { own: 2, infra: 0 }, Vec::new());
+        while let Next::Again { tries: next, .. } = after(&failed(Cause::RegistryDown), &rules(3, &[]), tries) {
+            left.push(next.left(tries, &rules(3, &[])));
+            tries = next;
+        }
+        assert_eq!(left, [8, 7, 6, 5, 4, 3, 2, 1]);
+        let Next::Again { tries: next, .. } = after(&failed(Cause::Oom), &rules(3, &[]), tries) else { panic!() };
+        assert_eq!(next.left(tries, &rules(3, &[])), 1);
     }
 
     #[test]

@@ -323,11 +323,12 @@ impl Tasks {
             // Its stage is not open (the run was reopened meanwhile): it waits for that.
             _ if stage.phase != Phase::Running => task.state = State::Waiting,
             Next::Again { pause, tries } if again => {
+                let most = attempt.number.saturating_add(tries.left(task.tries, &stage.rules));
                 task.state = State::Resting;
                 task.tries = tries;
                 stage.resting += 1;
                 self.shapes.expect(stage.shape, 1, 0);
-                self.fresh.push(Rest { due: exit.ended.after(pause), before: attempt, pause });
+                self.fresh.push(Rest { due: exit.ended.after(pause), before: attempt, pause, most });
             }
             // The record decides; rules of another version may have decided otherwise.
             Next::Again { .. } | Next::Over(_) => {

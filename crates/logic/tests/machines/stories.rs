@@ -293,7 +293,7 @@ fn everything_that_waits_says_why() {
             .master
             .why()
             .iter()
-            .any(|waiting| waiting.why.starts_with("pause of ") && waiting.why.ends_with("s before try 2"))
+            .any(|waiting| waiting.why.starts_with("pause of ") && waiting.why.ends_with("s before try 2 of 2"))
     });
     world.until_done();
     world.assert_nothing_left();

@@ -95,8 +95,8 @@ impl Performer {
         }
         if keep {
             let text = format!(
-                "the container {} of {} {attempt} is kept: `docker start -ai {0}`, `docker rm -v {0}`",
-                hand.name, hand.spec.stage
+                "the container {} of {}/{} is kept: `docker start -ai {0}`, `docker rm -v {0}`",
+                hand.name, hand.spec.stage, attempt.task.index
             );
             self.say(ProxyNews::Noted(Note::Warns { text, cause: None }));
         }

@@ -55,13 +55,16 @@ fn text(screen: &Screen, tries: &BTreeMap<u32, Try>, places: &BTreeMap<GrantId, 
     if tries.is_empty() {
         return "it was not tried yet\n".to_owned();
     }
-    let mut table =
-        screen.table(&["ATTEMPT", "STATE", "CODE", "STARTED", "TIME", "CPU", "PEAK", "GRANT", "OWNER", "WHY"]);
+    let head = ["ATTEMPT", "STATE", "CODE", "STARTED", "TIME", "CPU", "PEAK", "GRANT", "OWNER", "WHY"];
+    // A narrow terminal shows how each try ended.
+    let fits = |at: usize| !screen.is_narrow() || [0, 1, 2, 4, 9].contains(&at);
+    let names: Vec<&str> = head.iter().enumerate().filter(|(at, _)| fits(*at)).map(|(_, name)| *name).collect();
+    let mut table = screen.table(&names);
     for (number, one) in tries {
         let exit = one.exit.as_ref().map(|(exit, _)| exit);
         let cause = exit.and_then(|exit| exit.cause).map(dybox_model::Cause::info);
         let word = one.word();
-        table.add_row([
+        let row = [
             number.to_string(),
             screen.paint(state_paint(word), word),
             exit.map(|exit| exit.shell_code().to_string()).unwrap_or_default(),
@@ -73,15 +76,25 @@ fn text(screen: &Screen, tries: &BTreeMap<u32, Try>, places: &BTreeMap<GrantId, 
                 .get(&one.grant)
                 .map_or_else(|| one.grant.to_string(), |place| format!("{} on {}", one.grant, place.host)),
             cause.map(|info| owner_word(info.owner).to_owned()).unwrap_or_default(),
-            cause.zip(exit).map(|(info, exit)| format!("{} {}", info.code, shown(&exit.words()))).unwrap_or_default(),
-        ]);
+            exit.map(why).unwrap_or_default(),
+        ];
+        table.add_row(row.into_iter().enumerate().filter(|(at, _)| fits(*at)).map(|(_, cell)| cell));
     }
-    let mut text = table_text(table, &[0, 2, 4, 5, 6]);
+    let right: &[usize] = if screen.is_narrow() { &[0, 2, 3] } else { &[0, 2, 4, 5, 6] };
+    let mut text = table_text(table, right);
     for (number, visit) in tries.iter().flat_map(|(number, one)| one.visits.iter().map(move |visit| (number, visit))) {
         text.push_str(&format!("#{number} {}: {} by {}\n", local(visit.at), shown(&visit.want), shown(&visit.by)));
     }
     text.push_str(&moved(tries));
     text
+}
+
+/// Why it failed, or what a person should know although it succeeded.
+fn why(exit: &Exit) -> String {
+    match exit.cause {
+        Some(cause) => format!("{} {}", cause.info().code, shown(&exit.words())),
+        None => shown(&exit.text),
+    }
 }
 
 /// What was brought in and put, of the last try that moved anything.

@@ -5,7 +5,7 @@ use dybox_model::{AttemptId, Millis, StageId, TaskId, TaskState, format_bytes, f
 
 use crate::command::look::Looked;
 use crate::live::shown;
-use crate::report::state::{stage_word, state_paint, taken_words, task_word};
+use crate::report::state::{odd_words, stage_word, state_paint, taken_words, task_word, waits_words};
 use crate::report::time::{ago, local, span_or_dash};
 use crate::report::{Paint, Screen, table_text};
 
@@ -127,8 +127,13 @@ fn why(looked: &Looked, stage: &Stage) -> String {
         return words;
     }
     if !stage.why.is_empty() {
-        let cause = stage.final_failure().filter(|_| stage.tasks.len() == 1).and_then(|failure| failure.exit.cause);
+        // A stop while it was to be tried again is not for that failure.
+        let failure = stage.final_failure().filter(|failure| stage.tasks.len() == 1 && !failure.again);
+        let cause = failure.and_then(|failure| failure.exit.cause);
         return cause.map_or_else(|| stage.why.clone(), |cause| format!("{} {}", cause.info().code, stage.why));
+    }
+    if let Some(words) = odd_words(stage) {
+        return words;
     }
     let open: Vec<&str> = stage
         .outline
@@ -139,7 +144,7 @@ fn why(looked: &Looked, stage: &Stage) -> String {
         .collect();
     match stage.state {
         dybox_journal::StageState::Waiting if !open.is_empty() => format!("needs {}", open.join(", ")),
-        _ => stage.waits.clone(),
+        _ => waits_words(stage),
     }
 }
 

@@ -127,6 +127,24 @@ fn a_wide_stage_is_told_in_tenths_and_its_failures_one_by_one() {
 }
 
 #[test]
+fn what_another_sub_dag_did_long_before_is_told_at_its_time() {
+    let mut story = Story::of(2, Millis(0));
+    let at = |line: String| line.trim_start().split(' ').next().unwrap_or_default().to_owned();
+    let told = [9000, 8000, 2000, 9500].map(|ms| at(story.line(Millis(ms), "x")));
+    assert_eq!(told, ["9.0s", "9.0s", "2.0s", "9.5s"]);
+}
+
+#[test]
+fn a_success_that_lost_a_process_is_no_plain_success() {
+    let mut story = Story::of(1, Millis(u64::MAX));
+    story.fact(SUB, &submitted());
+    story.fact(SUB, &Fact::StageStarted { stage: StageId(1), tasks: 1, at: Millis(1000) });
+    let odd = Exit { text: "succeeded, but the kernel killed 1 of its processes".to_owned(), ..exit(0, 1500) };
+    let told = story.fact(SUB, &ends(attempt(1, 0, 1), odd, false));
+    assert_eq!(told.as_deref(), Some("   0.5s  join succeeded, but the kernel killed 1 of its processes"));
+}
+
+#[test]
 fn a_try_that_fails_like_the_one_before_is_told_in_few_words() {
     let mut story = Story::of(1, Millis(u64::MAX));
     story.fact(SUB, &submitted());

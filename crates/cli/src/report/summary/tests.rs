@@ -120,3 +120,18 @@ fn a_failure_says_what_why_and_what_next() {
     assert_eq!(json["stages"][1]["tries"], 2);
     assert_eq!(json["failures"][0]["code"], "C1001");
 }
+
+#[test]
+fn a_success_that_lost_a_process_is_a_warning() {
+    let run: RunId = "01jd0000000000000000000000".parse().unwrap();
+    let (plan, mut view) = (plan(), failed_run(&run));
+    let text = "succeeded, but the kernel killed 1 of its processes".to_owned();
+    view.apply(SubDagId(0), &Fact::Reopened { at: Millis(5000) });
+    view.apply(SubDagId(0), &Fact::StageStarted { stage: StageId(1), tasks: 1, at: Millis(5000) });
+    let facts = tried(attempt(1, 3), Exit { text, ..exit(0, 5200, 5300) }, false);
+    facts.iter().for_each(|fact| view.apply(SubDagId(0), fact));
+    let summary =
+        Summary { run: &run, plan: &plan, view: &view, now: Millis(9000), word: "failed", failed: Vec::new() };
+    let told = summary.text(&Screen::plain(false));
+    assert!(told.contains("\nwarning: join: succeeded, but the kernel killed 1 of its processes\n"), "{told}");
+}
