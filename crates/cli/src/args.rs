@@ -1,7 +1,9 @@
 //! What can be typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::command;
@@ -14,7 +16,7 @@ use crate::conf::ColorChoice;
     version,
     max_term_width = 100,
     disable_help_subcommand = true,
-    after_help = "Start with:\n  dybox doctor             is everything there that is needed?\n  dybox check job.yaml     all problems of a job file at once\n  dybox run job.yaml       run it and follow it"
+    after_help = "Start with:\n  dybox doctor             is everything there that is needed?\n  dybox check job.yaml     all problems of a job file at once\n  dybox run job.yaml       run it and follow it\n  dybox help run           every option of a command"
 )]
 pub(crate) struct Args {
     /// Settings that every command knows.
@@ -23,6 +25,56 @@ pub(crate) struct Args {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// What people of other tools type, and what they mean by it.
+const OTHER_WORDS: [(&str, &str); 17] = [
+    ("list", "ps"),
+    ("ls", "ps"),
+    ("submit", "run"),
+    ("apply", "run"),
+    ("start", "run"),
+    ("get", "status"),
+    ("describe", "status"),
+    ("inspect", "status"),
+    ("lint", "check"),
+    ("validate", "check"),
+    ("kill", "stop"),
+    ("terminate", "stop"),
+    ("cancel", "stop"),
+    ("rm", "prune"),
+    ("delete", "prune"),
+    ("retry", "resume"),
+    ("stats", "top"),
+];
+
+impl Args {
+    /// The command line of this process. Ends the process where it asks for help, or is wrong.
+    pub(crate) fn given() -> Self {
+        Self::of(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// `help COMMAND` and `version` are what every such tool knows, too.
+    fn of(mut words: Vec<OsString>) -> clap::error::Result<Self> {
+        match words.get(1).and_then(|word| word.to_str()) {
+            Some("help") => {
+                words.remove(1);
+                words.push("--help".into());
+            }
+            Some("version") if words.len() == 2 => words[1] = "--version".into(),
+            _ => {}
+        }
+        Self::try_parse_from(words).map_err(|mut error| {
+            let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+            if let Some((_, ours)) = OTHER_WORDS.iter().find(|(theirs, _)| theirs == word)
+                && error.kind() == ErrorKind::InvalidSubcommand
+            {
+                let ours = ContextValue::Strings(vec![(*ours).to_owned()]);
+                error.insert(ContextKind::SuggestedSubcommand, ours);
+            }
+            error
+        })
+    }
 }
 
 /// Settings that every command knows. They win over the environment and the configuration files.
@@ -114,5 +166,30 @@ impl Part {
         let parts = ["master", "proxy", "sweep-home", "bring-image", "image-id"];
         let is_part = std::env::args_os().nth(1).is_some_and(|word| parts.iter().any(|part| word == *part));
         if is_part { PartLine::try_parse().ok().map(|line| line.part) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(line: &str) -> String {
+        Args::of(line.split(' ').map(OsString::from).collect()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn words_of_other_tools_lead_to_ours() {
+        for (theirs, ours) in OTHER_WORDS {
+            let told = said(&format!("dybox {theirs} x"));
+            assert!(told.contains(&format!("exists: '{ours}'")), "{theirs}: {told}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_words_too() {
+        assert!(said("dybox help run").contains("--detach"));
+        assert!(said("dybox help session start").contains("--grants"));
+        assert!(said("dybox help").contains("Start with"));
+        assert!(said("dybox version").starts_with("dybox "));
     }
 }

@@ -12,13 +12,11 @@ mod report;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     // A node may run hundreds of parts: they start without the memory and the time that all commands' options take.
     if let Some(part) = args::Part::given() {
         return ExitCode::from(command::run_part(part, false));
     }
     complete::answer();
-    ExitCode::from(command::run(args::Args::parse()))
+    ExitCode::from(command::run(args::Args::given()))
 }

@@ -28,12 +28,12 @@ const PIECE: usize = 64 << 10;
 /// Copies a file or directory out of a task's container, while it runs or where it is kept
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "DEST is a new name, or a directory that the copy comes into; - writes a tar archive to stdout. Nothing is written outside of DEST, whatever the container holds; links stay links.\nA container is there while its task runs, and after a failure where its stage has `keep_failed: true`.\n\nExamples:\n  dybox cp @latest/train/0:/tmp/model.bin .\n  dybox cp nightly/join/3:/var/log - | tar -t"
+    after_help = "DEST is a new name, or a directory that the copy comes into; - writes a tar archive to stdout. Nothing is written outside of DEST, whatever the container holds; links stay links.\nA container is there while its task runs, and after a failure where its stage has `keep_failed: true`. It copies out only; while the task runs, `dybox exec -i` takes in what the task's user may write.\n\nExamples:\n  dybox cp @latest/train/0:/tmp/model.bin .\n  dybox cp nightly/join/3:/var/log - | tar -t\n  dybox exec -i @latest/train/0 -- sh -c 'cat > /tmp/new.conf' < new.conf\n  tar -c data | dybox exec -i @latest/train/0 -- tar -x -C /tmp"
 )]
 pub(crate) struct Args {
     /// RUN/STAGE/N:PATH; the task's number may be left out where one task runs
     #[arg(value_name = "RUN/STAGE/N:PATH")]
-    pub from: From,
+    pub from: String,
     /// Where to; - for stdout
     #[arg(value_name = "DEST")]
     pub to: PathBuf,
@@ -68,8 +68,9 @@ enum Source {
 
 /// Copies one path.
 pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
-    let looked = look(context, &args.from.target).await?;
-    let path = &args.from.path;
+    let from: From = args.from.parse().map_err(|why: String| not_from(args, &why))?;
+    let looked = look(context, &from.target).await?;
+    let path = &from.path;
     if let Some(failure) = in_tmpfs(&looked, path) {
         return Err(failure);
     }
@@ -86,6 +87,25 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     })?;
     say(context, &done, (path, &name));
     Ok(ExitCode::Ok as u8)
+}
+
+/// What is wrong with the first word; who wants to copy into a container is told how.
+fn not_from(args: &Args, why: &str) -> Failure {
+    let failure = Failure::coded(codes::BAD_TARGET, format!("{:?} is no path in a container", args.from));
+    let to = args.to.to_string_lossy();
+    let Some((target, path)) = to.split_once(':').filter(|_| to.parse::<From>().is_ok()) else {
+        return failure.why(why).next("write RUN/STAGE/N:PATH, like @latest/train/0:/tmp/model.bin");
+    };
+    let from = Path::new(&args.from);
+    let feed = match from.is_dir() {
+        true => format!("tar -c {} | dybox exec -i {target} -- tar -x -C {path}", args.from),
+        false => {
+            let name = from.file_name().filter(|_| path.ends_with('/')).unwrap_or_default().to_string_lossy();
+            format!("dybox exec -i {target} -- sh -c 'cat > {path}{name}' < {}", args.from)
+        }
+    };
+    Failure::coded(codes::BAD_TARGET, "dybox cp copies out of a container, not into one")
+        .next(format!("while the task runs: {feed}"))
 }
 
 fn say(context: &Context, done: &Unpacked, (path, name): (&str, &str)) {
@@ -250,5 +270,28 @@ impl Read for Pieces {
         let len = self.now.len().min(into.len());
         self.now.split_to(len).copy_to_slice(&mut into[..len]);
         Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(from: &str, to: &str) -> (String, String) {
+        let args = Args { from: from.to_owned(), to: to.into() };
+        let failure = not_from(&args, &args.from.parse::<From>().unwrap_err());
+        (failure.what.clone(), failure.next.clone().unwrap_or_default())
+    }
+
+    #[test]
+    fn who_wants_to_copy_into_a_container_is_told_how() {
+        let (what, next) = told("a.conf", "@latest/train/0:/tmp/");
+        assert!(what.contains("not into one"), "{what}");
+        assert!(next.ends_with("dybox exec -i @latest/train/0 -- sh -c 'cat > /tmp/a.conf' < a.conf"), "{next}");
+        let (_, next) = told("x/a.conf", "run/s:/tmp/b");
+        assert!(next.ends_with("sh -c 'cat > /tmp/b' < x/a.conf"), "{next}");
+        let (_, next) = told("/", "run/s:/tmp");
+        assert!(next.ends_with("tar -c / | dybox exec -i run/s -- tar -x -C /tmp"), "{next}");
+        assert!(told("run/s", ".").0.contains("is no path in a container"));
     }
 }

@@ -16,7 +16,7 @@ use super::shell::terminal::{Raw, is_there, size};
 use super::shell::variables;
 use super::target::Target;
 use super::{Context, Outcome};
-use crate::report::state::task_word;
+use crate::report::state::{stage_word, task_word};
 use crate::report::{Failure, codes};
 
 /// After so many interrupts the command is left; it ends with its line.
@@ -25,7 +25,7 @@ const FORCE: u32 = 3;
 /// Runs a command beside a running task, in its container.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The command has the task's user, variables and limits; what it uses counts as the task's. It ends with the container, and when this line is cut. The journal says who was there (`dybox status RUN/STAGE/N`), without arguments and variables.\n\nExit codes: the command's own; 126 when it can't be run, 127 when there is none; 8 when the task does not run.\n\nExamples:\n  dybox exec @latest/train/0 -- ps aux\n  dybox exec -it nightly/join -- sh"
+    after_help = "The command has the task's user, variables and limits; what it uses counts as the task's. It ends with the container, and when this line is cut. The journal says who was there (`dybox status RUN/STAGE/N`), without arguments and variables.\n\nExit codes: the command's own; 126 when it can't be run, 127 when there is none; 8 when the task does not run.\n\nExamples:\n  dybox exec @latest/train/0 -- ps aux\n  dybox exec -it nightly/join sh"
 )]
 pub(crate) struct Args {
     /// RUN/STAGE/N; the task's number may be left out where one task runs
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     pub command: Vec<String>,
 }
 
@@ -101,20 +101,22 @@ pub(super) fn running<'a>(looked: &'a Looked, what_for: &str) -> Result<(Attempt
 
 fn not_running(looked: &Looked, what_for: &str) -> Failure {
     let run = &looked.info.run;
-    let (what, why) = match looked.stage {
-        None => (format!("nothing of run {} runs", run.short()), format!("it is {}", looked.standing.word())),
+    let (what, word) = match looked.stage {
+        None => (format!("nothing of run {} runs", run.short()), looked.standing.word()),
         Some(stage) => {
             let seen = looked.seen(stage);
             let task = looked.task.or_else(|| seen.filter(|seen| seen.tasks.len() == 1).map(|_| 0));
             let state = task.and_then(|task| seen?.tasks.get(task as usize)).map(|task| task.state);
             let name = looked.name(stage);
             match (task, state) {
-                (Some(task), Some(state)) => {
-                    (format!("task {name}/{task} does not run"), format!("it is {}", task_word(state)))
-                }
-                _ => (format!("no task of stage {name:?} runs"), format!("the run is {}", looked.standing.word())),
+                (Some(task), Some(state)) => (format!("task {name}/{task} does not run"), task_word(state)),
+                _ => (format!("no task of stage {name:?} runs"), stage_word(seen)),
             }
         }
+    };
+    let why = match word {
+        "succeeded" | "failed" => format!("it has {word}"),
+        _ => format!("it is {word}"),
     };
     let next = format!("there is no container to {what_for} now; look with `dybox status {run}`");
     Failure::coded(codes::NOT_RUNNING, what).why(why).next(next)

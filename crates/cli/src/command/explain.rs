@@ -221,7 +221,7 @@ impl Topic {
 
     fn text(&self, screen: &Screen) -> String {
         let alias = self.alias();
-        let name = if alias == self.name() { alias } else { format!("{} {alias}", self.name()) };
+        let name = if alias.ends_with(&self.name()) { alias } else { format!("{} {alias}", self.name()) };
         let mut text = format!("{} ({}): {}\n", screen.paint(Paint::Bold, &name), self.kind(), self.phrase());
         for (name, row) in self.rows() {
             text.push_str(&format!("  {}{row}\n", screen.paint(Paint::Dim, &format!("{name:<10}"))));

@@ -12,7 +12,7 @@ use crate::report::{Failure, codes};
 /// Reports this machine's engine and disks to the state servers, and cleans up after the dead
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "One on each machine, as a service that may use the engine. It reports to every server that the setting\n`state_servers` names.\n\nTold where homes lie, it removes what runs that are over left there and on the engine, where a\nrun of a home proves it; the rest is counted and stays. As root it sweeps each home with the\nrights of its owner, as another user only homes of its own.\n\nExamples:\n  dybox node --identity /etc/dybox/node-worker1.pem --logs /var/log/hadoop-yarn\n  dybox node --identity node.pem --local-dir /data1/yarn --local-dir /data2/yarn\n  dybox node --identity node.pem --host worker1 --canary busybox:1\n  dybox node --identity node.pem --sweep-home /home/ann/.local/share/dybox"
+    after_help = "One on each machine, as a service that may use the engine. It reports to every server that the setting `state_servers` names.\n\nTold where homes lie, it removes what runs that are over left there and on the engine, where a run of a home proves it; the rest is counted and stays. As root it sweeps each home with the rights of its owner, as another user only homes of its own.\n\nExamples:\n  dybox node --identity /etc/dybox/node-worker1.pem --logs /var/log/hadoop-yarn\n  dybox node --identity node.pem --local-dir /data1/yarn --local-dir /data2/yarn\n  dybox node --identity node.pem --host worker1 --canary busybox:1\n  dybox node --identity node.pem --sweep-home /home/ann/.local/share/dybox"
 )]
 pub(crate) struct Args {
     /// State servers, host:port, with commas between them [default: the setting state_servers]

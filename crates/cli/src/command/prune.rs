@@ -15,11 +15,12 @@ use crate::report::{Answer, Failure, Output, table_text};
 /// Removes old runs: plan, journal and logs
 #[derive(Debug, clap::Args)]
 #[command(
+    group = clap::ArgGroup::new("which").args(["keep", "older_than"]).multiple(true).required(true),
     after_help = "It shows first what would go and what that frees, then asks; without a terminal it wants --yes. A run that lives stays, and one of which something may be on the engine. What can't be resumed any more, and whose logs other runs point to, is said.\n\nExamples:\n  dybox prune --older-than 7d\n  dybox prune --keep 10 --job nightly --yes"
 )]
 pub(crate) struct Args {
     /// Keep the newest so many of each job
-    #[arg(long, value_name = "N", required_unless_present = "older_than")]
+    #[arg(long, value_name = "N")]
     pub keep: Option<usize>,
     /// Only runs that were submitted longer ago (12h, 7d, 4w); with --keep both must hold
     #[arg(long, value_name = "TIME", value_parser = age)]
@@ -114,12 +115,12 @@ async fn tell_volumes(context: &Context, client: &Client) {
 }
 
 fn show(context: &Context, args: &Args, go: &[&Old]) -> Result<(), Failure> {
-    let at = now();
+    let (at, narrow) = (now(), context.screen.is_narrow());
     let mut table = context.screen.table(&["JOB", "RUN", "STATE", "SUBMITTED", "SIZE", "LOST WITH IT"]);
     for one in go {
         table.add_row([
             one.info.job.clone(),
-            one.info.run.to_string(),
+            if narrow { one.info.run.short().to_owned() } else { one.info.run.to_string() },
             one.word.to_owned(),
             ago(at, one.info.submitted),
             format_bytes(one.bytes),

@@ -25,7 +25,7 @@ use crate::report::{Failure, codes};
 /// Runs a run's plan again, as a new run: all of it, or a stage and what follows it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Plan and params are those of the earlier run; the job file is not read again, but for --param. With a stage, what does not follow it is taken from that run where it succeeded there, with its results. `resume` goes on with the same run instead.\n\nExamples:\n  dybox rerun @latest\n  dybox rerun nightly join\n  dybox rerun nightly -p day=friday"
+    after_help = "Plan and params are those of the earlier run; the job file is not read again, but for --param. With a stage, what does not follow it is taken from that run where it succeeded there, with its results. `resume` goes on with the same run instead.\n\nExit codes: as of `dybox run`.\n\nExamples:\n  dybox rerun @latest\n  dybox rerun nightly join\n  dybox rerun nightly -p day=friday"
 )]
 pub(crate) struct Args {
     /// RUN or RUN/STAGE; a run by id, its beginning, job name or @latest
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Submit, print the id and return
     #[arg(short, long)]
     pub detach: bool,
-    /// Follow at most so long (30s, 10m, 2h); the run goes on
+    /// Follow at most so long (30s, 10m, 2h), then exit with 124; the run goes on
     #[arg(long, value_name = "DURATION", value_parser = super::run::duration, conflicts_with = "detach")]
     pub wait: Option<Duration>,
     /// Submitting twice with the same id makes one run
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// Print the id only
     #[arg(short, long)]
     pub quiet: bool,
-    /// What to print: table, json or yaml (at the end), jsonl (one document an event)
+    /// How to print: json and yaml at the end, jsonl one document an event [default: table]
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "quiet")]
     pub output: Option<Format>,
 }

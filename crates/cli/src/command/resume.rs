@@ -14,7 +14,7 @@ use crate::conf::Format;
 /// Goes on with a run: what finished stays, the rest runs again.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The job file is not read again: the run goes on with what was submitted. On the cluster it goes on in an\napplication of its own, also where a session had it, unless --session names one.\n\nExamples:\n  dybox resume @latest\n  dybox resume nightly --detach\n  dybox resume nightly --session etl"
+    after_help = "The job file is not read again: the run goes on with what was submitted. On the cluster it goes on in an application of its own, also where a session had it, unless --session names one.\n\nExit codes: as of `dybox run`; 8 when the run goes on already.\n\nExamples:\n  dybox resume @latest\n  dybox resume nightly --detach\n  dybox resume nightly --session etl"
 )]
 pub(crate) struct Args {
     /// Id, beginning of an id, name of the job, or @latest
@@ -26,13 +26,13 @@ pub(crate) struct Args {
     /// Hand it to this session of yours on the cluster (`dybox session`)
     #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
-    /// Follow at most so long (30s, 10m, 2h); the run goes on
+    /// Follow at most so long (30s, 10m, 2h), then exit with 124; the run goes on
     #[arg(long, value_name = "DURATION", value_parser = super::run::duration, conflicts_with = "detach")]
     pub wait: Option<Duration>,
     /// Print the id only
     #[arg(short, long)]
     pub quiet: bool,
-    /// What to print: table, json or yaml (at the end), jsonl (one document an event)
+    /// How to print: json and yaml at the end, jsonl one document an event [default: table]
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "quiet")]
     pub output: Option<Format>,
 }

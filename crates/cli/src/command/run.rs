@@ -19,7 +19,7 @@ use crate::report::time::now;
 /// Runs a job and follows it to its end.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "On this machine Ctrl-C stops the run, a second one at once. On the cluster it ends the following only; the run goes\non, as it does with --detach or when the terminal closes.\n\nExit codes: 0 it succeeded, 1 it failed, 3 the job file is invalid, 4 a policy or queue refuses it, 5 engine or cluster can't be used, 6 it was stopped,\n9 lost to the platform. `dybox explain 9` tells more.\n\nExamples:\n  dybox run job.yaml\n  dybox run job.yaml -p day=2026-01-31 --detach\n  dybox run job.yaml -o json | jq .state\n  dybox run --session etl job.yaml"
+    after_help = "On this machine Ctrl-C stops the run, a second one at once. On the cluster it ends the following only; the run goes on, as it does with --detach or when the terminal closes.\n\nExit codes: 0 it succeeded, 1 it failed, 3 the job file is invalid, 4 a policy or queue refuses it, 5 engine or cluster can't be used, 6 it was stopped, 9 lost to the platform, 124 the time of --wait is over and the run goes on, 130 interrupted and it goes on.\n\nExamples:\n  dybox run job.yaml\n  dybox run job.yaml -p day=2026-01-31 --detach\n  dybox run job.yaml -o json | jq .state\n  dybox run --session etl job.yaml"
 )]
 pub(crate) struct Args {
     /// The job.
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Submit, print the id and return
     #[arg(short, long)]
     pub detach: bool,
-    /// Follow at most so long (30s, 10m, 2h); the run goes on
+    /// Follow at most so long (30s, 10m, 2h), then exit with 124; the run goes on
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "detach")]
     pub wait: Option<Duration>,
     /// Submitting twice with the same id makes one run
@@ -40,16 +40,16 @@ pub(crate) struct Args {
     /// Hand it to this session of yours on the cluster, which has grants ready (`dybox session`)
     #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
-    /// Most cpus that all runs may use together on this machine
+    /// Most cpus that all runs may use together on this machine [default: all]
     #[arg(long, value_parser = cpus)]
     pub cpus: Option<u32>,
-    /// Most memory that all runs may use together on this machine (like 8GiB)
-    #[arg(long, value_parser = memory)]
+    /// Most memory that all runs may use together on this machine, like 8GiB [default: all]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub memory: Option<u64>,
     /// Print the id only
     #[arg(short, long)]
     pub quiet: bool,
-    /// What to print: table, json or yaml (at the end), jsonl (one document an event)
+    /// How to print: json and yaml at the end, jsonl one document an event [default: table]
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "quiet")]
     pub output: Option<Format>,
 }

@@ -23,7 +23,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Sessions on the cluster: a master and grants that stay warm for your runs.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A run in a session starts without a new YARN application and in grants that are there already. It is a run as any\nother: the same journal, logs, status, stop and resume.\n\nExamples:\n  dybox session start etl --grants 4 --memory 2GiB\n  dybox run --session etl job.yaml\n  dybox session ls\n  dybox session stop etl"
+    after_help = "A run in a session starts without a new YARN application and in grants that are there already. It is a run as any other: the same journal, logs, status, stop and resume.\n\nExamples:\n  dybox session start etl --grants 4 --memory 2GiB\n  dybox run --session etl job.yaml\n  dybox session ls\n  dybox session stop etl"
 )]
 pub(crate) struct Args {
     /// What to do.

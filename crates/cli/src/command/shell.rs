@@ -39,10 +39,10 @@ pub(crate) struct Args {
     /// Read variables from a file
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<String>,
-    /// Mount a path of this machine
+    /// Mount a path of this machine; may be given many times
     #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
     pub volume: Vec<String>,
-    /// Mount a temporary file system
+    /// Mount a temporary file system there; may be given many times
     #[arg(long, value_name = "TARGET")]
     pub tmpfs: Vec<String>,
     /// Working directory in the container
@@ -55,9 +55,9 @@ pub(crate) struct Args {
     #[arg(long)]
     pub cpus: Option<String>,
     /// Memory, with a unit [default: 256MiB]
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "SIZE")]
     pub memory: Option<String>,
-    /// Size of /dev/shm
+    /// Size of /dev/shm, with a unit [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub shm_size: Option<String>,
     /// Most processes and threads [default: 512]
@@ -91,7 +91,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub keep_failed: bool,
     /// The command and its arguments [default: the image's]
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<String>,
 }
 

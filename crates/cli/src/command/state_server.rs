@@ -15,7 +15,7 @@ use crate::report::Failure;
 #[command(
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
-    after_help = "Start two or more on different machines with the same certificates: every agent reports to all, and anyone\nmay ask any of them. Runs go on without it.\n\nExamples:\n  dybox state-server init /etc/dybox/roster --node worker1 --node worker2\n  dybox state-server --dir /etc/dybox/roster\n  dybox state-server --dir /etc/dybox/roster --http 127.0.0.1:7312"
+    after_help = "Start two or more on different machines with the same certificates: every agent reports to all, and anyone may ask any of them. Runs go on without it.\n\nExamples:\n  dybox state-server init /etc/dybox/roster --node worker1 --node worker2\n  dybox state-server --dir /etc/dybox/roster\n  dybox state-server --dir /etc/dybox/roster --http 127.0.0.1:7312"
 )]
 pub(crate) struct Args {
     /// What else to do.

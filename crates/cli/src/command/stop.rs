@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// KILL at once, without TERM and time to end
     #[arg(long)]
     pub now: bool,
-    /// Stop without a question first
+    /// Stop without a question first; it asks on a terminal only
     #[arg(short, long)]
     pub yes: bool,
     /// Return as soon as the run knows of it, before everything has ended

@@ -12,19 +12,19 @@ use crate::conf::Format;
 /// Follows a run to its end, as `run` does
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Any number of people may watch. Ctrl-C ends the watching only; `dybox stop` ends the run. The exit code is the run's.\n\nExamples:\n  dybox watch\n  dybox watch nightly --wait 10m"
+    after_help = "Any number of people may watch. Ctrl-C ends the watching only; `dybox stop` ends the run. The exit code is the run's (as of `dybox run`), 124 when the time of --wait is over.\n\nExamples:\n  dybox watch\n  dybox watch nightly --wait 10m"
 )]
 pub(crate) struct Args {
     /// Id, beginning of an id, name of the job, or @latest
     #[arg(value_name = "RUN", default_value = "@latest")]
     pub run: String,
-    /// Watch at most so long (30s, 10m, 2h)
+    /// Watch at most so long (30s, 10m, 2h), then exit with 124
     #[arg(long, value_name = "DURATION", value_parser = super::run::duration)]
     pub wait: Option<Duration>,
     /// Print nothing; the exit code tells
     #[arg(short, long)]
     pub quiet: bool,
-    /// What to print: table, json or yaml (at the end), jsonl (one document an event)
+    /// How to print: json and yaml at the end, jsonl one document an event [default: table]
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "quiet")]
     pub output: Option<Format>,
 }

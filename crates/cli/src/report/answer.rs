@@ -12,7 +12,7 @@ pub(crate) const ANSWER_VERSION: u32 = 1;
 /// How to print an answer.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Output {
-    /// What to print: table, json, jsonl, yaml or name
+    /// How to print, for people or for programs [default: table]
     #[arg(short, long, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<Format>,
     /// Print ids only

@@ -67,7 +67,7 @@ errors! {
         "look with `dybox status RUN/STAGE/N`";
     NOT_COPIED "E2109" NotFound "it can't be copied"
         "The path does not exist in the container, or what came is no whole archive, or can't be written here."
-        "look with `dybox exec RUN/STAGE/N -- ls`";
+        "see what is there: `dybox cp RUN/STAGE/N:/DIR - | tar -t`";
     NO_CONTAINER "E2110" NotFound "the container is gone"
         "A task's container is removed when it ends, unless it failed and its stage has `keep_failed: true`."
         "set `keep_failed: true` and run it again, or copy while it runs; what should last goes to a volume or an output";
@@ -136,7 +136,7 @@ errors! {
         "read the reason, then try again; `dybox doctor --yarn` checks the rest";
     NO_SERVERS "E2318" Invalid "no state server is configured"
         "The command asks the roster, and the configuration names no server of it."
-        "set `state_servers` and `state_identity`";
+        "of a cluster: set `state_servers` and `state_identity`; of this machine alone `dybox doctor` tells";
     STATE_SERVER "E2319" Unreachable "no state server answers"
         "None of the servers of `state_servers` could be reached, or all turned this user away."
         "look with `dybox doctor`";

@@ -16,7 +16,7 @@ use crate::report::{Answer, Failure, Output, table_text};
 /// Removes what runs that are over left on the engine
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It looks at the engine of this machine alone. On a YARN cluster nothing is to be done: what a dead proxy\nleft on a node is removed by the next proxy of that user there, or by the agent (`dybox node`).\nWith --all every agent does so now, for all users of its machine.\n\nOnly what is proven to be of a run of this home is removed; the rest is shown.\n\nExamples:\n  dybox gc --dry-run\n  dybox gc --kept       also containers that `keep_failed` kept for a look\n  dybox gc --all        on every machine that the state servers know"
+    after_help = "It looks at the engine of this machine alone. On a YARN cluster nothing is to be done: what a dead proxy left on a node is removed by the next proxy of that user there, or by the agent (`dybox node`). With --all every agent does so now, for all users of its machine.\n\nOnly what is proven to be of a run of this home is removed; the rest is shown.\n\nExamples:\n  dybox gc --dry-run\n  dybox gc --kept       also containers that `keep_failed` kept for a look\n  dybox gc --all        on every machine that the state servers know"
 )]
 pub(crate) struct Args {
     /// Show what would be removed

@@ -18,14 +18,14 @@ use super::target::Target;
 use super::{Context, Outcome};
 use crate::conf::Format;
 use crate::report::time::{Since, now, since};
-use crate::report::{Answer, Output};
+use crate::report::{Answer, Failure, Output, codes};
 use grep::Grep;
 use print::Printer;
 
 /// Shows what tasks wrote
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Escape sequences and control characters are stripped unless --raw is given;\n`--raw --no-prefix` is byte for byte what the payload wrote.\n\nExamples:\n  dybox logs @latest -f\n  dybox logs nightly join/3 --stderr --tail 50\n  dybox logs 01jd --grep 'ERROR|FATAL' --since 10m\n  dybox logs 01jd extract/0 --stdout --raw --no-prefix > out.bin\n  dybox logs 01jd --system          what DYbox itself wrote"
+    after_help = "Escape sequences and control characters are stripped unless --raw is given; `--raw --no-prefix` is byte for byte what the payload wrote.\n\nExamples:\n  dybox logs @latest -f\n  dybox logs nightly join/3 --stderr --tail 50\n  dybox logs 01jd --grep 'ERROR|FATAL' --since 10m\n  dybox logs 01jd extract/0 --stdout --raw --no-prefix > out.bin\n  dybox logs 01jd --system          what DYbox itself wrote"
 )]
 pub(crate) struct Args {
     /// The run, by id, its beginning, job name or @latest; also RUN/STAGE/N
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Only the last N lines (with --grep: that match)
     #[arg(short = 'n', long, value_name = "N", help_heading = "Which lines")]
     pub tail: Option<usize>,
-    /// Only what was written since then: 90s, 10m, 2h, 1d ago, or an RFC 3339 time
+    /// Only what was written since then: 90s, 10m, 2h or 1d back from now, or an RFC 3339 time
     #[arg(long, value_name = "WHEN", value_parser = since, help_heading = "Which lines")]
     pub since: Option<Since>,
     /// Only what was written before then; written like --since
@@ -80,6 +80,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     let target = args.target.clone().with(args.stage.as_deref())?;
     let pattern = args.grep.as_deref().map(Grep::new).transpose()?;
     let looked = look(context, &target).await?;
+    missing_try(args, &looked)?;
     if args.system {
         return system::run(context, args, &looked, pattern).await;
     }
@@ -106,6 +107,25 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     } else {
         show(context, args, &looked, logs, (printer, pattern)).await
     }
+}
+
+/// A try that never was would look like one that wrote nothing.
+fn missing_try(args: &Args, looked: &Looked) -> Result<(), Failure> {
+    let (Some(attempt), Some(stage)) = (args.attempt.filter(|_| !args.follow), looked.stage) else { return Ok(()) };
+    let tasks = looked.seen(stage).map(|seen| seen.tasks.as_slice()).unwrap_or_default();
+    let meant = looked.task.map_or(tasks, |task| tasks.get(task as usize).map_or(&[], std::slice::from_ref));
+    let last = meant.iter().map(|task| task.attempt).max().unwrap_or(0);
+    if attempt <= last {
+        return Ok(());
+    }
+    let of = looked.task.map_or_else(String::new, |task| format!("/{task}"));
+    let what = format!("{}{of} has no try {attempt}", looked.name(stage));
+    let next = match last {
+        0 => "it was not tried yet".to_owned(),
+        1 => "there was one try: --attempt 1".to_owned(),
+        _ => format!("tries count from 1; its last is {last}"),
+    };
+    Err(Failure::coded(codes::NO_TASK, what).next(next))
 }
 
 async fn show(

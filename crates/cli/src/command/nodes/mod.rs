@@ -36,7 +36,7 @@ pub(crate) enum Order {
         /// Which machine
         host: String,
         /// Why, for others to read
-        #[arg(long, value_name = "TEXT", default_value = "")]
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         why: String,
     },
     /// New tasks again
