@@ -20,6 +20,7 @@ mod links;
 mod live;
 mod machine;
 mod mind;
+mod names;
 mod next;
 mod perform;
 mod policy;

@@ -58,6 +58,7 @@ pub async fn run(conf: Conf) -> Result<(), MasterError> {
     let rest = Rest { store, dir, own: conf.subdag, plan: planned, others: Others::Here(here) };
     let (links, hooks, prepared) = (Links::default(), BTreeMap::new(), BTreeMap::new());
     let (rm, telling) = (Rm::Machine(machine), JoinSet::new());
+    let hook_events = crate::names::first(&rest, hook_events);
     let ports = Ports {
         info,
         plan,

@@ -9,6 +9,7 @@
 //! runs/<run>/logs/<grant>.log
 //! runs/<run>/sessions/<n>.<application>
 //! runs/<run>/{volumes, data}/<name>
+//! runs/<run>/added/<stage>
 //! runs/<run>/taken/<run that took from it>
 //! cache/<job>/<stage>/<key>.<run>
 //! volumes/<name>/
@@ -146,6 +147,12 @@ impl RunDir {
     #[must_use]
     pub fn takers(&self) -> String {
         format!("{}/taken", self.0)
+    }
+
+    /// Taken by the hook that adds a stage of this name, where more than one sub-DAG has hooks: the hook's number.
+    #[must_use]
+    pub fn added(&self, stage: &str) -> String {
+        format!("{}/added/{stage}", self.0)
     }
 
     /// The directory of the named volumes that go with the run.

@@ -163,6 +163,7 @@ impl Begun {
         let (own, others) = (conf.bundle.subdag, Others::There(Arc::new(there)));
         let rest = Rest { store, dir, own, plan: planned, others };
         let (hook_events, from_hooks) = mpsc::unbounded_channel();
+        let hook_events = crate::names::first(&rest, hook_events);
         let (links, hooks, prepared) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         let (telling, sub_dir) = (JoinSet::new(), conf.work_dir.clone());
         let wishes = roster.wishes();
