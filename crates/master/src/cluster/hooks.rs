@@ -20,6 +20,11 @@ pub(super) async fn bring(conf: &YarnConf, store: &Store, plan: &Plan) -> Result
         return Ok(());
     }
     let (from, to) = (RunDir::new(&conf.bundle.info.run).hooks(), conf.work_dir.join(HOOK_DIR));
+    // The one before it, of a run that was resumed in the same session, has left its own.
+    match fs::remove_dir_all(&to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StoreError::from_io("remove", &to, error)),
+        _ => {}
+    }
     dybox_store::local::make_dir(&to)?;
     if store.exists(&from).await? {
         transfer::fetch(store, &from, &to, |_| Ok(()), |_, _| {}).await?;
