@@ -1,7 +1,7 @@
 //! One stage as its facts add up.
 
 use dybox_model::cache::Missed;
-use dybox_model::{AttemptId, Exit, GrantId, Millis, Owner, Peak, RunId, StageEnd, StageOutline, TaskState};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, Millis, Owner, Peak, RunId, StageEnd, StageOutline, TaskState};
 
 /// Failures that a stage keeps in full; further ones are only counted.
 pub(crate) const FAILURES_KEPT: usize = 32;
@@ -164,10 +164,28 @@ impl Stage {
         }
     }
 
-    /// The failure that ended a task (or the stage's first that was not tried again).
+    /// The failures that it keeps, but for tasks that were stopped: a stage that fails stops those that still run.
+    pub fn failures_of_its_own(&self) -> impl Iterator<Item = &Failure> {
+        self.failed.iter().filter(|failure| failure.exit.cause != Some(Cause::Stopped))
+    }
+
+    /// The failure that ended a task (or the stage's first that was not tried again). Of a stage that was stopped: how
+    /// its first task was.
     #[must_use]
     pub fn final_failure(&self) -> Option<&Failure> {
-        self.failed.iter().find(|failure| !failure.again).or(self.failed.first())
+        let own = || self.failures_of_its_own();
+        let failed = matches!(self.state, StageState::Ended(StageEnd::Failed | StageEnd::Lost));
+        let stopped = || self.failed.iter().find(|failure| !failure.again).or(self.failed.first());
+        own().find(|failure| !failure.again).or(own().next()).or_else(|| if failed { None } else { stopped() })
+    }
+
+    /// Why it failed: by a failure of a task, or by what its last words name where no task of it ever failed.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match self.final_failure() {
+            Some(failure) => failure.exit.cause,
+            None => Cause::said_in(&self.why),
+        }
     }
 
     /// The last failure of a task whose next try has not begun.
@@ -298,7 +316,7 @@ fn after(exit: &Exit, again: bool) -> TaskState {
     match exit.cause {
         None => TaskState::Succeeded,
         Some(_) if again => TaskState::Waiting,
-        Some(dybox_model::Cause::Stopped) => TaskState::Stopped,
+        Some(Cause::Stopped) => TaskState::Stopped,
         Some(cause) if cause.info().owner == Owner::User => TaskState::Failed,
         Some(_) => TaskState::Lost,
     }

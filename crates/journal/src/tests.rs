@@ -98,6 +98,24 @@ fn a_life_adds_up() {
 }
 
 #[test]
+fn what_a_failed_stage_stopped_is_no_failure_of_its_own() {
+    let ended_as = |end, why: &str| Fact::StageEnded { stage: StageId(0), end, why: why.to_owned(), at: Millis(13) };
+    let stopped = ended(attempt(0, 0, 1), bad(Cause::Stopped, 12), false);
+    let fails = ended(attempt(0, 1, 1), bad(Cause::ExitCode, 12), false);
+    let of = |facts: &[&Fact]| {
+        let first = [submitted(vec![outline(0, 2)]), started(0, 2), given(attempt(0, 0, 1)), given(attempt(0, 1, 1))];
+        fold(first.iter().chain(facts.iter().copied())).stage(StageId(0)).unwrap().clone()
+    };
+    let stage = of(&[&stopped, &fails, &ended_as(StageEnd::Failed, "task 1: it broke")]);
+    assert_eq!((stage.cause(), stage.failures_of_its_own().count()), (Some(Cause::ExitCode), 1));
+    // It failed by itself, and says why.
+    let stage = of(&[&stopped, &ended_as(StageEnd::Failed, "no room for 4s: 1 task wants (much) (C2018)")]);
+    assert_eq!((stage.final_failure(), stage.cause()), (None, Some(Cause::QueueTimeout)));
+    let stage = of(&[&stopped, &ended_as(StageEnd::Stopped, "asked by ann")]);
+    assert_eq!(stage.cause(), Some(Cause::Stopped));
+}
+
+#[test]
 fn on_a_cluster_it_is_known_where_each_attempt_was() {
     let other = GrantId::compose(SubDagId(0), 1, 2);
     let got = |grant, host: &str| Fact::GrantGot {

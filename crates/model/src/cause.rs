@@ -200,6 +200,9 @@ causes! {
     DataFailed "C2016" "data-failed" "an input or output could not be copied" Cluster Ship BackOff
         "The store, HDFS or a disk did not do what it should while files were brought in or out; its words are in the message."
         "Nothing: DYbox tries again. Check HDFS and the disks of the machine.";
+    QueueTimeout "C2018" "queue-timeout" "nothing of it got room for as long as `timeout.queue` allows" Cluster Allocate Never
+        "Tasks of the stage waited for room, and none of them got any for that long; the message says what they wanted."
+        "When there is room (`dybox plan` shows it): `dybox resume RUN`. Else run it with a longer `timeout.queue`, with less to ask for, or in another queue.";
     Internal "C9001" "internal" "DYbox itself failed" Dybox Run BackOff
         "A bug, or something that DYbox does not understand."
         "Report it with `dybox logs --system RUN`.";
@@ -221,6 +224,13 @@ impl Cause {
     pub fn find(text: &str) -> Option<Cause> {
         CAUSES.iter().find(|row| row.code.eq_ignore_ascii_case(text) || row.name == text).map(|row| row.cause)
     }
+
+    /// The cause that ends a sentence in brackets, `(C2018)`: of what failed without any attempt of its own.
+    #[must_use]
+    pub fn said_in(sentence: &str) -> Option<Cause> {
+        let (_, code) = sentence.trim_end().strip_suffix(')')?.rsplit_once('(')?;
+        CAUSES.iter().find(|row| row.code == code).map(|row| row.cause)
+    }
 }
 
 #[cfg(test)]
@@ -233,6 +243,10 @@ mod tests {
             assert_eq!(row.cause as usize, i);
             assert_eq!(Cause::find(row.code), Some(row.cause));
             assert_eq!(Cause::find(row.name), Some(row.cause));
+            assert_eq!(Cause::said_in(&format!("it waited (long) ({})", row.code)), Some(row.cause));
+        }
+        for none in ["", "it failed", "it failed (C1)", "C2018)", "it (C2018) failed"] {
+            assert_eq!(Cause::said_in(none), None, "{none}");
         }
     }
 }

@@ -188,7 +188,8 @@ impl Foreground<'_> {
 async fn failures(client: &Client, run: &RunId, view: &RunView) -> Vec<Failed> {
     let mut all = Vec::new();
     let last = view.stages().into_iter().filter(|stage| stage.counts.failed + stage.counts.lost > 0);
-    let last = last.flat_map(|stage| stage.failed.iter().filter(|failure| !failure.again).map(move |f| (stage, f)));
+    let last =
+        last.flat_map(|stage| stage.failures_of_its_own().filter(|failed| !failed.again).map(move |f| (stage, f)));
     for (stage, failure) in last.take(FAILURES_SHOWN) {
         let id = failure.attempt;
         let name = &stage.outline.name;

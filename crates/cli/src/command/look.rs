@@ -1,9 +1,9 @@
 //! Finding what a person points at, and reading how it stands.
 
-use dybox_client::{Client, Standing, grown};
+use dybox_client::{Client, Phase, Standing, grown};
 use dybox_job::Plan;
-use dybox_journal::Stage;
-use dybox_model::{Fact, RunId, StageId, SubDagId};
+use dybox_journal::{Stage, StageState};
+use dybox_model::{Fact, RunId, StageEnd, StageId, SubDagId};
 use dybox_store::RunInfo;
 use dybox_store::layout::RunDir;
 use serde::Deserialize;
@@ -42,6 +42,33 @@ impl Looked {
     /// The name of a stage.
     pub(crate) fn name(&self, stage: StageId) -> &str {
         self.plan.stages.get(stage.0 as usize).map_or("?", |stage| &stage.name)
+    }
+
+    /// Whether the application of its sub-DAG was killed, or lost its masters, before that ended: it does not go on.
+    pub(crate) fn is_dead(&self, stage: StageId) -> bool {
+        let Some(subdag) = self.plan.stages.get(stage.0 as usize).map(|stage| stage.subdag) else { return false };
+        let open = self.standing.view.subs.get(&subdag).is_none_or(|sub| sub.end.is_none());
+        let application = self.standing.applications.get(&subdag);
+        open && application.is_some_and(|one| matches!(one.phase, Phase::Killed | Phase::Failed))
+    }
+
+    /// The stage that was asked about; else those that failed, or, while nothing failed, those that are not over; at most
+    /// so many.
+    pub(crate) fn to_explain(&self, most: usize) -> Vec<StageId> {
+        if self.stage.is_some() {
+            return self.shown();
+        }
+        let state = |id: &StageId| self.seen(*id).map_or(StageState::Waiting, |stage| stage.state);
+        let bad = |id: &StageId| {
+            matches!(state(id), StageState::Ended(StageEnd::Failed | StageEnd::Lost))
+                || self.seen(*id).is_some_and(|stage| stage.counts.failed + stage.counts.lost > 0)
+        };
+        let mut ids: Vec<_> = self.shown().into_iter().filter(bad).collect();
+        if ids.is_empty() && !self.standing.view.state().is_over() {
+            ids = self.shown().into_iter().filter(|id| !matches!(state(id), StageState::Ended(_))).collect();
+        }
+        ids.truncate(most);
+        ids
     }
 
     /// Stages to show: the one that was pointed at, or all.

@@ -64,7 +64,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     if let Some(first) = reasons.first_mut().filter(|_| !looked.standing.held.is_empty() && looked.stage.is_none()) {
         first.said.extend(room(context, &looked, !waiting.is_empty()).await);
     }
-    for id in interesting(&looked) {
+    for id in looked.to_explain(STAGES) {
         reasons.push(of_stage(context, &looked, id, &waiting).await?);
     }
     let mut extra = serde_json::Map::new();
@@ -104,24 +104,6 @@ async fn room(context: &Context, looked: &Looked, waiting: bool) -> Vec<String> 
         (Some(application), Ok(client)) => client.room(&application.queue).await,
         _ => Vec::new(),
     }
-}
-
-/// The stage that was asked about; else those that failed, or, while nothing failed, those that are not over.
-fn interesting(looked: &Looked) -> Vec<StageId> {
-    if looked.stage.is_some() {
-        return looked.shown();
-    }
-    let state = |id: &StageId| looked.seen(*id).map_or(StageState::Waiting, |stage| stage.state);
-    let bad = |id: &StageId| {
-        matches!(state(id), StageState::Ended(StageEnd::Failed | StageEnd::Lost))
-            || looked.seen(*id).is_some_and(|stage| stage.counts.failed + stage.counts.lost > 0)
-    };
-    let mut ids: Vec<_> = looked.shown().into_iter().filter(bad).collect();
-    if ids.is_empty() && !looked.standing.view.state().is_over() {
-        ids = looked.shown().into_iter().filter(|id| !matches!(state(id), StageState::Ended(_))).collect();
-    }
-    ids.truncate(STAGES);
-    ids
 }
 
 fn of_run(looked: &Looked) -> Reason {
@@ -195,7 +177,8 @@ async fn of_stage(
         Reason { subject: format!("{}{task}", looked.name(id)), state: state(looked, seen), ..Reason::default() };
     let failed = seen.and_then(|stage| failure(looked, stage));
     // A failure says the same with more: which task, which try, what it wrote.
-    if let Some(stage) = seen.filter(|stage| !stage.why.is_empty() && failed.is_none()) {
+    let says_more = |stage: &&Stage| failed.is_none() || stage.state == StageState::Ended(StageEnd::Stopped);
+    if let Some(stage) = seen.filter(|stage| !stage.why.is_empty()).filter(says_more) {
         reason.said.push(stage.why.clone());
     }
     match (failed, seen) {
@@ -213,11 +196,12 @@ async fn of_stage(
         reason.others = others(context, looked, stage).await?;
     }
     if reason.next.is_empty() {
-        reason.next = match looked.standing.is_lost() {
+        reason.next = match looked.standing.is_lost() || looked.is_dead(id) {
             true => format!("go on with it: `dybox resume {}`", looked.info.run),
             false => "nothing: it goes on by itself".to_owned(),
         };
     }
+    reason.next = reason.next.replace("`dybox resume RUN`", &format!("`dybox resume {}`", looked.info.run));
     Ok(reason)
 }
 
@@ -245,7 +229,8 @@ fn explain(reason: &mut Reason, stage: &Stage, failed: &Failed) {
     let after = exit.started.map(|from| format!(" after {}", format_duration(exit.ended.since(from))));
     let again = if failed.again { "; it is tried again" } else { "" };
     let (number, after, words) = (failed.attempt.number, after.unwrap_or_default(), shown(&exit.words()));
-    reason.said.push(format!("try {number}{of} failed{after}: {words} ({}){again}", info.code));
+    let how = if cause == Cause::Stopped { "was stopped" } else { "failed" };
+    reason.said.push(format!("try {number}{of} {how}{after}: {words} ({}){again}", info.code));
     reason.said.push(info.reason.to_owned());
     reason.cause = Some(cause);
     reason.next = info.next.to_owned();
@@ -262,12 +247,18 @@ async fn others(context: &Context, looked: &Looked, stage: &Stage) -> Result<Vec
             let ended = ended.filter_map(|(number, one)| Some((AttemptId { task, number }, one.exit?.0)));
             ended.filter(|(_, exit)| !exit.ok()).collect()
         }
-        None => stage.failed.iter().map(|failed| (failed.attempt, failed.exit.clone())).collect(),
+        None => stage.failures_of_its_own().map(|failed| (failed.attempt, failed.exit.clone())).collect(),
     };
     Ok(all.into_iter().filter(|(attempt, _)| Some(*attempt) != but).collect())
 }
 
 fn ended(reason: &mut Reason, looked: &Looked, stage: &Stage) {
+    if let (StageState::Ended(StageEnd::Failed | StageEnd::Lost), Some(cause)) = (stage.state, stage.cause()) {
+        reason.said.push(cause.info().reason.to_owned());
+        reason.cause = Some(cause);
+        reason.next = cause.info().next.to_owned();
+        return;
+    }
     reason.next = match stage.state {
         StageState::Ended(StageEnd::Succeeded) => "nothing: it succeeded".to_owned(),
         StageState::Ended(StageEnd::Skipped) => "look at what it needs".to_owned(),

@@ -40,6 +40,8 @@ struct Told {
     tasks: u32,
     succeeded: u32,
     from: Option<Millis>,
+    /// Its only task has ended for good, and that was told.
+    said: bool,
 }
 
 impl Story {
@@ -176,7 +178,7 @@ impl Story {
     /// Nothing where the stage has one task, which tells the same when it runs.
     fn stage_started(&mut self, stage: StageId, tasks: u32, at: Millis) -> Option<String> {
         let told = self.stages.entry(stage).or_default();
-        (told.tasks, told.from, told.succeeded) = (tasks, Some(at), 0);
+        (told.tasks, told.from, told.succeeded, told.said) = (tasks, Some(at), 0, false);
         (tasks != 1).then(|| format!("{} starts: {tasks} tasks", told.name))
     }
 
@@ -194,6 +196,7 @@ impl Story {
         let took = ran.map(|from| format_duration(exit.ended.since(from)));
         let task = self.task(attempt.task);
         let after = took.as_ref().map(|took| format!(" after {took}")).unwrap_or_default();
+        self.stages.entry(attempt.task.stage).or_default().said = !again && exit.cause != Some(Cause::Stopped);
         match exit.cause {
             None if !exit.text.is_empty() => {
                 drop(self.tenth(attempt.task.stage));
@@ -229,7 +232,10 @@ impl Story {
     fn stage_ended(&mut self, stage: StageId, end: StageEnd, why: &str, at: Millis) -> Option<String> {
         let told = self.stages.get(&stage);
         let from = told.and_then(|told| told.from);
-        if from.is_some() && told.is_some_and(|told| told.tasks == 1) && end != StageEnd::Stopped {
+        if from.is_some()
+            && told.is_some_and(|told| told.tasks == 1 && (told.said || end == StageEnd::Succeeded))
+            && end != StageEnd::Stopped
+        {
             return None;
         }
         let took = from.map(|from| format!(" in {}", format_duration(at.since(from)))).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dybox_job::{Plan, Stage};
-use dybox_model::{Millis, StageEnd, StageId, SubDagId, format_duration};
+use dybox_model::{Cause, Millis, StageEnd, StageId, SubDagId, format_duration};
 
 use super::Master;
 use super::tasks::Verdict;
@@ -51,9 +51,10 @@ impl Master {
         for (stage, limit, _) in late {
             let why = self.why().into_iter().find(|waiting| waiting.stage == stage).map(|waiting| waiting.why);
             let why = format!(
-                "none of its waiting tasks got room for timeout.queue = {}: {}",
+                "none of its waiting tasks got room for timeout.queue = {}: {} ({})",
                 format_duration(limit),
-                why.unwrap_or_default()
+                why.unwrap_or_default(),
+                Cause::QueueTimeout.info().code
             );
             self.tasks.condemn(stage, Verdict { end: StageEnd::Failed, why });
         }

@@ -97,7 +97,6 @@ fn run_field(looked: &Looked) -> Map<String, Value> {
 fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
     let planned = looked.plan.stages.get(id.0 as usize);
     let seen = looked.seen(id);
-    let failure = seen.and_then(|stage| stage.final_failure());
     let mut item = json!({
         "stage": looked.name(id), "state": stage_word(seen), "why": seen.map(|stage| &stage.why),
         "waits": seen.map(|stage| &stage.waits),
@@ -110,7 +109,7 @@ fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
         "seconds": seen.and_then(|stage| stage.wall(now)).map(seconds),
         "cpu_seconds": seen.map(|stage| seconds(Millis(stage.used.cpu_ms))), "peak_memory": seen.map(|stage| stage.used.memory),
         "needed_memory": seen.map(|stage| stage.used.needed()),
-        "cause": failure.and_then(|failure| failure.exit.cause).map(|cause| cause.info().code),
+        "cause": seen.and_then(dybox_journal::Stage::cause).map(|cause| cause.info().code),
     });
     let taken = seen.and_then(|stage| stage.taken.as_ref());
     item["taken_from"] = json!(taken.and_then(Option::as_ref));

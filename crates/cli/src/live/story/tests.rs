@@ -82,6 +82,28 @@ fn a_run_is_told_one_line_an_event() {
 }
 
 #[test]
+fn a_stage_that_fails_before_any_task_of_it_could_is_told() {
+    let failed = Fact::StageEnded {
+        stage: StageId(1),
+        end: StageEnd::Failed,
+        why: "none got room (C2018)".to_owned(),
+        at: Millis(5000),
+    };
+    let begins = Fact::StageStarted { stage: StageId(1), tasks: 1, at: Millis(1000) };
+    let mut story = Story::of(1, Millis(u64::MAX));
+    let told = [submitted(), begins.clone(), failed.clone()].map(|fact| story.fact(SUB, &fact));
+    assert_eq!(told[2].as_deref(), Some("   4.0s  join failed: none got room (C2018)"));
+    // Its own task has said it already; one that is tried again has not.
+    let only = |again| ends(attempt(1, 0, 1), exit(3, 2000), again);
+    let mut story = Story::of(1, Millis(u64::MAX));
+    let told = [submitted(), begins.clone(), only(false), failed.clone()].map(|fact| story.fact(SUB, &fact));
+    assert!(told[2].is_some() && told[3].is_none(), "{told:?}");
+    let mut story = Story::of(1, Millis(u64::MAX));
+    let told = [submitted(), begins, only(true), failed].map(|fact| story.fact(SUB, &fact));
+    assert!(told[2].is_some() && told[3].is_some(), "{told:?}");
+}
+
+#[test]
 fn a_pull_is_told_at_its_start_and_its_end_alone() {
     let mut story = Story::of(1, Millis(u64::MAX));
     story.fact(SUB, &submitted());
