@@ -2,7 +2,7 @@
 //!
 //! Each of those proxies has a thread and an event loop of its own, so that nothing of a run is left when it has ended.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use dybox_model::{GrantId, RunId};
 use dybox_store::Store;
 use dybox_store::bundle::{AgentBundle, GrantBundle};
 use dybox_store::epochs::MasterAddr;
-use dybox_store::layout::SubDir;
+use dybox_store::layout::{Home, RunDir, SubDir};
 use dybox_wire::{AgentEnd, AgentLink, AgentNews, AgentOrder, SessionClient, TlsIdentity, WireError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -183,12 +183,15 @@ impl Agent {
         let parked = self.parked.take();
         let serve = move || {
             let shown_as = format!("{}-", bundle.run);
-            let dir = spot.log_dir.clone();
+            let (dir, grant) = (
+                spot.log_dir.clone(),
+                Home::new(spot.user_dir.join("dybox")).path(&RunDir::new(&bundle.run).grant(bundle.grant).root()),
+            );
             let conf = ClusterConf::new(bundle, spot).map(|conf| ClusterConf { shown_as: shown_as.clone(), ..conf });
             let served = conf.and_then(|conf| run_in_agent(conf, parked));
             if served.is_ok() {
                 // It is in the store by now; a session's log directory would only grow.
-                clear(&dir, &shown_as);
+                clear(&dir, &shown_as, &of_kept(&grant));
             }
             let _ = tell.send(served.map_err(|error| error.to_string()));
         };
@@ -219,10 +222,51 @@ async fn ended(work: &mut Option<Work>) -> Outcome {
     }
 }
 
-fn clear(dir: &Path, begin: &str) {
+/// The output of attempts whose containers stay for a look: it is mounted there, and an engine copies nothing out of a
+/// container whose mounts are gone.
+fn of_kept(grant: &Path) -> Vec<PathBuf> {
+    let marks = std::fs::read_dir(grant).into_iter().flatten().flatten().map(|entry| entry.path());
+    let kept = marks.filter(|path| path.extension().is_some_and(|end| end == "kept"));
+    kept.flat_map(|mark| ["stdout", "stderr"].map(|end| std::fs::read_link(mark.with_extension(end))))
+        .filter_map(Result::ok)
+        .collect()
+}
+
+fn clear(dir: &Path, begin: &str, but: &[PathBuf]) {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(begin)) {
+    let over = |entry: &std::fs::DirEntry| {
+        entry.file_name().to_string_lossy().starts_with(begin) && !but.contains(&entry.path())
+    };
+    for entry in entries.filter(over) {
         // What stays is gathered by YARN.
         let _ = std::fs::remove_file(entry.path());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_a_kept_container_has_mounted_stays_in_the_log_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shown, grant) = (dir.path().join("shown"), dir.path().join("grant"));
+        [&shown, &grant].into_iter().for_each(|dir| fs::create_dir(dir).unwrap());
+        for (attempt, stage) in [("s0-0-1", "run-a-0-1"), ("s1-0-1", "run-b-0-1")] {
+            for end in ["stdout", "stderr"] {
+                let real = shown.join(format!("{stage}.{end}"));
+                fs::write(&real, "said").unwrap();
+                symlink(real, grant.join(format!("{attempt}.{end}"))).unwrap();
+            }
+        }
+        fs::write(shown.join("other-a-0-1.stdout"), "another run's").unwrap();
+        fs::write(grant.join("s1-0-1.kept"), "name").unwrap();
+        clear(&shown, "run-", &of_kept(&grant));
+        let mut left: Vec<_> = fs::read_dir(&shown).unwrap().map(|one| one.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["other-a-0-1.stdout", "run-b-0-1.stderr", "run-b-0-1.stdout"]);
     }
 }

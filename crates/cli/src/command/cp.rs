@@ -1,5 +1,6 @@
 //! `dybox cp`.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -24,6 +25,8 @@ const END: usize = 1024;
 /// Pieces between who reads and who writes.
 const WAITING: usize = 8;
 const PIECE: usize = 64 << 10;
+/// Proxies that are asked for a container that is kept.
+const TRIED: usize = 4;
 
 /// Copies a file or directory out of a task's container, while it runs or where it is kept
 #[derive(Debug, clap::Args)]
@@ -154,13 +157,34 @@ async fn source(context: &Context, looked: &Looked, path: &str) -> Result<Source
     let gone = || Failure::coded(codes::NO_CONTAINER, format!("the container of {name} is gone"));
     if context.is_cluster()? {
         let want = Want::Copy { container: container.clone(), path: path.to_owned() };
-        if let Ok(line) = open(context, looked, (grant, last), want).await {
-            return Ok(Source::Line(Box::new(line.bytes())));
+        let mut missing = false;
+        for through in beside(looked, grant) {
+            match open(context, looked, (through, last), want.clone()).await {
+                Ok(line) => return Ok(Source::Line(Box::new(line.bytes()))),
+                Err(failure) => missing = is_missing(&failure),
+            }
+            if missing {
+                break;
+            }
         }
-        let host = looked.standing.view.stage(stage).and_then(|(run, _)| run.places.get(&grant));
-        let host = host.map_or("its machine", |place| &place.host);
-        let why = "its proxy has left; a container is kept only where its task failed under `keep_failed: true`";
-        return Err(gone().why(why).next(format!("if it is kept, on {host}: docker cp {container}:{path} .")));
+        let kept = looked.plan.stages.get(stage.0 as usize).is_some_and(|stage| stage.keep_failed);
+        if !kept {
+            return Err(gone().why("a container is kept only where its task failed under `keep_failed: true`"));
+        }
+        let host = host(looked, grant).unwrap_or("its machine");
+        // The engine mounts anew what a container had, for a copy: YARN has removed the files of its output by then.
+        let why = match missing {
+            true => format!(
+                "there is no {path} in it, or what YARN gave its task is gone, which the engine wants for a copy"
+            ),
+            false => {
+                format!("nothing of the run is on {host} any more; if the task failed, its container is kept there")
+            }
+        };
+        let inside = path.trim_start_matches('/');
+        return Err(Failure::coded(codes::NO_CONTAINER, format!("the container of {name} can't be read from here"))
+            .why(why)
+            .next(format!("on {host}: docker export {container} | tar -xf - {inside}")));
     }
     let engine = Engine::connect(context.engine_conf()).await?;
     match engine.inspect(&container).await? {
@@ -170,6 +194,22 @@ async fn source(context: &Context, looked: &Looked, path: &str) -> Result<Source
             Err(error) => Err(refused(Failure::from(error), path)),
         },
     }
+}
+
+/// Grants whose proxies may read a container that is kept: its own, then others of the run on the same machine that have
+/// tasks now.
+fn beside(looked: &Looked, grant: GrantId) -> Vec<GrantId> {
+    let there = host(looked, grant);
+    let live = looked.standing.view.subs.values().flat_map(|run| run.live.values()).map(|live| live.grant);
+    let others: BTreeSet<_> =
+        live.filter(|&other| other != grant && there.is_some() && host(looked, other) == there).collect();
+    [grant].into_iter().chain(others).take(TRIED).collect()
+}
+
+/// The machine of a grant.
+fn host(looked: &Looked, grant: GrantId) -> Option<&str> {
+    let place = looked.standing.view.subs.get(&grant.subdag())?.places.get(&grant)?;
+    Some(&place.host)
 }
 
 /// The engine copies from a container's files, and would show what lies below a tmpfs instead of what is in it.
@@ -190,11 +230,14 @@ fn in_tmpfs(looked: &Looked, path: &str) -> Option<Failure> {
 
 /// What the engine says of a path that is not there, as such.
 fn refused(failure: Failure, path: &str) -> Failure {
-    let missing = failure.why.as_deref().is_some_and(|why| why.to_lowercase().contains("could not find"));
-    if !missing {
+    if !is_missing(&failure) {
         return failure;
     }
     Failure::coded(codes::NOT_COPIED, format!("there is no {path} in the container"))
+}
+
+fn is_missing(failure: &Failure) -> bool {
+    failure.why.as_deref().is_some_and(|why| why.to_lowercase().contains("could not find"))
 }
 
 /// The last attempt of the task that is meant, where it was and its container.
