@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use dybox_job::Plan;
 use dybox_journal::{HookState, Records, Run, RunState, RunView, State, decode, fold};
-use dybox_model::{Fact, RunId, SubDagId};
+use dybox_model::{Fact, RunId, StageEnd, SubDagId};
+use dybox_store::StopMark;
 use dybox_store::layout::RunDir;
 use dybox_wire::Waiting;
 use futures_util::future::join_all;
@@ -27,6 +28,8 @@ pub struct Standing {
     pub applications: BTreeMap<SubDagId, Application>,
     /// On the cluster: what can't be known now, in sentences; the rest is as it was last seen.
     pub unknown: Vec<String>,
+    /// Whether somebody asked it to stop, which is looked up only where nobody drives it.
+    pub marked: bool,
 }
 
 /// A journal as it was read.
@@ -55,12 +58,19 @@ impl Standing {
         self.is_lost() && self.applications.values().any(|application| application.phase == Phase::Killed)
     }
 
+    /// Whether it was asked to stop when its masters were gone already, or before they could write down that they did.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        let failed = |sub: &Run| matches!(sub.end.as_ref().map(|end| end.end), Some(StageEnd::Failed | StageEnd::Lost));
+        self.is_lost() && self.marked && !self.view.subs.values().any(failed)
+    }
+
     /// The word for where it stands; `lost` for a run that has not ended and that nobody drives, `stopped` where its
-    /// applications were killed.
+    /// applications were killed, or where it was asked to.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self.view.state() {
-            _ if self.is_killed() => RunState::Stopped.word(),
+            _ if self.is_killed() || self.is_stopped() => RunState::Stopped.word(),
             _ if self.is_lost() => RunState::Lost.word(),
             state => state.word(),
         }
@@ -100,6 +110,7 @@ impl Client {
             damaged: Vec::new(),
             applications: BTreeMap::new(),
             unknown: Vec::new(),
+            marked: false,
         };
         if let Place::Cluster(cluster) = &self.place {
             standing.look_at_yarn(cluster, run).await;
@@ -120,6 +131,9 @@ impl Client {
             standing.unknown.extend(folded.short);
         }
         standing.unknown.dedup();
+        if standing.is_lost() {
+            standing.marked = StopMark::why(&self.store, &RunDir::new(run)).await.is_ok_and(|why| why.is_some());
+        }
         Ok(standing)
     }
 
