@@ -178,6 +178,7 @@ fn what_fails_is_late_or_uses_too_much_ends_as_on_one_machine() {
         "  g: { subdag: other, needs: { a: failed }, command: [echo, g ran] }\n",
         "  sig: { script: \"kill -TERM $$\", retry: { max: 1, backoff: 0s, on: [\"signal:TERM\"] } }\n",
         "  nf: { command: [no-such-program], retry: { max: 2, backoff: 0s } }\n",
+        "  wrong: { script: \"echo '{\\\"rwos\\\": 3}' > $DYBOX_RESULT\", results: { rows: int }, retry: { max: 2 } }\n",
         "  miss: { inputs: { /in/x: \"run:nowhere\" }, retry: { max: 2 }, script: \"true\" }\n",
         "  late: { timeout: { run: 1s }, stop_signal: INT, stop_grace: 20s, retry: { max: 1, backoff: 0s, on: [timeout] }, script: \"trap 'echo got INT; exit 3' INT; while :; do sleep 0.1; done\" }\n",
         "  silent: { timeout: { silence: 2s }, stop_grace: 1s, retry: { max: 0 }, script: \"echo once; sleep 600\" }\n",

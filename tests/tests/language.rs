@@ -182,3 +182,40 @@ fn a_task_is_stopped_by_the_signal_that_its_stage_names() {
     place.dybox(&["logs", &run, "a"]).expect(0).says("got INT");
     place.assert_nothing_left();
 }
+
+#[test]
+fn a_task_is_held_to_the_result_that_its_stage_declares() {
+    let place = Workspace::new();
+    place.job(concat!(
+        "stages:\n",
+        "  good: { script: \"echo '{\\\"rows\\\": 3, \\\"more\\\": 1}' > $DYBOX_RESULT\", results: { rows: int, note: string? } }\n",
+        "  read: { needs: [good], when: results.good.rows == 3, command: [echo, \"rows ${results.good.rows}\"] }\n",
+        "  bad: { retry: { max: 3 }, script: \"echo '{\\\"rwos\\\": 3}' > $DYBOX_RESULT; echo x > /out/x\", results: { rows: int },\n",
+        "         outputs: { /out/x: \"./put/x\" } }\n",
+        "  mute: { script: \"true\", results: list }\n",
+        "  many: { parallelism: 2, script: \"echo '{\\\"ok\\\": '$([ $DYBOX_TASK_INDEX = 0 ] && echo true || echo 1)'}' > $DYBOX_RESULT\",\n",
+        "          results: { ok: bool } }\n",
+        "  warm: { reuse: true, script: \"echo '[1]' > $DYBOX_RESULT\", results: int }\n",
+        "  after: { needs: { bad: failed, mute: failed, many: failed, warm: failed }, command: [echo, \"after ${run.name}\"] }\n",
+    ));
+    let run = place.dybox(&["run", "job.yaml"]).expect(1).run_id();
+    place.dybox(&["logs", &run, "read"]).expect(0).says("rows 3");
+    place.dybox(&["logs", &run, "after"]).expect(0).says("after job");
+    let why = |stage: &str| place.dybox(&["why", &format!("{run}/{stage}")]).expect(0);
+    why("bad").says("it has no \"rows\", which `results` declares as a whole number (it has \"rwos\")").says("C1016");
+    why("mute").says("nothing was written to $DYBOX_RESULT, and `results` declares a list");
+    why("many").says("task 1").says("\"ok\" is the number 1, and `results` declares true or false");
+    why("warm").says("it is a list, and `results` declares a whole number");
+    assert!(!place.path().join("put/x").exists(), "what a task without its result wrote is put nowhere");
+    let status = place.status(&run);
+    let stage = status["stages"].as_array().and_then(|all| all.iter().find(|one| one["stage"] == "bad")).expect("bad");
+    assert_eq!((stage["cause"].as_str(), stage["tries"].as_u64()), (Some("C1016"), Some(1)));
+
+    place.job(concat!(
+        "stages:\n",
+        "  good: { command: [\"true\"], results: { rows: int } }\n",
+        "  read: { needs: [good], when: results.good.rwos > 0, command: [\"true\"] }\n",
+    ));
+    place.dybox(&["run", "job.yaml"]).expect(3).says("E0705").says("did you mean \"rows\"?").says("job.yaml:");
+    place.assert_nothing_left();
+}

@@ -40,6 +40,7 @@ pub(crate) fn task() -> TaskSpec {
         keep_failed: false,
         attach: None,
         reuse: false,
+        results: None,
         needs: "{}".to_owned(),
     }
 }

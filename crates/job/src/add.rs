@@ -128,8 +128,14 @@ fn subdag_of(adding: &Adding) -> SubDagId {
 fn known(plan: &Plan, stage: &Stage) -> draft::Stage {
     let nowhere = |text: &str| Spot { value: text.to_owned(), span: Span::NOWHERE };
     let needs = stage.needs.iter().map(|(id, need)| (nowhere(&plan.stages[id.0 as usize].name), *need));
-    let plain = draft::Stage::plain(nowhere(&stage.name), Body::default());
-    draft::Stage { needs: needs.collect(), last: stage.late.last, ..plain }
+    draft::Stage {
+        needs: needs.collect(),
+        // What is fanned out stays a list.
+        each: stage.late.each.as_ref().map(|_| draft::Each::default()),
+        results: stage.results.clone(),
+        last: stage.late.last,
+        ..draft::Stage::plain(nowhere(&stage.name), Body::default())
+    }
 }
 
 /// From drafts to stages: names become numbers, and all that concerns more than one stage is checked.

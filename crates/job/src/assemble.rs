@@ -128,6 +128,7 @@ pub(crate) fn assemble_stage(
         priority: body.priority.unwrap_or(0),
         placement: body.placement.to_plan(apart),
         profile: draft.profile,
+        results: draft.results,
         keep_failed: body.keep_failed.unwrap_or(false),
         reuse: body.reuse.is_some_and(|spot| spot.value),
         taken: None,

@@ -150,6 +150,11 @@ pub const CODES: &[Code] = &[
     c("W0524", "No stage takes a secret.", "Take it away, or add it to secrets: of a stage."),
     c("W0525", "A secret is too short to be hidden in output.", "Use a longer one."),
     c("W0606", "A value looks like a secret.", "Declare it under secrets:, and take it with secrets: [NAME]."),
+    c(
+        "W0710",
+        "A result is read that nobody writes.",
+        "Write it to $DYBOX_RESULT, or declare it with results: where a program of the image writes it.",
+    ),
     c("W0901", "A key counts on a cluster only.", "Nothing; one machine passes over it."),
     c("W0902", "Each sub-DAG has a master process, or a YARN application.", "Write split: auto."),
     c("W0906", "The cluster has no such machine or rack.", "Correct its name, or take it away."),

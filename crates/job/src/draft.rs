@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dybox_model::{
-    Idle, Millis, Mount, Need, Network, Placement, PullPolicy, RegistryAuth, SecretUse, Spread, StageId, Tmpfs,
-    Transfer,
+    Declared, Idle, Millis, Mount, Need, Network, Placement, PullPolicy, RegistryAuth, SecretUse, Spread, StageId,
+    Tmpfs, Transfer,
 };
 
 use serde_json::Value as Json;
@@ -61,6 +61,7 @@ pub(crate) struct Stage {
     pub(crate) profile: Option<Profiled>,
     pub(crate) when: Option<When>,
     pub(crate) each: Option<Each>,
+    pub(crate) results: Option<Declared>,
     /// Under `on_exit`.
     pub(crate) last: bool,
     pub(crate) body: Body,
@@ -78,6 +79,7 @@ impl Stage {
             profile: None,
             when: None,
             each: None,
+            results: None,
             last: false,
             body,
         }

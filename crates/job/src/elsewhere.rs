@@ -2,6 +2,12 @@
 
 use crate::fields::Scope::{self, Hook, Idle, Placement, Retry, Stage, Top};
 
+/// The key that a sentence of [`said_elsewhere`] names.
+pub(crate) fn key_in(said: &'static str) -> Option<&'static str> {
+    let rest = said.strip_prefix("it is called ").or_else(|| said.strip_prefix("write "))?;
+    rest.split([' ', ':']).next()
+}
+
 /// What a key of compose, Kubernetes, Argo, Nextflow or Nomad is called here.
 pub(crate) fn said_elsewhere(scope: Scope, name: &str) -> Option<&'static str> {
     Some(match (scope, name) {

@@ -8,8 +8,8 @@ use cel::{Context, Program, Value};
 use serde_json::Value as Json;
 
 use crate::segments::{Segment, loops, segments};
-use crate::template::{MOST_LOOPS, failure, plain};
-use crate::values::{json_of, kind_of, longest, map_of, value_of};
+use crate::template::{MOST_LOOPS, plain};
+use crate::values::{failure, json_of, kind_of, longest, map_of, value_of};
 
 /// Most tasks of a stage.
 pub const MOST_TASKS: usize = 100_000;

@@ -20,6 +20,13 @@ pub struct Field {
 }
 
 impl Field {
+    /// `retry.max`: what `dybox explain` finds it by.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let path = self.path();
+        path.rsplit("NAME.").next().unwrap_or_default().to_owned()
+    }
+
     /// `stages.NAME.retry.max`
     #[must_use]
     pub fn path(&self) -> String {
@@ -256,7 +263,13 @@ pub const FIELDS: &[Field] = &[
         "One task for each combination, less exclude, with include; ${item.NAME} is a value of it.",
     ),
     now(Stage, "when", "an expression", "true", "The stage is skipped where it is false."),
-    later(Stage, "results", "A declared result."),
+    now(
+        Stage,
+        "results",
+        "a type, or a mapping of names to types",
+        "none",
+        "What each task must write to $DYBOX_RESULT: string, int, float, bool, list, map or any; ? behind it = it may be missing.",
+    ),
     later(Stage, "ports", "Ports of a service."),
     now(
         Stage,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dybox_model::{Resources, StageId};
 use serde::{Deserialize, Serialize};
 
+use crate::declared;
 use crate::draft::{self, Job, Words};
 use crate::graph::Graph;
 use crate::reader::Spot;
@@ -102,7 +103,9 @@ fn one(report: &mut Report, job: &Job, (own, stage): (u32, &draft::Stage), aroun
                 above.iter_mut().zip(before).for_each(|(above, before)| *above |= before);
                 above
             });
-            reads.extend(result(report, stage, (name, what.span), (around, above)));
+            if let Some(id) = result(report, stage, (name, what.span), (around, above)).filter(|id| reads.insert(*id)) {
+                declared::never_written(report, (stage, what.span), &job.stages[id as usize]);
+            }
         }
         Use::Item if stage.each.is_none() => {
             let message = format!("\"item\" is not defined: stage {:?} has neither each nor matrix", stage.name.value);
@@ -130,6 +133,7 @@ fn one(report: &mut Report, job: &Job, (own, stage): (u32, &draft::Stage), aroun
             (_, expression) => Each::Of(expression.clone().unwrap_or_default()),
         });
     }
+    declared::check(report, job, stage, around);
     late.reads = reads.into_iter().map(StageId).collect();
     let largest = if report.failed() { None } else { try_out(report, job, stage, &late) };
     (late, largest)
@@ -186,8 +190,13 @@ fn result(
         report.error("E0709", span, message).nearest(name, known).help(help);
         return None;
     };
+    if around.names.get(own.as_str()) == Some(&id) {
+        let message = format!("stage {own:?} reads its own results, which are there when it has ended");
+        report.error("E0709", span, message).help("read those of a stage that it needs");
+        return None;
+    }
     let ended = around.ended.get(id as usize).is_some_and(|ended| *ended);
-    if !(above[id as usize] || ended) || around.names.get(own.as_str()) == Some(&id) {
+    if !(above[id as usize] || ended) {
         let message = format!("stage {own:?} reads the results of {name:?}, which may not have ended then");
         let help = format!("add {name:?} to the needs of {own:?}");
         report.error("E0709", span, message).help(help);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dybox_model::{
-    Attach, HookId, Millis, Mount, Need, Network, Placement, PullPolicy, RegistryAuth, Resources, RunId, SecretRef,
-    SecretUse, StageId, StageOutline, SubDagId, Timeouts, Tmpfs, Transfer,
+    Attach, Declared, HookId, Millis, Mount, Need, Network, Placement, PullPolicy, RegistryAuth, Resources, RunId,
+    SecretRef, SecretUse, StageId, StageOutline, SubDagId, Timeouts, Tmpfs, Transfer,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -133,6 +133,9 @@ pub struct Stage {
     /// Tasks follow each other in one container.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reuse: bool,
+    /// What each of its tasks has to write to `$DYBOX_RESULT`; nothing = anything, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<Declared>,
     /// What of it is decided when it begins, or when its tasks do.
     #[serde(default, skip_serializing_if = "Late::is_empty")]
     pub late: Late,

@@ -184,6 +184,9 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
         extras.push(format!("more memory after oom, in {} steps to {}", steps - 1, format_bytes(most)));
     }
     extras.extend(limits(&stage.timeout));
+    if let Some(declared) = &stage.results {
+        extras.push(format!("writes {declared}"));
+    }
     if stage.cache {
         extras.push("may be taken from an earlier run".to_owned());
     }

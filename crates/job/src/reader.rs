@@ -11,7 +11,7 @@ use crate::fields::{self, FIELDS, Scope};
 use crate::names::bad_name;
 use crate::node::{Key, Kind, Node, Scalar, Value};
 use crate::read::{Declared, Shelf, asks_for_rights};
-use crate::report::Report;
+use crate::report::{Report, nearest};
 use crate::template::{Fault, Filled, Templates};
 use crate::text::Span;
 use crate::units::{BadUnit, parse_duration, parse_size};
@@ -60,15 +60,15 @@ impl<'a> Reader<'a> {
         if matches!(node.value, Value::Bad) {
             return;
         }
-        // What has a space in it is no key but a phrase, like `stage "a"`.
-        let name = if name.contains(' ') { name.to_owned() } else { format!("{name:?}") };
+        let name = named(name);
         let (code, message) = match node.is_null() {
             true => ("E0203", format!("{name} has no value; it takes {takes}")),
             false => ("E0202", format!("{name} takes {takes}, found {}", node.found())),
         };
+        let it = if name.contains(' ') { "it" } else { &name };
         let help = match code {
-            "E0203" => format!("give {name} a value, or take it away"),
-            _ => format!("give {name} {takes}"),
+            "E0203" => format!("give {it} a value, or take it away"),
+            _ => format!("give {it} {takes}"),
         };
         self.report.error(code, node.span, message).help(help);
     }
@@ -110,8 +110,8 @@ impl<'a> Reader<'a> {
             Ok(Filled::Late) => {
                 let uses = self.spots(read, span);
                 if let Some(late) = uses.iter().find(|what| what.value.is_late()) {
-                    let message = format!("{name:?} must be known when planning, and {} is not", late.value);
-                    let help = "command, script, entrypoint, workdir, env, image, cpus, memory, inputs, outputs, when and each may read it";
+                    let message = format!("{} must be known when planning, and {} is not", named(name), late.value);
+                    let help = where_else(name);
                     self.report.error("E0709", late.span, message).help(help);
                 }
                 None
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
             let (code, what) = if name == "script" {
                 ("E0223", "the script has carriage returns (CRLF line ends), which no interpreter accepts".to_owned())
             } else {
-                ("E0117", format!("{name:?} holds a carriage return"))
+                ("E0117", format!("{} holds a carriage return", named(name)))
             };
             self.report.error(code, span, what).help("take each \\r out; dos2unix does it");
         }
@@ -171,7 +171,8 @@ impl<'a> Reader<'a> {
             }
             return None;
         };
-        Some(items.iter().filter_map(|item| self.text(item, name, "texts")).collect())
+        let each = format!("an item of {name:?}");
+        Some(items.iter().filter_map(|item| self.text(item, &each, "a text")).collect())
     }
 
     /// A list of texts, or one text.
@@ -233,7 +234,7 @@ impl<'a> Reader<'a> {
 
     /// A name of a stage, a sub-DAG or a network.
     pub(crate) fn name(&mut self, node: &Node, what: &str) -> Option<Spot<String>> {
-        let text = self.text(node, &format!("the name of {what}"), "a name")?;
+        let text = self.text(node, &format!("the name of {what}"), "a text, like nightly")?;
         self.check_name(&text.value, text.span, what).then_some(text)
     }
 
@@ -277,7 +278,7 @@ impl<'a> Reader<'a> {
     }
 
     fn bad_unit(&mut self, code: &'static str, name: &str, span: Span, bad: BadUnit) {
-        self.report.error(code, span, format!("{name:?}: {}", bad.why)).label(bad.write.clone()).help(bad.write);
+        self.report.error(code, span, format!("{name:?}: {}", bad.why)).help(bad.write);
     }
 
     /// The part of a text's place that some bytes of it have; all of it where the source spells it otherwise.
@@ -311,14 +312,41 @@ impl<'a> Reader<'a> {
         let names = FIELDS.iter().filter(|field| field.scope == scope && field.built).map(|field| field.name);
         let message = format!("{} has no key {name:?}", scope.words());
         let elsewhere = FIELDS.iter().find(|field| field.name == name && field.built);
-        let help = match elsewhere {
-            Some(field) => format!("{name:?} is a key of {}", field.scope.words()),
-            None => format!("the keys are {}", names.clone().collect::<Vec<_>>().join(", ")),
+        let ours = elsewhere::said_elsewhere(scope, name);
+        let meant = ours.and_then(elsewhere::key_in).or_else(|| nearest(name, names.clone()));
+        let help = match (meant.and_then(|meant| fields::find(scope, meant)), elsewhere) {
+            (Some(field), _) => format!("`dybox explain {}` says what it takes", field.short()),
+            (None, Some(field)) => format!("{name:?} is a key of {}", field.scope.words()),
+            (None, None) => keys(names.clone()),
         };
         let wrong = self.report.error("E0201", key.span, message).nearest(name, names).help(help);
-        if let Some(ours) = elsewhere::said_elsewhere(scope, name) {
+        if let Some(ours) = ours {
             wrong.label(ours);
         }
+    }
+}
+
+/// A key in a sentence; what has a space in it is no key but a phrase, like `stage "a"`.
+fn named(name: &str) -> String {
+    if name.contains(' ') { name.to_owned() } else { format!("{name:?}") }
+}
+
+/// What to do with a template that reads what is known late, where it can't.
+fn where_else(name: &str) -> &'static str {
+    if name.contains("volumes") {
+        return "mount the directory above, or let inputs and outputs carry the files: their places may read it";
+    }
+    "write the value itself, or a parameter; what may read it: command, script, entrypoint, workdir, env, image, cpus, memory, inputs, outputs, when, each"
+}
+
+/// The keys of a mapping; of many a handful.
+fn keys<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    /// Keys that are all listed, at most.
+    const MOST: usize = 8;
+    let names: Vec<&str> = names.collect();
+    match names.len() {
+        0..=MOST => format!("the keys are {}", names.join(", ")),
+        many => format!("the keys are {} and {} more: `dybox explain` lists them", names[..6].join(", "), many - 6),
     }
 }
 

@@ -127,7 +127,8 @@ pub(crate) fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> O
         .take(5_000)
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
         .filter(|&(distance, _)| distance <= far)
-        .min_by_key(|&(distance, _)| distance)
+        // Of two that differ in case, the plain one.
+        .min_by_key(|&(distance, candidate)| (distance, candidate.chars().any(char::is_uppercase)))
         .map(|(_, candidate)| candidate)
 }
 

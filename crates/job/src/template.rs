@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use crate::report::nearest;
 use crate::segments::{Segment, find_word, loops, segments};
 use crate::uses::{Use, uses};
-use crate::values::{kind_of, map_of, value_of};
+use crate::values::{failure, kind_of, map_of, value_of};
 
 /// Bytes of an expression, at most.
 const LONGEST: usize = 1_000;
@@ -242,23 +242,6 @@ impl Templates {
     }
 }
 
-/// What went wrong, as the end of a sentence.
-pub(crate) fn failure(error: ExecutionError) -> String {
-    let text = match error {
-        ExecutionError::UnsupportedBinaryOperator(name, left, right) => {
-            format!("{name} takes no {} and {}", left.type_of(), right.type_of())
-        }
-        ExecutionError::NoSuchKey(key) => format!("there is no {key:?} in it"),
-        ExecutionError::UnsupportedIndex(_, of) => format!("{} has no such parts", kind_of(&of)),
-        ExecutionError::IndexOutOfBounds(_) => "the list is shorter".to_owned(),
-        ExecutionError::ValuesNotComparable(left, right) => {
-            format!("{} can't be compared to {}", kind_of(&left), kind_of(&right))
-        }
-        other => other.to_string(),
-    };
-    lower_first(&text)
-}
-
 /// The fields of `task` and `run` are known by name.
 fn fields(template: &str, what: &Use) -> Result<(), Box<Fault>> {
     let (of, field, known) = match what {
@@ -392,9 +375,4 @@ fn declared(expression: &str, name: &str) -> bool {
             rest.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with(','))
         })
     })
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cel::Value;
 use cel::objects::{Key, Map};
+use cel::{ExecutionError, Value};
 use serde_json::{Map as Object, Number, Value as Json};
 
 /// A value as expressions have it: whole numbers are `int`, whatever their sign.
@@ -77,6 +77,35 @@ pub fn shown(json: &Json) -> String {
         Json::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// What went wrong, as the end of a sentence.
+pub(crate) fn failure(error: ExecutionError) -> String {
+    let text = match error {
+        ExecutionError::UnsupportedBinaryOperator(name, left, right) => {
+            let what = match name {
+                "add" => "added",
+                "sub" => "subtracted",
+                "mul" => "multiplied",
+                "div" | "rem" => "divided",
+                _ => "put together",
+            };
+            format!("{} and {} can't be {what}", kind_of(&left), kind_of(&right))
+        }
+        ExecutionError::NoSuchKey(key) => format!("there is no {key:?} in it"),
+        ExecutionError::UnsupportedIndex(_, of) => format!("{} has no such parts", kind_of(&of)),
+        ExecutionError::IndexOutOfBounds(_) => "the list is shorter".to_owned(),
+        ExecutionError::ValuesNotComparable(left, right) => {
+            format!("{} can't be compared to {}", kind_of(&left), kind_of(&right))
+        }
+        other => other.to_string(),
+    };
+    lower_first(&text)
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 #[cfg(test)]

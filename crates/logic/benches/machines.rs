@@ -54,6 +54,7 @@ fn stage(id: u32) -> Stage {
         attach: None,
         added: None,
         reuse: false,
+        results: None,
         late: Default::default(),
     }
 }

@@ -11,5 +11,6 @@ mod waiting;
 
 pub use waiting::Waiting;
 pub mod proxy;
+pub mod result;
 pub mod roster;
 pub mod usage;

@@ -62,6 +62,7 @@ fn stage() -> Stage {
         attach: None,
         added: None,
         reuse: false,
+        results: None,
         late: Default::default(),
     }
 }

@@ -45,7 +45,7 @@ fn is_shared(plan: &Plan) -> bool {
 async fn taken(rest: &Rest, hook: HookId, answer: &Answer) -> Result<(), String> {
     for names in added(answer).chunks(TOGETHER) {
         let mut all = JoinSet::new();
-        for name in names.iter().cloned() {
+        for name in names {
             let rest = rest.clone();
             all.spawn(async move { take(&rest, hook, &name).await });
         }

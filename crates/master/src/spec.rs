@@ -66,6 +66,7 @@ pub(crate) fn spec(
         keep_failed: stage.keep_failed,
         attach: stage.attach,
         reuse: stage.reuse,
+        results: stage.results.clone(),
         needs: needs.to_owned(),
     }
 }

@@ -131,9 +131,9 @@ causes! {
     SilenceTimeout "C1015" "silence-timeout" "it wrote nothing for longer than `timeout.silence`" User Run UpToMax
         "Nothing came on stdout or stderr for that long: it hangs, or works silently."
         "Raise `timeout.silence`, or make the program say that it lives.";
-    BadResult "C1016" "bad-result" "its result is too large or can't be read" User Run Never
-        "`$DYBOX_RESULT` holds at most 64 KiB."
-        "Write the data to a volume and its path to the result.";
+    BadResult "C1016" "bad-result" "its result is not what it has to be" User Run Never
+        "`$DYBOX_RESULT` is a file of UTF-8 text, holds at most 64 KiB, and has what `results` of the stage declares; the message says what was found instead."
+        "Correct what the program writes, or `results`; large data goes to a volume or `outputs`, and its path to the result.";
     ImageMissing "C1017" "image-missing" "the image is not on the machine and `pull: never` is set" User Pull Never
         "`pull: never` forbids asking the registry."
         "Load the image into the engine, or use `pull: missing`.";

@@ -14,6 +14,7 @@ mod image;
 mod placement;
 pub mod policy;
 mod resources;
+mod result;
 pub mod roster;
 mod secret;
 mod session;
@@ -32,6 +33,7 @@ pub use ids::{AttemptId, BadId, GrantId, HookId, RunId, StageId, SubDagId, TaskI
 pub use image::{BadImage, ImageRef};
 pub use placement::{HIGHEST_PRIORITY, Node, Placement, Spread, Wish};
 pub use resources::{Resources, format_bytes, format_cpus, parse_bytes, parse_cpus};
+pub use result::{Declared, ResultKind, ResultType};
 pub use secret::{Login, MOST_SECRET, RegistryAuth, SECRETS_DIR, SecretRef, SecretSource, SecretUse};
 pub use session::{GrantState, SessionGrant, SessionRun, SessionSpec, SessionView};
 pub use spec::{Attach, Idle, Keep, Mount, Network, PullPolicy, TaskSpec, Timeouts, Tmpfs, Transfer};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, Millis, RegistryAuth, Resources, RunId, SecretUse};
+use crate::{AttemptId, Declared, Millis, RegistryAuth, Resources, RunId, SecretUse};
 
 /// When the engine asks a registry for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -190,6 +190,9 @@ pub struct TaskSpec {
     /// Tasks of this stage follow each other in one container.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reuse: bool,
+    /// What its result has to be; nothing = anything, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<Declared>,
     /// Text of the file that `$DYBOX_NEEDS` names: states, exit codes and results of the needed stages, as JSON.
     pub needs: String,
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use dybox_engine::{Asked, End, ImageInfo, exit_of};
 use dybox_logic::proxy::{Effect, Event};
+use dybox_logic::result::hold_to;
 use dybox_model::{AttemptId, Cause, Exit, GrantId, Moved, Network, Peak, TaskSpec};
 use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
@@ -210,6 +211,7 @@ impl Performer {
         let Peak { cpu_ms, memory, .. } = exit.used;
         exit.used = Peak { cpu_ms, memory, ..dead.used };
         dead.result.put_into(&mut exit);
+        hold_to(hand.spec.results.as_ref(), &mut exit);
         exit.moved = self.brought.remove(&attempt).unwrap_or_default().into();
         hand.puts = exit.ok() && !hand.spec.outputs.is_empty();
         if Self::rest(hand, dead.eyes) {

@@ -59,6 +59,7 @@ fn spec(command: Vec<String>, needs: String) -> TaskSpec {
         keep_failed: false,
         attach: None,
         reuse: false,
+        results: None,
         needs,
     }
 }

@@ -139,6 +139,7 @@ pub(crate) fn task(command: &[&str]) -> TaskSpec {
         keep_failed: false,
         attach: None,
         reuse: false,
+        results: None,
         needs: "{}".to_owned(),
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn each(reader: &mut Reader, node: &Node) -> Option<Each> {
     match &node.value {
         Value::List(items) => {
             let mut each = Each::default();
-            let items: Option<Vec<Json>> = items.iter().map(|item| reader.json(item, "each")).collect();
+            let items: Option<Vec<Json>> = items.iter().map(|item| reader.json(item, "an item of \"each\"")).collect();
             each.items = Some(within(reader, node.span, items?)?);
             Some(each)
         }

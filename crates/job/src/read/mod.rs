@@ -13,6 +13,7 @@ mod params;
 mod placement;
 mod policy;
 mod profile;
+mod results;
 mod secrets;
 mod stage;
 mod top;

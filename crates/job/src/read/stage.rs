@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dybox_model::{Need, Network, PullPolicy};
 
-use super::{data, each, env, idle, image, limits, memory, mounts, placement, policy, profile, secrets};
+use super::{data, each, env, idle, image, limits, memory, mounts, placement, policy, profile, results, secrets};
 use crate::draft::{Body, Memory, ProfileWanted, Stage, When, Words};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
@@ -56,10 +56,10 @@ pub(crate) fn more(reader: &mut Reader, (name, node): (&str, &Node), defaults: &
 fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
     let name = Spot { value: key.text.clone(), span: key.span };
     let (subdag, queue, node_label) = Default::default();
-    let (profile, when, each) = (None, None, None);
+    let (profile, when, each, results) = (None, None, None, None);
     let (needs, body) = (Vec::new(), Body::default());
     let last = false;
-    let mut stage = Stage { name, needs, subdag, queue, node_label, profile, when, each, last, body };
+    let mut stage = Stage { name, needs, subdag, queue, node_label, profile, when, each, results, last, body };
     if let Value::Map(entries) = &node.value {
         for (key, node) in entries {
             match key.text.as_str() {
@@ -67,6 +67,7 @@ fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
                 "when" => stage.when = self::when(reader, node),
                 "each" => stage.each = each::each(reader, node),
                 "matrix" => stage.each = each::matrix(reader, node),
+                "results" => stage.results = results::read(reader, node),
                 "subdag" => stage.subdag = reader.name(node, "a sub-DAG"),
                 "queue" => stage.queue = placement::word(reader, node, "queue"),
                 "node_label" => stage.node_label = placement::word(reader, node, "node_label"),
@@ -153,7 +154,7 @@ fn when(reader: &mut Reader, node: &Node) -> Option<When> {
 fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &str) {
     match key.text.as_str() {
         "extends" if what.starts_with("template ") => {}
-        "needs" | "subdag" | "queue" | "node_label" | "when" | "each" | "matrix" if what != "defaults" => {}
+        "needs" | "subdag" | "queue" | "node_label" | "when" | "each" | "matrix" | "results" if what != "defaults" => {}
         "image" => {
             (body.image, body.image_words) = image::read(reader, node);
             body.bad_image = body.image.is_none();

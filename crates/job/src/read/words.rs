@@ -99,7 +99,10 @@ impl Reader<'_> {
     /// A list of texts of a task.
     pub(crate) fn words_list(&mut self, node: &Node, name: &str) -> Option<Vec<Spot<Words>>> {
         match &node.value {
-            Value::List(items) => Some(items.iter().filter_map(|item| self.words(item, name, "texts")).collect()),
+            Value::List(items) => {
+                let each = format!("an item of {name:?}");
+                Some(items.iter().filter_map(|item| self.words(item, &each, "a text")).collect())
+            }
             _ => self.texts(node, name).map(|_| Vec::new()),
         }
     }
@@ -116,7 +119,7 @@ impl Reader<'_> {
                 entries.iter().map(pair).collect::<Option<_>>().map(Json::Object)
             }
             Value::Scalar(_) => {
-                let scalar = self.scalar(node, name, "a value")?;
+                let scalar = self.scalar(node, name, "a text, a number, a list or a mapping")?;
                 Some(match scalar.kind() {
                     Kind::Null => Json::Null,
                     Kind::Bool(truth) => Json::Bool(truth),

@@ -14,7 +14,8 @@ const ID: &str = "urn:dybox:job-file:1";
 /// The dialect; every schema of DYbox is of it.
 pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Keys of a stage that `defaults` does not take.
-const OF_ONE_STAGE: [&str; 8] = ["needs", "subdag", "queue", "node_label", "when", "each", "matrix", "extends"];
+const OF_ONE_STAGE: [&str; 9] =
+    ["needs", "subdag", "queue", "node_label", "when", "each", "matrix", "results", "extends"];
 
 /// The schema of a job file.
 #[must_use]
@@ -113,6 +114,7 @@ fn of_field(field: &Field, scopes: &BTreeSet<String>) -> Value {
             { "type": "object", "propertyNames": { "pattern": "^[^=\\s]+$" }, "additionalProperties": texts },
             { "type": "array", "items": { "type": "string", "pattern": "^[^=\\s]+=" } },
         ] }),
+        (Scope::Stage, "results") => results(),
         (Scope::Top, "volumes") => json!({
             "type": "object",
             "propertyNames": { "$ref": "#/$defs/name" },
@@ -147,6 +149,15 @@ fn of_field(field: &Field, scopes: &BTreeSet<String>) -> Value {
         (Scope::Param, "choices") => json!({ "type": "array", "minItems": 1 }),
         _ => phrase::shape(field, scopes),
     }
+}
+
+/// `results` of a stage.
+fn results() -> Value {
+    let word = json!({ "type": "string", "pattern": "^(string|int|float|bool|list|map|any)\\??$|\\$\\{" });
+    let names = json!({ "pattern": "^[A-Za-z_][A-Za-z0-9_.-]{0,62}$" });
+    let entries = json!({ "type": "object", "propertyNames": names, "minProperties": 1, "maxProperties": 100,
+                          "additionalProperties": word });
+    json!({ "anyOf": [word, entries] })
 }
 
 #[cfg(test)]

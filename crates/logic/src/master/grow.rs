@@ -88,6 +88,7 @@ impl tasks::Stage {
             ladder,
             watched: stage.attach.is_some(),
             reuse: stage.reuse,
+            results: stage.results.clone(),
             last: stage.late.last,
         }
     }

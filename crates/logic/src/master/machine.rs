@@ -18,6 +18,7 @@ use super::starved::Starved;
 use super::taken::{Taken, apart_in};
 use super::tasks::{State, Tasks};
 use super::{Effect, Event};
+use crate::result::hold_to;
 use crate::usage::Fit;
 
 /// Gets the tasks of one sub-DAG's stages done.
@@ -358,7 +359,9 @@ impl Master {
         out.push(Effect::Ack { grant, attempt });
     }
 
-    pub(super) fn settle(&mut self, attempt: AttemptId, exit: Exit, out: &mut Vec<Effect>) {
+    pub(super) fn settle(&mut self, attempt: AttemptId, mut exit: Exit, out: &mut Vec<Effect>) {
+        // Proxies look at it before outputs are put; what a sweep found nobody has looked at.
+        hold_to(self.tasks.stage(attempt.task.stage).and_then(|stage| stage.results.as_ref()), &mut exit);
         let squeezed = self.is_squeezed(attempt);
         let again = matches!(self.tasks.next(attempt, &exit, squeezed), Next::Again { .. });
         self.record(Fact::AttemptEnded { attempt, exit, again }, out);

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use dybox_job::{Plan, Retry};
-use dybox_model::{AttemptId, Cause, Exit, StageEnd, StageId, SubDagId, TaskId};
+use dybox_model::{AttemptId, Cause, Declared, Exit, StageEnd, StageId, SubDagId, TaskId};
 
 use super::ladder::{self, Ladder};
 use super::lots::{Lots, Room, Sizes};
@@ -81,6 +81,8 @@ pub(super) struct Stage {
     /// Somebody sits at its terminal.
     pub(super) watched: bool,
     pub(super) reuse: bool,
+    /// What its tasks have to write.
+    pub(super) results: Option<Declared>,
     /// It runs after everything: when the run is reopened all of it runs again.
     pub(super) last: bool,
 }

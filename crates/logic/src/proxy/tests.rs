@@ -48,6 +48,7 @@ fn spec(number: u32) -> TaskSpec {
         keep_failed: false,
         attach: None,
         reuse: false,
+        results: None,
         needs: String::new(),
     }
 }

@@ -80,6 +80,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         attach: None,
         added: None,
         reuse: false,
+        results: None,
         late: Default::default(),
     }
 }
