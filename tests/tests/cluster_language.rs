@@ -199,6 +199,23 @@ fn what_fails_is_late_or_uses_too_much_ends_as_on_one_machine() {
     assert!(failed >= 1, "{:?}", apps(&run));
 }
 
+#[test]
+fn a_size_beyond_the_largest_container_fails_its_stage_and_the_rest_goes_on() {
+    let user = User::with(concat!(
+        "stages:\n",
+        "  find: { script: \"echo '[70, 900000]' > $DYBOX_RESULT\" }\n",
+        "  large: { needs: [find], each: \"${results.find}\", memory: \"${item}MiB\", stop_grace: 1s, script: \"sleep 600\" }\n",
+        "  other: { needs: [find], script: \"sleep 2; echo went on\" }\n",
+        "  then: { needs: { large: failed, other: succeeded }, command: [echo, after both] }\n",
+    ));
+    let run = user.run(&[], 1);
+    assert!(user.logs(&[&run, "then"]).contains("after both"));
+    let why = user.dybox(&["why", &format!("{run}/large")]).expect(0);
+    why.says("task 1 can never run here: it asks for")
+        .says("the largest container of this cluster has")
+        .says("(C1024)");
+}
+
 const DECIDES: &str = "echo ran >> /proc/$PPID/cwd/ran 2>/dev/null; echo said >&2\n\
     echo \"{\\\"params\\\": {\\\"day\\\": \\\"friday\\\", \\\"at\\\": \\\"$(pwd)\\\"}, \\\"skip\\\": [\\\"notice\\\"], \\\"parallelism\\\": {\\\"work\\\": 3}}\"\n";
 

@@ -219,3 +219,21 @@ fn a_task_is_held_to_the_result_that_its_stage_declares() {
     place.dybox(&["run", "job.yaml"]).expect(3).says("E0705").says("did you mean \"rows\"?").says("job.yaml:");
     place.assert_nothing_left();
 }
+
+#[test]
+fn a_size_that_no_machine_has_fails_its_stage_and_the_rest_goes_on() {
+    let place = Workspace::new();
+    place.job(concat!(
+        "stages:\n",
+        "  find: { script: \"echo '[70, 900000]' > $DYBOX_RESULT\" }\n",
+        "  large: { needs: [find], each: \"${results.find}\", memory: \"${item}MiB\", script: \"sleep 600\" }\n",
+        "  other: { needs: [find], script: \"sleep 2; echo went on\" }\n",
+        "  then: { needs: { large: failed, other: succeeded }, command: [echo, \"after both\"] }\n",
+    ));
+    let run = place.dybox(&["run", "job.yaml"]).expect(1).run_id();
+    place.dybox(&["logs", &run, "other"]).expect(0).says("went on");
+    place.dybox(&["logs", &run, "then"]).expect(0).says("after both");
+    let why = place.dybox(&["why", &format!("{run}/large")]).expect(0);
+    why.says("task 1 can never run here: it asks for").says("ask for less in memory: ${item}MiB (C1024)");
+    place.assert_nothing_left();
+}

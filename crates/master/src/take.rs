@@ -243,10 +243,7 @@ impl Actor {
             News::OthersWait { any, first } => master::Event::OthersWait { any, first }.into(),
             News::Stop { why } => driver::Event::StopAsked { why, now: false }.into(),
             News::Preempts { grant } => return self.preempt(grant),
-            News::Refused { why } => {
-                let why = format!("a task can never run here: {why}");
-                driver::Event::StopAsked { why, now: false }.into()
-            }
+            News::Refused { wish, why } => master::Event::Refused { wish, why }.into(),
             other => {
                 self.do_for_rm(other);
                 return None;

@@ -152,6 +152,9 @@ causes! {
     BadTemplate "C1022" "bad-template" "an expression in its command, script or env has no value" User Run Never
         "What `${...}` reads is not what it takes: a result that was not written, or of another type."
         "Correct the expression, or what the stage before it writes to `$DYBOX_RESULT`.";
+    TooLarge "C1024" "too-large" "it asks for more than any machine has" User Allocate Never
+        "A size that is known when the stage begins is larger than the machine gives in all, or than the largest container of the cluster."
+        "Ask for less, or let the stage that computes the size keep it below that.";
     PullTimeout "C2001" "pull-timeout" "the image took longer than `timeout.pull`" Cluster Pull UpToMax
         "The registry or the network is slow, or the image is large."
         "Raise `timeout.pull`, or pull the image once by hand.";

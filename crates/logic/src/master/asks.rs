@@ -107,6 +107,21 @@ impl Asks {
         }
     }
 
+    /// Nothing of this is asked for any more.
+    pub(super) fn dropped(&mut self, id: WishId) {
+        self.tell(id, 0);
+        self.dirty.insert(id);
+    }
+
+    /// The wishes, and the shapes that want them, that differ from this one at most in their priority.
+    pub(super) fn alike(&self, wish: &Wish) -> Vec<(WishId, Vec<u32>)> {
+        let plain = |wish: &Wish| Wish { priority: 0, ..wish.clone() };
+        let wanted = plain(wish);
+        let same = self.ids.iter().filter(|(known, _)| plain(known) == wanted).map(|(_, id)| *id);
+        let shapes = |id: WishId| self.by_shape.keys().copied().filter(|shape| self.wants(*shape, id)).collect();
+        same.map(|id| (id, shapes(id))).collect()
+    }
+
     /// The ask that must be out instead of the one that is; `away` grants are on their way already.
     pub(super) fn renew(&mut self, id: WishId, away: u32, paused: bool) -> Option<u32> {
         let wanted = if paused { 0 } else { self.wishes[id.0 as usize].wanted.saturating_sub(away) };

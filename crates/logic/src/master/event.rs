@@ -182,6 +182,13 @@ pub enum Event {
         /// The grant.
         grant: GrantId,
     },
+    /// An ask that can never be granted; it is out no more.
+    Refused {
+        /// What was asked for.
+        wish: Wish,
+        /// Why not, as a sentence.
+        why: String,
+    },
     /// Whether other runs wait for room. Comes again and again as long as one of them comes first.
     OthersWait {
         /// Any of them.

@@ -88,6 +88,7 @@ impl tasks::Stage {
             ladder,
             watched: stage.attach.is_some(),
             reuse: stage.reuse,
+            late_sizes: stage.late.sizes.clone(),
             results: stage.results.clone(),
             last: stage.late.last,
         }

@@ -217,6 +217,7 @@ impl Master {
             Event::Resized { grant, size } => self.resized(grant, size, now, out),
             Event::Visited { attempt, by, want } => self.record(Fact::Visited { attempt, by, want, at: now }, out),
             Event::NotResized { grant } => self.not_resized(grant, now),
+            Event::Refused { wish, why } => self.refused(&wish, &why),
             Event::OthersWait { any, first } => self.others = Others { wait: any, owed: first },
             Event::Tick => {}
         }

@@ -30,6 +30,7 @@ mod machine;
 mod places;
 mod pool;
 mod prefetch;
+mod refused;
 mod reopen;
 mod resize;
 mod rests;

@@ -81,6 +81,8 @@ pub(super) struct Stage {
     /// Somebody sits at its terminal.
     pub(super) watched: bool,
     pub(super) reuse: bool,
+    /// What its tasks ask for, where that is known late.
+    pub(super) late_sizes: Option<dybox_job::Sizes>,
     /// What its tasks have to write.
     pub(super) results: Option<Declared>,
     /// It runs after everything: when the run is reopened all of it runs again.

@@ -199,3 +199,49 @@ fn a_size_that_is_none_fails_its_stage_and_says_which_task() {
     let ends: Vec<_> = out.iter().filter_map(ends).collect();
     assert_eq!(ends, [(StageEnd::Failed, told.to_owned())]);
 }
+
+#[test]
+fn what_is_larger_than_any_machine_fails_its_stage_and_no_other() {
+    // Task 1 asks for 4GiB; the second stage shares the size of task 0, the third has what nobody has.
+    let late = |memory: &str| {
+        let sizes = Sizes { cpus: None, memory: Some(memory.to_owned()) };
+        Late { sizes: Some(sizes), ..Late::default() }
+    };
+    let named = |name: &str, late: Late, tasks: u32| Stage { name: name.to_owned(), late, ..stage("a", tasks, &[]) };
+    let all = || {
+        plans::of([
+            named("grows", late("${task.index * 8000 + 128}MiB"), 2),
+            named("fits", late("128MiB"), 5),
+            Stage { name: "large".to_owned(), ..asks(2, 8192) },
+        ])
+    };
+    for mut world in [World::of(all()).budget(mib(1024)), World::on(one(), all())] {
+        world.until_done();
+        let failed = Some(StageEnd::Failed);
+        assert_eq!((world.end("grows"), world.end("fits"), world.end("large")), (failed, OK, failed));
+        let why = "task 1 can never run here: it asks for more than there is; \
+                   ask for less in memory: ${task.index * 8000 + 128}MiB (C1024)";
+        assert_eq!(world.why("grows"), why);
+        let why = "each of its tasks can never run here: it asks for more than there is; ask for less (C1024)";
+        assert_eq!(world.why("large"), why);
+        assert_eq!(world.tries("fits"), 5);
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_new_master_comes_to_the_same_when_an_ask_is_refused() {
+    for after in 1..30 {
+        let sizes = Sizes { cpus: None, memory: Some("${task.index * 8000 + 128}MiB".to_owned()) };
+        let late = Late { sizes: Some(sizes), ..Late::default() };
+        let other = Stage { name: "b".to_owned(), ..asks(3, 128) };
+        let mut world = World::of(plans::of([Stage { late, ..stage("a", 2, &[]) }, other])).budget(mib(1024));
+        world.until(|world| world.journal.len() > after || world.is_over());
+        if !world.is_over() {
+            world.crash();
+            world.until_done();
+        }
+        assert_eq!((world.end("a"), world.end("b")), (Some(StageEnd::Failed), OK), "after {after}");
+        world.assert_nothing_left();
+    }
+}

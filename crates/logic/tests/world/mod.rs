@@ -734,6 +734,12 @@ impl World {
             master::Effect::StageEnded { stage, end, why } => {
                 queue.push_back(In::Driver(driver::Event::StageEnded { stage, end, why }));
             }
+            master::Effect::Ask { wish, count } if count > 0 && self.is_too_large(wish.size) => {
+                // As the real ones do: it is not kept, and the answer comes later.
+                self.asks.remove(&wish);
+                let why = "it asks for more than there is".to_owned();
+                self.post(10, Mail::Master(master::Event::Refused { wish, why }));
+            }
             master::Effect::Ask { wish, count } => {
                 self.asks.insert(wish, count);
                 self.post(1, Mail::Room);

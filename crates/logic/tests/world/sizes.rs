@@ -48,6 +48,14 @@ impl World {
         self.news(grant, master::Event::Limited { grant, attempt, memory: done.then_some(memory) });
     }
 
+    /// Whether no machine has so much, even with nothing else on it.
+    pub(super) fn is_too_large(&self, size: Resources) -> bool {
+        match &self.cluster {
+            Some(cluster) => !cluster.nodes.iter().any(|node| size.fits(node.capacity)),
+            None => !size.fits(self.machine.budget),
+        }
+    }
+
     /// The resource manager changes a size, where there is room and luck.
     pub(super) fn resize(&mut self, grant: GrantId, size: Resources) {
         let refused = self.refuses || self.rng.percent(self.faults.infra);

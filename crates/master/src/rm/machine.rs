@@ -62,7 +62,7 @@ pub(super) fn news(event: local::Event) -> News {
         }
         local::Event::Gone { grant, clean, how } => News::Gone { grant, clean, how },
         local::Event::Swept { grant, exits } => News::Swept { grant, exits },
-        local::Event::Refused { why, .. } => News::Refused { why },
+        local::Event::Refused { size, why } => News::Refused { wish: Wish::anywhere(size), why },
         local::Event::Waits { why } => News::Waits { why },
         local::Event::OthersWait { any, first } => News::OthersWait { any, first },
         local::Event::Trouble { text } => News::Trouble { text, cause: Some(Cause::StoreFailed) },

@@ -83,7 +83,7 @@ pub(crate) enum News {
     /// All machines of the cluster.
     Nodes(Vec<Node>),
     /// An ask that can never be granted.
-    Refused { why: String },
+    Refused { wish: Wish, why: String },
     /// The run is to end.
     Stop { why: String },
     /// Why asks wait; empty when none does.

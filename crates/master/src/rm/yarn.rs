@@ -160,7 +160,7 @@ impl Cluster {
             }
             E::Preempts(ids) => self.handle(In::Preempts(ids.iter().map(ToString::to_string).collect())),
             E::Refused { wish, .. } if self.desk.is_to_sweep(&wish) => Vec::new(),
-            E::Refused { why, .. } => vec![News::Refused { why }],
+            E::Refused { wish, why } => vec![News::Refused { wish, why }],
             E::Updated(container) => self.updated(container),
             E::UpdateFailed { id, why } => self.handle(In::NotResized { container: id.to_string(), why }),
             E::Restarted => trouble(
