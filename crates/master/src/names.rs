@@ -46,7 +46,7 @@ async fn taken(rest: &Rest, hook: HookId, answer: &Answer) -> Result<(), String>
     for names in added(answer).chunks(TOGETHER) {
         let mut all = JoinSet::new();
         for name in names {
-            let rest = rest.clone();
+            let (rest, name) = (rest.clone(), name.clone());
             all.spawn(async move { take(&rest, hook, &name).await });
         }
         // Of several that are taken the first in the alphabet is named, whoever answers first.
