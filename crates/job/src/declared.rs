@@ -17,23 +17,23 @@ use crate::uses::Use;
 pub(crate) fn check(report: &mut Report, job: &Job, stage: &draft::Stage, around: &Around) {
     let results = |name: &str| result_of(job, around, name);
     let mut looks = Looks { report, kinds: Kinds::new(&results) };
-    if let Some(each) = &stage.each {
-        if let Some(list) = each.expression.as_deref().and_then(|text| looks.expression(text, &each.uses)) {
-            if !matches!(list.kind, Kind::List(_) | Kind::OneOrMany(_) | Kind::Any) {
-                looks.kinds.wrong.push(list.misfit("not a list", "give a list: one that a stage declares as list"));
-            }
-            looks.tell(each.expression.as_deref().unwrap_or_default(), &each.uses);
-            looks.kinds.items_of(&list);
+    if let Some(each) = &stage.each
+        && let Some(list) = each.expression.as_deref().and_then(|text| looks.expression(text, &each.uses))
+    {
+        if !matches!(list.kind, Kind::List(_) | Kind::OneOrMany(_) | Kind::Any) {
+            looks.kinds.wrong.push(list.misfit("not a list", "give a list: one that a stage declares as list"));
         }
+        looks.tell(each.expression.as_deref().unwrap_or_default(), &each.uses);
+        looks.kinds.items_of(&list);
     }
-    if let Some(when) = &stage.when {
-        if let Some(seen) = looks.expression(&when.expression, &when.uses) {
-            if !matches!(seen.kind, Kind::Bool | Kind::Any | Kind::OneOrMany(_)) {
-                let help = "compare it to something, like > 0";
-                looks.kinds.wrong.push(seen.misfit("not true or false", help));
-            }
-            looks.tell(&when.expression, &when.uses);
+    if let Some(when) = &stage.when
+        && let Some(seen) = looks.expression(&when.expression, &when.uses)
+    {
+        if !matches!(seen.kind, Kind::Bool | Kind::Any | Kind::OneOrMany(_)) {
+            let help = "compare it to something, like > 0";
+            looks.kinds.wrong.push(seen.misfit("not true or false", help));
         }
+        looks.tell(&when.expression, &when.uses);
     }
     let body = &stage.body;
     let sizes = body.cpus_words.iter().chain(&body.memory_words).chain(&body.image_words).map(|spot| &spot.value);
