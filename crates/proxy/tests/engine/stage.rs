@@ -147,6 +147,7 @@ impl Stage {
             keep_failed: false,
             attach: None,
             reuse: false,
+            results: None,
             needs: "{}".to_owned(),
         }
     }
