@@ -388,6 +388,37 @@ fn refused<T>(what: &str, answer: Result<T, WireError>) -> String {
     }
 }
 
+/// Peers of another authority, of none and of another role come to a run's master.
+fn forge(run: &str, client: &TlsIdentity, proxy: &TlsIdentity, session: &TlsIdentity) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (host, port) = listens(&format!("runs/{run}/sub/0"));
+    let own = identity(&hdfs(&format!("runs/{run}/credentials")));
+    let none = TlsIdentity { cert: String::new(), key: String::new(), ..own.clone() };
+    // Knows the authority, and is none of its.
+    let mixed = |with: &TlsIdentity| TlsIdentity { ca: own.ca.clone(), ..with.clone() };
+    runtime.block_on(async {
+        let dial = |identity: TlsIdentity| {
+            let address = Address::Tcp { host: host.clone(), port, identity };
+            async move { MasterClient::dial_at(&address, Duration::ZERO).await }
+        };
+        refused("one that trusts another authority", dial(client.clone()).await);
+        for (what, who) in
+            [("another run's client", client), ("another run's proxy", proxy), ("a session's client", session)]
+        {
+            let why = refused(what, dial(mixed(who)).await);
+            assert!(why.contains("takes our certificate for one of another run"), "{what}: {why}");
+        }
+        assert!(refused("nobody", dial(none).await).contains("wants a certificate"));
+        // The right authority, and not the right role.
+        let own = dial(own.clone()).await.expect("it is the run's client");
+        assert!(refused("a client that plays the proxy", own.link().await).starts_with("denied"));
+    });
+    for said in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], &[0xff; 4096], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let back = garbage(&format!("{host}:{port}"), said);
+        assert!(back < 64, "it is told {back} bytes");
+    }
+}
+
 #[test]
 fn who_forges_is_refused_and_told_of_and_the_run_goes_on() {
     let user = User::with("stages:\n  a: { script: \". /said/fns; say start; UNTIL_GO; echo whole\" }\n");
@@ -401,36 +432,7 @@ fn who_forges_is_refused_and_told_of_and_the_run_goes_on() {
     user.0.until_said("a", "start", 2);
     let forged = RunTls::make(&alone.parse::<RunId>().expect("an id")).expect("certificates");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    for run in [&alone, &within] {
-        let (host, port) = listens(&format!("runs/{run}/sub/0"));
-        let own = identity(&hdfs(&format!("runs/{run}/credentials")));
-        let none = TlsIdentity { cert: String::new(), key: String::new(), ..own.clone() };
-        // Knows the authority, and is none of its.
-        let mixed = |with: &TlsIdentity| TlsIdentity { ca: own.ca.clone(), ..with.clone() };
-        runtime.block_on(async {
-            let dial = |identity: TlsIdentity| {
-                let address = Address::Tcp { host: host.clone(), port, identity };
-                async move { MasterClient::dial_at(&address, Duration::ZERO).await }
-            };
-            refused("one that trusts another authority", dial(forged.client.clone()).await);
-            for (what, who) in [
-                ("another run's client", &forged.client),
-                ("another run's proxy", &forged.proxy),
-                ("a session's client", &theirs),
-            ] {
-                let why = refused(what, dial(mixed(who)).await);
-                assert!(why.contains("takes our certificate for one of another run"), "{what}: {why}");
-            }
-            assert!(refused("nobody", dial(none).await).contains("wants a certificate"));
-            // The right authority, and not the right role.
-            let client = dial(own.clone()).await.expect("it is the run's client");
-            assert!(refused("a client that plays the proxy", client.link().await).starts_with("denied"));
-        });
-        for said in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], &[0xff; 4096], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
-            let back = garbage(&format!("{host}:{port}"), said);
-            assert!(back < 64, "it is told {back} bytes");
-        }
-    }
+    [&alone, &within].into_iter().for_each(|run| forge(run, &forged.client, &forged.proxy, &theirs));
     let (host, port) = listens(&format!("sessions/{}", text(&session.seen()["application"])));
     runtime.block_on(async {
         refused("another session's client", SessionClient::dial(&host, port, &theirs).await);
