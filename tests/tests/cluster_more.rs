@@ -387,3 +387,56 @@ fn profiles_come_from_the_registry_in_hdfs() {
     let words = ["org.apache.hadoop.fs.FsShell", "-rm", "-skipTrash", &place, ".dybox/profiles.yaml"];
     assert!(cluster().java(&words).status().expect("java").success());
 }
+
+/// What answers at an address on the machine `number`: its engine has a network namespace of its own.
+fn asked_there(number: usize, address: &str) -> Option<String> {
+    let pid = std::fs::read_to_string(cluster().layout().at(&format!("node-{number}/docker.pid"))).ok()?;
+    let (host, port) = address.rsplit_once(':')?;
+    let talk =
+        format!("ip link set lo up; exec 3<>/dev/tcp/{host}/{port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3");
+    let mut command = Command::new("timeout");
+    command.args(["10", "nsenter", "--net", "--target", pid.trim(), "bash", "-c", &talk]);
+    let said = command.stderr(Stdio::null()).output().ok()?.stdout;
+    Some(String::from_utf8_lossy(&said).into_owned()).filter(|said| !said.is_empty())
+}
+
+#[test]
+fn a_task_is_reached_at_the_port_of_its_machine() {
+    let user = User::with(concat!(
+        "stages:\n  web: { ports: [8080], stop_grace: 1s, script: \"mkdir /tmp/w; echo hello from $DYBOX_STAGE > ",
+        "/tmp/w/index.html; httpd -f -p 8080 -h /tmp/w\" }\n",
+    ));
+    let run = user.detach(&[]);
+    let address = eventually("its port is known", LONG, || {
+        let status = user.place.status(&run);
+        status["stages"][0]["ports"][0]["address"].as_str().map(str::to_owned)
+    });
+    let task = user.place.status(&format!("{run}/web/0"));
+    let host = text(&task["attempts"][0]["host"]);
+    assert!(address.starts_with(&format!("{host}:")), "{address} of {task}");
+    assert_eq!(host, node_host(1));
+    let said = eventually("it answers", LONG, || asked_there(1, &address));
+    assert!(said.contains("hello from web"), "{said}");
+    user.dybox(&["stop", &run, "--yes"]).expect(0);
+    user.over(&run);
+}
+
+#[test]
+fn a_port_that_is_taken_on_a_machine_is_tried_again_without_using_a_try() {
+    // Only one machine is without a label: both tasks come there.
+    let user = User::with(concat!(
+        "stages:\n  a: { parallelism: 2, ports: [\"8099:80\"], script: \". /said/fns; say start; UNTIL_GO\" }\n",
+        "  low: { needs: [a], ports: [\"80:80\"], script: \"true\" }\n",
+    ));
+    user.dybox(&["check", "job.yaml"]).expect(4).says("E0809").says("W0532");
+    let text = std::fs::read_to_string(user.place.path().join("job.yaml")).expect("it is there");
+    let only = text.split("  low:").next().expect("a stage before it");
+    std::fs::write(user.place.path().join("job.yaml"), only).expect("it is written");
+    let follow = user.follow();
+    let (_, before) = follow.until("C2017", LONG);
+    assert!(before.contains("port 8099 of"), "{before}");
+    user.go();
+    let done = follow.end(LONG).expect(0);
+    assert_eq!(user.place.said_by("a", "start"), 2);
+    user.over(&done.run_id());
+}

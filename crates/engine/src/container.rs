@@ -8,13 +8,14 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use dybox_model::Millis;
+use dybox_model::{Millis, Published};
 use futures_util::StreamExt;
 
 use crate::connect::{Engine, QUICK, SLOW, within};
 use crate::convert;
 use crate::error::{EngineError, Kind, Result};
 use crate::options::Options;
+use crate::ports::published;
 use crate::proof::LABEL_RUN;
 
 /// The signal that asks init to end the payload in good order; it sends KILL itself when the grace is over.
@@ -51,6 +52,8 @@ pub struct Seen {
     pub error: String,
     /// Its labels; those of the image are among them.
     pub labels: BTreeMap<String, String>,
+    /// Its ports that can be reached, while it runs: each at the machine's address as it is bound.
+    pub ports: Vec<Published>,
 }
 
 /// One line of a list of containers.
@@ -213,6 +216,7 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
         started,
         finished: if running { None } else { convert::time(state.finished_at.as_deref()) },
         error: state.error.unwrap_or_default(),
+        ports: answer.network_settings.and_then(|network| network.ports).map(published).unwrap_or_default(),
         labels: answer.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
     }
 }

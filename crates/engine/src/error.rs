@@ -41,6 +41,8 @@ pub enum Kind {
     BadUser,
     /// The working directory can't be entered.
     BadWorkdir,
+    /// A port of the machine is taken, or all of a range are.
+    PortTaken,
     /// The engine finds a setting invalid.
     BadOptions,
     /// The file to run does not exist in the container.
@@ -93,6 +95,7 @@ impl EngineError {
             Kind::MountMissing => Cause::MountMissing,
             Kind::BadUser => Cause::BadUser,
             Kind::BadWorkdir => Cause::BadWorkdir,
+            Kind::PortTaken => Cause::PortTaken,
             Kind::BadOptions => Cause::BadOptions,
             Kind::CommandNotFound => Cause::CommandNotFound,
             Kind::NotExecutable => Cause::NotExecutable,
@@ -193,6 +196,9 @@ fn unknown_repository(message: &str) -> bool {
 pub(crate) fn by_words(message: &str) -> Option<Kind> {
     const WORDS: &[(Kind, &[&str])] = &[
         (Kind::DiskFull, &["no space left on device", "disk quota exceeded"]),
+        (Kind::PortTaken, PORT_TAKEN),
+        // Of a published port: an address that is another machine's, or a port that is for root alone.
+        (Kind::BadOptions, &["cannot assign requested address", "cannot expose privileged port"]),
         (Kind::MountMissing, &["bind source path does not exist", "invalid mount config for type \"bind\""]),
         (Kind::BadUser, &["unable to find user", "unable to find group", "no matching entries in passwd"]),
         (Kind::BadOptions, &["error mounting"]),
@@ -209,6 +215,7 @@ pub(crate) fn by_words(message: &str) -> Option<Kind> {
         (Kind::RegistryDown, UNREACHABLE),
         (Kind::BadOptions, &["minimum memory limit", "range of cpus", "invalid reference format", "invalid hostname"]),
     ];
+    const PORT_TAKEN: &[&str] = &["port is already allocated", "address already in use", "all ports are allocated"];
     const RATE_LIMITED: &[&str] = &["toomanyrequests", "too many requests", "error parsing http 429"];
     // Docker Hub answers "denied" for what does not exist, too, and says so in the same sentence.
     const DENIED: &[&str] = &[
@@ -289,6 +296,17 @@ mod tests {
                 "error parsing HTTP 400 response body: Client sent an HTTP request to an HTTPS server.",
                 Kind::Denied,
             ),
+            (
+                500,
+                "driver failed programming external connectivity on endpoint x (1): Bind for 0.0.0.0:80 failed: port is already allocated",
+                Kind::PortTaken,
+            ),
+            (
+                500,
+                "Error starting userland proxy: listen tcp4 127.0.0.1:80: bind: address already in use",
+                Kind::PortTaken,
+            ),
+            (500, "listen tcp4 192.0.2.1:80: bind: cannot assign requested address", Kind::BadOptions),
             (400, "Minimum memory limit allowed is 6MB", Kind::BadOptions),
             (500, "something else", Kind::Failed),
         ];

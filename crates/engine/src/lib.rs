@@ -19,6 +19,7 @@ mod info;
 mod network;
 mod options;
 mod payload;
+mod ports;
 mod proof;
 mod remembered;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use dybox_model::{MOST_SECRET, Millis, SECRETS_DIR, TaskSpec, Tmpfs};
 use serde_json::Value;
 
 use crate::image::ImageInfo;
+use crate::ports::publish;
 
 /// The static init's path in every container.
 const INIT_INSIDE: &str = "/.dybox/init";
@@ -37,7 +38,7 @@ pub enum Joined {
     Sandbox(String),
     /// An endpoint of its own on the network of this name, known there as `stage` and `stage-N`.
     Network(String),
-    /// The engine's default bridge; for sandboxes.
+    /// An endpoint of its own on the engine's default bridge: sandboxes, and tasks with ports that others reach.
     Bridge,
 }
 
@@ -101,7 +102,7 @@ pub fn options(spec: &TaskSpec, image: &ImageInfo, placed: &Placed) -> Options {
     let user = spec.user.clone().unwrap_or_else(|| format!("{}:{}", placed.uid, placed.gid));
     let mut mounts = own_mounts(placed);
     mounts.extend(spec.volumes.iter().map(|volume| bind(&volume.source, &volume.target, volume.read_only)));
-    let host = HostConfig {
+    let mut host = HostConfig {
         memory: Some(signed(spec.limits.memory)),
         memory_swap: Some(signed(spec.limits.memory)),
         nano_cpus: Some(nano_cpus(spec.limits.cpu_milli, placed.machine_cpus)),
@@ -123,6 +124,7 @@ pub fn options(spec: &TaskSpec, image: &ImageInfo, placed: &Placed) -> Options {
         stop_timeout: Some(signed(spec.stop_grace.after(STOP_MARGIN).0.div_ceil(1000))),
         ..under_init(&placed.labels, &[])
     };
+    publish(&mut body, &mut host, &spec.ports);
     join(&mut body, host, &placed.network, &[spec.stage.clone(), named.clone()]);
     if !matches!(placed.network, Joined::Sandbox(_)) {
         // The kernel takes 64 bytes at most; a name that is joined to a sandbox has the sandbox's.

@@ -37,6 +37,7 @@ pub(crate) fn task() -> TaskSpec {
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),
         stop_signal: None,
+        ports: Vec::new(),
         keep_failed: false,
         attach: None,
         reuse: false,

@@ -115,6 +115,7 @@ pub(crate) fn assemble_stage(
         secrets: values_of(body.secrets),
         registry_auth: body.registry_auth,
         network: body.network.unwrap_or_default(),
+        ports: values_of(body.ports),
         timeout: Timeouts {
             run: body.timeout.run,
             pull: body.timeout.pull,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dybox_model::{
-    Declared, Idle, Millis, Mount, Need, Network, Placement, PullPolicy, RegistryAuth, SecretUse, Spread, StageId,
-    Tmpfs, Transfer,
+    Declared, Idle, Millis, Mount, Need, Network, Placement, Port, PullPolicy, RegistryAuth, SecretUse, Spread,
+    StageId, Tmpfs, Transfer,
 };
 
 use serde_json::Value as Json;
@@ -176,6 +176,7 @@ pub(crate) struct Body {
     pub(crate) secrets: Option<Vec<Spot<SecretUse>>>,
     pub(crate) registry_auth: Option<RegistryAuth>,
     pub(crate) network: Option<Network>,
+    pub(crate) ports: Option<Vec<Spot<Port>>>,
     pub(crate) user: Option<String>,
     pub(crate) pull: Option<PullPolicy>,
     pub(crate) placement: PlacementDraft,
@@ -333,6 +334,7 @@ impl Body {
             secrets: self.secrets.or_else(|| defaults.secrets.clone()),
             registry_auth: self.registry_auth.or_else(|| defaults.registry_auth.clone()),
             network: self.network.or_else(|| defaults.network.clone()),
+            ports: self.ports.or_else(|| defaults.ports.clone()),
             user: self.user.or_else(|| defaults.user.clone()),
             pull: self.pull.or(defaults.pull),
             placement: PlacementDraft {

@@ -26,6 +26,7 @@ pub(crate) fn said_elsewhere(scope: Scope, name: &str) -> Option<&'static str> {
         (Stage, "replicas" | "scale" | "count") => "it is called parallelism here",
         (Stage, "mounts" | "volumeMounts" | "bind") => "it is called volumes here",
         (Stage, "networks" | "network_mode") => "it is called network here",
+        (Stage, "publish" | "expose" | "port") => "it is called ports here",
         (Stage, "pull_policy" | "imagePullPolicy") => "it is called pull here",
         (Stage, "stop_grace_period" | "kill_timeout") => "it is called stop_grace here",
         (Stage, "restart" | "retries" | "retryStrategy" | "maxRetries" | "errorStrategy") => "write retry: { max: 3 }",

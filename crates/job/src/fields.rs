@@ -224,6 +224,13 @@ pub const FIELDS: &[Field] = &[
         "none",
         "No network, the way out, or a network of the run by that name.",
     ),
+    now(
+        Stage,
+        "ports",
+        "a list of [[address:]host:]container[/udp]",
+        "none",
+        "Ports that others reach: of the container alone, where the engine picks a free one of the machine, or both. network is bridge then.",
+    ),
     now(Stage, "user", "uid, uid:gid or a name", "the submitter", "Who the container runs as."),
     now(Stage, "pull", "missing, always or never", "missing", "When the registry is asked for the image."),
     now(Stage, "subdag", "a name", "", "Stages with the same name go to one sub-DAG of their own."),
@@ -270,7 +277,6 @@ pub const FIELDS: &[Field] = &[
         "none",
         "What each task must write to $DYBOX_RESULT: string, int, float, bool, list, map or any; ? behind it = it may be missing.",
     ),
-    later(Stage, "ports", "Ports of a service."),
     now(
         Stage,
         "registry_auth",

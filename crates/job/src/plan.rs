@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dybox_model::{
-    Attach, Declared, HookId, Millis, Mount, Need, Network, Placement, PullPolicy, RegistryAuth, Resources, RunId,
-    SecretRef, SecretUse, StageId, StageOutline, SubDagId, Timeouts, Tmpfs, Transfer,
+    Attach, Declared, HookId, Millis, Mount, Need, Network, Placement, Port, PullPolicy, RegistryAuth, Resources,
+    RunId, SecretRef, SecretUse, StageId, StageOutline, SubDagId, Timeouts, Tmpfs, Transfer,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -110,6 +110,9 @@ pub struct Stage {
     pub registry_auth: Option<RegistryAuth>,
     /// The network.
     pub network: Network,
+    /// Ports of its tasks that others can reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// Limits in time.
     pub timeout: Timeouts,
     /// Between TERM and KILL.

@@ -169,6 +169,7 @@ fn extras(plan: &Plan, stage: &Stage) -> Vec<String> {
         Network::Bridge => extras.push("network bridge".to_owned()),
         Network::Named(name) => extras.push(format!("network {name}")),
     }
+    extras.extend(stage.ports.iter().map(|port| format!("publishes {port}")));
     if let Some(Elastic { most, least, learns, .. }) = stage.elastic {
         extras.push(match learns {
             true => format!("memory by what is used, {} to {}", format_bytes(least), format_bytes(most)),

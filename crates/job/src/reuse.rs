@@ -48,6 +48,10 @@ fn against(body: &Body) -> Vec<(String, &'static str)> {
         let why = "each task has a name of its own on it, and a container keeps the one that it was made with";
         found.push((format!("network {name}"), why));
     }
+    if body.ports.as_ref().is_some_and(|ports| !ports.is_empty()) {
+        let why = "who speaks to one task at its address would speak to the next one after its end";
+        found.push(("ports".to_owned(), why));
+    }
     let cleared = body.tmpfs.iter().flatten().map(|tmpfs| tmpfs.value.target.as_str()).chain(["/dev/shm"]);
     for dir in cleared {
         let under = |target: &str| target != dir && Path::new(target).starts_with(dir);

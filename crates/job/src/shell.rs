@@ -46,6 +46,8 @@ pub struct ShellJob {
     pub tmpfs: Vec<String>,
     /// `--network none|bridge|NAME`.
     pub network: Option<String>,
+    /// `--publish [[address:]host:]container[/udp]`.
+    pub ports: Vec<String>,
     /// `--user`.
     pub user: Option<String>,
     /// `--pull missing|always|never`.
@@ -70,8 +72,9 @@ pub fn shell_plan(job: &ShellJob, world: &dyn World) -> Outcome {
     let root = stage_node(job);
     report_hidden(&mut report, &root);
     let mut reader = Reader::new(report, world, &job.dir);
-    let body = crate::read::body(&mut reader, &root, "shell");
+    let mut body = crate::read::body(&mut reader, &root, "shell");
     crate::read::check_targets(&mut reader, &body);
+    crate::read::check_ports(&mut reader, &mut body);
     crate::read::check_policy(&mut reader, (Span::NOWHERE, &root), &body);
     let name = job.name.clone().unwrap_or_else(|| "shell".to_owned());
     reader.check_name(&name, Span::NOWHERE, "a job (--name)");
@@ -105,8 +108,13 @@ fn stage_node(job: &ShellJob) -> Node {
             add(name, Node::text(value));
         }
     }
-    let lists =
-        [("command", &job.command), ("env_file", &job.env_file), ("volumes", &job.volumes), ("tmpfs", &job.tmpfs)];
+    let lists = [
+        ("command", &job.command),
+        ("env_file", &job.env_file),
+        ("volumes", &job.volumes),
+        ("tmpfs", &job.tmpfs),
+        ("ports", &job.ports),
+    ];
     for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
         add(name, texts(list));
     }

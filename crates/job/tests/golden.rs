@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use dybox_job::{
     CODES, Cluster, Outcome, Policy, Profiles, QueueFacts, Source, Submit, World, check, print, print_on, render,
 };
-use dybox_model::policy::{ANYBODY, Rules, RunAs};
-use dybox_model::{Found, Node, Resources, SecretSource};
+use dybox_model::policy::{ANYBODY, PublishedPorts, Rules, RunAs};
+use dybox_model::{Found, Node, PortRange, Resources, SecretSource};
 
 /// A machine with 8 cpus, 16 GiB and a few files below `/work/job`.
 #[derive(Default)]
@@ -143,6 +143,7 @@ fn rules(file: &str, max_cpus: u32) -> Rules {
         max_cpus: Some(max_cpus),
         max_memory: Some(1 << 30),
         require_digest: !far,
+        published_ports: Some(PublishedPorts::Within(PortRange { first: 8000, last: 8099 })),
     }
 }
 

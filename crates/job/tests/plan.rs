@@ -323,3 +323,37 @@ fn a_job_that_is_right_sized_begins_with_what_was_learned_within_its_bounds() {
     plan.right_size(|_| Some(8 << 30));
     assert_eq!((plan.stages[0].ask.memory >> 20, span(&plan, 0)), (1024, (64, 1024)), "never above what is asked for");
 }
+
+#[test]
+fn ports_bring_their_network_and_are_written_out_one_by_one() {
+    let plan = checked(
+        "defaults: { image: 'a:1' }
+stages:
+  open: { ports: [80, '9000-9001', '127.0.0.1:8000-8001:80-81/udp'] }
+  named: { network: inner, ports: ['8080-8089:80'], parallelism: 10 }
+  quiet: {}
+",
+    )
+    .plan
+    .unwrap();
+    let [open, named, quiet] = &plan.stages[..] else { panic!() };
+    let written: Vec<String> = open.ports.iter().map(ToString::to_string).collect();
+    assert_eq!(written, ["80", "9000", "9001", "127.0.0.1:8000:80/udp", "127.0.0.1:8001:81/udp"]);
+    assert_eq!((&open.network, &named.network), (&Network::Bridge, &Network::Named("inner".into())));
+    assert_eq!((named.ports[0].to_string().as_str(), &quiet.network), ("8080-8089:80", &Network::None));
+    let many = "stages: { a: { image: 'a:1', ports: ['8080-8089:80'], parallelism: 11 } }";
+    assert_eq!(codes(&checked(many).diagnostics), ["E0532"], "there is one too few");
+}
+
+#[test]
+fn a_shell_publishes_by_the_same_rules() {
+    let shell = |ports: &[&str], network: Option<&str>| ShellJob {
+        image: "a:1".into(),
+        ports: ports.iter().map(|&port| port.to_owned()).collect(),
+        network: network.map(str::to_owned),
+        ..ShellJob::default()
+    };
+    let stage = shell_plan(&shell(&["8080:80"], None), &NoWorld).plan.unwrap().stages.remove(0);
+    assert_eq!((stage.ports[0].to_string(), stage.network), ("8080:80".to_owned(), Network::Bridge));
+    assert_eq!(codes(&shell_plan(&shell(&["80"], Some("none")), &NoWorld).diagnostics), ["E0206"]);
+}

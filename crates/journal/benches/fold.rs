@@ -30,7 +30,7 @@ fn main() -> std::io::Result<()> {
         let at = Millis(1_795_000_000_000 + u64::from(index));
         let grant = GrantId::compose(SubDagId(0), 1, index / 8);
         encode_into(&Fact::AttemptStarted { attempt, grant, at }, &mut bytes);
-        encode_into(&Fact::AttemptRuns { attempt, container: "c0ffee".repeat(10), at }, &mut bytes);
+        encode_into(&Fact::AttemptRuns { attempt, container: "c0ffee".repeat(10), at, ports: Vec::new() }, &mut bytes);
         let used = Peak { cpu_ms: 12, memory: 4 << 20, ..Peak::default() };
         let exit = Exit { code: Some(0), cause: None, by: EndedBy::Itself, started: Some(at), used, ..lost(at) };
         encode_into(&Fact::AttemptEnded { attempt, exit, again: false }, &mut bytes);

@@ -2,7 +2,9 @@
 
 use std::borrow::Borrow;
 
-use dybox_model::{Added, AttemptId, Exit, Fact, GrantId, Millis, Resources, StageId, StageOutline, TaskState, Usage};
+use dybox_model::{
+    Added, AttemptId, Exit, Fact, GrantId, Millis, Published, Resources, StageId, StageOutline, TaskState, Usage,
+};
 
 use crate::images::Brought;
 use crate::run::{Ended, HookState, Live, Run, StopAsked, Where};
@@ -51,7 +53,9 @@ impl Run {
                 self.grants.remove(grant);
             }
             Fact::AttemptStarted { attempt, grant, at } => self.attempt_started(*attempt, *grant, *at),
-            Fact::AttemptRuns { attempt, container, at } => self.attempt_runs(*attempt, container, *at),
+            Fact::AttemptRuns { attempt, container, at, ports } => {
+                self.attempt_runs(*attempt, (container, ports), *at);
+            }
             Fact::AttemptEnded { attempt, exit, again } => self.attempt_ended(*attempt, exit, *again),
             Fact::ImagePinned { image, id } => drop(self.pins.insert(image.clone(), id.clone())),
             Fact::ImageBrought { image, host, stage, took, at, why } => {
@@ -129,10 +133,11 @@ impl Run {
         }
         let (container, used) = Default::default();
         let now = Usage::default();
-        self.live.insert(attempt, Live { grant, given: at, runs: None, container, used, memory: 0, now });
+        let ports = Vec::new();
+        self.live.insert(attempt, Live { grant, given: at, runs: None, container, ports, used, memory: 0, now });
     }
 
-    fn attempt_runs(&mut self, attempt: AttemptId, container: &str, at: Millis) {
+    fn attempt_runs(&mut self, attempt: AttemptId, (container, ports): (&str, &[Published]), at: Millis) {
         if !self.stage_mut(attempt.task.stage).is_some_and(|stage| stage.move_task(attempt, TaskState::Running)) {
             self.strays += 1;
             return;
@@ -140,6 +145,7 @@ impl Run {
         if let Some(live) = self.live.get_mut(&attempt) {
             live.runs = Some(at);
             container.clone_into(&mut live.container);
+            ports.clone_into(&mut live.ports);
         }
     }
 

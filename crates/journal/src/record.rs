@@ -1,7 +1,7 @@
 //! The encoding of records: `[u32 length][u32 crc32c][u8 version][JSON]`, little-endian. Length and checksum are
 //! those of version and JSON together.
 
-use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis};
+use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, Published};
 use serde::Deserialize;
 
 /// Version of the encoding. A fact that older readers can't know needs no new one: they say so and stop.
@@ -171,8 +171,8 @@ fn of_attempt(json: &[u8]) -> Option<Fact> {
         return Some(Fact::AttemptStarted { attempt, grant, at });
     }
     if of_it.starts_with(br#"runs","#) {
-        let Runs { attempt, container, at } = serde_json::from_slice(json).ok()?;
-        return Some(Fact::AttemptRuns { attempt, container, at });
+        let Runs { attempt, container, at, ports } = serde_json::from_slice(json).ok()?;
+        return Some(Fact::AttemptRuns { attempt, container, at, ports });
     }
     if of_it.starts_with(br#"ended","#) {
         let Ended { attempt, exit, again } = serde_json::from_slice(json).ok()?;
@@ -195,6 +195,8 @@ struct Runs {
     attempt: AttemptId,
     container: String,
     at: Millis,
+    #[serde(default)]
+    ports: Vec<Published>,
 }
 
 /// [`Fact::AttemptEnded`]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use dybox_model::{
-    AttemptId, Cause, Decision, GrantId, HookId, Millis, Peak, Resources, RunId, StageEnd, StageId, SubDagId, TaskId,
-    Usage,
+    AttemptId, Cause, Decision, GrantId, HookId, Millis, Peak, Published, Resources, RunId, StageEnd, StageId,
+    SubDagId, TaskId, Usage,
 };
 
 use crate::bill::Bill;
@@ -61,6 +61,8 @@ pub struct Live {
     pub runs: Option<Millis>,
     /// The engine's id of its container; empty before it runs.
     pub container: String,
+    /// Where its ports are reached.
+    pub ports: Vec<Published>,
     /// What it used so far, as last noted.
     pub used: Peak,
     /// Memory that it uses now, in bytes.
@@ -162,6 +164,13 @@ impl Run {
     #[must_use]
     pub fn place_of(&self, id: TaskId) -> Option<&Where> {
         self.places.get(&self.task(id)?.grant?)
+    }
+
+    /// Where the ports of a stage's live tasks are reached, in the order of the tasks.
+    pub fn published(&self, stage: StageId) -> impl Iterator<Item = (AttemptId, &Published)> {
+        let id = |index, number| AttemptId { task: TaskId { stage, index }, number };
+        let live = self.live.range(id(0, 0)..=id(u32::MAX, u32::MAX));
+        live.flat_map(|(attempt, live)| live.ports.iter().map(|port| (*attempt, port)))
     }
 
     pub(crate) fn stage_mut(&mut self, id: StageId) -> Option<&mut Stage> {

@@ -39,7 +39,7 @@ fn given(attempt: AttemptId) -> Fact {
 }
 
 fn runs(attempt: AttemptId) -> Fact {
-    Fact::AttemptRuns { attempt, container: "c0ffee".to_owned(), at: Millis(4) }
+    Fact::AttemptRuns { attempt, container: "c0ffee".to_owned(), at: Millis(4), ports: Vec::new() }
 }
 
 fn ended(attempt: AttemptId, exit: Exit, again: bool) -> Fact {
@@ -142,6 +142,25 @@ fn on_a_cluster_it_is_known_where_each_attempt_was() {
     assert_eq!(run.grants.len(), 1, "the lost one is over");
     let alone = fold(life());
     assert!(alone.places.is_empty(), "one machine has no names");
+}
+
+#[test]
+fn ports_of_live_attempts_are_known_and_those_of_older_records_are_none() {
+    let port = |port| Published { container: 80, protocol: Protocol::Tcp, host: "n1".to_owned(), port };
+    let first = attempt(0, 0, 1);
+    let mut facts = vec![submitted(vec![outline(0, 2)]), started(0, 2), given(first), given(attempt(0, 1, 1))];
+    let Fact::AttemptRuns { attempt: of, container, at, .. } = runs(first) else { panic!() };
+    facts.push(Fact::AttemptRuns { attempt: of, container, at, ports: vec![port(8080), port(8081)] });
+    facts.push(runs(attempt(0, 1, 1)));
+    let bytes = bytes_of(&facts);
+    assert_eq!(decode(&bytes).facts, facts, "they come back");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    assert_eq!(text.matches("ports").count(), 1, "a task without any writes what it always wrote: {text}");
+    let mut run = fold(&facts);
+    let all: Vec<_> = run.published(StageId(0)).map(|(attempt, port)| (attempt, port.port)).collect();
+    assert_eq!(all, [(first, 8080), (first, 8081)]);
+    run.apply(&ended(first, good(5), false));
+    assert_eq!(run.published(StageId(0)).count(), 0, "nobody is there any more");
 }
 
 #[test]
@@ -337,7 +356,12 @@ fn facts() -> impl Strategy<Value = Fact> {
             grant: GrantId(grant),
             at: Millis(0)
         }),
-        (ids.clone(), ".*").prop_map(|(attempt, container)| Fact::AttemptRuns { attempt, container, at: Millis(0) }),
+        (ids.clone(), ".*").prop_map(|(attempt, container)| Fact::AttemptRuns {
+            attempt,
+            container,
+            at: Millis(0),
+            ports: Vec::new()
+        }),
         (ids, prop::option::of(causes), ".*", prop::option::of(".*"), any::<bool>()).prop_map(
             |(attempt, cause, text, result, again)| {
                 let exit = Exit { cause, result, ..Exit::not_started(Cause::Oom, text, Millis(1)) };

@@ -44,6 +44,7 @@ fn stage(id: u32) -> Stage {
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),
         stop_signal: None,
+        ports: Vec::new(),
         retry: Retry { max: 2, backoff: Millis::from_secs(1), on: Vec::new(), grow: None },
         priority: 0,
         keep_failed: false,
@@ -192,7 +193,7 @@ impl Instant {
             }
             master::Effect::Start { grant, attempt } => {
                 let container = "c".repeat(64);
-                self.to_master.push_back(master::Event::Runs { grant, attempt, container });
+                self.to_master.push_back(master::Event::Runs { grant, attempt, container, ports: Vec::new() });
                 self.exits.push_back((grant, attempt));
             }
             master::Effect::Leave { grant } => {

@@ -52,6 +52,7 @@ fn stage() -> Stage {
         timeout: Timeouts::default(),
         stop_grace: Millis(1000),
         stop_signal: None,
+        ports: Vec::new(),
         retry: Retry::default(),
         priority: 0,
         keep_failed: false,
@@ -127,7 +128,7 @@ fn journal(run: &RunId) -> Vec<u8> {
     for index in 0..DONE + RUNNING {
         let (attempt, grant) = (attempt(index), grant(index));
         encode_into(&Fact::AttemptStarted { attempt, grant, at }, &mut bytes);
-        encode_into(&Fact::AttemptRuns { attempt, container: "c0ffee".repeat(10), at }, &mut bytes);
+        encode_into(&Fact::AttemptRuns { attempt, container: "c0ffee".repeat(10), at, ports: Vec::new() }, &mut bytes);
         if index < DONE {
             let exit =
                 Exit { code: Some(0), cause: None, by: EndedBy::Itself, ..Exit::not_started(Cause::Internal, "", at) };

@@ -161,10 +161,11 @@ impl Ports {
         let pinned = mind.master.pinned(&stage.image);
         let room = || mind.master.size_of(grant).unwrap_or_default().memory;
         let memory = mind.master.step_of(id, grant).unwrap_or_else(|| stage.limit_in(room()));
-        let spec = spec::spec(of, (attempt, memory), tasks, needs, pinned);
+        let mut spec = spec::spec(of, (attempt, memory), tasks, needs, pinned);
         if let Some(why) = self.policy.refuses_task(&spec) {
             return refuse(Cause::Policy, why);
         }
+        self.policy.narrow(&mut spec);
         self.links.send(grant, MasterOrder::Start(Box::new(spec)));
         After::Heard(self.rm.heard(grant, Heard::Given))
     }

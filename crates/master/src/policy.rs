@@ -65,6 +65,7 @@ impl Policy {
             cpu_milli,
             memory,
             paths: paths(&stage.volumes),
+            ports: &stage.ports,
         };
         // No attempt of it will tell its cause.
         self.refuses(&asks).map(|why| format!("{why} ({})", Cause::Policy.info().code))
@@ -73,6 +74,13 @@ impl Policy {
     /// The same of an attempt, with all that only now is known of it.
     pub(crate) fn refuses_task(&self, spec: &TaskSpec) -> Option<String> {
         self.refuses(&Asks { paths: paths(&spec.volumes), ..Asks::of(spec) })
+    }
+
+    /// What the engine is left to choose of an attempt's ports is within what is allowed.
+    pub(crate) fn narrow(&self, spec: &mut TaskSpec) {
+        for rules in self.there.iter().chain(&self.here) {
+            spec.ports.iter_mut().for_each(|port| *port = rules.within(port));
+        }
     }
 
     fn refuses(&self, asks: &Asks<'_>) -> Option<String> {

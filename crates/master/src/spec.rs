@@ -60,6 +60,7 @@ pub(crate) fn spec(
         secrets: stage.secrets.clone(),
         registry_auth: stage.registry_auth.clone(),
         network: stage.network.clone(),
+        ports: stage.ports.clone(),
         timeout: stage.timeout,
         stop_grace: stage.stop_grace,
         stop_signal: stage.stop_signal.clone(),

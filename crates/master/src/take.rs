@@ -126,11 +126,11 @@ impl Actor {
         let Some(grant) = self.ports.links.grant(link) else { return };
         match news {
             ProxyNews::Hello { .. } => {}
-            ProxyNews::Runs { attempt, container, image, image_id } => {
+            ProxyNews::Runs { attempt, container, image, image_id, ports } => {
                 if !image_id.is_empty() {
                     batch.events.push(master::Event::ImagePinned { image, id: image_id }.into());
                 }
-                batch.events.push(master::Event::Runs { grant, attempt, container }.into());
+                batch.events.push(master::Event::Runs { grant, attempt, container, ports }.into());
                 let news = self.ports.rm.heard(grant, Heard::Works);
                 self.take_news_of_rm(news, batch);
             }

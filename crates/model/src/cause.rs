@@ -152,6 +152,9 @@ causes! {
     BadTemplate "C1022" "bad-template" "an expression in its command, script or env has no value" User Run Never
         "What `${...}` reads is not what it takes: a result that was not written, or of another type."
         "Correct the expression, or what the stage before it writes to `$DYBOX_RESULT`.";
+    PortTaken "C1023" "port-taken" "a port of the machine that it asks for is taken" User Create UpToMax
+        "Another container or program listens on the host port that `ports` names."
+        "Leave out the host port, so that the engine picks a free one, or end what listens there (`ss -lntup` shows it).";
     TooLarge "C1024" "too-large" "it asks for more than any machine has" User Allocate Never
         "A size that is known when the stage begins is larger than the machine gives in all, or than the largest container of the cluster."
         "Ask for less, or let the stage that computes the size keep it below that.";
@@ -203,6 +206,9 @@ causes! {
     DataFailed "C2016" "data-failed" "an input or output could not be copied" Cluster Ship BackOff
         "The store, HDFS or a disk did not do what it should while files were brought in or out; its words are in the message."
         "Nothing: DYbox tries again. Check HDFS and the disks of the machine.";
+    PortTakenThere "C2017" "port-taken-there" "a port of its machine that it asks for is taken" Cluster Create BackOff
+        "On the machine that YARN chose, another container or program listens on the host port that `ports` names."
+        "Nothing: DYbox tries again, elsewhere where there is room. Without the host port in `ports` any machine will do.";
     QueueTimeout "C2018" "queue-timeout" "nothing of it got room for as long as `timeout.queue` allows" Cluster Allocate Never
         "Tasks of the stage waited for room, and none of them got any for that long; the message says what they wanted."
         "When there is room (`dybox plan` shows it): `dybox resume RUN`. Else run it with a longer `timeout.queue`, with less to ask for, or in another queue.";

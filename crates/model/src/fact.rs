@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::{Missed, Print};
 use crate::{
-    AttemptId, Cause, Exit, GrantId, HookId, Millis, Moved, Need, Peak, Resources, RunId, StageEnd, StageId, SubDagId,
-    Usage,
+    AttemptId, Cause, Exit, GrantId, HookId, Millis, Moved, Need, Peak, Published, Resources, RunId, StageEnd, StageId,
+    SubDagId, Usage,
 };
 
 /// One stage, as a reader of the journal needs it without the plan.
@@ -160,6 +160,9 @@ pub enum Fact {
         container: String,
         /// When.
         at: Millis,
+        /// Where its ports are reached.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ports: Vec<Published>,
     },
     /// An attempt ended, well or not.
     AttemptEnded {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::{ImageRef, TaskSpec, format_bytes, format_cpus};
+use crate::{FIRST_FREE_PORT, ImageRef, Port, PortRange, TaskSpec, format_bytes, format_cpus};
 
 /// Never mounted, whatever a policy says: these alone, ...
 const REFUSED: [&str; 14] = [
@@ -36,6 +36,23 @@ pub struct RunAs {
     pub of: BTreeMap<String, Vec<String>>,
 }
 
+/// Which ports of a machine containers may publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishedPorts {
+    /// Not any.
+    None,
+    /// These; where a task leaves the choice to the engine, one of them.
+    Within(PortRange),
+}
+
+/// The port that only an administrator gives away, where these rules say nothing of ports: on a cluster, whose machines
+/// are shared, tasks may have what any user's program may listen on.
+#[must_use]
+pub fn left_to_administrator<'p>(rules: Option<&Rules>, ports: &'p [Port]) -> Option<&'p Port> {
+    let silent = rules.is_none_or(|rules| rules.published_ports.is_none());
+    ports.iter().find(|port| silent && port.host.is_some_and(|host| host.first < FIRST_FREE_PORT))
+}
+
 /// A policy as its file has it; what is unset restricts nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
@@ -55,6 +72,8 @@ pub struct Rules {
     pub max_memory: Option<u64>,
     /// Whether images must be named by digest.
     pub require_digest: bool,
+    /// Which ports may be published.
+    pub published_ports: Option<PublishedPorts>,
 }
 
 /// Who asks.
@@ -81,6 +100,8 @@ pub struct Asks<'a> {
     pub memory: u64,
     /// Paths of the machine, as they really are: links followed, where that is known.
     pub paths: Vec<&'a Path>,
+    /// Ports that others are to reach.
+    pub ports: &'a [Port],
 }
 
 /// A rule that says no.
@@ -105,7 +126,14 @@ impl<'a> Asks<'a> {
     #[must_use]
     pub fn of(spec: &'a TaskSpec) -> Self {
         let (cpu_milli, memory) = (spec.limits.cpu_milli, spec.limits.memory);
-        Self { image: &spec.image, user: spec.user.as_deref(), cpu_milli, memory, paths: Vec::new() }
+        Self {
+            image: &spec.image,
+            user: spec.user.as_deref(),
+            cpu_milli,
+            memory,
+            paths: Vec::new(),
+            ports: &spec.ports,
+        }
     }
 }
 
@@ -116,7 +144,8 @@ impl Rules {
         let paths = asks.paths.iter().filter_map(|path| self.path(path));
         let size = [self.cpus(asks.cpu_milli), self.memory(asks.memory)];
         let user = asks.user.and_then(|user| self.user(who, user));
-        paths.chain(size.into_iter().flatten()).chain(self.images(asks.image)).chain(user).collect()
+        let ports = self.ports(asks.ports);
+        paths.chain(size.into_iter().flatten()).chain(self.images(asks.image)).chain(user).chain(ports).collect()
     }
 
     /// Whether this path of the machine may not be given to a container.
@@ -194,6 +223,30 @@ impl Rules {
         Some(self.no("may_run_as", what))
     }
 
+    fn ports(&self, asked: &[Port]) -> Option<Refusal> {
+        let what = match self.published_ports? {
+            PublishedPorts::None => {
+                format!("publishes port {}, and no port may be published", asked.first()?.container)
+            }
+            PublishedPorts::Within(range) => {
+                let beyond = |port: &&Port| port.host.is_some_and(|host| !range.has(host));
+                let host = asked.iter().find(beyond)?.host?;
+                format!("publishes port {host} of the machine, and {range} are allowed")
+            }
+        };
+        Some(self.no("published_ports", what))
+    }
+
+    /// The port with the choice of the machine's port that these rules leave.
+    #[must_use]
+    pub fn within(&self, port: &Port) -> Port {
+        let host = match self.published_ports {
+            Some(PublishedPorts::Within(range)) => Some(port.host.map_or(range, |own| own.and(range).unwrap_or(own))),
+            _ => port.host,
+        };
+        Port { host, ..port.clone() }
+    }
+
     fn no(&self, rule: &'static str, what: String) -> Refusal {
         let file = match self.lines.get(rule) {
             Some(line) => format!("{}:{line}", self.file),
@@ -222,7 +275,12 @@ mod tests {
             max_cpus: Some(2000),
             max_memory: Some(1 << 30),
             require_digest: true,
+            published_ports: Some(PublishedPorts::Within(PortRange { first: 8000, last: 8099 })),
         }
+    }
+
+    fn port(host: u16) -> Port {
+        Port { container: 80, protocol: crate::Protocol::Tcp, address: None, host: Some(PortRange::one(host)) }
     }
 
     fn broken(asks: &Asks<'_>) -> Vec<&'static str> {
@@ -241,16 +299,63 @@ mod tests {
     #[test]
     fn every_rule_that_is_broken_is_named_with_its_file() {
         let (path, root) = (Path::new("/data/../etc/x"), Path::new("/data/in"));
-        let asks =
-            Asks { image: "quay.io/a/b:1", user: Some("0"), cpu_milli: 4000, memory: 2 << 30, paths: vec![path] };
-        let all = ["mount_roots", "max_cpus", "max_memory", "trusted_registries", "require_digest", "may_run_as"];
+        let asks = Asks {
+            image: "quay.io/a/b:1",
+            user: Some("0"),
+            cpu_milli: 4000,
+            memory: 2 << 30,
+            paths: vec![path],
+            ports: &[port(7)],
+        };
+        let all = [
+            "mount_roots",
+            "max_cpus",
+            "max_memory",
+            "trusted_registries",
+            "require_digest",
+            "may_run_as",
+            "published_ports",
+        ];
         assert_eq!(broken(&asks), all);
-        let asks = Asks { image: "b@sha256:1", user: Some("33"), cpu_milli: 2000, memory: 1 << 30, paths: vec![root] };
+        let asks = Asks {
+            image: "b@sha256:1",
+            user: Some("33"),
+            cpu_milli: 2000,
+            memory: 1 << 30,
+            paths: vec![root],
+            ports: &[port(8000)],
+        };
         assert_eq!(broken(&asks), Vec::<&str>::new());
         let refusal = rules().cpus(4000).unwrap().to_string();
         let said = "it asks for 4 cpus, and at most 2 are allowed; `max_cpus` in /etc/dybox/policy.toml:3 decides";
         assert_eq!(refusal, said);
         assert_eq!(Rules::default().refuse(ANN, &Asks { paths: Vec::new(), ..asks }), []);
+    }
+
+    #[test]
+    fn ports_are_within_what_is_allowed() {
+        let any = Port { host: None, ..port(1) };
+        assert_eq!(rules().ports(&[any.clone(), port(8099)]), None);
+        let said = rules().ports(&[any.clone(), port(8100)]).unwrap().what;
+        assert_eq!(said, "publishes port 8100 of the machine, and 8000-8099 are allowed");
+        assert_eq!(rules().within(&any).host, Some(PortRange { first: 8000, last: 8099 }), "one of them is chosen");
+        assert_eq!(rules().within(&port(8001)), port(8001));
+        let none = Rules { published_ports: Some(PublishedPorts::None), ..Rules::default() };
+        assert_eq!(
+            none.ports(std::slice::from_ref(&any)).unwrap().what,
+            "publishes port 80, and no port may be published"
+        );
+        assert_eq!((none.ports(&[]), Rules::default().ports(&[port(1)])), (None, None));
+    }
+
+    #[test]
+    fn low_ports_are_the_administrators_where_no_rule_says_otherwise() {
+        let (low, high) = (port(1023), port(1024));
+        let both = [high.clone(), low.clone()];
+        assert_eq!(left_to_administrator(None, &both), Some(&low));
+        assert_eq!(left_to_administrator(Some(&Rules::default()), &both), Some(&low));
+        assert_eq!(left_to_administrator(Some(&rules()), &both), None, "that rule has its own word");
+        assert_eq!(left_to_administrator(None, &[high, Port { host: None, ..low }]), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, Declared, Millis, RegistryAuth, Resources, RunId, SecretUse};
+use crate::{AttemptId, Declared, Millis, Port, RegistryAuth, Resources, RunId, SecretUse};
 
 /// When the engine asks a registry for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub enum Network {
     /// None at all, not even a shared loopback.
     #[default]
     None,
-    /// The way out, shared by the tasks of one slot; nobody can reach the task.
+    /// The way out, shared by the tasks of one slot; nobody can reach the task, but at the ports that it publishes.
     Bridge,
     /// A network of the run by this name, in which tasks find each other as `stage` and `stage-N`.
     Named(String),
@@ -175,6 +175,9 @@ pub struct TaskSpec {
     pub registry_auth: Option<RegistryAuth>,
     /// The network.
     pub network: Network,
+    /// Ports that others can reach; a task that has some has a network of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// Limits in time.
     pub timeout: Timeouts,
     /// Between TERM and KILL.
@@ -223,6 +226,7 @@ impl TaskSpec {
             && (&self.entrypoint, &self.command, &self.script) == (&next.entrypoint, &next.command, &next.script)
             && (&self.workdir, &self.user, &self.network) == (&next.workdir, &next.user, &next.network)
             && (&self.volumes, &self.tmpfs, &self.secrets) == (&next.volumes, &next.tmpfs, &next.secrets)
+            && self.ports == next.ports
             && names(self) == names(next)
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dybox_engine::{ImageInfo, Seen, Verdict};
 use dybox_logic::proxy::Event;
-use dybox_model::{AttemptId, Exit, GrantId, Millis, Moved, Note, Peak, Usage};
+use dybox_model::{AttemptId, Exit, GrantId, Millis, Moved, Note, Peak, Published, Usage};
 use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -35,6 +35,8 @@ pub(crate) enum Arrived {
     PrefetchAsked(String),
     /// Whether it has it now, or why not.
     Limited(AttemptId, u64, Option<String>),
+    /// Where the ports of an attempt are reached. Comes before it is told that it runs.
+    Published(AttemptId, Vec<Published>),
     /// The inputs of an attempt are here.
     Brought(AttemptId, Vec<Moved>),
     /// The outputs of an attempt that succeeded are where they belong, or why not.

@@ -32,6 +32,7 @@ mod parked;
 mod perform;
 mod policy;
 mod ports;
+mod publish;
 mod pulls;
 mod relay;
 mod remove;

@@ -1,6 +1,7 @@
 //! Effects of the machine -> tasks, files, words to the master. Nothing here waits: answers arrive as events.
 
 mod ending;
+mod fetch;
 mod limit;
 mod now;
 mod park;
@@ -13,21 +14,20 @@ use std::sync::Arc;
 use dybox_engine::{Asked, End, ImageInfo, exit_of};
 use dybox_logic::proxy::{Effect, Event};
 use dybox_logic::result::hold_to;
-use dybox_model::{AttemptId, Cause, Exit, GrantId, Moved, Network, Peak, TaskSpec};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, Moved, Network, Peak, Published, TaskSpec};
 use dybox_wire::ProxyNews;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::files::{Files, absent_is_fine};
-use crate::image::{NoImage, Wanted};
 use crate::inbox::{Arrived, Dead};
 use crate::lease::Leases;
 use crate::parked::{Origin, Parked};
 use crate::ports::Ports;
 use crate::ship::Shipper;
 use crate::watch::Eyes;
-use crate::{data, engine_watch, image, names, node, policy, secrets, start};
+use crate::{engine_watch, image, names, node, policy, start};
 
 /// Removals under way before the next start waits.
 const BACKLOG: usize = 4;
@@ -91,6 +91,8 @@ pub(crate) struct Performer {
     hands: BTreeMap<AttemptId, Hand>,
     /// Inputs that were brought.
     brought: BTreeMap<AttemptId, Vec<Moved>>,
+    /// Where ports of attempts are reached.
+    published: BTreeMap<AttemptId, Vec<Published>>,
 }
 
 impl Performer {
@@ -111,6 +113,7 @@ impl Performer {
             parked: None,
             hands: BTreeMap::new(),
             brought: BTreeMap::new(),
+            published: BTreeMap::new(),
         }
     }
 
@@ -122,10 +125,8 @@ impl Performer {
                 self.see(&event);
                 Some(event)
             }
-            Arrived::Brought(attempt, moved) => {
-                self.brought.insert(attempt, moved);
-                None
-            }
+            Arrived::Brought(attempt, moved) => self.brought.insert(attempt, moved).and(None),
+            Arrived::Published(attempt, ports) => self.published.insert(attempt, ports).and(None),
             Arrived::Put(attempt, put) => {
                 self.ports.tell(Event::Drained { attempt, problem: None });
                 let (moved, failed) = match put {
@@ -240,7 +241,8 @@ impl Performer {
             Effect::HaltStart(attempt) => self.with(attempt, |hand| hand.halt.notify_one()),
             Effect::CancelStart(attempt) => self.cancel_start(attempt),
             Effect::Runs { attempt, container, image, image_id } => {
-                self.say(ProxyNews::Runs { attempt, container, image, image_id });
+                let ports = self.published.get(&attempt).cloned().unwrap_or_default();
+                self.say(ProxyNews::Runs { attempt, container, image, image_id, ports });
             }
             Effect::Kill { attempt, signal, why } => self.kill(attempt, signal, why),
             Effect::Revoke(attempt) => self.revoke(attempt),
@@ -253,7 +255,10 @@ impl Performer {
                     tracing::warn!(path = %path.display(), %error, "can't remove a saved end");
                 }
             }
-            Effect::Remove { attempt, keep } => self.remove(attempt, keep),
+            Effect::Remove { attempt, keep } => {
+                self.published.remove(&attempt);
+                self.remove(attempt, keep);
+            }
             Effect::Note(note) => self.say(ProxyNews::Noted(note)),
             Effect::Leave { .. } => {}
         }
@@ -287,7 +292,7 @@ impl Performer {
         }
         let ports = self.ports.clone();
         let task = tokio::spawn(async move {
-            match fetched(&ports, &spec).await {
+            match fetch::fetched(&ports, &spec).await {
                 Ok(info) => ports.arrive(Arrived::Image(attempt, Arc::new(info))),
                 Err(no) => {
                     tracing::warn!(
@@ -370,24 +375,4 @@ impl Performer {
             ports.tell(Event::NotStarted { attempt, exit });
         });
     }
-}
-
-/// Brings inputs and image.
-async fn fetched(ports: &Ports, spec: &TaskSpec) -> Result<ImageInfo, NoImage> {
-    bring(ports, spec).await?;
-    let known = ports.engine().await.map_err(NoImage::from)?;
-    let wanted = Wanted::of(spec, secrets::login(ports, spec).await?);
-    image::ensure(&known.engine, &ports.places.home, &wanted, |note| ports.note(note)).await
-}
-
-/// Brings the inputs.
-async fn bring(ports: &Ports, spec: &TaskSpec) -> Result<(), NoImage> {
-    let moved = data::bring(ports, spec).await.map_err(|no| {
-        let _ = Files::of(&ports.places, spec.attempt).remove_data();
-        NoImage { cause: no.cause, text: no.text }
-    })?;
-    if !moved.is_empty() {
-        ports.arrive(Arrived::Brought(spec.attempt, moved));
-    }
-    Ok(())
 }

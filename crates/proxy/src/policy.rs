@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dybox_model::policy::{Asks, Rules, Submitter, is_never_given};
-use dybox_model::{Cause, TaskSpec};
+use dybox_model::policy::{Asks, Rules, Submitter, is_never_given, left_to_administrator};
+use dybox_model::{Cause, FIRST_FREE_PORT, TaskSpec};
 use dybox_store::policy::{BadPolicy, POLICY_FILE, of_machine};
 
 use crate::conf::Places;
@@ -34,6 +34,11 @@ fn judged(places: &Places, spec: &TaskSpec, rules: Result<Option<Rules>, BadPoli
     let sources = spec.volumes.iter().filter(|mount| mount.named.is_none()).map(|mount| real(&mount.source));
     if let Some(text) = sources.filter_map(|path| path_refused(rules.as_ref(), places.far.is_some(), &path)).next() {
         return Err(text);
+    }
+    if let Some(port) = left_to_administrator(rules.as_ref(), &spec.ports).filter(|_| places.far.is_some()) {
+        return Err(format!(
+            "it publishes port {port}, below {FIRST_FREE_PORT}; no `published_ports` in {POLICY_FILE} allow it"
+        ));
     }
     let Some(rules) = rules else { return Ok(()) };
     let (uid, gid) = places.owner;

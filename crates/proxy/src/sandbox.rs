@@ -27,6 +27,8 @@ pub(crate) async fn join(
 ) -> Result<Joined, Refused> {
     match &spec.network {
         Network::None => Ok(known.info.no_network()),
+        // The ports of a namespace are published when it is made.
+        Network::Bridge if !spec.ports.is_empty() => Ok(Joined::Bridge),
         Network::Bridge => Ok(Joined::Sandbox(alive(ports, known, image, sandbox).await?)),
         Network::Named(name) => {
             ensure_network(ports, &known.engine, &spec.run, name).await?;

@@ -1,5 +1,6 @@
 //! From an order and an image to a container that runs.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::remove::remove_proven;
 use crate::sandbox::{ensure_network, join, placed};
 use crate::ship::Shipper;
 use crate::watch::{Eyes, watch};
-use crate::{data, secrets, volumes};
+use crate::{data, publish, secrets, volumes};
 
 /// Pause between two tries to learn from the engine that nothing runs.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -93,9 +94,8 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
     drop(job.backlog.acquire().await);
     let known = ports.engine().await?;
     let files = Files::of(&ports.places, job.spec.attempt);
-    let with_volumes = volumes::with_paths(&ports.places, &job.spec)?;
-    let with_data = data::with_mounts(&ports.places, with_volumes.as_ref().unwrap_or(&job.spec))?;
-    let spec = with_data.as_ref().or(with_volumes.as_ref()).unwrap_or(&job.spec);
+    let settled = settled(ports, &job.spec)?;
+    let spec = &*settled;
     let given = secrets::read(ports, spec).await?;
     lay_out(&files, job, ports.places.shown(&job.spec).as_deref())?;
     let links = secrets::links(spec);
@@ -143,13 +143,25 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
             if job.spec.reuse {
                 eyes.listen().await;
             }
+            publish::tell(ports, &known.engine, spec, &id).await;
             Ok((id, eyes))
         }
         Err(error) => {
             make_sure(ports, &known.engine, job.spec.attempt, &identity.name).await;
-            Err(explain(error))
+            Err(publish::taken(ports, spec, &error).unwrap_or_else(|| explain(error)))
         }
     }
+}
+
+/// The attempt with what only this machine knows of its volumes, files and ports.
+fn settled<'a>(ports: &Ports, spec: &'a TaskSpec) -> Result<Cow<'a, TaskSpec>, Refused> {
+    let mut spec = Cow::Borrowed(spec);
+    for settle in [volumes::with_paths, data::with_mounts, publish::with_addresses] {
+        if let Some(more) = settle(&ports.places, &spec)? {
+            spec = Cow::Owned(more);
+        }
+    }
+    Ok(spec)
 }
 
 /// Everything that init reads and writes.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use dybox_model::policy::{ANYBODY, Rules, RunAs};
-use dybox_model::{parse_bytes, parse_cpus};
+use dybox_model::policy::{ANYBODY, PublishedPorts, Rules, RunAs};
+use dybox_model::{PortRange, parse_bytes, parse_cpus};
 use toml::de::{DeTable, DeValue};
 
 use crate::{Store, StoreError};
@@ -30,6 +30,10 @@ pub const POLICY_KEYS: &[(&str, &str)] = &[
     ("max_cpus", "Most cpus of one task."),
     ("max_memory", "Most memory of one task, with a unit."),
     ("require_digest", "`true`: images must be named by digest."),
+    (
+        "published_ports",
+        "Ports of the machine that `ports` may publish: a range (`\"20000-20999\"`) or `\"none\"`. A port that the engine chooses is one of the range. Without: any; on a cluster, from 1024 on.",
+    ),
 ];
 
 /// What is wrong with a policy.
@@ -127,6 +131,12 @@ fn take(rules: &mut Rules, name: &str, found: DeValue<'_>) -> Result<(), String>
         }
         "max_cpus" => rules.max_cpus = Some(parse_cpus(&scalar(&found)?)?),
         "max_memory" => rules.max_memory = Some(parse_bytes(&scalar(&found)?)?),
+        "published_ports" => {
+            rules.published_ports = Some(match scalar(&found)?.as_str() {
+                "none" => PublishedPorts::None,
+                range => PublishedPorts::Within(PortRange::parse(range)?),
+            });
+        }
         _ => match found {
             DeValue::Boolean(wanted) => rules.require_digest = wanted,
             _ => return Err("write true or false".to_owned()),
@@ -158,12 +168,18 @@ mod tests {
     #[test]
     fn the_policy_is_read_whole_and_strictly() {
         let text = "mount_roots = [\"/nowhere/data\"]\nmax_cpus = 4\nmax_memory = \"8GiB\"\n\
-                    may_run_as = [1000, \"www\"]\nrequire_digest = true\n";
+                    may_run_as = [1000, \"www\"]\nrequire_digest = true\npublished_ports = \"8000-8099\"\n";
         let rules = parse("policy.toml", text).unwrap();
         assert_eq!(rules.mount_roots, Some(vec!["/nowhere/data".into()]));
         assert_eq!((rules.max_cpus, rules.max_memory, rules.require_digest), (Some(4000), Some(8 << 30), true));
-        assert_eq!(rules.may_run_as.unwrap().of["*"], ["1000", "www"]);
+        assert_eq!(rules.may_run_as.as_ref().unwrap().of["*"], ["1000", "www"]);
         assert_eq!((rules.lines["max_cpus"], rules.lines["require_digest"]), (2, 5));
+        let range = PortRange { first: 8000, last: 8099 };
+        assert_eq!(rules.published_ports, Some(PublishedPorts::Within(range)));
+        let ports = |text: &str| parse("p", &format!("published_ports = {text}")).map(|rules| rules.published_ports);
+        assert_eq!(ports("\"none\""), Ok(Some(PublishedPorts::None)));
+        assert_eq!(ports("8080"), Ok(Some(PublishedPorts::Within(PortRange::one(8080)))));
+        assert!(ports("\"9-8\"").is_err() && ports("\"any\"").is_err() && ports("[1]").is_err());
         let table = parse("p", "[may_run_as]\nann = [0]\n\"*\" = []\n").unwrap().may_run_as.unwrap();
         assert_eq!((table.of["ann"].len(), table.of["*"].len()), (1, 0));
         let place = |text: &str| parse("policy.toml", text).unwrap_err().place;

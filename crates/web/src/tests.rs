@@ -52,7 +52,12 @@ fn view() -> RunView {
     let grant = |number| GrantId::compose(SubDagId(0), 1, number);
     let started =
         |index, number, on| Fact::AttemptStarted { attempt: attempt(0, index, number), grant: grant(on), at: NOW };
-    let runs = |index, number| Fact::AttemptRuns { attempt: attempt(0, index, number), container: "c".into(), at: NOW };
+    let runs = |index, number| Fact::AttemptRuns {
+        attempt: attempt(0, index, number),
+        container: "c".into(),
+        at: NOW,
+        ports: Vec::new(),
+    };
     let failed = Exit {
         cause: Some(Cause::ExitCode),
         code: Some(7),

@@ -36,8 +36,9 @@ pub(crate) fn news_out(news: ProxyNews) -> proto::FromProxy {
             pid,
             attempts: attempts.iter().map(ToString::to_string).collect(),
         }),
-        ProxyNews::Runs { attempt, container, image, image_id } => {
-            News::Runs(proto::Runs { attempt: attempt.to_string(), container, image, image_id })
+        ProxyNews::Runs { attempt, container, image, image_id, ports } => {
+            let ports = if ports.is_empty() { bytes::Bytes::new() } else { json(&ports) };
+            News::Runs(proto::Runs { attempt: attempt.to_string(), container, image, image_id, ports })
         }
         ProxyNews::Exited { attempt, exit } => {
             News::Exited(proto::Exited { attempt: attempt.to_string(), exit: json(&exit) })
@@ -73,6 +74,7 @@ pub(crate) fn news_in(message: proto::FromProxy) -> Result<ProxyNews, WireError>
             container: runs.container,
             image: runs.image,
             image_id: runs.image_id,
+            ports: if runs.ports.is_empty() { Vec::new() } else { from_json(&runs.ports)? },
         },
         News::Exited(exited) => {
             ProxyNews::Exited { attempt: attempt(&exited.attempt)?, exit: from_json(&exited.exit)? }

@@ -1,7 +1,7 @@
 //! What is said over the wire, in the model's words.
 
 use bytes::Bytes;
-use dybox_model::{AttemptId, Exit, GrantId, Millis, Note, Resources, StageId, TaskSpec, Visit};
+use dybox_model::{AttemptId, Exit, GrantId, Millis, Note, Published, Resources, StageId, TaskSpec, Visit};
 
 /// What a proxy tells its master.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,8 @@ pub enum ProxyNews {
         image: String,
         /// Its id (`sha256:...`).
         image_id: String,
+        /// Where its ports are reached.
+        ports: Vec<Published>,
     },
     /// An attempt ended. Repeated until acknowledged.
     Exited {

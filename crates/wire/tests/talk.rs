@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dybox_model::{
-    AttemptId, Cause, Exit, GrantId, Millis, Network, Note, PullPolicy, Resources, StageId, TaskId, TaskSpec, Timeouts,
+    AttemptId, Cause, Exit, GrantId, Millis, Network, Note, Protocol, Published, PullPolicy, Resources, StageId,
+    TaskId, TaskSpec, Timeouts,
 };
 use dybox_wire::{Call, MasterClient, MasterOrder, ProxyNews, Waiting, Watched, WireError, serve};
 use proptest::prelude::*;
@@ -56,6 +57,7 @@ fn spec(command: Vec<String>, needs: String) -> TaskSpec {
         timeout: Timeouts::default(),
         stop_grace: Millis(10_000),
         stop_signal: None,
+        ports: Vec::new(),
         keep_failed: false,
         attach: None,
         reuse: false,
@@ -68,6 +70,10 @@ fn any_attempt() -> impl Strategy<Value = AttemptId> {
     (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(|(s, i, n)| attempt(s, i, n))
 }
 
+fn published() -> Vec<Published> {
+    vec![Published { container: 53, protocol: Protocol::Udp, host: "n1".to_owned(), port: 32768 }]
+}
+
 fn any_news() -> impl Strategy<Value = ProxyNews> {
     prop_oneof![
         (any::<u64>(), any::<u32>(), prop::collection::vec(any_attempt(), 0..5))
@@ -76,7 +82,8 @@ fn any_news() -> impl Strategy<Value = ProxyNews> {
             attempt,
             container,
             image,
-            image_id: "sha256:00".into()
+            image_id: "sha256:00".into(),
+            ports: published()
         }),
         (any_attempt(), ".*", any::<u64>()).prop_map(|(attempt, text, at)| ProxyNews::Exited {
             attempt,

@@ -140,7 +140,7 @@ fn attempt(index: u32, at: Millis, bytes: &mut Vec<u8>) {
     let attempt = AttemptId { task: TaskId { stage: StageId(0), index }, number: 1 };
     let grant = GrantId::compose(SubDagId(0), 1, index / 8);
     encode_into(&Fact::AttemptStarted { attempt, grant, at }, bytes);
-    encode_into(&Fact::AttemptRuns { attempt, container: "c0ffee".repeat(10), at }, bytes);
+    encode_into(&Fact::AttemptRuns { attempt, container: "c0ffee".repeat(10), at, ports: Vec::new() }, bytes);
     let lost = Exit::not_started(dybox_model::Cause::Internal, "", at);
     let exit = Exit { code: Some(0), cause: None, by: EndedBy::Itself, started: Some(at), ..lost };
     encode_into(&Fact::AttemptEnded { attempt, exit, again: false }, bytes);

@@ -118,7 +118,7 @@ fn whole_task(index: u32, grant: GrantId, at: Millis) -> [Fact; 3] {
     };
     [
         Fact::AttemptStarted { attempt, grant, at },
-        Fact::AttemptRuns { attempt, container: format!("{index:064x}"), at },
+        Fact::AttemptRuns { attempt, container: format!("{index:064x}"), at, ports: Vec::new() },
         Fact::AttemptEnded { attempt, exit, again: false },
     ]
 }

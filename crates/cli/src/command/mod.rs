@@ -27,6 +27,7 @@ pub(crate) mod plan;
 pub(crate) mod preflight;
 pub(crate) mod prune;
 pub(crate) mod ps;
+mod published;
 pub(crate) mod rerun;
 pub(crate) mod rest;
 pub(crate) mod resume;

@@ -63,9 +63,12 @@ pub(crate) struct Args {
     /// Most processes and threads [default: 512]
     #[arg(long)]
     pub pids: Option<u32>,
-    /// none or bridge [default: none]
+    /// none or bridge [default: none; bridge with --publish]
     #[arg(long)]
     pub network: Option<String>,
+    /// Publish a port: CONTAINER for a free one of the machine, or HOST:CONTAINER
+    #[arg(short, long, value_name = "[[ADDRESS:]HOST:]CONTAINER[/udp]")]
+    pub publish: Vec<String>,
     /// Name of the run's job [default: shell]
     #[arg(long)]
     pub name: Option<String>,
@@ -161,6 +164,7 @@ async fn plan(context: &Context, args: &Args, room: &Room) -> Result<Option<Plan
         volumes: args.volume.clone(),
         tmpfs: args.tmpfs.clone(),
         network: args.network.clone(),
+        ports: args.publish.clone(),
         user: args.user.clone(),
         pull: args.pull.clone(),
         timeout: args.timeout.clone(),

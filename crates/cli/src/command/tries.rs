@@ -1,12 +1,18 @@
 //! Every try of one task, as the journal tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use dybox_model::{Exit, Fact, GrantId, Millis, TaskId};
+use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, Published, TaskId};
+use dybox_store::archive::Stream;
+use dybox_store::logs::{LineItem, Lines, Select};
 
 use super::Context;
 use super::look::{Looked, facts};
 use crate::report::Failure;
+use crate::report::safe::safe;
+
+/// Lines of stderr that are shown with a failure.
+const LINES: usize = 10;
 
 /// Somebody who looked into a try.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub(crate) struct Try {
     pub runs: Option<Millis>,
     /// The engine's id of its container.
     pub container: String,
+    /// Where its ports are reached, or were.
+    pub ports: Vec<Published>,
     /// How it ended, and whether the task was tried again.
     pub exit: Option<(Exit, bool)>,
     /// Who looked into it.
@@ -65,14 +73,15 @@ fn of(facts: Vec<Fact>, task: TaskId) -> BTreeMap<u32, Try> {
     for fact in facts {
         match fact {
             Fact::AttemptStarted { attempt, grant, at } if attempt.task == task => {
-                let one =
-                    Try { grant, given: at, runs: None, container: String::new(), exit: None, visits: Vec::new() };
+                let (container, ports, visits) = Default::default();
+                let one = Try { grant, given: at, runs: None, container, ports, exit: None, visits };
                 tries.insert(attempt.number, one);
             }
-            Fact::AttemptRuns { attempt, container, at } if attempt.task == task => {
+            Fact::AttemptRuns { attempt, container, at, ports } if attempt.task == task => {
                 if let Some(one) = tries.get_mut(&attempt.number) {
                     one.runs = Some(at);
                     one.container = container;
+                    one.ports = ports;
                 }
             }
             Fact::Visited { attempt, by, want, at } if attempt.task == task => {
@@ -89,4 +98,32 @@ fn of(facts: Vec<Fact>, task: TaskId) -> BTreeMap<u32, Try> {
         }
     }
     tries
+}
+
+/// The last lines of stderr of a try.
+pub(crate) async fn last_lines(context: &Context, looked: &Looked, attempt: AttemptId) -> Result<Vec<String>, Failure> {
+    let task = attempt.task;
+    let select = |stream| Select {
+        stage: Some(task.stage),
+        task: Some(task.index),
+        attempt: Some(attempt.number),
+        stream: Some(stream),
+        since: None,
+        until: None,
+    };
+    let client = context.client()?;
+    let mut logs = client.logs(&looked.info.run, select(Stream::Stderr)).await?;
+    logs.tail(LINES).await?;
+    let (mut lines, mut ready) = (Lines::new(), VecDeque::new());
+    while let Some(item) = logs.next().await? {
+        lines.push(item, &mut ready);
+    }
+    lines.flush(&mut ready);
+    Ok(ready
+        .into_iter()
+        .filter_map(|item| match item {
+            LineItem::Line(line) => Some(safe(&line.text).into_owned()),
+            LineItem::Gap(_) => None,
+        })
+        .collect())
 }

@@ -1,26 +1,21 @@
 //! `dybox why`: why something waits, or why it failed, and what happens next.
 
-use std::collections::VecDeque;
-
 use dybox_journal::{Failure as Failed, HookState, Stage, StageState};
 use dybox_model::{AttemptId, Cause, Exit, ExitCode, StageEnd, StageId, TaskId, TaskState, format_duration};
-use dybox_store::archive::Stream;
-use dybox_store::logs::{LineItem, Lines, Select};
 use serde_json::{Value, json};
 
 use super::explain::reaction;
 use super::look::{Looked, look};
 use super::ps::run_json;
+use super::published;
 use super::target::Target;
-use super::tries::tries;
+use super::tries::{last_lines, tries};
 use super::{Context, Outcome};
 use crate::live::shown;
 use crate::report::safe::safe;
 use crate::report::state::{cache_words, owner, owner_word, stage_word, state_paint};
 use crate::report::{Answer, Failure, Output, Paint, Screen};
 
-/// Lines of stderr that are shown with a failure.
-const LINES: usize = 10;
 /// Further failed tries that are listed.
 const OTHERS: usize = 10;
 /// Stages that are explained at most when a whole run is asked about.
@@ -186,11 +181,12 @@ async fn of_stage(
             explain(&mut reason, stage, failed);
             // When it is tried again.
             reason.said.extend(stage.tried_again().into_iter().flat_map(|_| waits(looked, id, seen, waiting)));
-            reason.stderr = last_lines(context, looked, failed).await?;
+            reason.stderr = last_lines(context, looked, failed.attempt).await?;
         }
         (None, Some(stage)) if matches!(stage.state, StageState::Ended(_)) => ended(&mut reason, looked, stage),
         _ => reason.said.extend(waits(looked, id, seen, waiting)),
     }
+    reason.said.extend(published::said(looked, id));
     reason.said.extend(cache_words(looked.plan.stages.get(id.0 as usize), seen));
     if let Some(stage) = seen {
         reason.others = others(context, looked, stage).await?;
@@ -299,31 +295,6 @@ fn waits(looked: &Looked, id: StageId, seen: Option<&Stage>, waiting: &[(StageId
         said.push(format!("it waits for the hook after {}", after.collect::<Vec<_>>().join(", ")));
     }
     said
-}
-
-async fn last_lines(context: &Context, looked: &Looked, failed: &Failed) -> Result<Vec<String>, Failure> {
-    let task = failed.attempt.task;
-    let select = |stream| Select {
-        stage: Some(task.stage),
-        task: Some(task.index),
-        attempt: Some(failed.attempt.number),
-        stream: Some(stream),
-        since: None,
-        until: None,
-    };
-    let client = context.client()?;
-    let mut logs = client.logs(&looked.info.run, select(Stream::Stderr)).await?;
-    logs.tail(LINES).await?;
-    let (mut lines, mut ready) = (Lines::new(), VecDeque::new());
-    while let Some(item) = logs.next().await? {
-        lines.push(item, &mut ready);
-    }
-    lines.flush(&mut ready);
-    let text = |item| match item {
-        LineItem::Line(line) => Some(safe(&line.text).into_owned()),
-        LineItem::Gap(_) => None,
-    };
-    Ok(ready.into_iter().filter_map(text).collect())
 }
 
 impl Reason {

@@ -4,7 +4,11 @@ use dybox_job::Plan;
 use dybox_journal::{Run, RunState, RunView, Stage, StageState};
 use dybox_model::{AttemptId, Millis, Need, RunId, StageEnd, StageId, TaskId, Usage};
 
+use super::line::shown;
 use crate::report::state::{taken_words, waits_words};
+
+/// Ports of a stage that its line has room for.
+const PORTS: usize = 4;
 
 /// Everything that the tree shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -124,7 +128,7 @@ fn seen(stage: &Stage, plan: &Plan, view: &RunView) -> StageRow {
         (Some(_), _) if stage.why.is_empty() => taken_words(stage).unwrap_or_default(),
         (Some(_), _) => stage.why.clone(),
         // The last reason that was told is stale once all its tasks have been given away.
-        (None, Some(_)) if counts.waiting == 0 => String::new(),
+        (None, Some(_)) if counts.waiting == 0 => ports(stage, view),
         (None, Some(_)) => waits_words(stage),
         (None, None) if stage.waits.is_empty() => waits_for(&stage.outline.needs, plan, view),
         (None, None) => stage.waits.clone(),
@@ -141,6 +145,13 @@ fn memory(run: &Run, stage: &Stage) -> Option<(u64, u64)> {
     let limit = |now: &Usage| if now.limit > 0 { now.limit } else { stage.outline.ask.memory };
     let used = live.map(|(_, live)| (live.now.working_set, limit(&live.now).max(1)));
     used.max_by_key(|(used, limit)| used.saturating_mul(1000) / limit)
+}
+
+/// Where its running tasks are reached.
+fn ports(stage: &Stage, view: &RunView) -> String {
+    let id = stage.outline.id;
+    let all = view.stage(id).into_iter().flat_map(|(run, _)| run.published(id));
+    all.take(PORTS).map(|(_, port)| shown(&port.to_string())).collect::<Vec<_>>().join(", ")
 }
 
 fn planned_row(planned: &dybox_job::Stage, plan: &Plan, view: &RunView) -> StageRow {

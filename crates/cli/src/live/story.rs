@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dybox_model::{
-    AttemptId, Cause, Decision, Exit, Fact, Millis, Note, StageEnd, StageId, StageOutline, SubDagId, TaskId,
+    AttemptId, Cause, Decision, Exit, Fact, Millis, Note, Published, StageEnd, StageId, StageOutline, SubDagId, TaskId,
     format_bytes, format_duration,
 };
 
@@ -65,7 +65,7 @@ impl Story {
                 (*at, format!("goes on: what did not succeed runs again{}", self.of_subdag(subdag)))
             }
             Fact::StageStarted { stage, tasks, at } => (*at, self.stage_started(*stage, *tasks, *at)?),
-            Fact::AttemptRuns { attempt, at, .. } => (*at, self.attempt_runs(*attempt, *at)?),
+            Fact::AttemptRuns { attempt, at, ports, .. } => (*at, self.attempt_runs(*attempt, *at, ports)?),
             Fact::AttemptEnded { attempt, exit, again } => (exit.ended, self.attempt_ended(*attempt, exit, *again)?),
             Fact::StageEnded { stage, end, why, at } => (*at, self.stage_ended(*stage, *end, why, *at)?),
             Fact::HookDecided { decision, at, .. } => {
@@ -182,11 +182,12 @@ impl Story {
         (tasks != 1).then(|| format!("{} starts: {tasks} tasks", told.name))
     }
 
-    fn attempt_runs(&mut self, attempt: AttemptId, at: Millis) -> Option<String> {
+    fn attempt_runs(&mut self, attempt: AttemptId, at: Millis, ports: &[Published]) -> Option<String> {
         self.running.insert(attempt, at);
         self.waits.remove(&attempt.task.stage);
         let task = self.task(attempt.task);
-        (!self.is_wide(attempt.task.stage)).then(|| format!("{task} runs{}", try_of(attempt)))
+        let ports: String = ports.iter().map(|port| format!(", {}", shown(&port.to_string()))).collect();
+        (!self.is_wide(attempt.task.stage)).then(|| format!("{task} runs{}{ports}", try_of(attempt)))
     }
 
     fn attempt_ended(&mut self, attempt: AttemptId, exit: &Exit, again: bool) -> Option<String> {

@@ -73,7 +73,7 @@ fn kind(key: &str) -> Value {
         "peak_memory" | "needed_memory" | "working_set" | "cache" | "limit" | "read_bytes" | "written_bytes" => {
             &["integer", "null"]
         }
-        "tags" | "applications" | "image_ahead" | "hooks" | "subdags" | "notes" => &["array"],
+        "tags" | "applications" | "image_ahead" | "ports" | "hooks" | "subdags" | "notes" => &["array"],
         "resumable" | "whole" | "again" | "fail_fast" | "removed" => &["boolean", "null"],
         _ => return json!({}),
     };
@@ -100,14 +100,14 @@ pub(crate) const SHAPES: &[Shape] = &[
         command: "status RUN, RUN/STAGE",
         list: "stages",
         beside: &["run"],
-        keys: "stage state why waits image subdag needs cpus memory tries failures started ended seconds cpu_seconds peak_memory needed_memory cause image_waited_seconds image_ahead tasks taken_from left_out cached not_cached added_by [list]",
+        keys: "stage state why waits image subdag needs cpus memory tries failures started ended seconds cpu_seconds peak_memory needed_memory cause image_waited_seconds image_ahead tasks taken_from left_out cached not_cached added_by ports [list]",
         name: "RUN/STAGE",
     },
     Shape {
         command: "status RUN/STAGE/N",
         list: "attempts",
         beside: &["run"],
-        keys: "attempt state grant host yarn_container given container started ended seconds code signal cause cause_name owner why text again cpu_seconds peak_memory usage moved result visits",
+        keys: "attempt state grant host yarn_container given container ports started ended seconds code signal cause cause_name owner why text again cpu_seconds peak_memory usage moved result visits",
         name: "RUN/STAGE/N#ATTEMPT",
     },
     Shape {

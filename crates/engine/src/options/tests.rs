@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use dybox_model::{Attach, Mount, SecretRef, SecretSource, SecretUse, Tmpfs};
+use dybox_model::{Attach, Mount, Port, PortRange, Protocol, SecretRef, SecretSource, SecretUse, Tmpfs};
 
 use super::*;
 use crate::testing::{image, task};
@@ -46,6 +46,27 @@ fn a_task_with_everything_on_a_named_network() {
     let placed =
         Placed { cgroup_parent: Some("/yarn/c1".to_owned()), ..placed(Joined::Network("dybox-x-net".to_owned())) };
     insta::assert_snapshot!(golden(&options(&spec, &image(), &placed)));
+}
+
+#[test]
+fn a_task_with_ports_has_a_network_of_its_own() {
+    let port = |container, host: Option<&str>| Port {
+        container,
+        protocol: if container == 53 { Protocol::Udp } else { Protocol::Tcp },
+        address: Some("127.0.0.1".parse().unwrap()),
+        host: host.map(|host| PortRange::parse(host).unwrap()),
+    };
+    let ports = vec![port(80, None), port(53, Some("53")), port(80, Some("8000-8010"))];
+    let spec = TaskSpec { ports, ..task() };
+    let json = options(&spec, &image(), &placed(Joined::Bridge)).json();
+    let at = |port: &str| serde_json::json!({ "HostIp": "127.0.0.1", "HostPort": port });
+    assert_eq!(json["ExposedPorts"], serde_json::json!({ "53/udp": {}, "80/tcp": {} }));
+    let any = serde_json::json!({ "HostIp": "127.0.0.1" });
+    assert_eq!(json["HostConfig"]["PortBindings"]["80/tcp"], serde_json::json!([any, at("8000-8010")]));
+    assert_eq!(json["HostConfig"]["PortBindings"]["53/udp"], serde_json::json!([at("53")]));
+    assert_eq!((&json["HostConfig"]["NetworkMode"], &json["Hostname"]), (&"bridge".into(), &"extract-3".into()));
+    let none = options(&task(), &image(), &placed(Joined::Bridge)).json();
+    assert!(none.get("ExposedPorts").is_none() && none["HostConfig"].get("PortBindings").is_none());
 }
 
 #[test]

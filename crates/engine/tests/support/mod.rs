@@ -136,6 +136,7 @@ pub(crate) fn task(command: &[&str]) -> TaskSpec {
         timeout: Timeouts::default(),
         stop_grace: Millis(1000),
         stop_signal: None,
+        ports: Vec::new(),
         keep_failed: false,
         attach: None,
         reuse: false,

@@ -92,6 +92,7 @@ fn a_compose_file_becomes_a_job() {
             "      # FROM_ME: nothing of the caller's environment goes in; write its value",
             "      # EMPTY: nothing of the caller's environment goes in; write its value",
             "      ON: \"yes\"",
+            "    ports: [\"5432:5432\"]",
             "  # docs (line 27): left out, it is of a profile",
         ],
     );
@@ -109,6 +110,27 @@ fn what_a_compose_file_means_is_what_the_plan_says() {
     assert_eq!(stage("seed-data").tasks, 3);
     assert_eq!(plan.stages[stage("seed-data").needs[0].0.0 as usize].name, "migrate");
     assert_eq!(stage("db").env["ON"], "yes");
+}
+
+#[test]
+fn published_ports_are_carried_over() {
+    let text = r#"
+services:
+  web:
+    image: web:1
+    ports:
+      - 80
+      - "${PORT:-8080}:80"
+      - "9/sctp"
+      - { target: 53, published: "5353", protocol: udp, host_ip: 127.0.0.1 }
+      - { target: 443 }
+  alone: { image: "a:1", network_mode: none, ports: ["1:1"] }
+"#;
+    let made = made(Tool::Compose, text);
+    let found = plan(&made);
+    let ports: Vec<String> = found.stages[0].ports.iter().map(ToString::to_string).collect();
+    assert_eq!(ports, ["80", "8080:80", "127.0.0.1:5353:53/udp", "443"], "{}", made.text);
+    assert!(made.text.contains("9/sctp: ports are of tcp or udp") && found.stages[1].ports.is_empty(), "{}", made.text);
 }
 
 #[test]

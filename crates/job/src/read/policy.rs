@@ -20,7 +20,9 @@ pub(crate) fn check(reader: &mut Reader, (name, node): (Span, &Node), body: &Bod
         let late_image = body.image_words.as_ref().is_some_and(|words| words.value.known.is_none());
         // Mounts and images were judged by the first one where they were read.
         let paths = body.volumes.iter().flatten().filter(|mount| at > 0 && mount.value.named.is_none());
+        let ports: Vec<_> = body.ports.iter().flatten().map(|spot| spot.value.clone()).collect();
         let asks = Asks {
+            ports: &ports,
             image: body.image.as_deref().filter(|_| !late_image).unwrap_or_default(),
             user: body.user.as_deref(),
             cpu_milli: if body.cpus_words.is_some() { 0 } else { body.cpus.unwrap_or(1_000) },
@@ -42,6 +44,7 @@ fn key_span(node: &Node, refusal: &Refusal) -> Option<Span> {
         "max_memory" => "memory",
         "may_run_as" => "user",
         "mount_roots" => "volumes",
+        "published_ports" => "ports",
         _ => "image",
     };
     let Value::Map(entries) = &node.value else { return None };
@@ -53,6 +56,7 @@ fn report(reader: &mut Reader, span: Span, refusal: &Refusal) {
         "max_cpus" | "max_memory" => ("E0805", "ask for less, or ask the administrator"),
         "require_digest" => ("E0806", "add @sha256:... (`docker image inspect` shows it), or ask the administrator"),
         "may_run_as" => ("E0807", "take user: away to run as yourself, or ask the administrator"),
+        "published_ports" => ("E0809", "leave out the host port, or ask the administrator"),
         "mount_roots" => ("E0802", "move the data there, or ask the administrator"),
         _ => ("E0803", "use an image of a trusted registry, or ask the administrator"),
     };

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use dybox_model::{Need, Network, PullPolicy};
 
-use super::{data, each, env, idle, image, limits, memory, mounts, placement, policy, profile, results, secrets};
+use super::{
+    data, each, env, idle, image, limits, memory, mounts, placement, policy, ports, profile, results, secrets,
+};
 use crate::draft::{Body, Memory, ProfileWanted, Stage, When, Words};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
@@ -83,6 +85,8 @@ fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
         None => own.over(defaults),
     };
     mounts::check_targets(reader, &stage.body);
+    ports::check(reader, &mut stage.body);
+    ports::check_tasks(reader, &stage);
     data::check(reader, &stage.body);
     secrets::check(reader, &stage.body);
     placement::check(reader, &stage.body.placement);
@@ -192,6 +196,7 @@ fn entry(reader: &mut Reader, body: &mut Body, key: &Key, node: &Node, what: &st
         "registry_auth" => body.registry_auth = secrets::login(reader, node),
         "tmpfs" => body.tmpfs = mounts::tmpfs(reader, node),
         "network" => body.network = network(reader, node),
+        "ports" => body.ports = ports::ports(reader, node),
         "user" => body.user = limits::user(reader, node),
         "pull" => {
             const POLICIES: [PullPolicy; 3] = [PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never];

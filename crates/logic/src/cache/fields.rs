@@ -71,6 +71,9 @@ pub fn never(stage: &Stage) -> Option<&'static str> {
     if !stage.secrets.is_empty() {
         return Some("it has secrets, and what they hold now is not known");
     }
+    if !stage.ports.is_empty() {
+        return Some("it has ports, and what comes through them is not known");
+    }
     (!stage.volumes.is_empty()).then_some("it has volumes, and what is behind them may have changed")
 }
 

@@ -1,7 +1,9 @@
 //! What comes in and what goes out.
 
 use dybox_model::cache::Found;
-use dybox_model::{AttemptId, Cause, Exit, Fact, GrantId, Millis, Node, Resources, StageEnd, StageId, Usage, Wish};
+use dybox_model::{
+    AttemptId, Cause, Exit, Fact, GrantId, Millis, Node, Published, Resources, StageEnd, StageId, Usage, Wish,
+};
 
 use super::Advice;
 
@@ -122,6 +124,8 @@ pub enum Event {
         attempt: AttemptId,
         /// The engine's id of it.
         container: String,
+        /// Where its ports are reached.
+        ports: Vec<Published>,
     },
     /// A proxy found out what an image name stands for.
     ImagePinned {

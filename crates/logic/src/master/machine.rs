@@ -199,12 +199,12 @@ impl Master {
             Event::ProxyLost { grant, how } => self.lose(grant, how, now, out),
             Event::Swept { grant, exits } => self.swept(grant, exits, now, out),
             Event::GrantEnded { grant } => self.end_grant(grant, now, out),
-            Event::Runs { grant, attempt, container } if self.is_new_run(grant, attempt) => {
+            Event::Runs { grant, attempt, container, ports } if self.is_new_run(grant, attempt) => {
                 self.bear();
                 if let Some(grant) = self.pool.get(grant).filter(|grant| !grant.host.is_empty()) {
                     self.hosts.works(&grant.host);
                 }
-                self.record(Fact::AttemptRuns { attempt, container, at: now }, out);
+                self.record(Fact::AttemptRuns { attempt, container, at: now, ports }, out);
             }
             Event::Runs { .. } => {}
             Event::ImagePinned { image, id } => self.pin(image, id, out),

@@ -45,6 +45,7 @@ fn spec(number: u32) -> TaskSpec {
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),
         stop_signal: None,
+        ports: Vec::new(),
         keep_failed: false,
         attach: None,
         reuse: false,

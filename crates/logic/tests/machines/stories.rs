@@ -435,6 +435,10 @@ fn old_news_changes_nothing_and_is_acknowledged_again() {
     let exit = Exit::not_started(Cause::Oom, "", Millis(0));
     let mut out = Vec::new();
     world.master.handle(Millis(0), master::Event::Exited { grant, attempt, exit }, &mut out);
-    world.master.handle(Millis(0), master::Event::Runs { grant, attempt, container: "c".to_owned() }, &mut out);
+    world.master.handle(
+        Millis(0),
+        master::Event::Runs { grant, attempt, container: "c".to_owned(), ports: Vec::new() },
+        &mut out,
+    );
     assert_eq!(out, [master::Effect::Ack { grant, attempt }]);
 }

@@ -863,7 +863,7 @@ impl World {
     fn run(&mut self, grant: GrantId, attempt: AttemptId, room: Resources) {
         if self.machine.start(grant, attempt, room) {
             let container = format!("c-{attempt}");
-            self.news(grant, master::Event::Runs { grant, attempt, container });
+            self.news(grant, master::Event::Runs { grant, attempt, container, ports: Vec::new() });
             let (image, id) = ("busybox".to_owned(), "sha256:1".to_owned());
             self.news(grant, master::Event::ImagePinned { image, id });
             let reuse = self.plan.stages[attempt.task.stage.0 as usize].reuse;
@@ -1041,7 +1041,7 @@ impl World {
         let why = "stray".to_owned();
         let mail = match self.rng.below(7) {
             0 => Mail::Master(master::Event::Exited { grant, attempt, exit }),
-            1 => Mail::Master(master::Event::Runs { grant, attempt, container: why }),
+            1 => Mail::Master(master::Event::Runs { grant, attempt, container: why, ports: Vec::new() }),
             2 => Mail::Master(master::Event::Swept { grant, exits: vec![(attempt, Some(exit))] }),
             3 => Mail::Master(master::Event::GrantEnded { grant }),
             4 => Mail::Master(master::Event::ProxyJoined { grant, attempts: vec![attempt] }),

@@ -70,6 +70,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         timeout: Timeouts::default(),
         stop_grace: Millis::from_secs(10),
         stop_signal: None,
+        ports: Vec::new(),
         retry: Retry { max: 0, backoff: Millis::from_secs(1), on: Vec::new(), grow: None },
         priority: 0,
         keep_failed: false,

@@ -144,6 +144,7 @@ impl Stage {
             timeout: Timeouts::default(),
             stop_grace: Millis::from_secs(5),
             stop_signal: None,
+            ports: Vec::new(),
             keep_failed: false,
             attach: None,
             reuse: false,

@@ -140,7 +140,10 @@ impl<'a> Session<'a> {
     fn hear(&mut self, update: &Update) {
         match update {
             Update::Fact(Fact::AttemptStarted { attempt, grant, .. }) => self.begin(*attempt, *grant),
-            Update::Fact(Fact::AttemptRuns { .. }) => self.waits = None,
+            Update::Fact(Fact::AttemptRuns { ports, .. }) => {
+                self.waits = None;
+                ports.iter().for_each(|port| self.say(&shown(&port.to_string())));
+            }
             Update::Fact(Fact::AttemptEnded { exit, again: false, .. }) => self.exit = Some(exit.clone()),
             Update::Fact(Fact::AttemptEnded { exit, again: true, .. }) => {
                 self.line = Line::None;

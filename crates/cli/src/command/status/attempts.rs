@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::run_field;
 use crate::command::Context;
 use crate::command::look::Looked;
+use crate::command::published::json_of;
 use crate::command::tries::{Try, tries};
 use crate::live::shown;
 use crate::report::state::{owner_word, state_paint};
@@ -35,7 +36,7 @@ fn json(number: u32, one: &Try, place: Option<&Where>) -> Value {
     json!({
         "attempt": number, "state": one.word(), "grant": one.grant.to_string(),
         "host": place.map(|place| &place.host), "yarn_container": place.map(|place| &place.container), "given": rfc3339(one.given),
-        "container": one.container, "started": exit.and_then(|exit| exit.started).or(one.runs).map(rfc3339),
+        "container": one.container, "ports": one.ports.iter().map(json_of).collect::<Vec<_>>(), "started": exit.and_then(|exit| exit.started).or(one.runs).map(rfc3339),
         "ended": exit.map(|exit| rfc3339(exit.ended)), "seconds": one.wall().map(seconds),
         "code": exit.and_then(|exit| exit.code), "signal": exit.and_then(|exit| exit.signal),
         "cause": cause.map(|info| info.code), "cause_name": cause.map(|info| info.name),
@@ -84,6 +85,10 @@ fn text(screen: &Screen, tries: &BTreeMap<u32, Try>, places: &BTreeMap<GrantId, 
     let mut text = table_text(table, right);
     for (number, visit) in tries.iter().flat_map(|(number, one)| one.visits.iter().map(move |visit| (number, visit))) {
         text.push_str(&format!("#{number} {}: {} by {}\n", local(visit.at), shown(&visit.want), shown(&visit.by)));
+    }
+    let live = tries.iter().filter(|(_, one)| one.exit.is_none());
+    for (number, port) in live.flat_map(|(number, one)| one.ports.iter().map(move |port| (number, port))) {
+        text.push_str(&format!("#{number} {}\n", shown(&port.to_string())));
     }
     text.push_str(&moved(tries));
     text

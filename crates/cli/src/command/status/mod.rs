@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::look::{Looked, look};
 use super::ps::run_json;
+use super::published;
 use super::target::Target;
 use super::{Context, Outcome};
 use crate::report::state::{counts_json, stage_word, task_word};
@@ -116,6 +117,7 @@ fn stage_json(looked: &Looked, id: StageId, now: Millis) -> Value {
     item["left_out"] = json!(taken.is_some_and(Option::is_none));
     item["cached"] = json!(seen.is_some_and(|stage| stage.cached));
     item["not_cached"] = json!(seen.and_then(|stage| stage.missed.as_ref()));
+    item["ports"] = json!(published::json(looked, id));
     let hook = planned.and_then(|stage| looked.plan.hooks.get(stage.added?.0 as usize));
     item["added_by"] = json!(hook.map(dybox_job::Hook::label));
     let story = looked.standing.view.image_story(id);

@@ -4,6 +4,7 @@ use dybox_journal::{Stage, Task};
 use dybox_model::{AttemptId, Millis, StageId, TaskId, TaskState, format_bytes, format_duration};
 
 use crate::command::look::Looked;
+use crate::command::published::words;
 use crate::live::shown;
 use crate::report::state::{odd_words, stage_word, state_paint, taken_words, task_word, waits_words};
 use crate::report::time::{ago, local, span_or_dash};
@@ -144,7 +145,11 @@ fn why(looked: &Looked, stage: &Stage) -> String {
         .collect();
     match stage.state {
         dybox_journal::StageState::Waiting if !open.is_empty() => format!("needs {}", open.join(", ")),
-        _ => waits_words(stage),
+        _ => {
+            let waits = waits_words(stage);
+            let one = waits.is_empty() && stage.tasks.len() == 1;
+            if one { shown(&words(looked, stage.outline.id, None)) } else { waits }
+        }
     }
 }
 
@@ -201,6 +206,6 @@ fn task_row(screen: &Screen, looked: &Looked, stage: &Stage, (id, task): (TaskId
         time.map(|time| span_or_dash(Some(time))).unwrap_or_default(),
         if used.cpu_ms > 0 { format_duration(Millis(used.cpu_ms)) } else { String::new() },
         if used.memory > 0 { format_bytes(used.memory) } else { String::new() },
-        cause.unwrap_or_default(),
+        cause.unwrap_or_else(|| shown(&words(looked, id.stage, Some(id.index)))),
     ]
 }

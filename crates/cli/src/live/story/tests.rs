@@ -1,4 +1,4 @@
-use dybox_model::{Cause, EndedBy, Peak, Resources, StageOutline};
+use dybox_model::{Cause, EndedBy, Peak, Protocol, Resources, StageOutline};
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn attempt(stage: u32, index: u32, number: u32) -> AttemptId {
 }
 
 fn runs(attempt: AttemptId, at: u64) -> Fact {
-    Fact::AttemptRuns { attempt, container: "c0".to_owned(), at: Millis(at) }
+    Fact::AttemptRuns { attempt, container: "c0".to_owned(), at: Millis(at), ports: Vec::new() }
 }
 
 fn ends(attempt: AttemptId, exit: Exit, again: bool) -> Fact {
@@ -40,6 +40,19 @@ fn submitted() -> Fact {
     let run = "01jd0000000000000000000000".parse().unwrap();
     let stages = vec![outline(0, "extract", 2), outline(1, "join", 1)];
     Fact::Submitted { run, job: "nightly".to_owned(), subdag: SUB, at: Millis(1000), stages }
+}
+
+#[test]
+fn ports_are_told_when_a_task_runs() {
+    let mut story = Story::of(1, Millis(1000));
+    story.fact(SUB, &submitted());
+    let port = Published { container: 80, protocol: Protocol::Udp, host: "n1\x1b[1m".to_owned(), port: 9 };
+    let (attempt, container) = (attempt(1, 0, 1), "c0".to_owned());
+    let told = story.fact(SUB, &Fact::AttemptRuns { attempt, container, at: Millis(1500), ports: vec![port] }).unwrap();
+    assert!(
+        told.ends_with(":9") && told.contains("join runs, port 80/udp at n1") && !told.contains('\x1b'),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn tried(attempt: AttemptId, exit: Exit, again: bool) -> [Fact; 3] {
     let at = exit.started.unwrap_or_default();
     [
         Fact::AttemptStarted { attempt, grant: GrantId::compose(SubDagId(0), 1, 1), at },
-        Fact::AttemptRuns { attempt, container: "c".to_owned(), at },
+        Fact::AttemptRuns { attempt, container: "c".to_owned(), at, ports: Vec::new() },
         Fact::AttemptEnded { attempt, exit, again },
     ]
 }

@@ -6,6 +6,7 @@
 mod interpolate;
 mod limits;
 mod mounts;
+mod ports;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! One service.
 
-use super::{Compose, depends_on, limits, mounts};
+use super::{Compose, depends_on, limits, mounts, ports};
 use crate::fields::Scope;
 use crate::import::out::{Mapping, Out};
 use crate::import::words::words;
@@ -38,8 +38,9 @@ pub(super) fn read(compose: &mut Compose, reader: &mut Reader, key: &Key, node: 
         stage.note("a server: it ends only when its program does");
     }
     image(compose, reader, key, node, &mut stage);
+    let closed = node.get("network_mode").and_then(Node::said) == Some("none");
     for (key, node) in entries.iter().filter(|(_, node)| !node.is_null()) {
-        entry(compose, reader, &mut stage, (key, node));
+        entry((compose, reader), &mut stage, (key, node), closed);
     }
     limits::of(compose, reader, node, &mut stage);
     needs(compose, node, &mut stage);
@@ -71,7 +72,12 @@ fn image(compose: &mut Compose, reader: &mut Reader, key: &Key, node: &Node, sta
     stage.put_text("image", image);
 }
 
-fn entry(compose: &mut Compose, reader: &mut Reader, stage: &mut Mapping, (key, node): (&Key, &Node)) {
+fn entry(
+    (compose, reader): (&mut Compose, &mut Reader),
+    stage: &mut Mapping,
+    (key, node): (&Key, &Node),
+    closed: bool,
+) {
     match key.text.as_str() {
         "command" => program(compose, reader, stage, (key, node)),
         "entrypoint" => program(compose, reader, stage, (key, node)),
@@ -90,11 +96,8 @@ fn entry(compose: &mut Compose, reader: &mut Reader, stage: &mut Mapping, (key, 
         "stop_signal" if is_built(Scope::Stage, "stop_signal") => {
             put_text(compose, reader, stage, ("stop_signal", node));
         }
-        "ports" => {
-            let ports: Vec<&str> = node.items().iter().filter_map(Node::said).collect();
-            let why = format!("{}: no port of a stage is published; stages find each other by name", ports.join(", "));
-            reader.no_counterpart(stage, key, why.trim_start_matches(": "));
-        }
+        "ports" if closed => reader.no_counterpart(stage, key, "it has no network"),
+        "ports" => ports::put(compose, reader, stage, (key, node)),
         "restart" => restart(reader, stage, key, node),
         "network_mode" | "networks" => {}
         name if SILENT.contains(&name) || limits::KEYS.contains(&name) || name.starts_with("x-") => {}
