@@ -9,7 +9,7 @@ use super::look::Looked;
 const SHOWN: usize = 6;
 
 /// Each with its task, by the index.
-fn of<'a>(looked: &'a Looked, stage: StageId) -> impl Iterator<Item = (u32, &'a Published)> {
+fn of(looked: &Looked, stage: StageId) -> impl Iterator<Item = (u32, &Published)> {
     let run = looked.standing.view.stage(stage).map(|(run, _)| run);
     let all = run.into_iter().flat_map(move |run| run.published(stage));
     all.map(|(attempt, port)| (attempt.task.index, port))
