@@ -418,6 +418,39 @@ fn every_command_that_reads_answers_people_and_programs_about_a_run_that_lives()
     cluster().assert_over(&run);
 }
 
+fn kill_master(run: &str) {
+    let app = text(&apps(run)[0]["id"]).replace("application", "container");
+    let master = eventually("its master runs", LONG, || {
+        let all = cluster().in_grants("dybox master");
+        all.into_iter().find(|found| found.container.starts_with(&app) && !found.words.contains("bash"))
+    });
+    master.process.signal(nix::sys::signal::Signal::SIGKILL);
+}
+
+#[test]
+fn a_hook_in_a_container_is_a_task_of_the_cluster_and_outlives_its_master() {
+    let user = User::with(concat!(
+        "stages:\n  list: { script: \"echo 3 > $DYBOX_RESULT\" }\n",
+        "  work: { needs: [list], script: '. /said/fns; say start; echo \"one of $DYBOX_TASK_COUNT\"' }\n",
+        "hooks:\n  - after: [list]\n    image: \"dybox-test/busybox:1\"\n    timeout: 5m\n",
+        "    run: [sh, -c, '. /said/fns; say start; UNTIL_GO; echo note >&2; say end; ",
+        "grep -q results.:.*list.:3 && cat /said/answer']\n",
+    ));
+    user.0.write("said/answer", "{\"parallelism\": {\"work\": 2}}");
+    let run = user.detach(&[]);
+    user.0.until_said("hook-1", "start", 1);
+    user.dybox(&["why", &format!("{run}/work")]).expect(0).says("hook-1");
+    kill_master(&run);
+    user.say("go");
+    user.0.until_state(&run, "succeeded");
+    let said = |stage, what| user.0.said_by(stage, what);
+    assert_eq!((said("hook-1", "start"), said("hook-1", "end"), said("work", "start")), (1, 1, 2));
+    assert!(user.logs(&[&run, "hook-1"]).contains("note\n"));
+    assert_eq!(user.logs(&[&run, "work"]), "one of 2\none of 2\n");
+    assert_eq!(user.task(&run, "hook-1/0").len(), 1);
+    cluster().assert_over(&run);
+}
+
 #[test]
 fn a_master_that_is_killed_half_way_leaves_no_trace_in_how_a_run_ends() {
     let user = User::with(concat!(
@@ -437,14 +470,7 @@ fn a_master_that_is_killed_half_way_leaves_no_trace_in_how_a_run_ends() {
         &format!("echo ran >> {}\nsleep 2\necho '{{\"params\": {{\"day\": \"friday\"}}}}'\n", runs.display()),
     );
     let run = user.detach(&[]);
-    let app = text(&apps(&run)[0]["id"]).replace("application", "container");
-    let kill = || {
-        let master = eventually("its master runs", LONG, || {
-            let all = cluster().in_grants("dybox master");
-            all.into_iter().find(|found| found.container.starts_with(&app) && !found.words.contains("bash"))
-        });
-        master.process.signal(nix::sys::signal::Signal::SIGKILL);
-    };
+    let kill = || kill_master(&run);
     // While tasks of a list that another one found run, and others of it have ended.
     user.0.until_said("work", "end", 3);
     kill();

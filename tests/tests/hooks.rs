@@ -1,4 +1,4 @@
-//! Hooks that add stages, on the machine's real engine.
+//! Hooks that add stages, and hooks in containers, on the machine's real engine.
 
 use std::time::Duration;
 
@@ -109,5 +109,141 @@ fn added_stages_are_stopped_and_resumed_as_others_are() {
     place.write("said/good", "");
     place.dybox(&["resume", &run]).expect(0);
     assert_eq!((place.said_by("part", "end"), times(&place)), (1, 1));
+    place.assert_nothing_left();
+}
+
+/// A hook in a container, which says that it starts, then what is in a file.
+const CONTAINED: &str = concat!(
+    "hooks:\n  - after: [list]\n    image: \"dybox-test/busybox:1\"\n    memory: 24MiB\n    timeout: 1m\n",
+    "    run: [sh, -c, '. /said/fns; say start; cat > /said/story; echo note >&2; . /said/first; cat /said/answer']\n",
+);
+
+/// A job with that hook; `first` is what the hook does before it answers.
+fn contained(stages: &str, first: &str, answer: &str) -> Workspace {
+    let place = Workspace::new();
+    place.job(&format!("stages:\n  list: {{ script: 'echo [1, 2, 3] > $DYBOX_RESULT' }}\n{stages}{CONTAINED}"));
+    place.write("said/first", first);
+    place.write("said/answer", answer);
+    place
+}
+
+#[test]
+fn a_hook_in_a_container_reads_the_run_and_decides() {
+    let place = contained(
+        concat!(
+            "  wide: { needs: [list], script: 'echo wide $DYBOX_PARAM_DAY' }\n",
+            "  never: { needs: [list], command: [\"false\"] }\n",
+            "params: { day: monday }\n",
+            "on_exit:\n  tell: { command: [echo, \"it ${run.state}\"] }\n",
+        ),
+        "true",
+        "{\"params\": {\"day\": \"friday\"}, \"skip\": [\"never\"],\n \"parallelism\": {\"wide\": 2},\n \"add\": {\"more\": {\"command\": [\"echo\", \"more of ${results.list[2]}\"]}}}",
+    );
+    let done = place.dybox(&["run", "job.yaml"]).expect(0);
+    let run = done.says("hook decided: adds more, skip never, wide gets 2 tasks").run_id();
+    let story = std::fs::read_to_string(place.path().join("said/story")).expect("it read the run so far");
+    let story: serde_json::Value = serde_json::from_str(&story).expect("JSON");
+    assert_eq!((&story["results"]["list"], &story["job"]), (&serde_json::json!([1, 2, 3]), &"t".into()));
+    assert_eq!(
+        story["stages"].as_object().map(|stages| stages.keys().cloned().collect()),
+        Some(vec!["list".to_owned()])
+    );
+    place.dybox(&["logs", &run, "hook-1"]).expect(0).says("note").says("\"wide\": 2");
+    place.dybox(&["logs", &run, "wide"]).expect(0).says("wide friday");
+    place.dybox(&["logs", &run, "more"]).expect(0).says("more of 3");
+    place.dybox(&["logs", &run, "tell"]).expect(0).says("it succeeded");
+    let hook = place.status(&format!("{run}/hook-1"))["stages"][0].clone();
+    assert_eq!((&hook["tries"], &hook["memory"]), (&1.into(), &(24 << 20).into()), "{hook}");
+    place
+        .dybox(&["plan", "job.yaml"])
+        .expect(0)
+        .says("as stage hook-1, at most 1m00s, 24MiB; waits for it: wide, never");
+    place.dybox(&["graph", "job.yaml"]).expect(0).says("hook-1");
+    // Nothing of it is taken from a run before: it decides anew.
+    place.dybox(&["run", "--cache", "job.yaml"]).expect(0).says("hook decided");
+    place.dybox(&["rerun", &run, "wide"]).expect(0).says("hook decided");
+    assert_eq!(place.said_by("hook-1", "start"), 3);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_hook_in_a_container_that_fails_fails_the_run_and_runs_again_when_it_is_resumed() {
+    let after = "  after: { needs: [list], script: '. /said/fns; say start' }\n";
+    let place = contained(after, "echo can not know >&2; exit 3", "");
+    let done = place.dybox(&["run", "job.yaml"]).expect(1);
+    let run = done.says("hook-1").says("exit code 3").says("can not know").run_id();
+    place.dybox(&["why", &run]).expect(0).says("can not know");
+    // What it says is no decision, in several ways; each time its task is run again.
+    let long = "head -c 1100000 /dev/zero | tr '\\0' ' '";
+    for (first, answer, why) in [
+        ("true", "done!", "its answer is no JSON"),
+        ("true", "{\"skip\": [\"nobody\"]}", "which the job does not have"),
+        ("true", "{\"skip\": [\"hook-1\"]}", "which is a hook"),
+        (long, "{}", "its answer is longer than 1024 KiB"),
+        ("printf '\\377'", "{}", "its answer is not UTF-8"),
+        ("x=$(head -c 64m /dev/zero | tr '\\0' x)", "{}", "memory"),
+    ] {
+        place.write("said/first", first);
+        place.write("said/answer", answer);
+        place.dybox(&["resume", &run]).expect(1).says(why);
+        place.dybox(&["status", &run]).expect(0).says("hook-1").says("failed");
+    }
+    place.write("said/first", "true");
+    place.write("said/answer", "{}");
+    assert_eq!(place.said_by("after", "start"), 0);
+    place.dybox(&["resume", &run]).expect(0);
+    assert_eq!((place.said_by("hook-1", "start"), place.said_by("after", "start")), (8, 1));
+    // It has decided: that stands.
+    place.dybox(&["resume", &run]).says("succeeded");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_hook_in_a_container_has_its_limits_and_its_image() {
+    let place = contained("", "sleep 600", "");
+    let job = std::fs::read_to_string(place.path().join("job.yaml")).expect("a job");
+    place.write("late.yaml", &job.replace("timeout: 1m", "timeout: 2s"));
+    let run = place.dybox(&["run", "late.yaml"]).expect(1).says("hook-1").run_id();
+    place.dybox(&["why", &run]).expect(0).says("the limit is 2.0s");
+    let hook = "    image: \"dybox-test/busybox:1\"";
+    place.write(
+        "lost.yaml",
+        &job.replace(hook, "    image: \"dybox-test/nobody:1\"").replace("defaults:", "defaults:\n  pull: never"),
+    );
+    place.dybox(&["run", "lost.yaml"]).expect(1).says("dybox-test/nobody:1");
+    place.write("large.yaml", &job.replace("memory: 24MiB", "memory: 900TiB"));
+    place.dybox(&["check", "large.yaml"]).expect(3).says("E0214");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_hook_in_a_container_outlives_its_master_and_decides_once() {
+    let after = "  after: { needs: [list], script: '. /said/fns; say start; say end' }\n";
+    let wait = "for i in $(seq 900); do [ -e /said/go ] && break; sleep 0.1; done; echo said >> /said/answers";
+    let place = contained(after, wait, "{\"parallelism\": {\"after\": 2}}");
+    let follow = place.start(&["run", "job.yaml"]);
+    place.until_said("hook-1", "start", 1);
+    let run = place.runs()[0].clone();
+    place.dybox(&["why", &format!("{run}/after")]).expect(0).says("hook-1");
+    assert!(place.kill_all("master") > 0);
+    place.write("said/go", "");
+    follow.end(Duration::from_secs(120)).expect(0);
+    let answers = std::fs::read_to_string(place.path().join("said/answers")).unwrap_or_default();
+    assert_eq!((place.said_by("hook-1", "start"), answers.lines().count(), place.said_by("after", "end")), (1, 1, 2));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_hook_in_a_container_is_stopped_with_its_run_and_asked_again_after_it() {
+    let after = "  after: { needs: [list], script: '. /said/fns; say start' }\n";
+    let place = contained(after, "[ -e /said/go ] || exec sleep 600", "{}");
+    let run = place.dybox(&["run", "--detach", "job.yaml"]).expect(0).run_id();
+    place.until_said("hook-1", "start", 1);
+    place.dybox(&["stop", &run, "--yes", "--now"]).expect(0);
+    place.until_state(&run, "stopped");
+    eventually("no master is left", Duration::from_secs(60), || place.pids("master").is_empty().then_some(()));
+    place.write("said/go", "");
+    place.dybox(&["resume", &run]).expect(0).says("hook decided");
+    assert_eq!((place.said_by("hook-1", "start"), place.said_by("after", "start")), (2, 1));
     place.assert_nothing_left();
 }

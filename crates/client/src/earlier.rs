@@ -126,8 +126,8 @@ pub fn run_only(plan: &mut Plan, runs: &BTreeSet<StageId>, earlier: &[Earlier]) 
         runs.iter().flat_map(|id| plan.stages[id.0 as usize].needs.iter().map(|(need, _)| *need)).collect();
     let mut rest = Rest::default();
     for (id, stage) in (0..).map(StageId).zip(&mut plan.stages) {
-        if runs.contains(&id) || stage.late.last {
-            // A person wants it to run.
+        if runs.contains(&id) || stage.late.last || stage.hook.is_some() {
+            // A person wants it to run; hooks decide anew.
             (stage.taken, stage.cache) = (None, false);
             continue;
         }

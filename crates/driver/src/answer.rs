@@ -46,6 +46,18 @@ pub fn answer(stdout: &[u8]) -> Result<Answer, String> {
     Ok(Answer { decision, adds })
 }
 
+/// Reads what the task of a hook left as its result: all that it wrote, as the JSON text of a string.
+///
+/// # Errors
+/// As [`answer`].
+pub fn answer_of_task(result: Option<&str>) -> Result<Answer, String> {
+    match result.map(serde_json::from_str::<String>) {
+        None => Ok(Answer::default()),
+        Some(Ok(said)) => answer(said.as_bytes()),
+        Some(Err(error)) => Err(format!("its answer was not kept as it was said ({error})")),
+    }
+}
+
 fn show(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
     let safe: String = text.trim_end().escape_debug().collect();
@@ -68,6 +80,18 @@ mod tests {
         assert_eq!((said.decision.skip, said.adds.as_deref()), (vec!["b".to_owned()], Some(text)));
         assert_eq!(answer(b"{\"add\":{}}").unwrap(), Answer::default());
         assert!(answer(b"{\"add\":[1]}").unwrap_err().contains("no mapping of stages"));
+    }
+
+    #[test]
+    fn a_task_says_the_same() {
+        let said = |text: &str| answer_of_task(Some(&Value::from(text).to_string()));
+        assert_eq!(answer_of_task(None), Ok(Answer::default()));
+        assert_eq!(said(" {\"skip\": [\"b\"]}\n").unwrap().decision.skip, ["b"]);
+        assert_eq!(said("done!\n"), answer(b"done!\n"));
+        // As it was written: problems in what it adds are shown with their lines.
+        let text = "{\n \"add\": {\"x\": {}}}";
+        assert_eq!(said(text).unwrap().adds.as_deref(), Some(text));
+        assert!(answer_of_task(Some("{}")).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use dybox_model::{HookId, Millis, format_duration};
+use dybox_model::{HookId, LONGEST_ANSWER, Millis, format_duration};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::fs::File;
@@ -20,8 +20,6 @@ use tokio::time::{sleep, timeout};
 use crate::answer::{Answer, answer};
 use crate::orphan::{NOTE, end_orphan};
 
-/// Longest answer; a decision is a few hundred bytes.
-const ANSWER_MAX: usize = 1 << 20;
 /// How much of its stderr a failed hook shows.
 const STDERR_TAIL: usize = 64 << 10;
 /// Most of its stderr that is kept in its log.
@@ -113,7 +111,7 @@ async fn run(hook: Hook, stopped: oneshot::Receiver<()>) -> Result<Answer, Strin
     let status = ended.map_err(|why| with_stderr(why, &stderr))?;
     match status.success() {
         false => Err(with_stderr(how(status), &stderr)),
-        true if stdout.len() > ANSWER_MAX => Err(format!("its answer is longer than {} KiB", ANSWER_MAX >> 10)),
+        true if stdout.len() > LONGEST_ANSWER => Err(format!("its answer is longer than {} KiB", LONGEST_ANSWER >> 10)),
         true => answer(&stdout).map_err(|why| with_stderr(why, &stderr)),
     }
 }
@@ -168,7 +166,7 @@ fn signal(group: Option<Pid>, signal: Signal) {
 /// The beginning of a stream, and one byte more than allowed; the rest is read and dropped, so that nobody blocks.
 async fn head(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
     let mut kept = Vec::new();
-    let limit = ANSWER_MAX as u64 + 1;
+    let limit = LONGEST_ANSWER as u64 + 1;
     let _ = (&mut stream).take(limit).read_to_end(&mut kept).await;
     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
     kept

@@ -60,6 +60,9 @@ pub fn init_spec(spec: &TaskSpec, image: &ImageInfo, argv: &[String], lease_ttl:
     if !spec.secrets.is_empty() {
         line("secrets", "yes");
     }
+    if spec.hook {
+        line("hook", "yes");
+    }
     if spec.reuse {
         line("task", &spec.attempt.to_string());
         line("reuse", "yes");
@@ -148,6 +151,12 @@ mod tests {
         assert_eq!(init_next(&spec, &next), format!("task {}\nenv A=x\\ny\n", next.attempt));
         assert!(!spec.leads_to(&TaskSpec { pids: 1, ..next.clone() }));
         assert!(!TaskSpec { reuse: false, ..spec }.leads_to(&next));
+    }
+
+    #[test]
+    fn a_hook_is_told_to_be_one() {
+        let words = |hook| init_spec(&TaskSpec { hook, ..task() }, &image(), &["a".to_owned()], LEASE_TTL);
+        assert!(words(true).ends_with("\nhook yes\n") && !words(false).contains("hook"), "{}", words(true));
     }
 
     #[test]

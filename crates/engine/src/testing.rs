@@ -43,5 +43,6 @@ pub(crate) fn task() -> TaskSpec {
         reuse: false,
         results: None,
         needs: "{}".to_owned(),
+        hook: false,
     }
 }

@@ -10,7 +10,8 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::attach::Client;
+use crate::answer::Answer;
+use crate::attach::{Client, STDOUT};
 use crate::counters::Counters;
 use crate::door::Door;
 use crate::lease::{LOOK_MS, Lease, boot_ms, wall_ms};
@@ -61,6 +62,8 @@ struct Life {
     /// The task's own variables, where they are others than init's.
     env: Vec<String>,
     secrets: Secrets,
+    /// Of a hook.
+    answer: Option<Answer>,
     /// What the container had used when this task began.
     before: Counters,
     started_ms: Option<u64>,
@@ -95,10 +98,13 @@ fn begin(root: &Path) -> Result<Life, Failure> {
     let signals = signals::open().map_err(|errno| Failure::own(format!("signals: {}", errno.desc())))?;
     let lease = Lease::new(home.join("in/lease"), spec.lease_ttl_ms, boot_ms());
     let outputs = [&*home.join("stdout"), &home.join("stderr")];
-    let (streams, ends) =
-        Streams::open(spec.attach, outputs).map_err(|error| Failure::own(format!("streams: {error}")))?;
+    let needs = spec.hook.then(|| home.join("in/needs.json"));
+    let (streams, ends) = Streams::open(spec.attach, outputs)
+        .and_then(|opened| Streams::of_hook(opened, needs.as_deref()))
+        .map_err(|error| Failure::own(format!("streams: {error}")))?;
     let root = root.to_owned();
     let (door, before) = (Door::open(&home.join("out")), Counters::default());
+    let answer = spec.hook.then(Answer::default);
     let mut life = Life {
         root,
         spec,
@@ -114,6 +120,7 @@ fn begin(root: &Path) -> Result<Life, Failure> {
         door,
         env: Vec::new(),
         secrets: Secrets::default(),
+        answer,
         before,
         started_ms: None,
     };
@@ -155,8 +162,13 @@ impl Life {
         }
         let ended_ms = wall_ms();
         let clean = self.finish();
+        let answered = self.answer.as_ref().map(|answer| answer.leave(&self.root.join(".dybox/out/result")));
         self.hide_result();
-        (self.verdict(ended_ms), clean)
+        let mut verdict = self.verdict(ended_ms);
+        if let (Some(Err(error)), Ok(Status::Code(0))) = (answered, &verdict.status) {
+            verdict.status = Err(Failure::own(format!("its answer can't be kept: {error}")));
+        }
+        (verdict, clean)
     }
 
     /// One turn of the loop: wait, then look at everything.
@@ -260,9 +272,10 @@ impl Life {
                 return;
             }
             let (kind, pump) = &mut self.streams.pumps[i];
-            match &mut self.client {
-                Some(client) => pump.step(|bytes| client.show(*kind, bytes)),
-                None => pump.step(|_| {}),
+            match (&mut self.client, &mut self.answer) {
+                (Some(client), _) => pump.step(|bytes| client.show(*kind, bytes)),
+                (None, Some(answer)) if *kind == STDOUT => pump.step(|bytes| answer.take(bytes)),
+                (None, _) => pump.step(|_| {}),
             };
         }
     }

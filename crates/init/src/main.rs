@@ -8,6 +8,7 @@
 //! It is static and needs nothing of the image. `dybox-init visit` serves one visitor of a task, `dybox-init pause` holds a network namespace and does nothing else;
 //! `dybox-init --root DIR` puts DIR before every path, for tests.
 
+mod answer;
 mod attach;
 mod clean;
 mod counters;

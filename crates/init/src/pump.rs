@@ -66,6 +66,11 @@ impl Pump {
         Ok(Self { from, to, offset, moved: 0, grown: false, by_splice: !tee, dropped: 0, buffer, hidden })
     }
 
+    /// From now on the bytes are wanted here, too.
+    pub(crate) const fn show(&mut self) {
+        self.by_splice = false;
+    }
+
     /// From now on the words are hidden. `person`: one at a terminal sees the output.
     pub(crate) fn hide(&mut self, words: &Rc<Words>, person: bool) {
         if !words.is_empty() {

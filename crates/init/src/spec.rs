@@ -38,6 +38,8 @@ pub(crate) struct Spec {
     pub(crate) workdir: Option<PathBuf>,
     /// The proxy has secrets for it.
     pub(crate) secrets: bool,
+    /// It reads the run so far on its stdin, and what it says on its stdout is its result.
+    pub(crate) hook: bool,
 }
 
 /// A further task: what differs from the one before it.
@@ -80,6 +82,7 @@ impl Spec {
             env: Vec::new(),
             workdir: None,
             secrets: false,
+            hook: false,
         }
     }
 
@@ -105,6 +108,7 @@ impl Spec {
                 "task" => spec.task = Some(value),
                 "reuse" => spec.reuse = true,
                 "secrets" => spec.secrets = true,
+                "hook" => spec.hook = true,
                 "env" => spec.env.push(value),
                 "workdir" => spec.workdir = Some(value.into()),
                 _ if key.starts_with("argv.") => spec.argv.push(value),

@@ -60,6 +60,15 @@ impl Streams {
         Ok((Self { pumps, stdin: typed, terminal: None, kept_open: None }, Ends { stdin, stdout, stderr, tty: false }))
     }
 
+    /// The same for a hook: it reads this file, and its stdout is wanted here. Nothing for what is no hook.
+    pub(crate) fn of_hook((mut streams, mut ends): (Self, Ends), stdin: Option<&Path>) -> io::Result<(Self, Ends)> {
+        if let Some(stdin) = stdin {
+            ends.stdin = File::open(stdin)?.into();
+            streams.pumps.iter_mut().filter(|(kind, _)| *kind == STDOUT).for_each(|(_, pump)| pump.show());
+        }
+        Ok((streams, ends))
+    }
+
     fn terminal(file: &Path) -> io::Result<(Self, Ends)> {
         let pty = openpty(None, None)?;
         for fd in [&pty.master, &pty.slave] {

@@ -88,6 +88,20 @@ fn eventually(mut what: impl FnMut() -> bool) {
 }
 
 #[test]
+fn a_hook_reads_the_run_so_far_and_its_answer_is_its_result() {
+    let root = Root::shell("read line; echo \"heard $line\"; echo note >&2; echo last", "hook yes\n");
+    std::fs::write(root.file("in/needs.json"), "{\"run\":1}\nmore").expect("a file");
+    // Whatever it leaves there by itself is none.
+    std::fs::write(root.file("out/result"), "before").expect("a file");
+    assert_eq!(root.run(), 0);
+    assert_eq!(root.text("out/result"), "heard {\"run\":1}\nlast\n");
+    assert_eq!((root.text("stdout"), root.text("stderr")), (root.text("out/result"), "note\n".to_owned()));
+    let silent = Root::shell("cat > /dev/null", "hook yes\n");
+    std::fs::write(silent.file("in/needs.json"), "{}").expect("a file");
+    assert_eq!((silent.run(), silent.file("out/result").exists()), (0, false));
+}
+
+#[test]
 fn code_and_output_are_told() {
     let root = Root::shell("printf out; printf err >&2; exit 7", "");
     assert_eq!(root.run(), 7);

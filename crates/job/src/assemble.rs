@@ -1,9 +1,9 @@
 //! The plan itself: all defaults filled in.
 
-use dybox_model::{HookId, Millis, Need, Resources, StageId, SubDagId, Timeouts};
+use dybox_model::{HookId, Idle, Millis, Need, Resources, StageId, SubDagId, Timeouts};
 
 use crate::draft::{self, Job, Words};
-use crate::late::Begins;
+use crate::late::{Begins, Late};
 use crate::plan::{Elastic, Grow, Hook, PLAN_VERSION, Plan, Retry, Stage, SubDag};
 use crate::reader::Spot;
 use crate::report::Report;
@@ -25,26 +25,24 @@ pub(crate) fn assemble(
 ) -> Plan {
     let (mut subdags, of) = cut;
     let drafts = job.stages.into_iter().zip(lates).zip(needs.iter().zip(aparts)).zip(&of);
-    let stages = drafts.map(|((draft, (needs, apart)), &subdag)| assemble_stage(draft, needs, apart, subdag)).collect();
+    let mut stages: Vec<Stage> =
+        drafts.map(|((draft, (needs, apart)), &subdag)| assemble_stage(draft, needs, apart, subdag)).collect();
     let ids = |list: Vec<u32>| list.into_iter().map(StageId).collect::<Vec<_>>();
-    let hooks: Vec<Hook> = job
-        .hooks
-        .into_iter()
-        .zip(hooks)
-        .enumerate()
-        .map(|(number, (draft, (after, holds)))| {
-            let subdag = after.first().map_or(SubDagId(0), |&stage| of[stage as usize]);
-            subdags[subdag.0 as usize].hooks.push(HookId(number as u32));
-            Hook {
-                after: ids(after),
-                holds: ids(holds),
-                run: draft.run,
-                timeout: draft.timeout.unwrap_or(Millis::from_secs(600)),
-                memory: draft.memory.unwrap_or(1 << 30),
-                subdag,
-            }
-        })
-        .collect();
+    let mut planned = Vec::with_capacity(hooks.len());
+    for (number, (draft, (after, holds))) in job.hooks.into_iter().zip(hooks).enumerate() {
+        let (id, subdag) = (HookId(number as u32), after.first().map_or(SubDagId(0), |&stage| of[stage as usize]));
+        let own = &mut subdags[subdag.0 as usize];
+        own.hooks.push(id);
+        let timeout = draft.timeout.unwrap_or(Millis::from_secs(600));
+        let mut memory = draft.memory.unwrap_or(1 << 30);
+        if let Some(body) = draft.body {
+            let stage = stage_of_hook((id, *body), (&after, timeout), subdag);
+            memory = stage.ask.memory;
+            own.stages.push(StageId(stages.len() as u32));
+            stages.push(stage);
+        }
+        planned.push(Hook { after: ids(after), holds: ids(holds), run: draft.run, timeout, memory, subdag });
+    }
     let mut plan = Plan {
         version: PLAN_VERSION,
         name: job.name,
@@ -57,7 +55,7 @@ pub(crate) fn assemble(
         timeout: job.timeout,
         fail_fast: job.fail_fast,
         stages,
-        hooks,
+        hooks: planned,
         subdags,
         ground: job.ground,
     };
@@ -65,6 +63,19 @@ pub(crate) fn assemble(
         plan.right_size(|_| None);
     }
     plan
+}
+
+/// The stage that a hook with an image is: it begins when all of `after` have succeeded.
+fn stage_of_hook(
+    (hook, mut body): (HookId, draft::Body),
+    (after, timeout): (&[u32], Millis),
+    subdag: SubDagId,
+) -> Stage {
+    body.timeout.run = Some(timeout);
+    let name = Spot { value: draft::Hook::stage_name(hook.0 as usize), span: Span::NOWHERE };
+    let needs: Vec<(u32, Need, Span)> = after.iter().map(|&id| (id, Need::Succeeded, Span::NOWHERE)).collect();
+    let stage = draft::Stage::plain(name, body);
+    Stage { hook: Some(hook), ..assemble_stage((stage, (Late::default(), None)), &needs, &[], subdag) }
 }
 
 fn values_of<T>(list: Option<Vec<Spot<T>>>) -> Vec<T> {
@@ -116,13 +127,7 @@ pub(crate) fn assemble_stage(
         registry_auth: body.registry_auth,
         network: body.network.unwrap_or_default(),
         ports: values_of(body.ports),
-        timeout: Timeouts {
-            run: body.timeout.run,
-            pull: body.timeout.pull,
-            silence: body.timeout.silence,
-            queue: body.timeout.queue,
-            idle: body.idle,
-        },
+        timeout: timeouts(body.timeout, body.idle),
         stop_signal: body.stop_signal,
         stop_grace: body.stop_grace.unwrap_or(Millis::from_secs(10)),
         retry: retry(body.retry, memory.request),
@@ -137,7 +142,12 @@ pub(crate) fn assemble_stage(
         late,
         attach: None,
         added: None,
+        hook: None,
     }
+}
+
+fn timeouts(draft::TimeoutDraft { run, pull, silence, queue }: draft::TimeoutDraft, idle: Option<Idle>) -> Timeouts {
+    Timeouts { run, pull, silence, queue, idle }
 }
 
 fn elastic(draft::Memory { request, limit }: draft::Memory) -> Option<Elastic> {

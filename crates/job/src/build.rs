@@ -26,6 +26,7 @@ const MOST_SUBDAGS: usize = 1_000;
 pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) -> Option<Plan> {
     let names: BTreeMap<&str, u32> =
         job.stages.iter().enumerate().map(|(at, stage)| (stage.name.value.as_str(), at as u32)).collect();
+    report_hook_names(report, &job, &names);
     reuse::check(report, &job);
     check_growth(report, &job);
     let needs = resolve_needs(report, &job, &names);
@@ -67,6 +68,19 @@ pub(crate) fn build(report: &mut Report, job: Job, cluster: Option<&Cluster>) ->
         grantable::check(report, &spots, &plan, cluster);
     }
     (!report.failed()).then_some(plan)
+}
+
+/// A hook with an image is shown, and found in logs, as a stage of its own.
+fn report_hook_names(report: &mut Report, job: &Job, names: &BTreeMap<&str, u32>) {
+    for (number, hook) in job.hooks.iter().enumerate().filter(|(_, hook)| hook.body.is_some()) {
+        let name = draft::Hook::stage_name(number);
+        if let Some(&id) = names.get(name.as_str()) {
+            let message = format!("stage {name:?} has the name by which a hook with an image is known");
+            let note = format!("the hook is at {}", report.text.short(hook.span));
+            let span = job.stages[id as usize].name.span;
+            report.error("E0302", span, message).note(note).help("rename the stage");
+        }
+    }
 }
 
 /// What each stage needs, by number.

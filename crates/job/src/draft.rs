@@ -277,6 +277,15 @@ pub(crate) struct Hook {
     pub(crate) run: Vec<String>,
     pub(crate) timeout: Option<Millis>,
     pub(crate) memory: Option<u64>,
+    /// The task that it is, where it has an image.
+    pub(crate) body: Option<Box<Body>>,
+}
+
+impl Hook {
+    /// The stage that the `number`th hook of the file (from 0) runs as.
+    pub(crate) fn stage_name(number: usize) -> String {
+        format!("hook-{}", number + 1)
+    }
 }
 
 impl TimeoutDraft {

@@ -10,7 +10,8 @@ use crate::report::{Report, listed};
 use crate::text::Span;
 use crate::wish_of;
 
-/// Checks queues, labels, sizes and placements of a plan whose stages are those of `job`, in order.
+/// Checks queues, labels, sizes and placements of a plan whose stages are those of `job`, in order, and hooks with images
+/// after them.
 pub(crate) fn check(report: &mut Report, job: &Spots, plan: &Plan, cluster: &Cluster) {
     let queues = job.queues.iter().collect::<Vec<_>>();
     for spot in &queues {
@@ -71,8 +72,16 @@ impl Spots {
                     pins: [pins(&stage.body.placement.nodes), pins(&stage.body.placement.racks)].concat(),
                     avoid: pins(&stage.body.placement.avoid),
                 })
+                .chain(job.hooks.iter().filter(|hook| hook.body.is_some()).map(|hook| StageSpots::at(hook.span)))
                 .collect(),
         }
+    }
+}
+
+impl StageSpots {
+    /// What has no placement.
+    const fn at(name: Span) -> Self {
+        Self { name, spread: None, pins: Vec::new(), avoid: Vec::new() }
     }
 }
 

@@ -47,7 +47,14 @@ impl Plan {
         (0..).map(StageId).zip(&self.stages).filter(|(_, stage)| !stage.is_gap())
     }
 
-    /// How many stages the job file has; those that hooks added come after them.
+    /// The stage whose one task a hook runs as; nothing where it runs beside the master.
+    #[must_use]
+    pub fn stage_of_hook(&self, hook: HookId) -> Option<StageId> {
+        let at = self.stages.iter().position(|stage| stage.hook == Some(hook))?;
+        u32::try_from(at).ok().map(StageId)
+    }
+
+    /// How many stages the job file has, with hooks that are stages; those that hooks added come after them.
     #[must_use]
     pub fn planned(&self) -> usize {
         let grown = |stage: &Stage| stage.is_gap() || stage.added.is_some();

@@ -154,6 +154,9 @@ pub struct Stage {
     /// The hook that added it while the run was under way; nothing = it was planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub added: Option<HookId>,
+    /// The hook that runs as the one task of this stage; nothing = it is a stage of the user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookId>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -336,11 +339,12 @@ pub struct Hook {
     pub after: Vec<StageId>,
     /// These wait for it: every stage downstream of one in `after`, but those that `after` itself depends on.
     pub holds: Vec<StageId>,
-    /// Program and arguments; run in the job file's directory.
+    /// Program and arguments; run in the job file's directory, or in the container of a stage of its own
+    /// ([`Plan::stage_of_hook`]).
     pub run: Vec<String>,
     /// Most time.
     pub timeout: Millis,
-    /// Most address space, in bytes.
+    /// Most address space, in bytes; of a container, most memory.
     pub memory: u64,
     /// The sub-DAG whose driver runs it.
     pub subdag: SubDagId,

@@ -272,7 +272,10 @@ fn hooks(out: &mut String, plan: &Plan) {
     }
     for (number, hook) in plan.hooks.iter().enumerate() {
         let _ = writeln!(out, "  {number}  after {}: {}", names(plan, &hook.after), hook.run.join(" "));
+        let id = dybox_model::HookId(u32::try_from(number).unwrap_or(u32::MAX));
+        let stage = plan.stage_of_hook(id).map(|stage| format!("as stage {}, ", names(plan, &[stage])));
         let limits = format!("at most {}, {}", format_duration(hook.timeout), format_bytes(hook.memory));
+        let limits = stage.unwrap_or_default() + &limits;
         let holds = if hook.holds.is_empty() { "nothing".to_owned() } else { names(plan, &hook.holds) };
         let _ = writeln!(out, "     {limits}; waits for it: {holds}");
     }

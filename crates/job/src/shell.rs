@@ -75,7 +75,7 @@ pub fn shell_plan(job: &ShellJob, world: &dyn World) -> Outcome {
     let mut body = crate::read::body(&mut reader, &root, "shell");
     crate::read::check_targets(&mut reader, &body);
     crate::read::check_ports(&mut reader, &mut body);
-    crate::read::check_policy(&mut reader, (Span::NOWHERE, &root), &body);
+    crate::read::check_policy(&mut reader, ("the stage", Span::NOWHERE, &root), &body);
     let name = job.name.clone().unwrap_or_else(|| "shell".to_owned());
     reader.check_name(&name, Span::NOWHERE, "a job (--name)");
     let stage = draft::Stage::plain(Spot { value: "shell".to_owned(), span: Span::NOWHERE }, body);

@@ -8,7 +8,7 @@ use dybox_job::{
     Diagnostic, FIELDS, NoWorld, Outcome, RetryOn, Scope, ShellJob, Source, Submit, check, code, critical_path,
     exit_of, fields_named, levels, lint, print, shell_plan,
 };
-use dybox_model::{Attach, ExitCode, Network, PullPolicy};
+use dybox_model::{Attach, ExitCode, HookId, Need, Network, PullPolicy, StageId};
 
 fn checked(text: &str) -> Outcome {
     check(
@@ -45,6 +45,57 @@ stages:
         (&Network::Named("inner".into()), PullPolicy::Never, Some(&[][..]))
     );
     assert_eq!((two.ask.cpu_milli, two.ask.memory, two.pids, two.stop_grace.0), (1_000, 256 << 20, 512, 10_000));
+}
+
+#[test]
+fn a_hook_with_an_image_is_a_stage_of_its_own_behind_those_of_the_file() {
+    let text = "params: { tag: '2' }
+defaults:
+  image: 'a:1'
+  memory: { request: 64MiB, limit: 128MiB }
+  cpus: 0.5
+  pull: never
+  network: inner
+  env: { A: 1 }
+  retry: { max: 3 }
+  timeout: { run: 9h, pull: 3m }
+stages:
+  one: { command: [x] }
+  two: { command: [x], needs: [one] }
+  other: { command: [x], network: none }
+hooks:
+  - { after: [other], run: [beside] }
+  - { after: [one], run: [decide, '${params.tag}'], image: 'hook:${params.tag}', memory: 32MiB }
+  - { after: [one], run: [more], image: 'hook:3', cpus: 2 }
+";
+    let plan = checked(text).plan.unwrap();
+    let names: Vec<&str> = plan.stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(names, ["one", "two", "other", "hook-2", "hook-3"]);
+    let (own, hook) = (&plan.stages[3], HookId(1));
+    assert_eq!(
+        (own.hook, plan.stage_of_hook(hook), plan.stage_of_hook(HookId(0))),
+        (Some(hook), Some(StageId(3)), None)
+    );
+    assert_eq!((own.needs.as_slice(), own.tasks), (&[(StageId(0), Need::Succeeded)][..], 1));
+    assert_eq!(
+        (own.image.as_str(), own.entrypoint.as_deref()),
+        ("hook:2", Some(&[][..])),
+        "the image runs nothing else"
+    );
+    assert_eq!(own.command.as_deref(), Some(&["decide".to_owned(), "2".to_owned()][..]));
+    assert_eq!((own.ask.cpu_milli, own.ask.memory, own.elastic), (500, 32 << 20, None));
+    let other = &plan.stages[4];
+    assert_eq!(
+        (other.ask.cpu_milli, other.ask.memory, other.elastic.map(|e| e.most)),
+        (2_000, 64 << 20, Some(128 << 20))
+    );
+    assert_eq!((own.pull, &own.network, own.env.len(), own.retry.max), (PullPolicy::Never, &Network::None, 0, 0));
+    assert_eq!((own.timeout.run.map(|t| t.0), own.timeout.pull.map(|t| t.0)), (Some(600_000), Some(180_000)));
+    // No hook holds another one, and each is in the sub-DAG of what it comes after.
+    assert_eq!(plan.hooks[1].holds, [StageId(1)]);
+    let of = |subdag: usize| plan.subdags[subdag].stages.contains(&StageId(0));
+    let with = plan.subdags.iter().position(|subdag| subdag.stages.contains(&StageId(3))).unwrap();
+    assert!(of(with) && plan.subdags[with].hooks.contains(&hook) && plan.stages[3].subdag.0 as usize == with);
 }
 
 #[test]
@@ -249,16 +300,12 @@ fn a_long_chain_and_a_wide_plan_are_not_quadratic() {
         .map(|own| {
             let mut stage = one.clone();
             stage.name = format!("s{own}");
-            stage.needs = own
-                .checked_sub(1)
-                .map(|need| (dybox_model::StageId(need), dybox_model::Need::Succeeded))
-                .into_iter()
-                .collect();
+            stage.needs = own.checked_sub(1).map(|need| (StageId(need), Need::Succeeded)).into_iter().collect();
             stage
         })
         .collect();
     plan.subdags.truncate(1);
-    plan.subdags[0].stages = (0..count).map(dybox_model::StageId).collect();
+    plan.subdags[0].stages = (0..count).map(StageId).collect();
     let begin = std::time::Instant::now();
     assert_eq!(levels(&plan).len(), count as usize);
     assert_eq!(critical_path(&plan).len(), count as usize);

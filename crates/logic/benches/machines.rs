@@ -54,6 +54,7 @@ fn stage(id: u32) -> Stage {
         cache: false,
         attach: None,
         added: None,
+        hook: None,
         reuse: false,
         results: None,
         late: Default::default(),

@@ -62,6 +62,7 @@ fn stage() -> Stage {
         cache: false,
         attach: None,
         added: None,
+        hook: None,
         reuse: false,
         results: None,
         late: Default::default(),

@@ -59,7 +59,7 @@ impl Ports {
         let after = self.plan.hooks.get(hook.0 as usize).map(|hook| hook.after.as_slice()).unwrap_or_default();
         let mut params: BTreeMap<String, String> = after.iter().flat_map(|id| mind.driver.params_of(*id)).collect();
         params.extend(decision.params.clone());
-        let results = self.plan.numbered().filter_map(|(id, stage)| {
+        let results = self.plan.numbered().filter(|(_, stage)| stage.hook.is_none()).filter_map(|(id, stage)| {
             let of = self.upstream.get(&stage.subdag).unwrap_or(mind);
             let ok = of.driver.end_of(id) == Some(StageEnd::Succeeded);
             Some((stage.name.clone(), self.story(id, mind).filter(|_| ok)?.result()))

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dybox_driver::{Hook, HookEnd, RunningHook, Story};
+use dybox_driver::{Hook, HookEnd, RunningHook, Story, answer_of_task};
 use dybox_job::Profiles;
 use dybox_logic::{driver, master};
 use dybox_model::roster::BringOrder;
-use dybox_model::{AttemptId, Cause, Exit, GrantId, HookId, Millis, StageId, SubDagId};
+use dybox_model::{AttemptId, Cause, Exit, GrantId, HookId, Millis, StageId, SubDagId, TaskId};
 use dybox_store::RunInfo;
 use dybox_wire::MasterOrder;
 use tokio::sync::mpsc;
@@ -75,6 +75,11 @@ impl Ports {
         match effect {
             Effect::Master(effect) => return self.perform_master(effect, mind, now),
             Effect::Driver(driver::Effect::RunHook { hook }) => self.run_hook(hook, mind),
+            Effect::Driver(driver::Effect::HearHook { hook, stage }) => {
+                let answer = answer_of_task(mind.master.result_of(TaskId { stage, index: 0 }));
+                // It comes through the loop as a child's does.
+                let _ = self.hook_events.send(HookEnd { hook, answer });
+            }
             Effect::Driver(driver::Effect::StopHook { hook }) => drop(self.hooks.remove(&hook)),
             Effect::Driver(driver::Effect::Finish { .. }) => return After::Finish,
             Effect::Driver(driver::Effect::LookUp { stage, tasks }) => self.look_up((stage, tasks), mind),
@@ -138,7 +143,10 @@ impl Ports {
         if !self.prepared.contains_key(&id) {
             let state = self.plan.is_last(self.rest.own).then(|| fill::state_of(&self.upstream));
             let run = fill::run_words(&self.plan, &self.info.run, state);
-            let prepared = Prepared::new((&self.plan, run), id, mind, |id| self.story(id, mind));
+            let mut prepared = Prepared::new((&self.plan, run), id, mind, |id| self.story(id, mind));
+            if self.plan.stages[id.0 as usize].hook.is_some() {
+                prepared.needs = spec::bounded(self.run_so_far(mind).text(), "the results of the run so far");
+            }
             self.prepared.insert(id, prepared);
         }
         let prepared = self.prepared.get_mut(&id).expect("it was just made");
@@ -181,8 +189,8 @@ impl Ports {
         Some(self.upstream.get(&of).unwrap_or(mind).story(stage)?.fanned(fanned))
     }
 
-    fn run_hook(&mut self, id: HookId, mind: &Mind) {
-        let planned = &self.plan.hooks[id.0 as usize];
+    /// What hooks read. Hooks that are stages are none of the user's.
+    fn run_so_far(&self, mind: &Mind) -> Story {
         let mut story = Story {
             run: self.info.run.clone(),
             job: self.plan.name.clone(),
@@ -190,17 +198,22 @@ impl Ports {
             stages: BTreeMap::new(),
             results: BTreeMap::new(),
         };
-        for (id, stage) in self.plan.numbered() {
+        for (id, stage) in self.plan.numbered().filter(|(_, stage)| stage.hook.is_none()) {
             if let Some(told) = self.story(id, mind) {
                 story.tell(&stage.name, told);
             }
         }
+        story
+    }
+
+    fn run_hook(&mut self, id: HookId, mind: &Mind) {
+        let planned = &self.plan.hooks[id.0 as usize];
         let hook = Hook {
             hook: id,
             run: planned.run.clone(),
             cwd: self.hook_dir(),
             env: self.hook_env(),
-            stdin: story.text(),
+            stdin: self.run_so_far(mind).text(),
             timeout: planned.timeout,
             memory: planned.memory,
             log: self.sub_dir.join(format!("hook-{}.log", id.0)),

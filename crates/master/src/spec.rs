@@ -69,6 +69,7 @@ pub(crate) fn spec(
         reuse: stage.reuse,
         results: stage.results.clone(),
         needs: needs.to_owned(),
+        hook: stage.hook.is_some(),
     }
 }
 
@@ -123,9 +124,17 @@ pub(crate) fn needs(
     let told: BTreeMap<&str, StageStory> =
         needed.filter_map(|(id, _)| story(*id).map(|told| (plan.stages[id.0 as usize].name.as_str(), told))).collect();
     let text = serde_json::to_string(&told).expect("its keys are text");
+    bounded(text, "the results of the stages that it needs")
+}
+
+/// The text for `$DYBOX_NEEDS`, where it is not too long; `what` makes it long.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn bounded(text: String, what: &str) -> Result<String, String> {
     match text.len() > NEEDS_MAX {
         true => Err(format!(
-            "the results of the stages that it needs are {} together, at most {} can be given to a task",
+            "{what} are {} together, at most {} can be given to a task",
             dybox_model::format_bytes(text.len() as u64),
             dybox_model::format_bytes(NEEDS_MAX as u64),
         )),

@@ -38,7 +38,7 @@ pub use resources::{Resources, format_bytes, format_cpus, parse_bytes, parse_cpu
 pub use result::{Declared, ResultKind, ResultType};
 pub use secret::{Login, MOST_SECRET, RegistryAuth, SECRETS_DIR, SecretRef, SecretSource, SecretUse};
 pub use session::{GrantState, SessionGrant, SessionRun, SessionSpec, SessionView};
-pub use spec::{Attach, Idle, Keep, Mount, Network, PullPolicy, TaskSpec, Timeouts, Tmpfs, Transfer};
+pub use spec::{Attach, Idle, Keep, LONGEST_ANSWER, Mount, Network, PullPolicy, TaskSpec, Timeouts, Tmpfs, Transfer};
 pub use states::{Need, StageEnd, TaskState};
 pub use time::{Millis, format_duration};
 pub use visit::{Exec, Visit, Want};

@@ -198,7 +198,14 @@ pub struct TaskSpec {
     pub results: Option<Declared>,
     /// Text of the file that `$DYBOX_NEEDS` names: states, exit codes and results of the needed stages, as JSON.
     pub needs: String,
+    /// It is a hook: it reads `needs`, the run so far, on its standard input, and what it writes to its standard output is
+    /// its result, as the JSON text of a string.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hook: bool,
 }
+
+/// Most bytes of a hook's answer; a decision is a few hundred.
+pub const LONGEST_ANSWER: usize = 1 << 20;
 
 impl TaskSpec {
     /// Whether `next` can follow in this one's container: a further attempt of the same stage whose container would be

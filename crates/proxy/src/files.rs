@@ -110,6 +110,11 @@ impl Files {
         self.output.join("result")
     }
 
+    /// Whether its task is a hook, as its init was told.
+    pub(crate) fn are_of_hook(&self) -> bool {
+        fs::read_to_string(self.input.join("spec")).is_ok_and(|spec| spec.lines().any(|line| line == "hook yes"))
+    }
+
     /// Takes the spec away: an init that starts after this starts nothing.
     pub(crate) fn revoke(&self) {
         if let Err(error) = fs::remove_file(self.input.join("spec"))

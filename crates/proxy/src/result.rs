@@ -5,10 +5,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use dybox_model::{Cause, Exit};
+use dybox_model::{Cause, Exit, LONGEST_ANSWER};
 use dybox_redact::Words;
 use nix::fcntl::OFlag;
 use serde_json::Value;
+
+use crate::files::Files;
 
 /// Most bytes of a result.
 const MOST: u64 = 64 << 10;
@@ -42,8 +44,26 @@ impl ResultFile {
     }
 }
 
-/// Reads the result: JSON text as it is, other text as a JSON string, without the words.
-pub(crate) fn read_result(path: &Path, words: &Words) -> ResultFile {
+/// Reads what an attempt left: its result, or the answer of a hook.
+pub(crate) fn read_result(files: &Files, words: &Words) -> ResultFile {
+    if files.are_of_hook() { read_answer(&files.result()) } else { read(&files.result(), words) }
+}
+
+/// An answer to the last byte, as a JSON string: what is wrong with it is told with its place.
+fn read_answer(path: &Path) -> ResultFile {
+    match read_plain(path, LONGEST_ANSWER as u64) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => ResultFile::Absent,
+        Err(error) => ResultFile::Bad(format!("can't read its answer: {error}")),
+        Ok(None) => ResultFile::Bad(format!("its answer is longer than {} KiB", LONGEST_ANSWER >> 10)),
+        Ok(Some(bytes)) => match String::from_utf8(bytes) {
+            Ok(text) => ResultFile::Json(Value::String(text).to_string()),
+            Err(_) => ResultFile::Bad("its answer is not UTF-8 text".to_owned()),
+        },
+    }
+}
+
+/// The result: JSON text as it is, other text as a JSON string, without the words.
+fn read(path: &Path, words: &Words) -> ResultFile {
     match read_plain(path, MOST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => ResultFile::Absent,
         Err(error) => ResultFile::Bad(format!("can't read the result: {error}")),
@@ -118,7 +138,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("result");
         std::fs::write(&path, bytes).unwrap();
-        read_result(&path, &Words::default())
+        read(&path, &Words::default())
     }
 
     #[test]
@@ -136,7 +156,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("result");
             std::fs::write(&path, text).unwrap();
-            read_result(&path, &words)
+            read(&path, &words)
         };
         assert_eq!(
             of(r#"{"a": ["x pa\"ss"], "pa\u0022ss": 1}"#),
@@ -168,12 +188,36 @@ mod tests {
     fn links_directories_and_pipes_are_no_results() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        assert_eq!(read_result(&at("none"), &Words::default()), ResultFile::Absent);
+        assert_eq!(read(&at("none"), &Words::default()), ResultFile::Absent);
         std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
         std::fs::create_dir(at("dir")).unwrap();
         nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         for name in ["link", "dir", "pipe"] {
-            assert!(matches!(read_result(&at(name), &Words::default()), ResultFile::Bad(_)), "{name}");
+            assert!(matches!(read(&at(name), &Words::default()), ResultFile::Bad(_)), "{name}");
         }
+    }
+
+    #[test]
+    fn an_answer_of_a_hook_is_kept_to_the_last_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::under(&dir.path().join("a"));
+        files.make(None).unwrap();
+        let said = |spec: &str, text: &[u8]| {
+            files.give("spec", spec, 0o644).unwrap();
+            std::fs::write(files.result(), text).unwrap();
+            read_result(&files, &Words::default())
+        };
+        let (hook, task) = ("argv.0 a\ngrace_ms 1\nhook yes\n", "argv.0 a\\nhook yes\ngrace_ms 1\n");
+        assert_eq!(said(hook, b"{ }\n"), ResultFile::Json("\"{ }\\n\"".to_owned()));
+        assert_eq!(said(task, b"{ }\n"), ResultFile::Json("{}".to_owned()), "a word is no line");
+        let long = vec![b' '; LONGEST_ANSWER];
+        assert!(matches!(said(hook, &long), ResultFile::Json(_)));
+        assert!(matches!(said(task, &long), ResultFile::Bad(_)));
+        let bad = |text: &[u8]| match said(hook, text) {
+            ResultFile::Bad(why) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(bad(&[long, vec![b' ']].concat()), "its answer is longer than 1024 KiB");
+        assert_eq!(bad(b"\xff"), "its answer is not UTF-8 text");
     }
 }

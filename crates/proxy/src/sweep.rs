@@ -210,7 +210,7 @@ fn by_verdict(places: &Places, attempt: AttemptId, clock: Clock) -> Option<Exit>
         ..End::default()
     });
     // Its init has hidden what had to be.
-    read_result(&files.result(), &Words::default()).put_into(&mut exit);
+    read_result(&files, &Words::default()).put_into(&mut exit);
     Some(exit)
 }
 

@@ -301,7 +301,7 @@ pub(crate) async fn watch(ports: Ports, mut eyes: Eyes) {
         return ports.tell(Event::Cold(eyes.attempt));
     }
     eyes.last_look(&ports);
-    let result = read_result(&eyes.files.result(), &eyes.words);
+    let result = read_result(&eyes.files, &eyes.words);
     let engine_started = if verdict.is_none() { engine_started(&ports).await } else { None };
     let (attempt, usage, used) = (eyes.attempt, eyes.gauge.last(), eyes.gauge.summary());
     let (opened, spent) = (eyes.late.is_none(), verdict.as_ref().map_or(0, |verdict| verdict.cpu_ms));

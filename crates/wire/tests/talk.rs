@@ -63,6 +63,7 @@ fn spec(command: Vec<String>, needs: String) -> TaskSpec {
         reuse: false,
         results: None,
         needs,
+        hook: false,
     }
 }
 

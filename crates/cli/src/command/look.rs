@@ -3,7 +3,7 @@
 use dybox_client::{Client, Phase, Standing, grown};
 use dybox_job::Plan;
 use dybox_journal::{Stage, StageState};
-use dybox_model::{Fact, RunId, StageEnd, StageId, SubDagId};
+use dybox_model::{Fact, HookId, RunId, StageEnd, StageId, SubDagId};
 use dybox_store::RunInfo;
 use dybox_store::layout::RunDir;
 use serde::Deserialize;
@@ -69,6 +69,14 @@ impl Looked {
         }
         ids.truncate(most);
         ids
+    }
+
+    /// What a hook is called: after which stages, and the stage that it runs as.
+    pub(crate) fn hook(&self, hook: HookId) -> String {
+        let after = self.plan.hooks.get(hook.0 as usize).map(|hook| &hook.after);
+        let names: Vec<_> = after.into_iter().flatten().map(|&stage| self.name(stage)).collect();
+        let stage = self.plan.stage_of_hook(hook).map(|stage| format!(", stage {}", self.name(stage)));
+        format!("hook after {}{}", names.join(", "), stage.unwrap_or_default())
     }
 
     /// Stages to show: the one that was pointed at, or all.

@@ -1,7 +1,7 @@
 //! `dybox why`: why something waits, or why it failed, and what happens next.
 
 use dybox_journal::{Failure as Failed, HookState, Stage, StageState};
-use dybox_model::{AttemptId, Cause, Exit, ExitCode, StageEnd, StageId, TaskId, TaskState, format_duration};
+use dybox_model::{AttemptId, Cause, Exit, ExitCode, HookId, StageEnd, StageId, TaskId, TaskState, format_duration};
 use serde_json::{Value, json};
 
 use super::explain::reaction;
@@ -142,19 +142,17 @@ fn of_run(looked: &Looked) -> Reason {
 
 fn of_hooks(looked: &Looked) -> Vec<Reason> {
     let hooks = looked.standing.view.subs.values().flat_map(|sub| &sub.hooks);
+    // The stage that a hook runs as says it by itself.
     hooks
+        .filter(|(id, _)| looked.plan.stage_of_hook(**id).is_none())
         .filter_map(|(id, state)| match state {
-            HookState::Failed { why, .. } => {
-                let after = looked.plan.hooks.get(id.0 as usize).map(|hook| &hook.after);
-                let names: Vec<_> = after.into_iter().flatten().map(|&stage| looked.name(stage)).collect();
-                Some(Reason {
-                    subject: format!("hook after {}", names.join(", ")),
-                    state: "failed",
-                    stderr: why.lines().map(|line| safe(line.as_bytes()).into_owned()).collect(),
-                    next: "correct the hook; run it by hand with the same JSON on its stdin".to_owned(),
-                    ..Reason::default()
-                })
-            }
+            HookState::Failed { why, .. } => Some(Reason {
+                subject: looked.hook(*id),
+                state: "failed",
+                stderr: why.lines().map(|line| safe(line.as_bytes()).into_owned()).collect(),
+                next: "correct the hook; run it by hand with the same JSON on its stdin".to_owned(),
+                ..Reason::default()
+            }),
             HookState::Decided { .. } => None,
         })
         .collect()
@@ -277,8 +275,8 @@ fn waits(looked: &Looked, id: StageId, seen: Option<&Stage>, waiting: &[(StageId
         .filter(|(need, _)| open(need))
         .map(|(need, _)| format!("it needs {}, which is {}", looked.name(*need), stage_word(looked.seen(*need))))
         .collect();
-    let held = |hook: &&dybox_job::Hook| hook.holds.contains(&id) && said.is_empty();
-    let hook = looked.plan.hooks.iter().find(held).map(|hook| hook.after.iter().map(|&stage| looked.name(stage)));
+    let held = |(_, hook): &(HookId, &dybox_job::Hook)| hook.holds.contains(&id) && said.is_empty();
+    let hook = (0..).map(HookId).zip(&looked.plan.hooks).find(held).map(|(hook, _)| hook);
     if said.is_empty() {
         said.extend(waiting.iter().filter(|(stage, _)| *stage == id).map(|(_, why)| why.clone()));
     }
@@ -291,8 +289,8 @@ fn waits(looked: &Looked, id: StageId, seen: Option<&Stage>, waiting: &[(StageId
         if !some.is_empty() {
             said.push(format!("tasks: {}", some.join(", ")));
         }
-    } else if let Some(after) = hook.filter(|_| said.is_empty()) {
-        said.push(format!("it waits for the hook after {}", after.collect::<Vec<_>>().join(", ")));
+    } else if let Some(hook) = hook.filter(|_| said.is_empty()) {
+        said.push(format!("it waits for the {}", looked.hook(hook)));
     }
     said
 }

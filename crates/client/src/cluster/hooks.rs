@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use dybox_job::Plan;
-use dybox_model::{RunId, format_bytes};
+use dybox_model::{HookId, RunId, format_bytes};
 use dybox_store::layout::RunDir;
 use dybox_store::{Store, transfer};
 use futures_util::future::try_join_all;
@@ -51,7 +51,10 @@ fn dir_of(submission: &Submission) -> PathBuf {
 /// comes with that.
 fn named(dir: &Path, plan: &Plan) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
-    for word in plan.hooks.iter().flat_map(|hook| &hook.run) {
+    // What runs in a container of its own is in its image.
+    let here = |id: u32| plan.stage_of_hook(HookId(id)).is_none();
+    let hooks = (0u32..).zip(&plan.hooks).filter(|(id, _)| here(*id));
+    for word in hooks.flat_map(|(_, hook)| &hook.run) {
         if let Some(name) = below(word) {
             let path = dir.join(&name);
             if path.exists() && path.canonicalize()?.starts_with(dir.canonicalize()?) {

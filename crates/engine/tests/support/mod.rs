@@ -142,6 +142,7 @@ pub(crate) fn task(command: &[&str]) -> TaskSpec {
         reuse: false,
         results: None,
         needs: "{}".to_owned(),
+        hook: false,
     }
 }
 

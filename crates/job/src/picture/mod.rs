@@ -7,7 +7,7 @@ mod rails;
 mod svg;
 mod text;
 
-use dybox_model::{Need, StageId};
+use dybox_model::{HookId, Need, StageId};
 
 use crate::Plan;
 
@@ -21,7 +21,7 @@ pub use text::text;
 pub struct Picture {
     /// The job's name.
     pub name: String,
-    /// Stages in the order of the file, then hooks.
+    /// Stages in the order of the file, then hooks; those that run as stages are among these.
     pub dots: Vec<Dot>,
     /// How many sub-DAGs there are.
     pub subdags: usize,
@@ -51,18 +51,22 @@ impl Picture {
         let stages = plan.stages.iter().map(|stage| Dot {
             name: stage.name.clone(),
             subdag: stage.subdag.0,
-            tasks: Some(stage.tasks),
+            tasks: stage.hook.is_none().then_some(stage.tasks),
             known: plan.known_when(stage),
             needs: stage.needs.iter().map(|(id, need)| (id.0 as usize, *need)).collect(),
             state: None,
         });
         let mut dots: Vec<Dot> = stages.collect();
         for (number, hook) in plan.hooks.iter().enumerate() {
-            let own = dots.len();
+            let stage = plan.stage_of_hook(HookId(u32::try_from(number).unwrap_or(u32::MAX)));
+            let own = stage.map_or(dots.len(), |stage| stage.0 as usize);
             let held = |id: &StageId| hook.holds.contains(id);
             // What it holds at once; the rest waits for these.
             for id in hook.holds.iter().filter(|id| !plan.stages[id.0 as usize].needs.iter().any(|(id, _)| held(id))) {
                 dots[id.0 as usize].needs.push((own, Need::Succeeded));
+            }
+            if stage.is_some() {
+                continue;
             }
             dots.push(Dot {
                 name: format!("hook {}", number + 1),
@@ -80,7 +84,7 @@ impl Picture {
     pub fn stands(&mut self, stage: StageId, state: &'static str, tasks: u32) {
         if let Some(dot) = self.dots.get_mut(stage.0 as usize) {
             dot.state = Some(state);
-            dot.tasks = Some(tasks);
+            dot.tasks = dot.tasks.map(|_| tasks);
             if state != "waiting" {
                 dot.known = None;
             }

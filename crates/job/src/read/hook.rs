@@ -1,39 +1,66 @@
 //! `hooks`.
 
-use dybox_model::format_bytes;
+use dybox_model::{Keep, Network, format_bytes};
 
-use crate::draft::Hook;
+use super::{image, limits, policy};
+use crate::draft::{Body, Hook, Memory, TimeoutDraft, Words};
 use crate::fields::Scope;
-use crate::node::{Node, Value};
+use crate::node::{Key, Node, Value};
 use crate::reader::Reader;
 
-/// Reads the list of hooks.
-pub(crate) fn all(reader: &mut Reader, node: &Node) -> Vec<Hook> {
+/// Reads the list of hooks. One with an image gets some of what `defaults` says and it does not.
+pub(crate) fn all(reader: &mut Reader, node: &Node, defaults: &Body) -> Vec<Hook> {
     let Value::List(items) = &node.value else {
         reader.wrong_type(node, "hooks", "a list of hooks");
         return Vec::new();
     };
-    items.iter().filter_map(|item| one(reader, item)).collect()
+    items.iter().filter_map(|item| one(reader, item, defaults)).collect()
 }
 
-fn one(reader: &mut Reader, node: &Node) -> Option<Hook> {
+fn one(reader: &mut Reader, node: &Node, defaults: &Body) -> Option<Hook> {
     let entries = reader.entries(node, "hooks", "hooks, each a mapping with after and run")?;
-    let mut hook = Hook { span: node.span, after: Vec::new(), run: Vec::new(), timeout: None, memory: None };
+    let (after, run) = (Vec::new(), Vec::new());
+    let mut hook = Hook { span: node.span, after, run, timeout: None, memory: None, body: None };
     if let Some((key, _)) = entries.first() {
         hook.span = key.span;
     }
+    let contained = entries.iter().any(|(key, _)| key.text == "image");
+    let mut body = Body::default();
     for (key, node) in entries {
         match key.text.as_str() {
             "after" => hook.after = reader.text_or_texts(node, "after").unwrap_or_default(),
             "run" => {
                 let words = reader.texts(node, "run").unwrap_or_default();
+                if contained {
+                    words
+                        .iter()
+                        .for_each(|word| reader.report.check_length("an argument", word.value.len(), word.span));
+                }
                 hook.run = words.into_iter().map(|word| word.value).collect();
             }
             "timeout" => hook.timeout = reader.duration(node, "timeout", false),
+            "memory" if contained => hook.memory = limits::memory(reader, node, "memory"),
             "memory" => hook.memory = memory(reader, node),
+            "image" => body.image = image_of(reader, node),
+            "cpus" if contained => body.cpus = limits::cpus(reader, node),
+            "cpus" => {
+                let message =
+                    "the hook has \"cpus\" and no image: it runs beside the master, which bounds its memory and time";
+                reader.report.error("E0205", key.span, message).help("add image:, or take cpus away");
+            }
             _ => reader.unknown(Scope::Hook, key),
         }
     }
+    check(reader, &hook, entries);
+    if contained {
+        body = task(&hook, body, defaults);
+        policy::check(reader, ("the hook", hook.span, node), &body);
+        hook.body = Some(Box::new(body));
+    }
+    Some(hook)
+}
+
+fn check(reader: &mut Reader, hook: &Hook, entries: &[(Key, Node)]) {
     for (name, empty) in [("after", hook.after.is_empty()), ("run", hook.run.is_empty())] {
         let value = entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node);
         let listed = matches!(value.map(|node| &node.value), Some(Value::List(items)) if items.is_empty());
@@ -50,7 +77,40 @@ fn one(reader: &mut Reader, node: &Node) -> Option<Hook> {
             reader.report.error(code, span, message).help(help);
         }
     }
-    Some(hook)
+}
+
+/// An image that is known when planning: nobody fills its templates in later.
+fn image_of(reader: &mut Reader, node: &Node) -> Option<String> {
+    let (image, words) = image::read(reader, node);
+    if let Some(words) = words.filter(|words| words.value.known.is_none()) {
+        let message = "the image of a hook must be known when the job is planned";
+        let help = "write the image itself, or a parameter: ${params.NAME}";
+        reader.report.error("E0709", words.span, message).help(help);
+    }
+    image
+}
+
+/// The task that a hook with an image is. `run` is its whole program, whatever the image would run.
+fn task(hook: &Hook, own: Body, defaults: &Body) -> Body {
+    let plain = |memory| Memory { request: memory, limit: None };
+    Body {
+        entrypoint: Some(Vec::new()),
+        command: Some(hook.run.iter().map(Words::plain).collect()),
+        cpus: own.cpus.or_else(|| defaults.cpus.filter(|_| defaults.cpus_words.is_none())),
+        memory: hook.memory.map(plain).or_else(|| defaults.memory.filter(|_| defaults.memory_words.is_none())),
+        timeout: TimeoutDraft { run: hook.timeout, pull: defaults.timeout.pull, ..TimeoutDraft::default() },
+        pids: defaults.pids,
+        pull: defaults.pull,
+        registry_auth: defaults.registry_auth.clone(),
+        user: defaults.user.clone(),
+        volumes: defaults
+            .volumes
+            .clone()
+            .map(|all| all.into_iter().filter(|one| one.value.named != Some(Keep::Run)).collect()),
+        // A named one, and a volume of the run, would tie it to stages of other parts of the DAG.
+        network: defaults.network.clone().filter(|network| *network == Network::Bridge),
+        ..own
+    }
 }
 
 /// Address space in bytes; less than the least lets no program start.

@@ -8,8 +8,8 @@ use crate::node::{Key, Node, Value};
 use crate::reader::Reader;
 use crate::text::Span;
 
-/// Reports every rule that a stage breaks, at the key that breaks it, or at the stage's name where that is elsewhere.
-pub(crate) fn check(reader: &mut Reader, (name, node): (Span, &Node), body: &Body) {
+/// Reports every rule that a stage, or a hook with an image, breaks, at the key that breaks it, or at its name where that is elsewhere.
+pub(crate) fn check(reader: &mut Reader, (who_asks, name, node): (&str, Span, &Node), body: &Body) {
     let policy = reader.policy.clone();
     let (who, uid, gid) = &policy.submitter;
     let who = Submitter { name: who, uid: *uid, gid: *gid };
@@ -31,7 +31,7 @@ pub(crate) fn check(reader: &mut Reader, (name, node): (Span, &Node), body: &Bod
         };
         for refusal in rules.refuse(who, &asks) {
             if at > 0 || refusal.rule != "trusted_registries" {
-                report(reader, key_span(node, &refusal).unwrap_or(name), &refusal);
+                report(reader, (who_asks, key_span(node, &refusal).unwrap_or(name)), &refusal);
             }
         }
     }
@@ -51,7 +51,7 @@ fn key_span(node: &Node, refusal: &Refusal) -> Option<Span> {
     entries.iter().find(|(key, _)| key.text == wanted).map(|(_, node)| node.span)
 }
 
-fn report(reader: &mut Reader, span: Span, refusal: &Refusal) {
+fn report(reader: &mut Reader, (who, span): (&str, Span), refusal: &Refusal) {
     let (code, help) = match refusal.rule {
         "max_cpus" | "max_memory" => ("E0805", "ask for less, or ask the administrator"),
         "require_digest" => ("E0806", "add @sha256:... (`docker image inspect` shows it), or ask the administrator"),
@@ -61,7 +61,7 @@ fn report(reader: &mut Reader, span: Span, refusal: &Refusal) {
         _ => ("E0803", "use an image of a trusted registry, or ask the administrator"),
     };
     let note = format!("`{}` in {} decides", refusal.rule, refusal.file);
-    reader.report.error(code, span, format!("the stage {}", refusal.what)).note(note).help(help);
+    reader.report.error(code, span, format!("{who} {}", refusal.what)).note(note).help(help);
 }
 
 /// Whether a key asks for rights that no container gets, and reports it.

@@ -90,7 +90,7 @@ fn one(reader: &mut Reader, key: &Key, node: &Node, defaults: &Body) -> Stage {
     data::check(reader, &stage.body);
     secrets::check(reader, &stage.body);
     placement::check(reader, &stage.body.placement);
-    policy::check(reader, (key.span, node), &stage.body);
+    policy::check(reader, ("the stage", key.span, node), &stage.body);
     if stage.body.image.is_none() && !stage.body.bad_image && !matches!(node.value, Value::Bad) {
         let message = format!("stage {:?} has no image", key.text);
         reader.report.error("E0205", key.span, message).help("add image:, here or under defaults");

@@ -57,6 +57,9 @@ pub(crate) fn job(reader: &mut Reader, root: &Node, file: &str, submit: &Submit)
         stage::more(reader, ("on_exit", node), &defaults, &mut job.stages);
         job.stages[before..].iter_mut().for_each(|stage| stage.last = true);
     }
+    if let Some((_, node)) = get("hooks") {
+        job.hooks = hook::all(reader, node, &defaults);
+    }
     secrets::unused(reader);
     job.ground = ground::of(reader, entries);
     job
@@ -77,11 +80,10 @@ fn name(reader: &mut Reader, given: Option<&(Key, Node)>, file: &str, submit: &S
 
 fn entry(reader: &mut Reader, job: &mut Job, key: &Key, node: &Node) {
     match key.text.as_str() {
-        "name" | "params" | "defaults" | "stages" | "on_exit" | "include" | "volumes" | "secrets" => {}
+        "name" | "params" | "defaults" | "stages" | "hooks" | "on_exit" | "include" | "volumes" | "secrets" => {}
         "version" => version(reader, node),
         "templates" => stage::templates(reader, node),
         "tags" => job.tags = tags(reader, node),
-        "hooks" => job.hooks = hook::all(reader, node),
         "split" => job.split = split(reader, node),
         "fail_fast" => job.fail_fast = reader.truth(node, "fail_fast").unwrap_or_default(),
         "timeout" => job.timeout = reader.duration(node, "timeout", false),

@@ -37,6 +37,9 @@ fn changeable(book: &Book, key: &str, name: &str) -> Result<u32, String> {
     let Some(stage) = book.names.find(name) else {
         return Err(format!("its decision names stage \"{name}\" under \"{key}\", which the job does not have"));
     };
+    if book.hook_of.contains_key(&stage) {
+        return Err(format!("its decision names stage \"{name}\" under \"{key}\", which is a hook; hooks always run"));
+    }
     let node = &book.nodes[stage as usize];
     if !node.ours {
         return Err(format!(

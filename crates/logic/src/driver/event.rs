@@ -50,7 +50,7 @@ pub enum Event {
         /// As JSON: the value for a stage of one task, else the list in task order.
         result: String,
     },
-    /// A hook's process ended, with what it decided or with its stderr.
+    /// A hook's process ended, with what it decided or with its stderr; or what the task of one said was read.
     HookEnded {
         /// The hook.
         hook: HookId,
@@ -124,6 +124,13 @@ pub enum Effect {
     RunHook {
         /// The hook.
         hook: HookId,
+    },
+    /// Read what the task of a hook said, as its result; answer with [`Event::HookEnded`].
+    HearHook {
+        /// The hook.
+        hook: HookId,
+        /// The stage that it is.
+        stage: StageId,
     },
     /// Kill a hook's process; [`Event::HookEnded`] still follows.
     StopHook {

@@ -22,8 +22,9 @@ impl Driver {
             }
         }
         for (hook, node) in (0u32..).zip(&book.hooks).filter(|(_, node)| node.state.holds()) {
+            let stage = node.stage.map(|stage| format!(" (stage \"{}\")", book.names.of(stage))).unwrap_or_default();
             for &to in book.held.of(hook) {
-                causes.entry(to).or_default().push(format!("hook \"{}\"", node.label));
+                causes.entry(to).or_default().push(format!("hook \"{}\"{stage}", node.label));
             }
         }
         let looked_up = self.looks.stages().map(|stage| Waiting {

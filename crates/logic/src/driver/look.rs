@@ -25,7 +25,7 @@ impl Cached {
     pub(super) fn of(stage: &Stage) -> Self {
         match never(stage) {
             // What it came to is known already, whoever said so.
-            _ if !stage.cache || stage.taken.is_some() => Self::No,
+            _ if !stage.cache || stage.taken.is_some() || stage.hook.is_some() => Self::No,
             Some(why) => Self::Never(why),
             None => Self::Yes,
         }

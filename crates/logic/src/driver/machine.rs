@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use dybox_job::Plan;
 use dybox_model::cache::Missed;
-use dybox_model::{Decision, Fact, HookId, Millis, Need, StageEnd, StageId, SubDagId};
+use dybox_model::{Fact, HookId, Millis, Need, StageEnd, StageId, SubDagId};
 
 use super::begin::{Begin, Sized};
 use super::look::{Cached, Looks};
 use super::state::{Book, Doom, Ended, HookState, State};
-use super::{Effect, Event, decision};
+use super::{Effect, Event};
 
 /// Sequences the stages of one sub-DAG.
 ///
@@ -131,7 +131,12 @@ impl Driver {
 
     fn end_stage(&mut self, stage: StageId, how: Ended, now: Millis, out: &mut Vec<Effect>) {
         let known = self.book.nodes.get(stage.0 as usize);
-        if known.is_some_and(|node| node.ours && node.state == State::Running) {
+        if known.is_none_or(|node| !node.ours || node.state != State::Running) {
+            return;
+        }
+        if let Some(&hook) = self.book.hook_of.get(&stage.0) {
+            self.end_stage_of_hook((stage, HookId(hook)), how, now, out);
+        } else {
             self.record(Fact::StageEnded { stage, end: how.end, why: how.why, at: now }, out);
         }
     }
@@ -140,21 +145,6 @@ impl Driver {
         let known = self.book.nodes.get(stage.0 as usize);
         if known.is_some_and(|node| !node.ours && node.state == State::Waiting) {
             self.book.settle(stage.0, end);
-        }
-    }
-
-    fn end_hook(&mut self, hook: HookId, answer: Result<Decision, String>, now: Millis, out: &mut Vec<Effect>) {
-        match self.book.hooks.get_mut(hook.0 as usize) {
-            Some(node) if node.state == HookState::Running => node.state = HookState::Waiting,
-            _ => return,
-        }
-        self.hooks_running -= 1;
-        let checked = answer.and_then(|decision| decision::check(&self.book, &decision).map(|()| decision));
-        match checked {
-            Ok(decision) => self.record(Fact::HookDecided { hook, decision, at: now }, out),
-            // It was killed because the run stops; it runs again when the run is reopened.
-            Err(_) if self.book.stop.is_some() => {}
-            Err(why) => self.record(Fact::HookFailed { hook, why, at: now }, out),
         }
     }
 
@@ -204,6 +194,7 @@ impl Driver {
         book.hook_failed
             .clone()
             .or_else(|| failed().map(|why| format!("fail_fast: {why}")))
+            .or_else(|| book.hook_lost.clone())
             .or_else(|| book.wish.clone())
     }
 

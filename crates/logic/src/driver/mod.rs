@@ -8,8 +8,10 @@
 //!            └────> skipped | stopped                                              └────> void (an `after` went wrong)
 //! ```
 //!
+//! A hook with an image runs as the one task of a stage; that stage ends when what it said was judged.
 //! A hook's decision may add stages; from then on they are as those of the plan.
 
+mod answer;
 mod begin;
 mod decision;
 mod event;

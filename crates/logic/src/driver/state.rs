@@ -47,7 +47,8 @@ impl Node {
     }
 }
 
-/// Where a hook stands. `Running` is forgotten by a recovery: then it runs again.
+/// Where a hook stands. `Running` is forgotten by a recovery: then it runs again. One that is a stage is `Running` only
+/// while its answer is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HookState {
     Waiting,
@@ -74,6 +75,8 @@ pub(super) struct HookNode {
     pub(super) left: u32,
     /// Its command, as people call it.
     pub(super) label: Box<str>,
+    /// The stage that it runs as, where it does.
+    pub(super) stage: Option<u32>,
 }
 
 /// How the sub-DAG ended.
@@ -92,6 +95,8 @@ pub(super) struct Book {
     /// Stage -> stages that need it.
     pub(super) down: Lists<(u32, Need)>,
     pub(super) hooks: Vec<HookNode>,
+    /// Stages that are hooks.
+    pub(super) hook_of: BTreeMap<u32, u32>,
     /// Stage -> hooks that come after it.
     pub(super) after: Lists<u32>,
     /// Hook -> stages of ours that it holds.
@@ -113,7 +118,7 @@ pub(super) struct Book {
     pub(super) running: u32,
     /// Stages to look at: their needs are met, or can't be any more.
     pub(super) ready: VecDeque<u32>,
-    /// Hooks to look at: all their `after` succeeded.
+    /// Hooks to look at, but those that are stages: all their `after` succeeded.
     pub(super) due: VecDeque<u32>,
     pub(super) failed: u32,
     pub(super) lost: u32,
@@ -123,6 +128,8 @@ pub(super) struct Book {
     /// A hook wants the run to stop.
     pub(super) wish: Option<String>,
     pub(super) hook_failed: Option<String>,
+    /// A hook's task was lost to the platform: nobody knows what it would have decided.
+    pub(super) hook_lost: Option<String>,
     pub(super) stop: Option<String>,
     pub(super) ended: Option<Ended>,
 }
@@ -130,11 +137,15 @@ pub(super) struct Book {
 impl Book {
     pub(super) fn new(plan: &Plan, subdag: SubDagId) -> Self {
         let nodes = plan.stages.iter().map(|stage| Node::waiting(stage.subdag == subdag, stage.tasks));
-        let hooks = plan.hooks.iter().map(|hook| HookNode {
+        let hook_of: BTreeMap<u32, u32> =
+            (0u32..).zip(&plan.stages).filter_map(|(id, stage)| Some((id, stage.hook?.0))).collect();
+        let stage_of = |hook: u32| hook_of.iter().find(|(_, of)| **of == hook).map(|(stage, _)| *stage);
+        let hooks = (0u32..).zip(&plan.hooks).map(|(id, hook)| HookNode {
             state: HookState::Waiting,
             ours: hook.subdag == subdag,
             left: 0,
             label: hook.label().into(),
+            stage: stage_of(id),
         });
         let count = plan.stages.len();
         let needs = (0u32..)
@@ -148,6 +159,7 @@ impl Book {
             names: Names::build(plan.stages.iter().map(|stage| stage.name.as_str())),
             down: Lists::build(count, needs),
             hooks: hooks.collect(),
+            hook_of,
             after: Lists::build(count, after),
             held: Lists::build(plan.hooks.len(), held),
             begins: Begins::new(plan, subdag),
@@ -166,6 +178,7 @@ impl Book {
             first_lost: None,
             wish: None,
             hook_failed: None,
+            hook_lost: None,
             stop: None,
             ended: None,
         };
@@ -223,6 +236,9 @@ impl Book {
             }
             StageEnd::Lost if node.ours => {
                 self.lost += 1;
+                if self.hook_of.contains_key(&stage.0) {
+                    self.hook_lost = Some(said());
+                }
                 self.first_lost.get_or_insert_with(said);
             }
             _ => {}
@@ -249,7 +265,7 @@ impl Book {
             }
             if end == StageEnd::Succeeded {
                 node.left -= 1;
-                if node.left == 0 && node.ours {
+                if node.left == 0 && node.ours && node.stage.is_none() {
                     self.due.push_back(hook);
                 }
             } else {
@@ -316,8 +332,10 @@ impl Book {
 
     /// Back to the start, but what succeeded stays succeeded and what hooks decided stays decided.
     fn rewind(&mut self) {
-        for node in &mut self.nodes {
-            if !node.ours || self.last || node.state != State::Ended(StageEnd::Succeeded) {
+        for (id, node) in (0u32..).zip(&mut self.nodes) {
+            let hook = self.hook_of.get(&id).map(|hook| self.hooks[*hook as usize].state);
+            let again = hook.map_or(self.last, |state| state != HookState::Decided);
+            if !node.ours || again || node.state != State::Ended(StageEnd::Succeeded) {
                 node.state = State::Waiting;
                 node.started = false;
             }
@@ -332,7 +350,8 @@ impl Book {
         }
         (self.failed, self.lost, self.running) = (0, 0, 0);
         (self.first_failed, self.first_lost) = (None, None);
-        (self.wish, self.hook_failed, self.stop, self.ended) = (None, None, None, None);
+        (self.wish, self.hook_failed, self.hook_lost) = (None, None, None);
+        (self.stop, self.ended) = (None, None);
         self.count();
     }
 
@@ -368,7 +387,8 @@ impl Book {
         let mine = (0u32..).zip(&self.nodes).filter(|(_, node)| waits(node));
         self.waiting = u32::try_from(mine.clone().count()).expect("stages are numbered by u32");
         self.ready = mine.filter(|(_, node)| node.unmet == 0 || node.doom.is_some()).map(|(stage, _)| stage).collect();
-        let due = |hook: &HookNode| hook.ours && hook.left == 0 && hook.state == HookState::Waiting;
+        let due =
+            |hook: &HookNode| hook.ours && hook.stage.is_none() && hook.left == 0 && hook.state == HookState::Waiting;
         self.due = (0u32..).zip(&self.hooks).filter(|(_, hook)| due(hook)).map(|(id, _)| id).collect();
     }
 }

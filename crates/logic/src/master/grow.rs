@@ -91,6 +91,7 @@ impl tasks::Stage {
             late_sizes: stage.late.sizes.clone(),
             results: stage.results.clone(),
             last: stage.late.last,
+            hook: stage.hook.is_some(),
         }
     }
 }

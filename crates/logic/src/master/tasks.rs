@@ -87,6 +87,8 @@ pub(super) struct Stage {
     pub(super) results: Option<Declared>,
     /// It runs after everything: when the run is reopened all of it runs again.
     pub(super) last: bool,
+    /// It is a hook: what it said is judged before it ends, so a success of its task may be none of its own.
+    pub(super) hook: bool,
 }
 
 /// All stages and tasks.

@@ -51,6 +51,7 @@ fn spec(number: u32) -> TaskSpec {
         reuse: false,
         results: None,
         needs: String::new(),
+        hook: false,
     }
 }
 

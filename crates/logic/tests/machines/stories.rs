@@ -6,7 +6,7 @@ use dybox_job::RetryOn;
 use dybox_logic::driver::{Driver, Effect, Event};
 use dybox_logic::master::{self, Master};
 use dybox_model::{
-    AttemptId, Cause, Decision, Exit, Fact, GrantId, Millis, Need, Network, StageEnd, StageId, SubDagId, TaskId,
+    AttemptId, Cause, Decision, Exit, Fact, GrantId, HookId, Millis, Need, Network, StageEnd, StageId, SubDagId, TaskId,
 };
 
 use crate::world::plans::{self, hook, mib, stage};
@@ -219,6 +219,56 @@ fn a_hook_that_fails_or_talks_nonsense_fails_the_run() {
         assert_eq!((world.end("b"), world.truth.ended), (Some(StageEnd::Stopped), Some(StageEnd::Failed)));
         assert!(world.why("b").starts_with("hook \"decide\" failed: "), "{}", world.why("b"));
     }
+}
+
+/// A stage, a hook with an image after it, a stage that waits for it.
+fn hook_in_a_container() -> dybox_job::Plan {
+    let mut plan = plans::of([stage("a", 1, &[]), stage("b", 1, &[(0, Need::Succeeded)])]);
+    plans::hook_task(&mut plan, &[0], "decide");
+    plan
+}
+
+#[test]
+fn a_hook_with_an_image_is_a_task_that_ends_when_its_answer_was_judged() {
+    let mut world = World::of(hook_in_a_container());
+    world.decision = Ok(Decision { parallelism: BTreeMap::from([("b".to_owned(), 3)]), ..Decision::default() });
+    world.until_done();
+    assert_eq!((world.end("hook-1"), world.end("b"), world.hooks_run[&HookId(0)]), (OK, OK, 1));
+    let place = |wanted: fn(&Fact) -> bool| world.journal.iter().position(wanted).expect("it is there");
+    let decided = place(|fact| matches!(fact, Fact::HookDecided { .. }));
+    let ended = place(|fact| matches!(fact, Fact::StageEnded { stage: StageId(2), .. }));
+    let began = place(|fact| matches!(fact, Fact::StageStarted { stage: StageId(1), tasks: 3, .. }));
+    assert!(decided < ended && decided < began);
+    // Nobody changes a hook.
+    for decision in [
+        Decision { skip: vec!["hook-1".to_owned()], ..Decision::default() },
+        Decision { parallelism: BTreeMap::from([("hook-1".to_owned(), 2)]), ..Decision::default() },
+    ] {
+        let mut world = World::of(hook_in_a_container());
+        world.decision = Ok(decision);
+        world.until_done();
+        assert_eq!(world.end("hook-1"), Some(StageEnd::Failed));
+        assert!(world.why("hook-1").contains("which is a hook"), "{}", world.why("hook-1"));
+    }
+}
+
+#[test]
+fn a_hook_with_an_image_that_says_nothing_good_fails_the_run_and_runs_again_when_it_is_resumed() {
+    let mut world = World::of(hook_in_a_container());
+    world.decision = Err("its answer is no JSON".to_owned());
+    world.until_done();
+    assert_eq!((world.end("hook-1"), world.why("hook-1").as_str()), (Some(StageEnd::Failed), "its answer is no JSON"));
+    assert_eq!(world.why("b"), "hook \"decide\" failed: its answer is no JSON");
+    let tries = |world: &World| {
+        let of =
+            |fact: &&Fact| matches!(fact, Fact::AttemptStarted { attempt, .. } if attempt.task.stage == StageId(2));
+        world.journal.iter().filter(of).count()
+    };
+    assert_eq!(tries(&world), 1);
+    world.decision = Ok(Decision::default());
+    world.resume();
+    world.until_done();
+    assert_eq!((world.end("hook-1"), world.end("b"), tries(&world)), (OK, OK, 2));
 }
 
 #[test]

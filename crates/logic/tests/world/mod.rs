@@ -672,7 +672,7 @@ impl World {
             driver::Effect::StopStages { why, now } => {
                 queue.push_back(In::Master(master::Event::StopAsked { why, now }));
             }
-            driver::Effect::RunHook { hook } => {
+            driver::Effect::RunHook { hook } | driver::Effect::HearHook { hook, .. } => {
                 if self.truth.has_decided(hook) || !self.busy_hooks.insert(hook) {
                     self.fail("broken: a hook that decided or runs is run again");
                 }

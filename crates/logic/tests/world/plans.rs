@@ -80,6 +80,7 @@ pub(crate) fn stage(name: &str, tasks: u32, needs: &[(u32, Need)]) -> Stage {
         cache: false,
         attach: None,
         added: None,
+        hook: None,
         reuse: false,
         results: None,
         late: Default::default(),
@@ -102,7 +103,8 @@ pub(crate) fn of(stages: impl IntoIterator<Item = Stage>) -> Plan {
 pub(crate) fn hook(plan: &mut Plan, after: &[u32], label: &str) {
     let mut upstream: BTreeSet<u32> = after.iter().copied().collect();
     let mut downstream = BTreeSet::new();
-    let numbered: Vec<(u32, &Stage)> = (0u32..).zip(&plan.stages).collect();
+    let users = |(_, stage): &(u32, &Stage)| stage.hook.is_none();
+    let numbered: Vec<(u32, &Stage)> = (0u32..).zip(&plan.stages).filter(users).collect();
     for &(id, stage) in numbered.iter().rev() {
         if upstream.contains(&id) {
             upstream.extend(stage.needs.iter().map(|(need, _)| need.0));
@@ -123,6 +125,16 @@ pub(crate) fn hook(plan: &mut Plan, after: &[u32], label: &str) {
         memory: 1 << 30,
         subdag: SubDagId(0),
     });
+}
+
+/// The same as a hook that is a stage of its own: `hook-1` for the first.
+pub(crate) fn hook_task(plan: &mut Plan, after: &[u32], label: &str) {
+    hook(plan, after, label);
+    let needs: Vec<(u32, Need)> = after.iter().map(|&stage| (stage, Need::Succeeded)).collect();
+    let hook = HookId(u32::try_from(plan.hooks.len() - 1).expect("few hooks"));
+    let name = format!("hook-{}", plan.hooks.len());
+    plan.subdags[0].stages.push(StageId(u32::try_from(plan.stages.len()).expect("few stages")));
+    plan.stages.push(Stage { hook: Some(hook), ..stage(&name, 1, &needs) });
 }
 
 /// Any plan.
@@ -155,7 +167,9 @@ pub(crate) fn any(rng: &mut Rng) -> Plan {
     if rng.percent(40) {
         for label in ["first", "second"].iter().take(1 + usize::from(rng.percent(40))) {
             let after = u32::try_from(rng.below(count)).expect("few stages");
-            hook(&mut plan, &[after], label);
+            // Not drawn, either.
+            let make = if count % 3 == 1 { hook_task } else { hook };
+            make(&mut plan, &[after], label);
         }
     }
     plan

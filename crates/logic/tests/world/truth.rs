@@ -30,7 +30,7 @@ impl Truth {
         rule(!late || matches!(fact, Fact::GrantGot { .. }), "nothing happens after the end")?;
         match fact {
             Fact::StageStarted { stage, tasks, .. } => self.start_stage(plan, *stage, *tasks)?,
-            Fact::StageEnded { stage, end, .. } => self.end_stage(*stage, *end)?,
+            Fact::StageEnded { stage, end, .. } => self.end_stage(plan, *stage, *end)?,
             Fact::StageTaken { stage, results, .. } => {
                 let tasks = self.running.get(stage).copied();
                 rule(tasks.is_some_and(|tasks| tasks as usize == results.len()), "a stage that runs is taken whole")?;
@@ -58,6 +58,8 @@ impl Truth {
             }
             Fact::Reopened { .. } => {
                 self.ends.retain(|_, end| *end == StageEnd::Succeeded);
+                let said = |task: &TaskId| plan.stages[task.stage.0 as usize].hook;
+                self.succeeded.retain(|task| said(task).is_none_or(|hook| self.decided.contains(&hook)));
                 self.running.clear();
                 (self.stopping, self.ended) = (false, None);
             }
@@ -83,7 +85,7 @@ impl Truth {
         Ok(())
     }
 
-    fn end_stage(&mut self, stage: StageId, end: StageEnd) -> Result<(), String> {
+    fn end_stage(&mut self, plan: &Plan, stage: StageId, end: StageEnd) -> Result<(), String> {
         rule(self.ends.insert(stage, end).is_none(), "a stage ends once")?;
         let tasks = self.running.remove(&stage);
         rule(tasks.is_some() != (end == StageEnd::Skipped), "what ran is not skipped, what ended otherwise ran")
@@ -92,7 +94,13 @@ impl Truth {
         rule(!self.live.keys().any(of), "a stage ends after its attempts")?;
         let done = self.succeeded.iter().filter(|task| of(task)).count();
         let all = tasks.is_some_and(|tasks| done == tasks as usize);
-        rule(all == (end == StageEnd::Succeeded), "a stage succeeds when all its tasks did")
+        match plan.stages[stage.0 as usize].hook {
+            Some(hook) if end == StageEnd::Succeeded => {
+                rule(all && self.decided.contains(&hook), "a hook that succeeds has decided")
+            }
+            Some(hook) => rule(!self.decided.contains(&hook), "a hook that decided has succeeded"),
+            None => rule(all == (end == StageEnd::Succeeded), "a stage succeeds when all its tasks did"),
+        }
     }
 
     fn start_attempt(&mut self, attempt: AttemptId, grant: GrantId) -> Result<(), String> {

@@ -326,6 +326,7 @@ impl Stage {
             reuse: false,
             results: None,
             needs: "{}".to_owned(),
+            hook: false,
         })
     }
 
