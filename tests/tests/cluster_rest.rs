@@ -328,8 +328,11 @@ fn tasks_share_warm_containers_in_turn_and_are_told_apart() {
         let seen = exec(n, "echo $DYBOX_TASK_INDEX; cat /tmp/left; ls /tmp; touch /tmp/visited").expect(0).out;
         assert_eq!(seen, format!("{n}\n{n}\nleft\n"));
         assert_eq!(exec(n, "ls /tmp").expect(0).out, "left\nvisited\n");
-        let why = user.dybox(&["why", &format!("{run}/w")]).expect(0);
-        why.says("session turns has all of its 1 grants in use").says("1 running");
+        // Until the session has answered, it tells what the run wants.
+        eventually("it says what the others wait for", LONG, || {
+            let why = user.dybox(&["why", &format!("{run}/w")]).expect(0).says("1 running").out.clone();
+            why.contains("session turns has all of its 1 grants in use").then_some(())
+        });
         let about = user.0.status(&task(n));
         assert_eq!(about["attempts"][0]["visits"].as_array().map(Vec::len), Some(2), "{about}");
         containers.insert(text(&about["attempts"][0]["container"]));
