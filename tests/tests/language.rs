@@ -200,7 +200,7 @@ fn a_task_is_held_to_the_result_that_its_stage_declares() {
     ));
     let run = place.dybox(&["run", "job.yaml"]).expect(1).run_id();
     place.dybox(&["logs", &run, "read"]).expect(0).says("rows 3");
-    place.dybox(&["logs", &run, "after"]).expect(0).says("after job");
+    place.dybox(&["logs", &run, "after"]).expect(0).says("after t");
     let why = |stage: &str| place.dybox(&["why", &format!("{run}/{stage}")]).expect(0);
     why("bad").says("it has no \"rows\", which `results` declares as a whole number (it has \"rwos\")").says("C1016");
     why("mute").says("nothing was written to $DYBOX_RESULT, and `results` declares a list");
