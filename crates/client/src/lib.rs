@@ -9,6 +9,7 @@ mod cluster;
 pub mod earlier;
 mod error;
 mod feed;
+mod folded;
 mod follow;
 mod machine;
 mod profiles;

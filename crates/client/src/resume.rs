@@ -10,7 +10,7 @@ use dybox_store::layout::{Machine, RunDir};
 use tokio::time::{Instant, sleep};
 
 use crate::client::Place;
-use crate::state::Folded;
+use crate::folded::Folded;
 use crate::{Client, ClientError, Way};
 
 /// How long a master that has ended may take to clean up.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dybox_job::Plan;
-use dybox_journal::{HookState, Records, Run, RunState, RunView, State, decode, fold};
+use dybox_journal::{HookState, Run, RunState, RunView, decode};
 use dybox_model::{Fact, RunId, StageEnd, SubDagId};
 use dybox_store::StopMark;
 use dybox_store::layout::RunDir;
@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 
 use crate::client::Place;
 use crate::cluster::{Application, Cluster, Phase, Seen, Told};
+use crate::folded::Folded;
 use crate::{Client, ClientError};
 
 /// A run as it stands now.
@@ -30,19 +31,6 @@ pub struct Standing {
     pub unknown: Vec<String>,
     /// Whether somebody asked it to stop, which is looked up only where nobody drives it.
     pub marked: bool,
-}
-
-/// A journal as it was read.
-#[derive(Debug, Default)]
-pub(crate) struct Folded {
-    /// What its facts add up to.
-    pub run: Run,
-    /// What is wrong with it.
-    pub damage: Option<String>,
-    /// Bytes of whole records.
-    pub whole: u64,
-    /// Why there may be more of it than could be read.
-    pub short: Option<String>,
 }
 
 impl Standing {
@@ -200,19 +188,5 @@ impl Standing {
             Ok(applications) => self.applications = applications,
             Err(error) => self.unknown.push(format!("the ResourceManager can't be asked: {}", error.text())),
         }
-    }
-}
-
-impl Folded {
-    fn of(told: Told) -> Self {
-        let mut records = Records::new(&told.bytes);
-        let run = fold(records.by_ref());
-        let (whole, state) = records.end();
-        let damage = match state {
-            State::Clean | State::Torn { .. } => None,
-            State::Broken { offset } => Some(format!("damaged at byte {offset}")),
-            State::Foreign { version, .. } => Some(format!("written by a newer DYbox (version {version})")),
-        };
-        Self { run, damage, whole: whole as u64, short: told.short }
     }
 }

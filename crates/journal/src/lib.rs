@@ -18,7 +18,7 @@ mod view;
 pub use bill::{Bill, Spent};
 pub use fold::fold;
 pub use images::{Brought, ImageStory};
-pub use record::{Decoded, Records, State, VERSION, decode, encode, encode_into, whole};
+pub use record::{Decoded, Records, State, VERSION, decode, encode, encode_into, pieces, whole};
 pub use run::{Ended, HookState, Live, Pull, Run, StopAsked, Where};
 pub use stage::{Counts, Failure, Stage, StageState, Task};
 pub use view::{RunState, RunView};

@@ -139,6 +139,29 @@ pub fn whole(bytes: &[u8]) -> usize {
     end
 }
 
+/// Cuts a journal into pieces of whole records with at least `size` bytes each, so that several can read it. It goes by
+/// what the records say of their length, nothing else is looked at: the last piece takes what is left, and pieces after a
+/// damaged record mean nothing.
+#[must_use]
+pub fn pieces(bytes: &[u8], size: usize) -> Vec<&[u8]> {
+    let mut pieces = Vec::new();
+    let (mut start, mut end) = (0, 0);
+    while let Some(next) = head(&bytes[end..]).and_then(|(len, _)| end.checked_add(HEAD)?.checked_add(len)) {
+        if next > bytes.len() {
+            break;
+        }
+        end = next;
+        if end - start >= size {
+            pieces.push(&bytes[start..end]);
+            start = end;
+        }
+    }
+    if start < bytes.len() {
+        pieces.push(&bytes[start..]);
+    }
+    pieces
+}
+
 /// Version and JSON of the record at the start of `rest`, where it is whole and its checksum fits.
 fn sound_body(rest: &[u8]) -> Option<&[u8]> {
     let (len, sum) = head(rest)?;
@@ -154,28 +177,32 @@ fn head(rest: &[u8]) -> Option<(usize, u32)> {
 
 fn parse(body: &[u8]) -> Result<Fact, String> {
     match body.split_first() {
-        Some((&VERSION, json)) => match of_attempt(json) {
-            Some(fact) => Ok(fact),
-            None => serde_json::from_slice(json).map_err(|e| e.to_string()),
-        },
+        Some((&VERSION, json)) => {
+            // Looked at once: a parser that is given bytes looks at every string anew.
+            let json = std::str::from_utf8(json).map_err(|e| e.to_string())?;
+            match of_attempt(json) {
+                Some(fact) => Ok(fact),
+                None => serde_json::from_str(json).map_err(|e| e.to_string()),
+            }
+        }
         _ => Err("its version is not known here".to_owned()),
     }
 }
 
 /// The records that a journal has of every attempt, nearly all there are. An enum with its tag inside is read into a
 /// tree first and then once more; these say what they are in their first bytes, so that each is read at once.
-fn of_attempt(json: &[u8]) -> Option<Fact> {
-    let of_it = json.strip_prefix(br#"{"fact":"attempt_"#)?;
-    if of_it.starts_with(br#"started","#) {
-        let Started { attempt, grant, at } = serde_json::from_slice(json).ok()?;
+fn of_attempt(json: &str) -> Option<Fact> {
+    let of_it = json.strip_prefix(r#"{"fact":"attempt_"#)?;
+    if of_it.starts_with(r#"started","#) {
+        let Started { attempt, grant, at } = serde_json::from_str(json).ok()?;
         return Some(Fact::AttemptStarted { attempt, grant, at });
     }
-    if of_it.starts_with(br#"runs","#) {
-        let Runs { attempt, container, at, ports } = serde_json::from_slice(json).ok()?;
+    if of_it.starts_with(r#"runs","#) {
+        let Runs { attempt, container, at, ports } = serde_json::from_str(json).ok()?;
         return Some(Fact::AttemptRuns { attempt, container, at, ports });
     }
-    if of_it.starts_with(br#"ended","#) {
-        let Ended { attempt, exit, again } = serde_json::from_slice(json).ok()?;
+    if of_it.starts_with(r#"ended","#) {
+        let Ended { attempt, exit, again } = serde_json::from_str(json).ok()?;
         return Some(Fact::AttemptEnded { attempt, exit, again });
     }
     None
