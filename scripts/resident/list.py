@@ -51,13 +51,14 @@ def script(dir):
         # A pattern that takes much in that nobody runs comes after the names of this build: for the next one, whose names
         # are others.
         if all_of[what] <= max(2048, 3 * size):
-            groups[-roles.bit_count()].append(open_name)
+            groups[-roles.bit_count(), roles].append(open_name)
         else:
             if all_of[what] <= 20 * size:
-                groups[1].append(open_name)
+                groups[1, 0].append(open_name)
             for bits, name, _ in hit:
-                groups[-bits.bit_count()].append(re.sub(r"\.llvm\.\d+$", "*", name))
-    print("/* What proxies, agents, state servers and masters run, what most of them run first. Written by scripts/resident/run. */")
+                groups[-bits.bit_count(), bits].append(re.sub(r"\.llvm\.\d+$", "*", name))
+    print("/* What proxies, agents, state servers and masters run: what most of them run first, and what the same of them run")
+    print("   together. Written by scripts/resident/run. */")
     print("SECTIONS {\n  .text.resident : {")
     for roles in sorted(groups):
         print("    *(\n" + "".join(f"      .text.{name}\n" for name in groups[roles]) + "    )")
