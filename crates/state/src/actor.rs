@@ -59,7 +59,7 @@ impl Clock {
 /// [`StateError`].
 pub async fn start(conf: &Conf) -> Result<Running, StateError> {
     let clock = Clock::start();
-    let identity = read_identity(&read(&conf.dir.join("server.pem"))?)?;
+    let identity = read_identity(&read(&conf.identity)?)?;
     let found = Keep::open(&conf.dir, clock.now())?;
     let mut roster = Roster::new(Rules::default());
     for (host, (mark, history)) in found.rows {

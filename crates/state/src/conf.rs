@@ -10,8 +10,10 @@ use thiserror::Error;
 /// What a state server is told.
 #[derive(Debug, Clone)]
 pub struct Conf {
-    /// Where its certificate (`server.pem`) and its database lie.
+    /// Where its database lies. It must be there.
     pub dir: PathBuf,
+    /// The file of its certificate.
+    pub identity: PathBuf,
     /// Where it listens for agents, masters and people with certificates.
     pub bind: SocketAddr,
     /// Whether who shows no certificate may ask, too.

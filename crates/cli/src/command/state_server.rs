@@ -21,9 +21,12 @@ pub(crate) struct Args {
     /// What else to do.
     #[command(subcommand)]
     pub order: Option<Order>,
-    /// Directory of its certificate (server.pem) and its database
+    /// Directory of its database, and of its certificate (server.pem)
     #[arg(long, value_name = "DIR", required = true)]
     pub dir: Option<PathBuf>,
+    /// Its certificate, where it lies elsewhere (a secret of a job, say) [default: server.pem in --dir]
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
     /// Where to listen for agents, masters and people with certificates
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:7311")]
     pub bind: SocketAddr,
@@ -71,7 +74,8 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Outcome {
     }
     part::log();
     let dir = args.dir.clone().unwrap_or_default();
-    let conf = Conf { dir, bind: args.bind, open: args.open, http: args.http };
+    let identity = args.identity.clone().unwrap_or_else(|| dir.join("server.pem"));
+    let conf = Conf { dir, identity, bind: args.bind, open: args.open, http: args.http };
     let running = dybox_state::start(&conf).await.map_err(failed)?;
     for trouble in &running.troubles {
         context.screen.warn(trouble);
