@@ -150,7 +150,7 @@ impl Master {
                 self.tasks.started(*attempt);
                 self.load(*grant, *attempt);
             }
-            Fact::AttemptRuns { attempt, .. } => self.tasks.runs(*attempt),
+            Fact::AttemptRuns { attempt, at, .. } => self.tasks.runs(*attempt, *at),
             Fact::AttemptEnded { attempt, exit, again } => {
                 let squeezed = self.is_squeezed(*attempt);
                 let had = self.pool.bearer(*attempt).and_then(|id| self.pool.get(id)).map(|grant| grant.size.memory);

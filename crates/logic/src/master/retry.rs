@@ -7,6 +7,8 @@ use dybox_model::{AttemptId, Cause, Exit, Millis, Owner, Phase, Reaction, StageE
 pub(super) const MOST_INFRA_TRIES: u8 = 8;
 /// The same where somebody sits at a terminal.
 const MOST_WATCHED_TRIES: u8 = 1;
+/// A program that ran for so long was none that fails at once wherever it is: what the platform did to it before is over.
+const LONG_RUN: Millis = Millis::from_secs(24 * 60 * 60);
 const LONGEST_PAUSE: Millis = Millis::from_secs(300);
 const INFRA_PAUSE: Millis = Millis::from_secs(1);
 const LONGEST_INFRA_PAUSE: Millis = Millis::from_secs(30);
@@ -16,11 +18,17 @@ const LONGEST_INFRA_PAUSE: Millis = Millis::from_secs(30);
 pub(super) struct Tries {
     /// Those that count on the stage's `retry.max`.
     pub(super) own: u8,
-    /// Those after failures of the platform.
+    /// Those after failures of the platform, since an attempt last ran for [`LONG_RUN`].
     pub(super) infra: u8,
 }
 
 impl Tries {
+    /// These at the end of an attempt whose program ran from `since` on, as far as its end does not tell.
+    pub(super) fn at_end(self, exit: &Exit, since: Option<Millis>) -> Self {
+        let ran = exit.started.or(since).map_or(Millis(0), |since| exit.ended.since(since));
+        if ran >= LONG_RUN { Self { infra: 0, ..self } } else { self }
+    }
+
     /// How many may follow, the next one among them, if each ends as that of which these came; `before`: these without it.
     pub(super) fn left(self, before: Self, rules: &Retry) -> u32 {
         let left = match self.infra > before.infra {
@@ -173,6 +181,18 @@ mod tests {
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
         assert_eq!(after(&failed(Cause::EngineDown), &rules(5, &[]), tries), Next::Over(StageEnd::Lost));
+    }
+
+    #[test]
+    fn who_ran_for_a_day_is_not_told_of_failures_before() {
+        let tries = Tries { own: 3, infra: 8 };
+        let day = LONG_RUN.0;
+        let lost = Exit { ended: Millis(day + 50), ..failed(Cause::NodeLost) };
+        let known = Exit { started: Some(Millis(51)), ..lost.clone() };
+        assert_eq!(tries.at_end(&lost, None), tries);
+        assert_eq!(tries.at_end(&lost, Some(Millis(51))), tries);
+        assert_eq!(tries.at_end(&lost, Some(Millis(50))), Tries { own: 3, infra: 0 });
+        assert_eq!(tries.at_end(&known, Some(Millis(0))), tries, "its own word counts");
     }
 
     #[test]

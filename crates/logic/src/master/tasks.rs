@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use dybox_job::{Plan, Retry};
-use dybox_model::{AttemptId, Cause, Declared, Exit, StageEnd, StageId, SubDagId, TaskId};
+use dybox_model::{AttemptId, Cause, Declared, Exit, Millis, StageEnd, StageId, SubDagId, TaskId};
 
 use super::ladder::{self, Ladder};
 use super::lots::{Lots, Room, Sizes};
@@ -105,6 +105,8 @@ pub(super) struct Tasks {
     /// Stages of which what is live is to be ended.
     pub(super) condemned: Vec<u32>,
     pub(super) results: BTreeMap<TaskId, Box<str>>,
+    /// When the containers began that run now.
+    pub(super) since: BTreeMap<TaskId, Millis>,
     /// Of stages whose tasks differ.
     pub(super) sizes: BTreeMap<u32, Sizes>,
     pub(super) room: Room,
@@ -140,6 +142,7 @@ impl Tasks {
             touched: Vec::new(),
             condemned: Vec::new(),
             results: BTreeMap::new(),
+            since: BTreeMap::new(),
             sizes: BTreeMap::new(),
             room,
         }
@@ -285,9 +288,10 @@ impl Tasks {
     }
 
     /// Its container runs.
-    pub(super) fn runs(&mut self, attempt: AttemptId) {
+    pub(super) fn runs(&mut self, attempt: AttemptId, at: Millis) {
         if let Some(place) = self.place(attempt.task) {
             self.tasks[place].state = State::Runs;
+            self.since.insert(attempt.task, at);
         }
     }
 
@@ -296,22 +300,29 @@ impl Tasks {
         let Some((stage, task)) = self.stage(attempt.task.stage).zip(self.task(attempt.task)) else {
             return Next::Over(StageEnd::Stopped);
         };
+        let tries = self.tries(task, attempt, exit);
         match exit.cause {
             Some(Cause::Stopped) if stage.verdict.is_some() => Next::Over(StageEnd::Stopped),
             Some(cause) if stage.verdict.is_some() => Next::Over(retry::end_of(cause)),
-            Some(cause) if stage.watched && retry::keeps_a_person_waiting(cause, task.tries) => {
+            Some(cause) if stage.watched && retry::keeps_a_person_waiting(cause, tries) => {
                 Next::Over(retry::end_of(cause))
             }
-            Some(Cause::Oom) if squeezed => retry::with_more(task.tries),
-            _ if stage.tasks == 1 => retry::after(exit, &stage.rules, task.tries),
-            _ => retry::spread(retry::after(exit, &stage.rules, task.tries), attempt),
+            Some(Cause::Oom) if squeezed => retry::with_more(tries),
+            _ if stage.tasks == 1 => retry::after(exit, &stage.rules, tries),
+            _ => retry::spread(retry::after(exit, &stage.rules, tries), attempt),
         }
+    }
+
+    fn tries(&self, task: &Task, attempt: AttemptId, exit: &Exit) -> Tries {
+        task.tries.at_end(exit, self.since.get(&attempt.task).copied())
     }
 
     /// A live attempt ended.
     pub(super) fn ended(&mut self, attempt: AttemptId, exit: &Exit, (again, squeezed): (bool, bool)) {
         let next = self.next(attempt, exit, squeezed);
         let Some(place) = self.place(attempt.task) else { return };
+        let before = self.tries(&self.tasks[place], attempt, exit);
+        self.since.remove(&attempt.task);
         let id = attempt.task.stage;
         let (stage, task) = (&mut self.stages[id.0 as usize], &mut self.tasks[place]);
         stage.live -= 1;
@@ -329,7 +340,7 @@ impl Tasks {
             // Its stage is not open (the run was reopened meanwhile): it waits for that.
             _ if stage.phase != Phase::Running => task.state = State::Waiting,
             Next::Again { pause, tries } if again => {
-                let most = attempt.number.saturating_add(tries.left(task.tries, &stage.rules));
+                let most = attempt.number.saturating_add(tries.left(before, &stage.rules));
                 task.state = State::Resting;
                 task.tries = tries;
                 stage.resting += 1;

@@ -5,6 +5,7 @@ mod cache;
 mod cluster;
 mod growth;
 mod late;
+mod long;
 mod prefetch;
 mod priority;
 mod roster;
