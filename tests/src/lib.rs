@@ -6,6 +6,7 @@
 mod binary;
 pub mod cluster;
 mod engine;
+mod image;
 mod payload;
 mod registry;
 mod roster;
@@ -14,6 +15,7 @@ mod workspace;
 
 pub use binary::{Done, Follow, binary};
 pub use engine::{Engine, PrivateEngine};
+pub use image::own_image;
 pub use payload::{LATE, Line, lines_of, overlaps};
 pub use registry::{PASSWORD, Registry, USER};
 pub use roster::{Part, RosterWorld};

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::binary::binary;
+use crate::cluster::{Cluster, Daemon};
 use crate::wait::eventually;
 
 const LONG: Duration = Duration::from_secs(90);
@@ -67,10 +68,19 @@ impl Drop for Part {
     }
 }
 
+/// A command in the network of a process, to be followed by its words.
+fn in_network(process: i32) -> Command {
+    let mut command = Command::new("nsenter");
+    command.args(["--net", "--target", &process.to_string()]);
+    command
+}
+
 /// An authority, and a directory for all that is under it.
 #[derive(Debug)]
 pub struct RosterWorld {
     dir: tempfile::TempDir,
+    /// The process in whose network all of it is; nothing = in the test's own.
+    network: Option<i32>,
 }
 
 impl RosterWorld {
@@ -80,7 +90,7 @@ impl RosterWorld {
     /// When the machine has no room for it.
     #[must_use]
     pub fn new(nodes: &[&str]) -> Self {
-        let world = Self { dir: tempfile::tempdir().expect("a directory") };
+        let world = Self { dir: tempfile::tempdir().expect("a directory"), network: None };
         let ca = world.dir.path().join("ca");
         let mut init = world.command(&["state-server", "init"]);
         init.arg(&ca);
@@ -89,6 +99,17 @@ impl RosterWorld {
         }
         assert!(init.output().expect("dybox runs").status.success());
         world
+    }
+
+    /// From now on all that starts here is on the machine `node` of a cluster: its engine has a network of its own.
+    ///
+    /// # Panics
+    /// When that engine is down.
+    pub fn move_to(&mut self, cluster: &Cluster, node: usize) {
+        let engine = cluster.process(Daemon::Engine(node)).expect("the engine is up").pid();
+        let up = in_network(engine).args(["ip", "link", "set", "lo", "up"]).status().expect("nsenter runs");
+        assert!(up.success(), "the loopback of node {node} does not come up");
+        self.network = Some(engine);
     }
 
     /// Its directory.
@@ -104,7 +125,14 @@ impl RosterWorld {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match self.network {
+            Some(process) => {
+                let mut command = in_network(process);
+                command.arg(binary());
+                command
+            }
+            None => Command::new(binary()),
+        };
         command
             .args(args)
             .env("DYBOX_HOME", self.dir.path().join("home"))

@@ -78,7 +78,7 @@ fn every_key_that_is_built_has_a_shape() {
 fn every_good_file_is_valid() {
     let validator = validator();
     let mut seen = 0;
-    for dir in ["../../jobs", "../../jobs/wordcount", "tests/good", "tests/cluster"] {
+    for dir in ["../../jobs", "../../jobs/wordcount", "../../jobs/state-server", "tests/good", "tests/cluster"] {
         for path in yaml_files(dir) {
             seen += 1;
             let value = parsed(&std::fs::read_to_string(&path).unwrap()).unwrap();
