@@ -6,14 +6,14 @@ use std::time::Duration;
 use dybox_model::roster::{BringOrder, Mark, NodeFacts, Pulse};
 use dybox_model::sweep::SweepOrder;
 use dybox_wire::WireError;
-use dybox_wire::roster::{AgentOrder, NodeReport, RosterClient};
+use dybox_wire::roster::{AgentOrder, Line, NodeReport};
 use tokio::sync::{mpsc, watch};
 
 use crate::conf::Conf;
 
 /// For a connection.
 const DIAL: Duration = Duration::from_secs(5);
-/// For the first report, whose facts go in pieces, and its answer.
+/// For the first report, which has facts, and its answer.
 const FIRST: Duration = Duration::from_secs(15);
 /// Between two tries, at most.
 const AGAIN: Duration = Duration::from_secs(8);
@@ -81,12 +81,12 @@ async fn attend(
     heard: &Heard,
 ) -> Result<(), (WireError, bool)> {
     let new = |error| (error, false);
-    let client = RosterClient::dial(server, &conf.identity, DIAL).await.map_err(new)?;
+    let line = Line::dial(server, &conf.identity, DIAL).await.map_err(new)?;
     let Some(first) = seen.borrow_and_update().clone() else { return Ok(()) };
     let mut known = Arc::clone(&first.facts);
     let mut seq = 1;
     let report = report(conf, seq, first.pulse, Some(&known));
-    let mut line = client.attend(report, FIRST).await.map_err(new)?;
+    let mut line = line.attend(report, FIRST).await.map_err(new)?;
     tracing::info!(server, "reports go to the state server");
     loop {
         tokio::select! {

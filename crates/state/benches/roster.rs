@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dybox_model::Millis;
 use dybox_model::roster::{Disk, NodeFacts, NodeImage, Pulse};
 use dybox_wire::TlsIdentity;
-use dybox_wire::roster::{NodeReport, RosterClient, read_identity};
+use dybox_wire::roster::{Line, NodeReport, RosterClient, read_identity};
 
 const AGENTS: usize = 1000;
 const SECONDS: u64 = 20;
@@ -65,8 +65,10 @@ async fn agent(address: String, identity: TlsIdentity, host: String, number: u64
     let first = NodeReport { host: host.clone(), seq: 1, pulse: pulse(0), facts: Some(facts()) };
     let mut line = loop {
         // A thousand come at once: who had to wait too long comes again, as real agents do.
-        let Ok(client) = RosterClient::dial(&address, &identity, LIMIT).await else { continue };
-        break client.attend(first, LIMIT).await.expect("it is heard");
+        let Ok(line) = Line::dial(&address, &identity, LIMIT).await else { continue };
+        if let Ok(line) = line.attend(first.clone(), LIMIT).await {
+            break line;
+        }
     };
     tokio::time::sleep(Duration::from_millis(number % 1000)).await;
     let mut beat = tokio::time::interval(Duration::from_secs(1));

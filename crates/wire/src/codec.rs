@@ -6,8 +6,8 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-/// Of the two buffers that each call has for as long as it lives; they grow. A server has a thousand lines of agents,
-/// which say little: tonic's own 8 KiB for each would be a third of its memory.
+/// Of the two buffers that each call has for as long as it lives; they grow. A master has hundreds of lines of proxies,
+/// which say little, and tonic's own have 8 KiB each.
 const BUFFER: usize = 256;
 /// Messages that are there at the same time are sent together up to so many bytes.
 const TOGETHER: usize = 32 << 10;

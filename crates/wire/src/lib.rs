@@ -1,5 +1,5 @@
 //! DYbox's own gRPC between a master, its proxies and whoever watches it, over a unix socket, or over
-//! TCP with mutual TLS.
+//! TCP with mutual TLS. What agents tell a state server goes over lines without gRPC ([`roster`]).
 //!
 //! Enters and leaves: values of `model` alone ([`ProxyNews`], [`MasterOrder`], [`Watched`], [`Waiting`], [`Piece`],
 //! [`LiveGrant`]). A server

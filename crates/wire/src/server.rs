@@ -21,7 +21,7 @@ use crate::error::WireError;
 use crate::message::{LiveGrant, MasterOrder, ProxyNews, Waiting, Watched};
 use crate::proto::master_server::MasterServer;
 use crate::relay::{Ask, Relay};
-use crate::tls::{self, TlsIdentity};
+use crate::tls::{self, Speech, TlsIdentity};
 use crate::{socket, tcp};
 
 /// A peer that stands still (a stopped process) keeps its socket: it is asked every so often whether it lives, and cut
@@ -133,7 +133,7 @@ pub async fn serve_tcp(
     bind: SocketAddr,
     identity: &TlsIdentity,
 ) -> Result<(Server, mpsc::Receiver<Call>, u16), WireError> {
-    let config = tls::server_config(identity, false)?;
+    let config = tls::server_config(identity, false, &[Speech::Grpc])?;
     let (listener, port) = tcp::listen(bind).await?;
     let (server, calls) = serve_peers(ReceiverStream::new(tcp::accept(listener, config, tcp::of_run)), None);
     Ok((server, calls, port))

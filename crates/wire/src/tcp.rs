@@ -18,7 +18,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tonic::transport::server::Connected;
 
 use crate::error::WireError;
-use crate::tls::{self, Role, TlsIdentity};
+use crate::tls::{self, Role, Speech, TlsIdentity};
 
 /// For the connection, and for each side of the handshake.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -36,16 +36,16 @@ pub(crate) struct Primed {
 
 /// Connects to the master there; whoever it is, it must show a certificate of the same run, and take ours.
 pub(crate) async fn connect(host: &str, port: u16, identity: &TlsIdentity) -> Result<Primed, WireError> {
-    connect_to(tls::master_name(), (host, port), identity).await
+    connect_to(tls::master_name(), (host, port), (identity, Speech::Grpc)).await
 }
 
-/// Connects to who must show a certificate of our authority, with this name, and take ours.
+/// Connects to who must show a certificate of our authority, with this name, and take ours, to speak so.
 pub(crate) async fn connect_to(
     name: ServerName<'static>,
     (host, port): (&str, u16),
-    identity: &TlsIdentity,
+    (identity, speech): (&TlsIdentity, Speech),
 ) -> Result<Primed, WireError> {
-    let config = tls::client_config(identity)?;
+    let config = tls::client_config(identity, speech)?;
     let address = || format!("{host}:{port}");
     let unreachable = |source| WireError::Unreachable { address: address(), source };
     let late = |_| io::Error::from(io::ErrorKind::TimedOut);
@@ -102,6 +102,19 @@ impl<P: Clone + Send + Sync + 'static> Connected for Secured<P> {
 
     fn connect_info(&self) -> P {
         self.peer.clone()
+    }
+}
+
+impl<P> Secured<P> {
+    /// What it chose to speak.
+    pub(crate) fn speech(&self) -> Speech {
+        let chosen = self.stream.get_ref().1.alpn_protocol();
+        if chosen == Some(Speech::Line.name()) { Speech::Line } else { Speech::Grpc }
+    }
+
+    /// Who it is, and the line.
+    pub(crate) fn apart(self) -> (P, server::TlsStream<TcpStream>) {
+        (self.peer, self.stream)
     }
 }
 

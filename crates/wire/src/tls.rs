@@ -43,6 +43,25 @@ impl Role {
     }
 }
 
+/// What is spoken over a connection; the handshake says it by name (ALPN).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// gRPC. Who names nothing speaks it, too.
+    Grpc,
+    /// What agents say to state servers, and what they hear.
+    Line,
+}
+
+impl Speech {
+    /// Its name in the handshake.
+    pub(crate) const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Grpc => b"h2",
+            Self::Line => b"dybox-line/1",
+        }
+    }
+}
+
 /// What one end shows, and whom it trusts. All are PEM texts.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsIdentity {
@@ -140,7 +159,7 @@ impl Parts {
 }
 
 /// How a client or a proxy talks to masters of its run. Nothing is resumed: a line lives as long as its process.
-pub(crate) fn client_config(identity: &TlsIdentity) -> Result<Arc<ClientConfig>, WireError> {
+pub(crate) fn client_config(identity: &TlsIdentity, speech: Speech) -> Result<Arc<ClientConfig>, WireError> {
     let Parts { roots, chain, key, provider } = Parts::of(identity)?;
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
     let builder = builder.map_err(credentials)?.with_root_certificates(roots);
@@ -149,12 +168,16 @@ pub(crate) fn client_config(identity: &TlsIdentity) -> Result<Arc<ClientConfig>,
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::disabled();
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![speech.name().to_vec()];
     Ok(Arc::new(config))
 }
 
 /// How a server talks to those who show a certificate of its authority; where it is `open`, to those who show none, too.
-pub(crate) fn server_config(identity: &TlsIdentity, open: bool) -> Result<Arc<ServerConfig>, WireError> {
+pub(crate) fn server_config(
+    identity: &TlsIdentity,
+    open: bool,
+    speeches: &[Speech],
+) -> Result<Arc<ServerConfig>, WireError> {
     let Parts { roots, chain, key, provider } = Parts::of(identity)?;
     let key = key.ok_or_else(|| credentials("the server's key is missing"))?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
@@ -164,7 +187,7 @@ pub(crate) fn server_config(identity: &TlsIdentity, open: bool) -> Result<Arc<Se
     let mut config = builder.with_single_cert(chain, key).map_err(credentials)?;
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = speeches.iter().map(|speech| speech.name().to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -206,6 +229,7 @@ pub(crate) fn explain(error: &std::io::Error) -> String {
         Error::AlertReceived(Alert::UnknownCA | Alert::DecryptError | Alert::BadCertificate) => {
             "it takes our certificate for one of another run".to_owned()
         }
+        Error::AlertReceived(Alert::NoApplicationProtocol) => "it is of another version of dybox".to_owned(),
         Error::AlertReceived(Alert::CertificateRequired) => "it wants a certificate".to_owned(),
         other => other.to_string(),
     }

@@ -1,28 +1,17 @@
-//! What happens to each call: the certificate is checked, then it goes into the mailbox.
-
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+//! What state servers are told and asked, and what happens to each call: the certificate is checked, then it goes into
+//! the mailbox.
 
 use bytes::Bytes;
-use dybox_model::roster::{BringOrder, Mark, NodeFacts, Pulse};
+use dybox_model::roster::{BringOrder, Mark};
 use dybox_model::sweep::SweepOrder;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tokio_stream::{Stream, StreamExt};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
 use super::badge::{Badge, Holder};
-use super::pieces::whole;
 use crate::proto::roster_server::Roster;
 use crate::proto::{
-    BringReply, BringRequest, MarkReply, MarkRequest, NodeReport, NodesReply, NodesRequest, SweepReply, SweepRequest,
-    ToNode,
+    BringReply, BringRequest, MarkReply, MarkRequest, NodesReply, NodesRequest, SweepReply, SweepRequest,
 };
-
-/// For the first report of a line, whose facts come in pieces.
-const FIRST: Duration = Duration::from_secs(15);
 
 /// What peers want from a state server. Answers are dropped in silence when the peer is gone.
 #[derive(Debug)]
@@ -110,10 +99,7 @@ pub enum AgentOrder {
 
 pub(super) struct Desk {
     mailbox: mpsc::Sender<RosterCall>,
-    sessions: AtomicU64,
 }
-
-type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 fn closing<T>(_: T) -> Status {
     Status::unavailable("the state server is about to end")
@@ -125,8 +111,8 @@ fn holder<T>(request: &Request<T>) -> Holder {
 }
 
 impl Desk {
-    pub(super) fn new(mailbox: mpsc::Sender<RosterCall>) -> Self {
-        Self { mailbox, sessions: AtomicU64::new(1) }
+    pub(super) const fn new(mailbox: mpsc::Sender<RosterCall>) -> Self {
+        Self { mailbox }
     }
 
     async fn call(&self, call: RosterCall) -> Result<(), Status> {
@@ -141,33 +127,6 @@ impl Desk {
 
 #[tonic::async_trait]
 impl Roster for Desk {
-    type AttendStream = Replies<ToNode>;
-
-    async fn attend(&self, request: Request<Streaming<NodeReport>>) -> Result<Response<Self::AttendStream>, Status> {
-        let holder = holder(&request);
-        let mut reports = request.into_inner();
-        let first = timeout(FIRST, whole(&mut reports)).await;
-        let first = first.map_err(|_| Status::deadline_exceeded("no first report"))??;
-        let first = first.ok_or_else(|| Status::cancelled("gone"))?;
-        let host = first.host.clone();
-        if !holder.has(&Badge::Agent(host.clone())) {
-            let why = if holder.is_nobody() { "no_agent" } else { "other_host" };
-            return Err(self.deny(why, format!("the certificate is not of the agent of {host}")).await);
-        }
-        let Ok(first) = report_in(&first) else {
-            let _ = self.mailbox.send(RosterCall::Denied { why: "garbled" }).await;
-            return Err(Status::invalid_argument("the report can't be understood"));
-        };
-        let session = self.sessions.fetch_add(1, Ordering::Relaxed);
-        let (orders, given) = mpsc::unbounded_channel();
-        let hung_up = orders.clone();
-        self.call(RosterCall::Opened { session, host, orders }).await?;
-        self.call(RosterCall::Reported { session, report: Box::new(first) }).await?;
-        tokio::spawn(listen(session, reports, self.mailbox.clone(), hung_up.downgrade()));
-        drop(hung_up);
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(given).map(|order| order_out(*order)))))
-    }
-
     async fn nodes(&self, request: Request<NodesRequest>) -> Result<Response<NodesReply>, Status> {
         // Who got through the handshake may read: it shows a certificate, or reading is open.
         let NodesRequest { host, images } = request.into_inner();
@@ -215,52 +174,5 @@ impl Roster for Desk {
         let (answer, told) = oneshot::channel();
         self.call(RosterCall::Bring { hosts, order, answer }).await?;
         Ok(Response::new(BringReply { hosts: told.await.map_err(closing)? }))
-    }
-}
-
-/// Brings an agent's reports in, until its line is cut from either side.
-async fn listen(
-    session: u64,
-    mut reports: Streaming<NodeReport>,
-    mailbox: mpsc::Sender<RosterCall>,
-    cut: mpsc::WeakUnboundedSender<Box<AgentOrder>>,
-) {
-    while let Ok(Some(message)) = whole(&mut reports).await {
-        let call = match report_in(&message) {
-            Ok(report) => RosterCall::Reported { session, report: Box::new(report) },
-            Err(_) => RosterCall::Denied { why: "garbled" },
-        };
-        let garbled = matches!(call, RosterCall::Denied { .. });
-        if mailbox.send(call).await.is_err() || garbled || cut.upgrade().is_none() {
-            break;
-        }
-    }
-    let _ = mailbox.send(RosterCall::Closed { session }).await;
-}
-
-fn report_in(message: &NodeReport) -> Result<super::NodeReport, serde_json::Error> {
-    let pulse: Pulse = serde_json::from_slice(&message.pulse)?;
-    let facts: Option<NodeFacts> =
-        if message.facts.is_empty() { None } else { Some(serde_json::from_slice(&message.facts)?) };
-    Ok(super::NodeReport { host: message.host.clone(), seq: message.seq, pulse, facts })
-}
-
-fn order_out(order: AgentOrder) -> Result<ToNode, Status> {
-    // An agent that is older than an order takes the mark, which is less than any other, and nothing else.
-    let no_mark = || serde_json::to_vec(&Mark::default()).expect("a mark is JSON").into();
-    match order {
-        AgentOrder::Carry(mark) => {
-            let mark = serde_json::to_vec(&mark).expect("a mark is JSON");
-            Ok(ToNode { mark: mark.into(), ..ToNode::default() })
-        }
-        AgentOrder::Sweep(order) => {
-            let sweep = serde_json::to_vec(&order).expect("an order is JSON");
-            Ok(ToNode { mark: no_mark(), sweep: sweep.into(), ..ToNode::default() })
-        }
-        AgentOrder::Bring(order) => {
-            let bring = serde_json::to_vec(&order).expect("an order is JSON");
-            Ok(ToNode { mark: no_mark(), bring: bring.into(), ..ToNode::default() })
-        }
-        AgentOrder::Leave(why) => Err(Status::failed_precondition(why)),
     }
 }

@@ -1,15 +1,18 @@
-//! The roster's gRPC: agents report, masters and people ask, operators drain. Over TCP with mutual TLS under an
-//! authority that outlives its servers, so it can sign for one more node a year later.
+//! The roster: agents report, over lines of their own; masters and people ask, operators drain, over gRPC. All at one
+//! port, with mutual TLS under an authority that outlives its servers, so it can sign for one more node a year later.
 
 mod badge;
 mod client;
 mod desk;
-mod pieces;
+mod door;
+mod frame;
+mod line;
 mod server;
 
 pub use badge::{Authority, Badge, identity_text, read_identity};
-pub use client::{Attendance, RosterClient};
+pub use client::RosterClient;
 pub use desk::{AgentOrder, RosterCall};
+pub use line::{Attendance, Line};
 pub use server::serve_roster;
 
 /// What an agent says of its node at one time.

@@ -4,26 +4,25 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::badge::Holder;
 use super::desk::{Desk, RosterCall};
+use super::door::{Door, Pace};
 use crate::error::WireError;
 use crate::proto::roster_server::RosterServer;
 use crate::server::Server;
 use crate::tcp;
-use crate::tls::{self, TlsIdentity};
+use crate::tls::{self, Speech, TlsIdentity};
 
-/// Reports come every few seconds anyway; this only finds peers whose machine is gone.
+/// Who asks is soon gone; this finds peers whose machine is.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(20);
-/// Most bytes of one message: facts of a node with thousands of images.
+/// Most bytes of one question: a wish that names all machines.
 const MESSAGE_MAX: usize = 4 << 20;
-/// Agents are many and say little.
+/// Questions are short.
 const WINDOW: u32 = 64 << 10;
-/// What a peer may send of one call before somebody has taken it: two reports. A line's buffer grows to twice this, and
-/// stays so.
-const STREAM_WINDOW: u32 = 1 << 10;
 const STREAMS: u32 = 64;
 
 /// Listens on `bind` for who shows a certificate of the same authority (where it is `open`, for others who only ask,
@@ -37,10 +36,20 @@ pub async fn serve_roster(
     identity: &TlsIdentity,
     open: bool,
 ) -> Result<(Server, mpsc::Receiver<RosterCall>, u16), WireError> {
-    let config = tls::server_config(identity, open)?;
+    let config = tls::server_config(identity, open, &[Speech::Line, Speech::Grpc])?;
     let (listener, port) = tcp::listen(bind).await?;
-    let peers = ReceiverStream::new(tcp::accept(listener, config, Holder::know));
     let (mailbox, calls) = mpsc::channel(1024);
+    let (live, mut lines) = mpsc::channel(1);
+    let door = Door::new(mailbox.clone(), &Pace::USUAL, live);
+    let peers = ReceiverStream::new(tcp::accept(listener, config, Holder::know));
+    let askers = peers.filter_map(move |peer| match peer {
+        Ok(peer) if peer.speech() == Speech::Line => {
+            let (holder, stream) = peer.apart();
+            door.let_in(stream, holder);
+            None
+        }
+        other => Some(other),
+    });
     let (quit, quitting) = oneshot::channel::<()>();
     let desk = RosterServer::new(Desk::new(mailbox)).max_decoding_message_size(MESSAGE_MAX);
     let task = tokio::spawn(async move {
@@ -48,9 +57,11 @@ pub async fn serve_roster(
             let _ = quitting.await;
         };
         let builder = tonic::transport::Server::builder().max_concurrent_streams(STREAMS);
-        let builder = builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(WINDOW);
+        let builder = builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
         let mut builder = builder.http2_keepalive_interval(Some(PING)).http2_keepalive_timeout(Some(PONG));
-        let _ = builder.add_service(desk).serve_with_incoming_shutdown(peers, quitting).await;
+        let _ = builder.add_service(desk).serve_with_incoming_shutdown(askers, quitting).await;
+        // Agents are told that it ends.
+        let _ = lines.recv().await;
     });
     Ok((Server::new(quit, task), calls, port))
 }

@@ -21,7 +21,7 @@ use crate::proto::{
 };
 use crate::server::{LinkId, Server, serve_routes};
 use crate::tcp;
-use crate::tls::{self, Role, TlsIdentity};
+use crate::tls::{self, Role, Speech, TlsIdentity};
 
 /// Listens on `bind` for those who show a certificate of the same session, and puts every call that their role allows
 /// into the returned mailbox. With port 0 the system chooses one; the port is returned.
@@ -32,7 +32,7 @@ pub async fn serve_session(
     bind: SocketAddr,
     identity: &TlsIdentity,
 ) -> Result<(Server, mpsc::Receiver<SessionCall>, u16), WireError> {
-    let config = tls::server_config(identity, false)?;
+    let config = tls::server_config(identity, false, &[Speech::Grpc])?;
     let (listener, port) = tcp::listen(bind).await?;
     let (mailbox, calls) = mpsc::channel(1024);
     let desk = SessionServer::new(Desk { mailbox, links: AtomicU64::new(1) })
