@@ -89,7 +89,7 @@ mod tests {
     use std::task::Poll;
     use std::time::Duration;
 
-    use tokio::io::duplex;
+    use tokio::io::{DuplexStream, duplex};
     use tokio::time::timeout;
 
     use super::*;
@@ -97,6 +97,21 @@ mod tests {
 
     fn report(len: usize) -> NodeReport {
         NodeReport { host: "n1".to_owned(), facts: vec![7; len].into(), ..NodeReport::default() }
+    }
+
+    /// The next message, and how often the wait for it was given up.
+    async fn next_of(frames: &mut Frames, line: &mut DuplexStream) -> (Option<NodeReport>, usize) {
+        for given_up in 0..10_000 {
+            let polled = {
+                let mut next = pin!(frames.next(line));
+                poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await
+            };
+            if let Poll::Ready(said) = polled {
+                return (said.unwrap(), given_up);
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("what came is lost");
     }
 
     #[tokio::test]
@@ -112,17 +127,8 @@ mod tests {
         let mut frames = Frames::default();
         let mut given_up = 0;
         for len in lens {
-            let said = loop {
-                let polled = {
-                    let mut next = pin!(frames.next::<NodeReport>(&mut here));
-                    poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await
-                };
-                match polled {
-                    Poll::Ready(said) => break said.unwrap(),
-                    Poll::Pending => given_up += 1,
-                }
-                tokio::task::yield_now().await;
-            };
+            let (said, times) = next_of(&mut frames, &mut here).await;
+            given_up += times;
             assert_eq!(said, len.map(report));
             assert_eq!(frames.body.capacity(), 0, "nothing is kept of it");
         }
