@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cel::common::ast::operators as op;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
-use dybox_model::{Declared, ResultKind, ResultType};
+use dybox_model::{Declared, ResultType, ValueKind};
 
 use crate::report::{listed, nearest};
 
@@ -35,12 +35,12 @@ impl<'a> Kind<'a> {
 
     fn of_type(of: ResultType) -> Self {
         match of.kind {
-            ResultKind::String => Self::Text,
-            ResultKind::Int | ResultKind::Float => Self::Number,
-            ResultKind::Bool => Self::Bool,
-            ResultKind::List => Self::List(Box::new(Self::Any)),
-            ResultKind::Map => Self::Mapping,
-            ResultKind::Any => Self::Any,
+            ValueKind::String => Self::Text,
+            ValueKind::Int | ValueKind::Float => Self::Number,
+            ValueKind::Bool => Self::Bool,
+            ValueKind::List => Self::List(Box::new(Self::Any)),
+            ValueKind::Map => Self::Mapping,
+            ValueKind::Any => Self::Any,
         }
     }
 

@@ -75,7 +75,7 @@ pub use grow::{MOST_RUN_TASKS, MOST_STAGES};
 pub use import::{Imported, Tool, Wanted, import};
 pub use late::{Each, Late};
 pub use lint::{lint, lint_on_cluster};
-pub use param::{ParamKind, ParamRule};
+pub use param::ParamRule;
 pub use picture::{Dot, Picture, dot, mermaid, svg, text as picture_text};
 pub use plan::{Elastic, Grow, Hook, LEAST_LEARNED, PLAN_VERSION, Plan, Retry, RetryOn, Stage, SubDag, Taken};
 pub use print::{print, print_on};

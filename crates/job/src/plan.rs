@@ -273,8 +273,8 @@ impl Plan {
     /// The value of a parameter whose text this is, of its type.
     #[must_use]
     pub fn param(&self, name: &str, text: &str) -> Json {
-        let kind = self.rules.get(name).map(|rule| rule.kind).unwrap_or_default();
-        kind.parse(text).unwrap_or_else(|| Json::String(text.to_owned()))
+        let value = self.rules.get(name).map_or_else(|| ParamRule::default().parse(text), |rule| rule.parse(text));
+        value.unwrap_or_else(|| Json::String(text.to_owned()))
     }
 
     /// Lets the memory of all stages follow what is measured, down to [`LEAST_LEARNED`] and up to what the file asks for

@@ -1,6 +1,6 @@
 //! Whether a task wrote the result that its stage declares.
 
-use dybox_model::{Cause, Declared, Exit, ResultKind, ResultType};
+use dybox_model::{Cause, Declared, Exit, ResultType, ValueKind};
 use serde_json::Value;
 
 /// Characters of a text that are shown.
@@ -66,13 +66,13 @@ pub fn check(declared: &Declared, result: Option<&str>) -> Result<(), String> {
 fn is(of: ResultType, value: &Value) -> bool {
     match (of.kind, value) {
         (_, Value::Null) => of.optional,
-        (ResultKind::String, value) => value.is_string(),
-        (ResultKind::Int, value) => value.is_i64(),
-        (ResultKind::Float, value) => value.is_number(),
-        (ResultKind::Bool, value) => value.is_boolean(),
-        (ResultKind::List, value) => value.is_array(),
-        (ResultKind::Map, value) => value.is_object(),
-        (ResultKind::Any, _) => true,
+        (ValueKind::String, value) => value.is_string(),
+        (ValueKind::Int, value) => value.is_i64(),
+        (ValueKind::Float, value) => value.is_number(),
+        (ValueKind::Bool, value) => value.is_boolean(),
+        (ValueKind::List, value) => value.is_array(),
+        (ValueKind::Map, value) => value.is_object(),
+        (ValueKind::Any, _) => true,
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ValueKind;
+
 /// A declared result: the same for each task of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -20,49 +22,9 @@ pub enum Declared {
 #[serde(try_from = "String", into = "String")]
 pub struct ResultType {
     /// Its type.
-    pub kind: ResultKind,
+    pub kind: ValueKind,
     /// It may be missing, or null: a `?` behind the type.
     pub optional: bool,
-}
-
-/// The type of a result, or of an entry of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResultKind {
-    /// Text.
-    String,
-    /// A whole number of 64 bits.
-    Int,
-    /// A number.
-    Float,
-    /// `true` or `false`.
-    Bool,
-    /// A list of anything.
-    List,
-    /// A mapping of texts to anything.
-    Map,
-    /// Anything but null.
-    Any,
-}
-
-impl ResultKind {
-    /// The words of a job file, in this order.
-    pub const WORDS: [&'static str; 7] = ["string", "int", "float", "bool", "list", "map", "any"];
-    /// The types, in the same order.
-    pub const ALL: [Self; 7] = [Self::String, Self::Int, Self::Float, Self::Bool, Self::List, Self::Map, Self::Any];
-
-    /// As a sentence has it.
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::String => "a text",
-            Self::Int => "a whole number",
-            Self::Float => "a number",
-            Self::Bool => "true or false",
-            Self::List => "a list",
-            Self::Map => "a mapping",
-            Self::Any => "a value",
-        }
-    }
 }
 
 impl ResultType {
@@ -70,14 +32,14 @@ impl ResultType {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (word, optional) = text.strip_suffix('?').map_or((text, false), |word| (word, true));
-        let at = ResultKind::WORDS.iter().position(|known| *known == word)?;
-        Some(Self { kind: ResultKind::ALL[at], optional })
+        let at = ValueKind::WORDS.iter().position(|known| *known == word)?;
+        Some(Self { kind: ValueKind::ALL[at], optional })
     }
 }
 
 impl fmt::Display for ResultType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(ResultKind::WORDS[self.kind as usize])?;
+        f.write_str(ValueKind::WORDS[self.kind as usize])?;
         f.write_str(if self.optional { "?" } else { "" })
     }
 }
@@ -114,7 +76,7 @@ mod tests {
 
     #[test]
     fn types_are_written_as_they_are_read() {
-        for word in ResultKind::WORDS {
+        for word in ValueKind::WORDS {
             for text in [word.to_owned(), format!("{word}?")] {
                 let read = ResultType::parse(&text).expect("a type");
                 assert_eq!((read.to_string(), read.optional), (text.clone(), text.ends_with('?')));

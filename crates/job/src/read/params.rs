@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dybox_model::ValueKind;
 use serde_json::Value as Json;
 
 use crate::Submit;
@@ -10,7 +11,7 @@ use crate::fields::Scope;
 use crate::load::load;
 use crate::names::bad_param;
 use crate::node::{Key, Node, Value};
-use crate::param::{ParamKind, ParamRule};
+use crate::param::{ParamRule, WORDS};
 use crate::reader::Reader;
 use crate::report::{Report, listed};
 use crate::text::{Span, Text, decode};
@@ -131,16 +132,15 @@ fn declaration(reader: &mut Reader, node: &Node, name: &str) -> Option<Param> {
     };
     let mut param = Param::default();
     if let Some((_, node)) = entries.iter().find(|(key, _)| key.text == "type") {
-        param.rule.kind = ParamKind::ALL[reader.choice(node, "type", &ParamKind::WORDS)?];
+        param.rule.kind = ValueKind::ALL[reader.choice(node, "type", WORDS)?];
     }
-    let kind = param.rule.kind;
     for (key, node) in entries {
         match key.text.as_str() {
             "type" => {}
-            "default" => param.default = Some(typed(reader, node, "default", kind)?),
+            "default" => param.default = Some(typed(reader, node, "default", &param.rule)?),
             "required" => param.required = reader.truth(node, "required")?,
             "description" => drop(reader.text(node, "description", "a text")?),
-            "choices" => param.rule.choices = choices(reader, node, name, kind)?,
+            "choices" => param.rule.choices = choices(reader, node, name, &param.rule)?,
             _ => reader.unknown(Scope::Param, key),
         }
     }
@@ -156,7 +156,7 @@ fn declaration(reader: &mut Reader, node: &Node, name: &str) -> Option<Param> {
     Some(param)
 }
 
-fn choices(reader: &mut Reader, node: &Node, name: &str, kind: ParamKind) -> Option<Vec<Json>> {
+fn choices(reader: &mut Reader, node: &Node, name: &str, rule: &ParamRule) -> Option<Vec<Json>> {
     let Value::List(items) = &node.value else {
         reader.wrong_type(node, "choices", "a list of texts");
         return None;
@@ -166,18 +166,18 @@ fn choices(reader: &mut Reader, node: &Node, name: &str, kind: ParamKind) -> Opt
         reader.report.error("E0207", node.span, message).help("list at least one value");
         return None;
     }
-    items.iter().map(|item| typed(reader, item, "choices", kind)).collect()
+    items.iter().map(|item| typed(reader, item, "choices", rule)).collect()
 }
 
 /// A value of the file, of the parameter's type. Any scalar is a text.
-fn typed(reader: &mut Reader, node: &Node, name: &str, kind: ParamKind) -> Option<Json> {
-    if kind == ParamKind::String {
+fn typed(reader: &mut Reader, node: &Node, name: &str, rule: &ParamRule) -> Option<Json> {
+    if rule.kind == ValueKind::String {
         return reader.text(node, name, "a text").map(|text| Json::String(text.value));
     }
     let value = reader.json(node, name)?;
-    let taken = kind.take(value);
+    let taken = rule.take(value);
     if taken.is_none() {
-        reader.wrong_type(node, name, kind.words());
+        reader.wrong_type(node, name, rule.takes());
     }
     taken
 }
@@ -194,17 +194,17 @@ fn value(reader: &mut Reader, key: &Key, param: &Param, given: Option<&Given>) -
         }
         return param.default.clone();
     };
-    let kind = param.rule.kind;
+    let rule = &param.rule;
     let value = match what {
-        What::Text(text) => kind.parse(text),
-        What::Value(value) => kind.take(value.clone()),
+        What::Text(text) => rule.parse(text),
+        What::Value(value) => rule.take(value.clone()),
     };
     let Some(value) = value else {
-        let message = format!("{how}: the parameter {name:?} takes {}", kind.words());
-        let help = match kind {
-            ParamKind::List => "write JSON, like '[\"a\", \"b\"]'".to_owned(),
-            ParamKind::Map => "write JSON, like '{\"a\": 1}'".to_owned(),
-            _ => format!("give it {}", kind.words()),
+        let message = format!("{how}: the parameter {name:?} takes {}", rule.takes());
+        let help = match rule.kind {
+            ValueKind::List => "write JSON, like '[\"a\", \"b\"]'".to_owned(),
+            ValueKind::Map => "write JSON, like '{\"a\": 1}'".to_owned(),
+            _ => format!("give it {}", rule.takes()),
         };
         reader.report.error("E0704", key.span, message).help(help);
         return None;

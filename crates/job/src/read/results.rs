@@ -1,6 +1,6 @@
 //! `results`: what a stage's tasks write to `$DYBOX_RESULT`.
 
-use dybox_model::{Declared, ResultKind, ResultType};
+use dybox_model::{Declared, ResultType, ValueKind};
 
 use crate::node::{Key, Node, Value};
 use crate::reader::Reader;
@@ -71,11 +71,11 @@ fn one(reader: &mut Reader, node: &Node, name: &str) -> Option<ResultType> {
     let read = ResultType::parse(&text.value);
     if read.is_none() {
         let word = text.value.trim_end_matches('?');
-        let words = ResultKind::WORDS.join(", ");
+        let words = ValueKind::WORDS.join(", ");
         let message = format!("{name:?} takes one of {words}, found {:?}", text.value);
         let wrong = reader.report.error("E0208", text.span, message);
         wrong
-            .nearest(word, ResultKind::WORDS.into_iter())
+            .nearest(word, ValueKind::WORDS.into_iter())
             .help("write one of them; with a ? behind it, it may be missing");
         if let Some((_, ours)) = ELSEWHERE.iter().find(|(theirs, _)| theirs.eq_ignore_ascii_case(word)) {
             wrong.label(format!("it is called {ours} here"));

@@ -208,8 +208,9 @@ impl Begins {
         let mut params = self.params.clone();
         params.extend(changed);
         let typed = |(name, text): (String, String)| {
-            let kind = self.types.get(&name).map(|rule| rule.kind).unwrap_or_default();
-            let json = kind.parse(&text).unwrap_or(Json::String(text));
+            let json =
+                self.types.get(&name).map_or_else(|| ParamRule::default().parse(&text), |rule| rule.parse(&text));
+            let json = json.unwrap_or(Json::String(text));
             (name, json)
         };
         let read = late.reads.iter().map(|stage| (self.names[&stage.0].clone(), self.result(stage.0, tasks(stage.0))));
@@ -243,7 +244,7 @@ impl Begins {
                 return Err(format!("its decision sets the parameter \"{name}\", which the job does not have"));
             }
             let rule = self.types.get(name).cloned().unwrap_or_default();
-            let value = rule.kind.parse(text).unwrap_or_else(|| Json::String(text.clone()));
+            let value = rule.parse(text).unwrap_or_else(|| Json::String(text.clone()));
             rule.check(value)
                 .map_err(|why| format!("its decision sets the parameter \"{name}\" to {text:?}; it {why}"))?;
         }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dybox_job::{Each, Late, ParamKind, ParamRule, Plan};
+use dybox_job::{Each, Late, ParamRule, Plan};
 use dybox_logic::driver::{Driver, Effect, Event};
-use dybox_model::{AttemptId, Cause, Decision, Exit, Fact, HookId, Millis, Need, StageEnd, StageId, SubDagId, TaskId};
+use dybox_model::{
+    AttemptId, Cause, Decision, Exit, Fact, HookId, Millis, Need, StageEnd, StageId, SubDagId, TaskId, ValueKind,
+};
 
 use crate::world::plans::{self, stage};
 
@@ -15,7 +17,7 @@ fn plan(late: Late) -> Plan {
     let mut plan = plans::of([stage("list", 1, &[]), stage("work", 1, &[(0, Need::Succeeded)])]);
     plan.stages[1].late = Late { reads: vec![LIST], ..late };
     plan.params = BTreeMap::from([("most".to_owned(), "2".to_owned())]);
-    plan.rules = BTreeMap::from([("most".to_owned(), ParamRule { kind: ParamKind::Int, choices: Vec::new() })]);
+    plan.rules = BTreeMap::from([("most".to_owned(), ParamRule { kind: ValueKind::Int, choices: Vec::new() })]);
     plan
 }
 
