@@ -131,8 +131,16 @@ pub(crate) fn unknown_stage(
     let mut by_place: Vec<(&u32, &&str)> = names.iter().map(|(name, id)| (id, name)).collect();
     by_place.sort();
     let known = by_place.iter().map(|(_, name)| **name);
-    let help = format!("the stages of this job are {}", listed(known.clone()));
+    let help = stages_of_this_job(known.clone());
     report.error(code, name.span, message).nearest(&name.value, known).help(help);
+}
+
+/// What may be named instead.
+pub(crate) fn stages_of_this_job<'a>(known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match known.clone().next() {
+        Some(_) => format!("the stages of this job are {}", listed(known)),
+        None => "this job has no stages yet: write them under stages".to_owned(),
+    }
 }
 
 fn resolve_after(report: &mut Report, hook: &draft::Hook, names: &BTreeMap<&str, u32>) -> Vec<u32> {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use dybox_model::{Resources, StageId};
 use serde::{Deserialize, Serialize};
 
+use crate::build::stages_of_this_job;
 use crate::declared;
 use crate::draft::{self, Job, Words};
 use crate::graph::Graph;
 use crate::reader::Spot;
-use crate::report::{Report, listed};
+use crate::report::Report;
 use crate::sizes::Sizes;
 use crate::text::Span;
 use crate::trial::{places, try_out};
@@ -185,7 +186,7 @@ fn result(
     let own = &stage.name.value;
     let Some(&id) = around.names.get(name).or_else(|| around.names.get(name.replace('_', "-").as_str())) else {
         let known = around.names.keys().copied();
-        let help = format!("the stages of this job are {}", listed(known.clone()));
+        let help = stages_of_this_job(known.clone());
         let message = format!("there is no stage {name:?} to read results of");
         report.error("E0709", span, message).nearest(name, known).help(help);
         return None;
