@@ -154,6 +154,11 @@ pub const CODES: &[Code] = &[
     c("E0905", "No machine fits a stage's placement and size.", "Change the placement, or ask for less."),
     c("E0906", "The cluster has no such machine or rack.", "Correct its name."),
     c("W0314", "A stage can never run.", "Ask for finished instead of failed or succeeded."),
+    c(
+        "W0327",
+        "A hook in a container names a file beside the job file.",
+        "Put the file into the image, mount it, or take image away.",
+    ),
     c("W0402", "An image has no tag, or latest.", "Name a version or a digest."),
     c("W0524", "No stage takes a secret.", "Take it away, or add it to secrets: of a stage."),
     c("W0525", "A secret is too short to be hidden in output.", "Use a longer one."),

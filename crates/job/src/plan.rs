@@ -232,7 +232,7 @@ impl Stage {
     #[must_use]
     pub fn outline(&self, id: StageId) -> StageOutline {
         let (name, image, needs) = (self.name.clone(), self.image.clone(), self.needs.clone());
-        StageOutline { id, name, image, ask: self.ask, tasks: self.tasks, needs }
+        StageOutline { id, name, image, ask: self.ask, tasks: self.tasks, needs, hook: self.hook.is_some() }
     }
 
     /// The same stage, its tasks beginning with so much memory.

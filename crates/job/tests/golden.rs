@@ -71,6 +71,7 @@ impl World for TestWorld {
     fn look(&self, path: &Path) -> Found {
         match path.to_str().unwrap() {
             "/work/job/data" | "/work/job" | "/srv/corpus" | "/etc/ssl" => Found::Directory(path.to_owned()),
+            "/work/job/decide.py" => Found::File(path.to_owned()),
             "/work/job/escape" => Found::Directory(PathBuf::from("/srv/secret")),
             "/work/job/root" => Found::Directory(PathBuf::from("/")),
             "/work/job/engine" => Found::Socket(PathBuf::from("/var/run/docker.sock")),

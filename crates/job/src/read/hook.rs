@@ -1,12 +1,14 @@
 //! `hooks`.
 
-use dybox_model::{Keep, Network, format_bytes};
+use std::path::{Path, PathBuf};
+
+use dybox_model::{Found, Keep, Network, format_bytes};
 
 use super::{image, limits, policy};
 use crate::draft::{Body, Hook, Memory, TimeoutDraft, Words};
 use crate::fields::Scope;
 use crate::node::{Key, Node, Value};
-use crate::reader::Reader;
+use crate::reader::{Reader, Spot};
 
 /// Reads the list of hooks. One with an image gets some of what `defaults` says and it does not.
 pub(crate) fn all(reader: &mut Reader, node: &Node, defaults: &Body) -> Vec<Hook> {
@@ -25,18 +27,16 @@ fn one(reader: &mut Reader, node: &Node, defaults: &Body) -> Option<Hook> {
         hook.span = key.span;
     }
     let contained = entries.iter().any(|(key, _)| key.text == "image");
-    let mut body = Body::default();
+    let (mut body, mut run) = (Body::default(), Vec::new());
     for (key, node) in entries {
         match key.text.as_str() {
             "after" => hook.after = reader.text_or_texts(node, "after").unwrap_or_default(),
             "run" => {
-                let words = reader.texts(node, "run").unwrap_or_default();
+                run = reader.texts(node, "run").unwrap_or_default();
                 if contained {
-                    words
-                        .iter()
-                        .for_each(|word| reader.report.check_length("an argument", word.value.len(), word.span));
+                    run.iter().for_each(|word| reader.report.check_length("an argument", word.value.len(), word.span));
                 }
-                hook.run = words.into_iter().map(|word| word.value).collect();
+                hook.run = run.iter().map(|word| word.value.clone()).collect();
             }
             "timeout" => hook.timeout = reader.duration(node, "timeout", false),
             "memory" if contained => hook.memory = limits::memory(reader, node, "memory"),
@@ -55,6 +55,7 @@ fn one(reader: &mut Reader, node: &Node, defaults: &Body) -> Option<Hook> {
     if contained {
         body = task(&hook, body, defaults);
         policy::check(reader, ("the hook", hook.span, node), &body);
+        left_behind(reader, &run, &body);
         hook.body = Some(Box::new(body));
     }
     Some(hook)
@@ -77,6 +78,27 @@ fn check(reader: &mut Reader, hook: &Hook, entries: &[(Key, Node)]) {
             reader.report.error(code, span, message).help(help);
         }
     }
+}
+
+/// A container finds nothing of the job file's directory but what is mounted. A file there of which `run` speaks was
+/// meant, most of the time.
+fn left_behind(reader: &mut Reader, run: &[Spot<String>], body: &Body) {
+    let mounted = |path: &Path| body.volumes.iter().flatten().any(|one| path.starts_with(&one.value.source));
+    let lies_there = |(at, word): &(usize, &Spot<String>)| {
+        // A program without a slash is looked up on the image's PATH.
+        let named = Path::new(&word.value).is_relative() && (*at > 0 || word.value.contains('/'));
+        let path: PathBuf = reader.dir.join(&word.value).components().collect();
+        named && matches!(reader.world.look(&path), Found::File(_)) && !mounted(&path)
+    };
+    let Some((_, word)) = run.iter().enumerate().find(lies_there) else { return };
+    let message =
+        format!("the hook runs in a container, which does not have {:?} of the job file's directory", word.value);
+    let help = "put it into the image, mount it (volumes of defaults) and name its path there, or take image: away";
+    reader
+        .report
+        .warning("W0327", word.span, message)
+        .note("a hook without an image runs in that directory")
+        .help(help);
 }
 
 /// An image that is known when planning: nobody fills its templates in later.
