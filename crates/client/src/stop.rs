@@ -152,24 +152,25 @@ impl Client {
     }
 
     /// What runs after everything is started by the master that ends last. Where the last ones were killed, this client
-    /// does that; `false` where there is nothing to start, or somebody else does. `logins`: at registries, for its images.
+    /// does that; `false` where there is nothing to start, or somebody else does. `logins`: at registries, for its images
+    /// (on the cluster).
     ///
     /// # Errors
-    /// The store's or the cluster's.
+    /// The store's or the cluster's; `Spawn`.
     pub async fn end_stopped(
         &self,
         run: &RunId,
         logins: BTreeMap<String, Login>,
         at: Millis,
     ) -> Result<bool, ClientError> {
-        let (Place::Cluster(cluster), dir) = (&self.place, RunDir::new(run)) else { return Ok(false) };
+        let dir = RunDir::new(run);
         // Without it no master ever ran, and none could.
         let Some(plan) = self.store.get_opt(&dir.plan()).await? else { return Ok(false) };
         let plan: Plan = serde_json::from_slice(&plan).map_err(|error| damaged("the plan", &error))?;
         let Some((last, _)) = subdags(&plan).find(|(n, _)| plan.is_last(*n)) else { return Ok(false) };
         let claimed = dir.sub(last).claim();
         let until = Instant::now() + DYING;
-        while cluster.applications(run).await?.values().any(|application| application.phase.is_live()) {
+        while self.is_any_driven(run, &plan).await? {
             if Instant::now() >= until || self.store.exists(&claimed).await? {
                 return Ok(false);
             }
@@ -179,8 +180,23 @@ impl Client {
         if !self.store.put_new(&claimed, claim).await? {
             return Ok(false);
         }
-        cluster.submit_again(run, &[(last, true)], (None, logins)).await?;
+        match &self.place {
+            Place::Machine(machine) => drop(machine.start_master(run, last, true)?),
+            Place::Cluster(cluster) => cluster.submit_again(run, &[(last, true)], (None, logins)).await?,
+        }
         Ok(true)
+    }
+
+    /// Whether anybody still drives a part of it.
+    async fn is_any_driven(&self, run: &RunId, plan: &Plan) -> Result<bool, ClientError> {
+        match &self.place {
+            Place::Machine(machine) => {
+                subdags(plan).try_fold(false, |driven, (subdag, _)| Ok(driven || machine.is_held(run, subdag)?))
+            }
+            Place::Cluster(cluster) => {
+                Ok(cluster.applications(run).await?.values().any(|application| application.phase.is_live()))
+            }
+        }
     }
 
     async fn tell_stop(&self, run: &RunId, subdag: SubDagId, why: &str, now: bool) -> Result<bool, WireError> {

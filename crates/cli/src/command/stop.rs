@@ -59,7 +59,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     if !args.no_wait {
         ended(client.follow(run, &plan, Way::default()), &stopped).await;
     }
-    let alone = stopped.told.is_empty() && context.is_cluster()?;
+    let alone = stopped.told.is_empty();
     let mine = alone || (!stopped.killed.is_empty() && !args.no_wait);
     if mine {
         let logins = super::logins::of(context, &plan).await?;
