@@ -249,7 +249,7 @@ async fn what_was_skipped_for_a_failure_is_opened_again_with_it() {
         let stages = vec![StageOutline { id, name, image, ask, tasks: 1, needs: vec![] }];
         let (job, at) = ("nightly".to_owned(), Millis(1));
         let submitted = Fact::Submitted { run: run.clone(), job, subdag: SubDagId(subdag), at, stages };
-        let stage = Fact::StageEnded { stage: id, end: StageEnd::Skipped, why: String::new(), at };
+        let stage = Fact::StageEnded { stage: id, end: StageEnd::Skipped, why: String::new(), cause: None, at };
         [submitted, stage, ended(StageEnd::Succeeded)]
     };
     journal(&place.sub(&run, 0).join("journal"), &[ended(StageEnd::Failed)]);

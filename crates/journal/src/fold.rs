@@ -39,7 +39,9 @@ impl Run {
             // How many tasks there are says the start, its limits each attempt; visits are for readers of one task's facts.
             Fact::StageFanned { .. } | Fact::StageSized { .. } | Fact::Visited { .. } => {}
             Fact::StageStarted { stage, tasks, at } => self.on_stage(*stage, |stage| stage.start(*tasks, *at)),
-            Fact::StageEnded { stage, end, why, at } => self.on_stage(*stage, |stage| stage.end(*end, why, *at)),
+            Fact::StageEnded { stage, end, why, cause, at } => {
+                self.on_stage(*stage, |stage| stage.end((*end, why, *cause), *at));
+            }
             Fact::GrantGot { grant, size, host, container, at } => {
                 self.bill.begin(*grant, *size, *at);
                 self.grant_got(*grant, *size, (host, container));

@@ -113,6 +113,8 @@ pub struct Stage {
     pub state: StageState,
     /// Why it ended as it did; empty for a success.
     pub why: String,
+    /// What it failed of, where its end says that: no attempt of it does.
+    pub fault: Option<Cause>,
     /// Why it waits now, as the master last said; empty when it does not.
     pub waits: String,
     /// Its tasks by state. Before it starts: the planned number.
@@ -148,6 +150,7 @@ impl Stage {
             outline,
             state: StageState::Waiting,
             why: String::new(),
+            fault: None,
             waits: String::new(),
             counts,
             tasks: Vec::new(),
@@ -179,12 +182,12 @@ impl Stage {
         own().find(|failure| !failure.again).or(own().next()).or_else(|| if failed { None } else { stopped() })
     }
 
-    /// Why it failed: by a failure of a task, or by what its last words name where no task of it ever failed.
+    /// Why it failed: by a failure of a task, or by what its end names where no task of it ever failed.
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         match self.final_failure() {
             Some(failure) => failure.exit.cause,
-            None => Cause::said_in(&self.why),
+            None => self.fault,
         }
     }
 
@@ -218,9 +221,9 @@ impl Stage {
         }
     }
 
-    pub(crate) fn end(&mut self, end: StageEnd, why: &str, at: Millis) {
+    pub(crate) fn end(&mut self, (end, why, cause): (StageEnd, &str, Option<Cause>), at: Millis) {
         self.state = StageState::Ended(end);
-        self.ended = Some(at);
+        (self.ended, self.fault) = (Some(at), cause);
         why.clone_into(&mut self.why);
         self.waits.clear();
         if matches!(end, StageEnd::Failed | StageEnd::Stopped | StageEnd::Lost) {
@@ -241,6 +244,7 @@ impl Stage {
         self.state = StageState::Waiting;
         self.ended = None;
         self.why.clear();
+        self.fault = None;
         self.failures = 0;
         self.failed.clear();
         // What still lives goes on: its end will be written down.

@@ -71,7 +71,13 @@ fn life() -> Vec<Fact> {
         given(attempt(0, 1, 2)),
         runs(attempt(0, 1, 2)),
         ended(attempt(0, 1, 2), bad(Cause::ExitCode, 12), false),
-        Fact::StageEnded { stage: StageId(0), end: StageEnd::Failed, why: "task 1 failed".to_owned(), at: Millis(13) },
+        Fact::StageEnded {
+            stage: StageId(0),
+            end: StageEnd::Failed,
+            why: "task 1 failed".to_owned(),
+            cause: None,
+            at: Millis(13),
+        },
         end(StageEnd::Failed),
     ]
 }
@@ -99,7 +105,11 @@ fn a_life_adds_up() {
 
 #[test]
 fn what_a_failed_stage_stopped_is_no_failure_of_its_own() {
-    let ended_as = |end, why: &str| Fact::StageEnded { stage: StageId(0), end, why: why.to_owned(), at: Millis(13) };
+    let with = |end, why: &str, cause| {
+        let why = why.to_owned();
+        Fact::StageEnded { stage: StageId(0), end, why, cause, at: Millis(13) }
+    };
+    let ended_as = |end, why: &str| with(end, why, None);
     let stopped = ended(attempt(0, 0, 1), bad(Cause::Stopped, 12), false);
     let fails = ended(attempt(0, 1, 1), bad(Cause::ExitCode, 12), false);
     let of = |facts: &[&Fact]| {
@@ -108,9 +118,12 @@ fn what_a_failed_stage_stopped_is_no_failure_of_its_own() {
     };
     let stage = of(&[&stopped, &fails, &ended_as(StageEnd::Failed, "task 1: it broke")]);
     assert_eq!((stage.cause(), stage.failures_of_its_own().count()), (Some(Cause::ExitCode), 1));
-    // It failed by itself, and says why.
-    let stage = of(&[&stopped, &ended_as(StageEnd::Failed, "no room for 4s: 1 task wants (much) (C2018)")]);
+    // It failed by itself, and names the cause.
+    let starved = with(StageEnd::Failed, "no room for 4s", Some(Cause::QueueTimeout));
+    let stage = of(&[&stopped, &starved]);
     assert_eq!((stage.final_failure(), stage.cause()), (None, Some(Cause::QueueTimeout)));
+    // Where the run goes on, nothing is left of it.
+    assert_eq!(of(&[&stopped, &starved, &Fact::Reopened { at: Millis(14) }]).fault, None);
     let stage = of(&[&stopped, &ended_as(StageEnd::Stopped, "asked by ann")]);
     assert_eq!(stage.cause(), Some(Cause::Stopped));
 }
@@ -381,8 +394,13 @@ fn facts() -> impl Strategy<Value = Fact> {
 fn how_an_image_came_is_told_by_who_brought_it_and_who_waited() {
     let of = |id, image: &str| StageOutline { image: image.to_owned(), ..outline(id, 1) };
     let start = |id, at| Fact::StageStarted { stage: StageId(id), tasks: 1, at: Millis(at) };
-    let over =
-        |id, at| Fact::StageEnded { stage: StageId(id), end: StageEnd::Succeeded, why: String::new(), at: Millis(at) };
+    let over = |id, at| Fact::StageEnded {
+        stage: StageId(id),
+        end: StageEnd::Succeeded,
+        why: String::new(),
+        cause: None,
+        at: Millis(at),
+    };
     let brought = |stage: Option<u32>, image: &str, (host, why): (&str, &str), (took, at)| Fact::ImageBrought {
         image: image.to_owned(),
         host: host.to_owned(),

@@ -201,8 +201,8 @@ impl Instant {
                 self.held -= 1;
                 self.to_master.push_back(master::Event::GrantEnded { grant });
             }
-            master::Effect::StageEnded { stage, end, why } => {
-                self.to_driver.push_back(driver::Event::StageEnded { stage, end, why });
+            master::Effect::StageEnded { stage, end, why, cause } => {
+                self.to_driver.push_back(driver::Event::StageEnded { stage, end, why, cause });
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use dybox_driver::StageStory;
 use dybox_job::Plan;
 use dybox_logic::{driver, master};
 use dybox_model::cache::Missed;
-use dybox_model::{Fact, Millis, StageEnd, StageId, SubDagId, TaskId};
+use dybox_model::{Cause, Fact, Millis, StageEnd, StageId, SubDagId, TaskId};
 use dybox_wire::Waiting;
 
 use crate::event::{Effect, Event};
@@ -63,8 +63,8 @@ impl Mind {
                         self.driver.apply(&fact);
                         turn.facts.push(fact);
                     }
-                    master::Effect::StageEnded { stage, end, why } => {
-                        events.push_back(driver::Event::StageEnded { stage, end, why }.into());
+                    master::Effect::StageEnded { stage, end, why, cause } => {
+                        events.push_back(driver::Event::StageEnded { stage, end, why, cause }.into());
                     }
                     effect => turn.effects.push(Effect::Master(effect)),
                 }
@@ -115,9 +115,9 @@ fn sort_driver(
             turn.facts.push(fact);
         }
         driver::Effect::StartStage { stage, .. } if refused.contains_key(&stage) => {
-            let (end, why) = (StageEnd::Failed, refused[&stage].clone());
+            let (end, why, cause) = (StageEnd::Failed, refused[&stage].clone(), Some(Cause::Policy));
             events.push_back(Tell::StageClosed { stage }.into());
-            events.push_back(driver::Event::StageEnded { stage, end, why }.into());
+            events.push_back(driver::Event::StageEnded { stage, end, why, cause }.into());
         }
         driver::Effect::StartStage { stage, tasks } => {
             events.push_back(Tell::StageStarted { stage, tasks }.into());

@@ -234,11 +234,10 @@ impl Cause {
         CAUSES.iter().find(|row| row.code.eq_ignore_ascii_case(text) || row.name == text).map(|row| row.cause)
     }
 
-    /// The cause that ends a sentence in brackets, `(C2018)`: of what failed without any attempt of its own.
+    /// Finds a cause by code (`C1003`) or name (`oom`).
     #[must_use]
-    pub fn said_in(sentence: &str) -> Option<Cause> {
-        let (_, code) = sentence.trim_end().strip_suffix(')')?.rsplit_once('(')?;
-        CAUSES.iter().find(|row| row.code == code).map(|row| row.cause)
+    pub fn find(text: &str) -> Option<Cause> {
+        CAUSES.iter().find(|row| row.code.eq_ignore_ascii_case(text) || row.name == text).map(|row| row.cause)
     }
 }
 
@@ -252,10 +251,19 @@ mod tests {
             assert_eq!(row.cause as usize, i);
             assert_eq!(Cause::find(row.code), Some(row.cause));
             assert_eq!(Cause::find(row.name), Some(row.cause));
-            assert_eq!(Cause::said_in(&format!("it waited (long) ({})", row.code)), Some(row.cause));
+            assert_eq!(row.cause.next(false), row.next);
         }
-        for none in ["", "it failed", "it failed (C1)", "C2018)", "it (C2018) failed"] {
-            assert_eq!(Cause::said_in(none), None, "{none}");
+    }
+
+    #[test]
+    fn a_hook_is_told_of_keys_that_hooks_have() {
+        for row in CAUSES {
+            let next = row.cause.next(true);
+            for key in ["timeout.run", "timeout.silence", "retry"] {
+                // Nothing ends a hook for its silence, or because it is idle.
+                let never = matches!(row.cause, Cause::SilenceTimeout | Cause::Idle);
+                assert!(never || !next.contains(key), "{}: {next}", row.code);
+            }
         }
     }
 }

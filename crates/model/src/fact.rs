@@ -245,6 +245,9 @@ pub enum Fact {
         end: StageEnd,
         /// Why, in a sentence; empty for a success.
         why: String,
+        /// What it failed of, where no attempt of it tells that: it waited too long for room, or may not run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
         /// When.
         at: Millis,
     },

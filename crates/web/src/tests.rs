@@ -149,7 +149,7 @@ fn a_large_stage_has_pages_of_its_own() {
     let mut view = view();
     view.apply(
         SubDagId(0),
-        &Fact::StageEnded { stage: StageId(0), end: StageEnd::Succeeded, why: String::new(), at: NOW },
+        &Fact::StageEnded { stage: StageId(0), end: StageEnd::Succeeded, why: String::new(), cause: None, at: NOW },
     );
     view.apply(SubDagId(0), &Fact::StageStarted { stage: StageId(1), tasks: 300, at: NOW });
     let first = stage(&view, &about(), "load", 0).expect("the stage");

@@ -67,7 +67,7 @@ impl Story {
             Fact::StageStarted { stage, tasks, at } => (*at, self.stage_started(*stage, *tasks, *at)?),
             Fact::AttemptRuns { attempt, at, ports, .. } => (*at, self.attempt_runs(*attempt, *at, ports)?),
             Fact::AttemptEnded { attempt, exit, again } => (exit.ended, self.attempt_ended(*attempt, exit, *again)?),
-            Fact::StageEnded { stage, end, why, at } => (*at, self.stage_ended(*stage, *end, why, *at)?),
+            Fact::StageEnded { stage, end, why, at, .. } => (*at, self.stage_ended(*stage, *end, why, *at)?),
             Fact::HookDecided { decision, at, .. } => {
                 self.outlined(decision.add.iter().map(|added| &added.outline));
                 (*at, format!("hook decided: {}", decided(decision)))

@@ -145,8 +145,14 @@ fn failed() -> Vec<Fact> {
         Fact::AttemptStarted { attempt: attempt(0, 1, 1), grant, at: at(40) },
         Fact::AttemptEnded { attempt: attempt(0, 0, 1), exit: exit(0, None), again: false },
         Fact::AttemptEnded { attempt: attempt(0, 1, 1), exit: exit(3, Some(Cause::ExitCode)), again: false },
-        Fact::StageEnded { stage: StageId(0), end: StageEnd::Failed, why: why.to_owned(), at: at(3500) },
-        Fact::StageEnded { stage: StageId(1), end: StageEnd::Skipped, why: "extract failed".to_owned(), at: at(3500) },
+        Fact::StageEnded { stage: StageId(0), end: StageEnd::Failed, why: why.to_owned(), cause: None, at: at(3500) },
+        Fact::StageEnded {
+            stage: StageId(1),
+            end: StageEnd::Skipped,
+            why: "extract failed".to_owned(),
+            cause: None,
+            at: at(3500),
+        },
         Fact::Ended { end: StageEnd::Failed, why: "stage extract failed".to_owned(), at: at(3600) },
     ]
 }

@@ -29,11 +29,11 @@ impl Driver {
             }
             // The master died between the two records.
             (HookState::Failed, StageEnd::Succeeded) => {
-                how = Ended { end: StageEnd::Failed, why: self.book.hook_failed.clone().unwrap_or_default() };
+                how = Ended::of(StageEnd::Failed, self.book.hook_failed.clone().unwrap_or_default());
             }
             _ => {}
         }
-        self.record(Fact::StageEnded { stage, end: how.end, why: how.why, at: now }, out);
+        self.record(how.of_stage(stage, now), out);
     }
 
     pub(super) fn end_hook(
@@ -65,7 +65,7 @@ impl Driver {
             }
         };
         if let Some(stage) = stage {
-            self.record(Fact::StageEnded { stage, end, why, at: now }, out);
+            self.record(Ended::of(end, why).of_stage(stage, now), out);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What comes in and what goes out.
 
 use dybox_model::cache::{Found, Missed, Print};
-use dybox_model::{Decision, Fact, HookId, Resources, StageEnd, StageId};
+use dybox_model::{Cause, Decision, Fact, HookId, Resources, StageEnd, StageId};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Event {
         end: StageEnd,
         /// Why, in a sentence; empty for a success.
         why: String,
+        /// What it failed of, where no attempt of it tells that.
+        cause: Option<Cause>,
     },
     /// A stage of another sub-DAG, that one of ours needs, has ended. That is written in the other's journal, so it is
     /// told anew after each recovery. Telling it twice does no harm.

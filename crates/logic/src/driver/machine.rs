@@ -57,7 +57,7 @@ impl Driver {
     pub fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
         match event {
             Event::Opened => self.open(out),
-            Event::StageEnded { stage, end, why } => self.end_stage(stage, Ended { end, why }, now, out),
+            Event::StageEnded { stage, end, why, cause } => self.end_stage(stage, Ended { end, why, cause }, now, out),
             Event::UpstreamEnded { stage, end } => self.end_upstream(stage, end),
             Event::RunEnded { state } => self.book.begins.ended(state),
             Event::Tick => self.give_up_looks(now, out),
@@ -137,7 +137,7 @@ impl Driver {
         if let Some(&hook) = self.book.hook_of.get(&stage.0) {
             self.end_stage_of_hook((stage, HookId(hook)), how, now, out);
         } else {
-            self.record(Fact::StageEnded { stage, end: how.end, why: how.why, at: now }, out);
+            self.record(how.of_stage(stage, now), out);
         }
     }
 
@@ -209,7 +209,7 @@ impl Driver {
             return;
         }
         if let Some(doom) = node.doom {
-            let how = Ended { end: StageEnd::Skipped, why: self.tell(doom) };
+            let how = Ended::of(StageEnd::Skipped, self.tell(doom));
             self.close(StageId(stage), how, now, out);
         } else if node.unmet == 0 {
             self.begin(StageId(stage), now, out);
@@ -229,8 +229,8 @@ impl Driver {
             if book.fanned[id as usize] && !node.started { 0 } else { node.tasks }
         };
         match book.begins.of(stage.0, book.params_of(stage.0), many) {
-            Ok(Begin::Skip(why)) => return self.close(stage, Ended { end: StageEnd::Skipped, why }, now, out),
-            Err(why) => return self.close(stage, Ended { end: StageEnd::Failed, why }, now, out),
+            Ok(Begin::Skip(why)) => return self.close(stage, Ended::of(StageEnd::Skipped, why), now, out),
+            Err(why) => return self.close(stage, Ended::of(StageEnd::Failed, why), now, out),
             Ok(Begin::Go(go)) => {
                 tasks = go.tasks;
                 if let Some(items) = go.items {
@@ -257,7 +257,7 @@ impl Driver {
     }
 
     fn close(&mut self, stage: StageId, how: Ended, now: Millis, out: &mut Vec<Effect>) {
-        self.record(Fact::StageEnded { stage, end: how.end, why: how.why, at: now }, out);
+        self.record(how.of_stage(stage, now), out);
         out.push(Effect::CloseStage { stage });
     }
 
@@ -303,7 +303,7 @@ impl Driver {
         for stage in (0u32..).take(self.book.nodes.len()) {
             let node = &self.book.nodes[stage as usize];
             if node.ours && node.state == State::Waiting {
-                self.close(StageId(stage), Ended { end: StageEnd::Stopped, why: why.clone() }, now, out);
+                self.close(StageId(stage), Ended::of(StageEnd::Stopped, why.clone()), now, out);
             }
         }
     }

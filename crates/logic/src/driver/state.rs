@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use dybox_job::Plan;
-use dybox_model::{Decision, Fact, Millis, Need, StageEnd, StageId, SubDagId};
+use dybox_model::{Cause, Decision, Fact, Millis, Need, StageEnd, StageId, SubDagId};
 
 use super::begin::Begins;
 use super::graph::{Lists, Names};
@@ -79,11 +79,25 @@ pub(super) struct HookNode {
     pub(super) stage: Option<u32>,
 }
 
-/// How the sub-DAG ended.
+/// How a stage, or the sub-DAG, ended.
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
     pub(super) end: StageEnd,
     pub(super) why: String,
+    /// What a stage failed of, where no attempt of it tells that.
+    pub(super) cause: Option<Cause>,
+}
+
+impl Ended {
+    /// An end that names no cause.
+    pub(super) const fn of(end: StageEnd, why: String) -> Self {
+        Self { end, why, cause: None }
+    }
+
+    /// What is written down of it.
+    pub(super) fn of_stage(self, stage: StageId, at: Millis) -> Fact {
+        Fact::StageEnded { stage, end: self.end, why: self.why, cause: self.cause, at }
+    }
 }
 
 /// All that the driver knows.
@@ -199,7 +213,7 @@ impl Book {
                 self.hook_failed = Some(format!("hook \"{}\" failed: {why}", node.label));
             }
             Fact::StopAsked { why, .. } => self.stop = Some(why.clone()),
-            Fact::Ended { end, why, .. } => self.ended = Some(Ended { end: *end, why: why.clone() }),
+            Fact::Ended { end, why, .. } => self.ended = Some(Ended::of(*end, why.clone())),
             Fact::Submitted { at, .. } => self.since = Some(*at),
             Fact::Reopened { at } => {
                 self.since = Some(*at);

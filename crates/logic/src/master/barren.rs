@@ -63,7 +63,7 @@ impl Master {
         }
         let why = self.barren.sentence();
         for stage in (0u32..).take(self.tasks.stages.len()).map(StageId) {
-            self.tasks.condemn(stage, Verdict { end: StageEnd::Lost, why: why.clone() });
+            self.tasks.condemn(stage, Verdict { end: StageEnd::Lost, why: why.clone(), cause: None });
         }
     }
 }

@@ -312,5 +312,7 @@ pub enum Effect {
         end: StageEnd,
         /// Why, in a sentence; empty for a success.
         why: String,
+        /// What it failed of, where no attempt of it tells that.
+        cause: Option<Cause>,
     },
 }

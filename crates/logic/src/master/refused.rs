@@ -26,8 +26,9 @@ impl Master {
                 None => "each of its tasks".to_owned(),
             };
             let next = next_step(stage.late_sizes.as_ref());
-            let why = format!("{task} can never run here: {why}; {next} ({})", Cause::TooLarge.info().code);
-            self.tasks.condemn(StageId(id), Verdict { end: StageEnd::Failed, why });
+            let cause = Cause::TooLarge;
+            let why = format!("{task} can never run here: {why}; {next} ({})", cause.info().code);
+            self.tasks.condemn(StageId(id), Verdict { end: StageEnd::Failed, why, cause: Some(cause) });
         }
     }
 }

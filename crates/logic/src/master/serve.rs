@@ -55,7 +55,7 @@ impl Master {
     fn tell_ends(&mut self, out: &mut Vec<Effect>) {
         for stage in std::mem::take(&mut self.tasks.touched).into_iter().map(StageId) {
             if let Some(told) = self.tasks.settle(stage) {
-                out.push(Effect::StageEnded { stage, end: told.end, why: told.why });
+                out.push(Effect::StageEnded { stage, end: told.end, why: told.why, cause: told.cause });
             }
         }
     }

@@ -50,13 +50,14 @@ impl Master {
         let late: Vec<_> = self.starving().filter(|&(_, _, end)| end <= now).collect();
         for (stage, limit, _) in late {
             let why = self.why().into_iter().find(|waiting| waiting.stage == stage).map(|waiting| waiting.why);
+            let cause = Cause::QueueTimeout;
             let why = format!(
                 "none of its waiting tasks got room for timeout.queue = {}: {} ({})",
                 format_duration(limit),
                 why.unwrap_or_default(),
-                Cause::QueueTimeout.info().code
+                cause.info().code
             );
-            self.tasks.condemn(stage, Verdict { end: StageEnd::Failed, why });
+            self.tasks.condemn(stage, Verdict { end: StageEnd::Failed, why, cause: Some(cause) });
         }
     }
 }

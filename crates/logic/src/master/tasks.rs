@@ -52,6 +52,8 @@ pub(super) enum Phase {
 pub(super) struct Verdict {
     pub(super) end: StageEnd,
     pub(super) why: String,
+    /// What it fails of, where no attempt of it tells that.
+    pub(super) cause: Option<Cause>,
 }
 
 /// One stage of the plan. Those of other sub-DAGs never start.
@@ -227,7 +229,7 @@ impl Tasks {
         for stage in (0u32..).take(self.stages.len()).map(StageId) {
             match self.stages[stage.0 as usize].phase {
                 Phase::Running => {
-                    self.condemn(stage, Verdict { end: StageEnd::Stopped, why: why.to_owned() });
+                    self.condemn(stage, Verdict { end: StageEnd::Stopped, why: why.to_owned(), cause: None });
                 }
                 Phase::Unstarted => self.close(stage, StageEnd::Stopped),
                 Phase::Ended(_) => {}
@@ -353,7 +355,7 @@ impl Tasks {
                 let end = exit.cause.map_or(StageEnd::Failed, retry::end_of);
                 let end = if let Next::Over(end) = next { end } else { end };
                 let why = self.sentence(attempt, exit);
-                self.condemn(id, Verdict { end, why });
+                self.condemn(id, Verdict { end, why, cause: None });
             }
         }
         self.learn(id, exit, squeezed);
@@ -387,7 +389,7 @@ impl Tasks {
     pub(super) fn settle(&mut self, id: StageId) -> Option<Verdict> {
         let stage = self.stages.get_mut(id.0 as usize).filter(|stage| stage.phase == Phase::Running)?;
         let told = if stage.succeeded == stage.tasks {
-            Verdict { end: StageEnd::Succeeded, why: String::new() }
+            Verdict { end: StageEnd::Succeeded, why: String::new(), cause: None }
         } else {
             stage.verdict.as_deref().filter(|_| stage.live == 0)?.clone()
         };

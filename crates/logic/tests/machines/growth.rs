@@ -25,7 +25,7 @@ struct Story {
     master: Master,
     asked: Vec<(u64, u32)>,
     started: Vec<(GrantId, AttemptId)>,
-    ended: Vec<(StageEnd, String)>,
+    ended: Vec<(StageEnd, String, Option<Cause>)>,
     now: u64,
 }
 
@@ -46,7 +46,7 @@ impl Story {
             match effect {
                 Effect::Ask { wish, count } => self.asked.push((wish.size.memory / MIB, count)),
                 Effect::Start { grant, attempt } => self.started.push((grant, attempt)),
-                Effect::StageEnded { end, why, .. } => self.ended.push((end, why)),
+                Effect::StageEnded { end, why, cause, .. } => self.ended.push((end, why, cause)),
                 _ => {}
             }
         }
@@ -79,7 +79,7 @@ fn each_want_of_memory_leads_one_step_up_until_the_cap_and_then_fails() {
         assert_eq!(story.master.step_of(A, grant), Some(mib * MIB));
         story.oom((grant, attempt));
     }
-    assert!(matches!(story.ended.as_slice(), [(StageEnd::Failed, _)]), "{:?}", story.ended);
+    assert!(matches!(story.ended.as_slice(), [(StageEnd::Failed, _, None)]), "{:?}", story.ended);
 }
 
 #[test]
@@ -107,7 +107,8 @@ fn a_stage_that_gets_no_room_for_too_long_has_failed_and_says_what_it_waited_for
     story.tell(Event::Tick);
     let (grant, attempt) = story.started[0];
     story.tell(Event::Exited { grant, attempt, exit: Exit::not_started(Cause::Stopped, "", Millis(story.now)) });
-    let (end, why) = &story.ended[0];
+    let (end, why, cause) = &story.ended[0];
+    assert_eq!(*cause, Some(Cause::QueueTimeout));
     assert_eq!(*end, StageEnd::Failed);
     assert!(why.contains("got room for timeout.queue = 1m00s: no room: 1 task wants"), "{why}");
 

@@ -33,7 +33,7 @@ fn begun(driver: &mut Driver, text: &str) -> Vec<Effect> {
     let mut out = Vec::new();
     driver.handle(Millis(1), Event::Opened, &mut out);
     driver.apply(&wrote(text));
-    let ended = Event::StageEnded { stage: LIST, end: StageEnd::Succeeded, why: String::new() };
+    let ended = Event::StageEnded { stage: LIST, end: StageEnd::Succeeded, why: String::new(), cause: None };
     driver.handle(Millis(2), ended, &mut out);
     out
 }
@@ -100,6 +100,7 @@ fn a_condition_decides_by_results_and_by_what_a_hook_set() {
                 stage: WORK,
                 end: StageEnd::Skipped,
                 why,
+                cause: None,
                 at: Millis(3)
             }));
         }

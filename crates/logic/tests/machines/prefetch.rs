@@ -90,8 +90,13 @@ fn a_resumed_run_has_brought_again_what_its_failed_stages_need() {
     let plan = plans::of(stages.collect::<Vec<_>>());
     let (grant, mut out) = (GrantId::compose(SubDagId(0), 2, 1), Vec::new());
     let started = |stage| Fact::StageStarted { stage: StageId(stage), tasks: 1, at: Millis(1) };
-    let failed =
-        |stage| Fact::StageEnded { stage: StageId(stage), end: StageEnd::Failed, why: String::new(), at: Millis(2) };
+    let failed = |stage| Fact::StageEnded {
+        stage: StageId(stage),
+        end: StageEnd::Failed,
+        why: String::new(),
+        cause: None,
+        at: Millis(2),
+    };
     let mut master = Master::new(&plan, SubDagId(0));
     // The first life: both a and b began and failed.
     for fact in [started(0), failed(0), started(1), failed(1), Fact::Reopened { at: Millis(3) }] {

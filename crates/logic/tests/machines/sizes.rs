@@ -224,6 +224,8 @@ fn what_is_larger_than_any_machine_fails_its_stage_and_no_other() {
         assert_eq!(world.why("grows"), why);
         let why = "each of its tasks can never run here: it asks for more than there is; ask for less (C1024)";
         assert_eq!(world.why("large"), why);
+        let causes = ["grows", "fits", "large"].map(|name| world.cause(name));
+        assert_eq!(causes, [Some(Cause::TooLarge), None, Some(Cause::TooLarge)]);
         assert_eq!(world.tries("fits"), 5);
         world.assert_nothing_left();
     }

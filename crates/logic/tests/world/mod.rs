@@ -731,8 +731,8 @@ impl World {
                 self.append(fact);
             }
             master::Effect::Warn { .. } => self.warned += 1,
-            master::Effect::StageEnded { stage, end, why } => {
-                queue.push_back(In::Driver(driver::Event::StageEnded { stage, end, why }));
+            master::Effect::StageEnded { stage, end, why, cause } => {
+                queue.push_back(In::Driver(driver::Event::StageEnded { stage, end, why, cause }));
             }
             master::Effect::Ask { wish, count } if count > 0 && self.is_too_large(wish.size) => {
                 // As the real ones do: it is not kept, and the answer comes later.
@@ -1047,7 +1047,7 @@ impl World {
             4 => Mail::Master(master::Event::ProxyJoined { grant, attempts: vec![attempt] }),
             5 => Mail::Driver(driver::Event::HookEnded { hook: HookId(7), answer: Err(why) }),
             _ if self.driver.end_of(stage).is_some() => {
-                Mail::Driver(driver::Event::StageEnded { stage, end: StageEnd::Failed, why })
+                Mail::Driver(driver::Event::StageEnded { stage, end: StageEnd::Failed, why, cause: None })
             }
             _ => Mail::Master(lost(grant)),
         };
@@ -1084,6 +1084,15 @@ impl World {
             _ => None,
         });
         said.unwrap_or_default()
+    }
+
+    /// What the end of a stage names as its cause, by name: the last time.
+    pub(crate) fn cause(&self, name: &str) -> Option<Cause> {
+        let named = |id: StageId| self.plan.stages[id.0 as usize].name == name;
+        self.journal.iter().rev().find_map(|fact| match fact {
+            Fact::StageEnded { stage, cause, .. } if named(*stage) => *cause,
+            _ => None,
+        })
     }
 
     /// Attempts of a stage so far, by name.

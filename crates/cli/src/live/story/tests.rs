@@ -61,6 +61,7 @@ fn a_run_is_told_one_line_an_event() {
         stage: StageId(stage),
         end,
         why: why.to_owned(),
+        cause: None,
         at: Millis(at),
     };
     let facts = [
@@ -100,6 +101,7 @@ fn a_stage_that_fails_before_any_task_of_it_could_is_told() {
         stage: StageId(1),
         end: StageEnd::Failed,
         why: "none got room (C2018)".to_owned(),
+        cause: None,
         at: Millis(5000),
     };
     let begins = Fact::StageStarted { stage: StageId(1), tasks: 1, at: Millis(1000) };

@@ -63,7 +63,13 @@ fn failed_run(run: &RunId) -> RunView {
     let sub = SubDagId(0);
     let stages = vec![outline(0, "extract", 1), outline(1, "join", 1), outline(2, "report", 1)];
     let started = |stage, at| Fact::StageStarted { stage: StageId(stage), tasks: 1, at: Millis(at) };
-    let ended = |stage, end, at| Fact::StageEnded { stage: StageId(stage), end, why: String::new(), at: Millis(at) };
+    let ended = |stage, end, at| Fact::StageEnded {
+        stage: StageId(stage),
+        end,
+        why: String::new(),
+        cause: None,
+        at: Millis(at),
+    };
     let mut facts = vec![
         Fact::Submitted { run: run.clone(), job: "nightly".to_owned(), subdag: sub, at: Millis(1000), stages },
         Fact::Opened { epoch: 1, at: Millis(1010), pid: 7 },
