@@ -204,7 +204,8 @@ fn a_hook_in_a_container_has_its_limits_and_its_image() {
     let job = std::fs::read_to_string(place.path().join("job.yaml")).expect("a job");
     place.write("late.yaml", &job.replace("timeout: 1m", "timeout: 2s"));
     let run = place.dybox(&["run", "late.yaml"]).expect(1).says("hook-1").run_id();
-    place.dybox(&["why", &run]).expect(0).says("the limit is 2.0s");
+    let why = place.dybox(&["why", &run]).expect(0).says("the limit is 2.0s").says("Raise the hook's `timeout`");
+    assert!(!why.out.contains("Raise `timeout.run`"), "{}", why.out);
     let hook = "    image: \"dybox-test/busybox:1\"";
     place.write(
         "lost.yaml",

@@ -246,7 +246,7 @@ async fn what_was_skipped_for_a_failure_is_opened_again_with_it() {
     let skipped = |subdag| {
         let ask = Resources { cpu_milli: 1000, memory: 1 << 20 };
         let (id, name, image) = (StageId(subdag), "b".to_owned(), "b:1".to_owned());
-        let stages = vec![StageOutline { id, name, image, ask, tasks: 1, needs: vec![] }];
+        let stages = vec![StageOutline { id, name, image, ask, tasks: 1, needs: vec![], hook: false }];
         let (job, at) = ("nightly".to_owned(), Millis(1));
         let submitted = Fact::Submitted { run: run.clone(), job, subdag: SubDagId(subdag), at, stages };
         let stage = Fact::StageEnded { stage: id, end: StageEnd::Skipped, why: String::new(), cause: None, at };

@@ -19,6 +19,7 @@ fn main() -> std::io::Result<()> {
         ask: Resources::default(),
         tasks: TASKS,
         needs: vec![],
+        hook: false,
     };
     let run = "01jd0000000000000000000001".parse().expect("a run id");
     let submitted = Fact::Submitted { run, job: "j".into(), subdag: SubDagId(0), at: Millis(0), stages: vec![outline] };

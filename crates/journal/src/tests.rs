@@ -13,7 +13,7 @@ fn grant() -> GrantId {
 
 fn outline(id: u32, tasks: u32) -> StageOutline {
     let (name, image) = (format!("stage{id}"), "busybox".to_owned());
-    StageOutline { id: StageId(id), name, image, ask: Resources::default(), tasks, needs: Vec::new() }
+    StageOutline { id: StageId(id), name, image, ask: Resources::default(), tasks, needs: Vec::new(), hook: false }
 }
 
 fn submitted(stages: Vec<StageOutline>) -> Fact {

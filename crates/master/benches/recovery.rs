@@ -112,6 +112,7 @@ fn journal(run: &RunId) -> Vec<u8> {
         ask: SIZE,
         tasks: TASKS,
         needs: vec![],
+        hook: false,
     };
     let head = [
         Fact::Submitted { run: run.clone(), job: "wide".into(), subdag: SubDagId(0), at, stages: vec![outline] },

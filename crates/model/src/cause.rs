@@ -228,10 +228,16 @@ impl Cause {
         &CAUSES[self as usize]
     }
 
-    /// Finds a cause by code (`C1003`) or name (`oom`).
+    /// What to do about it. A hook in a container has other keys than a stage: its limit in time is `timeout`, and it
+    /// has no `retry`.
     #[must_use]
-    pub fn find(text: &str) -> Option<Cause> {
-        CAUSES.iter().find(|row| row.code.eq_ignore_ascii_case(text) || row.name == text).map(|row| row.cause)
+    pub fn next(self, hook: bool) -> &'static str {
+        match self {
+            Self::RunTimeout if hook => "Raise the hook's `timeout`, or find out what it waits for with `dybox logs`.",
+            Self::Oom if hook => "Raise the hook's `memory`.",
+            Self::ExitCode if hook => "Read its last lines with `dybox logs`.",
+            _ => self.info().next,
+        }
     }
 
     /// Finds a cause by code (`C1003`) or name (`oom`).
@@ -265,5 +271,6 @@ mod tests {
                 assert!(never || !next.contains(key), "{}: {next}", row.code);
             }
         }
+        assert!(Cause::RunTimeout.next(true).contains("the hook's `timeout`"));
     }
 }

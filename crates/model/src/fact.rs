@@ -25,6 +25,9 @@ pub struct StageOutline {
     pub tasks: u32,
     /// What it needs.
     pub needs: Vec<(StageId, Need)>,
+    /// Whether a hook runs as it (`hooks` with `image`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hook: bool,
 }
 
 /// A stage that a hook adds, as it was planned then.

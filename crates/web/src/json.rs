@@ -62,11 +62,11 @@ fn of_stage(view: &RunView, run: &Run, stage: &Stage, about: &About) -> Value {
             "succeeded": counts.succeeded, "failed": counts.failed, "stopped": counts.stopped, "lost": counts.lost,
         },
         "failures": stage.failures,
-        "failed": stage.failed.iter().map(|failure| of_failure(run, failure, about)).collect::<Vec<_>>(),
+        "failed": stage.failed.iter().map(|failure| of_failure(run, (stage, failure), about)).collect::<Vec<_>>(),
     })
 }
 
-fn of_failure(run: &Run, failure: &Failure, about: &About) -> Value {
+fn of_failure(run: &Run, (stage, failure): (&Stage, &Failure), about: &About) -> Value {
     let (place, info) = (run.places.get(&failure.grant), failure.exit.cause.map(dybox_model::Cause::info));
     json!({
         "task": failure.attempt.task.index,
@@ -76,7 +76,7 @@ fn of_failure(run: &Run, failure: &Failure, about: &About) -> Value {
         "cause": info.map(|info| info.name),
         "code": info.map(|info| info.code),
         "why": failure.exit.words(),
-        "next": info.map(|info| info.next),
+        "next": failure.exit.cause.map(|cause| cause.next(stage.outline.hook)),
         "exit": failure.exit.shell_code(),
         "ended": failure.exit.ended.0,
         "again": failure.again,

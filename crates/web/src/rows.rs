@@ -113,7 +113,7 @@ impl AttemptRow {
         }
         if let Some(failure) = stage.failed.iter().rev().find(|failure| failure.attempt.task == id) {
             if failure.attempt.number == task.attempt {
-                row.tell(failure);
+                row.tell(stage, failure);
             } else {
                 row.why = format!("try {}: {}", failure.attempt.number, failure.exit.words());
             }
@@ -129,7 +129,7 @@ impl AttemptRow {
         let exit = &failure.exit;
         row.took = exit.started.map(|at| format_duration(exit.ended.since(at))).unwrap_or_default();
         row.memory = if exit.used.memory > 0 { format_bytes(exit.used.memory) } else { String::new() };
-        row.tell(failure);
+        row.tell(stage, failure);
         row
     }
 
@@ -155,8 +155,8 @@ impl AttemptRow {
         }
     }
 
-    fn tell(&mut self, failure: &Failure) {
+    fn tell(&mut self, stage: &Stage, failure: &Failure) {
         self.why = failure.exit.words();
-        self.next = failure.exit.cause.map_or("", |cause| cause.info().next).to_owned();
+        self.next = failure.exit.cause.map_or("", |cause| cause.next(stage.outline.hook)).to_owned();
     }
 }

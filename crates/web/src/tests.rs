@@ -44,6 +44,7 @@ fn outline(id: u32, name: &str, tasks: u32, needs: &[u32]) -> StageOutline {
         ask: Resources { cpu_milli: 1000, memory: 64 << 20 },
         tasks,
         needs: needs.iter().map(|&need| (StageId(need), Need::Succeeded)).collect(),
+        hook: false,
     }
 }
 

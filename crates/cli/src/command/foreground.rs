@@ -208,7 +208,8 @@ async fn failures(client: &Client, run: &RunId, view: &RunView) -> Vec<Failed> {
             stream = Stream::Stdout;
             tail = last_lines(client, run, select(stream)).await;
         }
-        all.push(Failed { task, attempt: id.number, exit: failure.exit.clone(), stream: stream.word(), tail });
+        let (attempt, hook, exit, stream) = (id.number, stage.outline.hook, failure.exit.clone(), stream.word());
+        all.push(Failed { task, attempt, hook, exit, stream, tail });
     }
     all
 }

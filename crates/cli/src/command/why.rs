@@ -227,7 +227,7 @@ fn explain(reason: &mut Reason, stage: &Stage, failed: &Failed) {
     reason.said.push(format!("try {number}{of} {how}{after}: {words} ({}){again}", info.code));
     reason.said.push(info.reason.to_owned());
     reason.cause = Some(cause);
-    reason.next = info.next.to_owned();
+    reason.next = cause.next(stage.outline.hook).to_owned();
 }
 
 /// Failed tries beside the one that was explained: all of a task, of a stage those that were kept.
@@ -250,7 +250,7 @@ fn ended(reason: &mut Reason, looked: &Looked, stage: &Stage) {
     if let (StageState::Ended(StageEnd::Failed | StageEnd::Lost), Some(cause)) = (stage.state, stage.cause()) {
         reason.said.push(cause.info().reason.to_owned());
         reason.cause = Some(cause);
-        reason.next = cause.info().next.to_owned();
+        reason.next = cause.next(stage.outline.hook).to_owned();
         return;
     }
     reason.next = match stage.state {

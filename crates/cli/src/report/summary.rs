@@ -36,6 +36,8 @@ pub(crate) struct Failed {
     pub task: String,
     /// Number of the attempt.
     pub attempt: u32,
+    /// Whether a hook ran as it.
+    pub hook: bool,
     /// How it ended.
     pub exit: Exit,
     /// Which stream the lines are of.
@@ -229,8 +231,9 @@ fn state(stage: &Stage) -> (&'static str, Paint) {
 }
 
 fn failure(screen: &Screen, failed: &Failed) -> String {
-    let Failed { task, attempt, exit, stream, tail } = failed;
-    let info = exit.cause.unwrap_or(Cause::Internal).info();
+    let Failed { task, attempt, hook, exit, stream, tail } = failed;
+    let cause = exit.cause.unwrap_or(Cause::Internal);
+    let info = cause.info();
     let ran =
         exit.started.map(|from| format!(" after {}", format_duration(exit.ended.since(from)))).unwrap_or_default();
     let number = if *attempt > 1 { format!(" on try {attempt}") } else { String::new() };
@@ -243,12 +246,13 @@ fn failure(screen: &Screen, failed: &Failed) -> String {
     for line in tail {
         text.push_str(&format!("  {} {line}\n", screen.paint(Paint::Dim, "|")));
     }
-    text.push_str(&format!("  next: {}\n", info.next));
+    text.push_str(&format!("  next: {}\n", cause.next(*hook)));
     text
 }
 
 fn failure_json(failed: &Failed) -> Value {
-    let info = failed.exit.cause.unwrap_or(Cause::Internal).info();
+    let cause = failed.exit.cause.unwrap_or(Cause::Internal);
+    let info = cause.info();
     json!({
         "task": failed.task,
         "attempt": failed.attempt,
@@ -259,7 +263,7 @@ fn failure_json(failed: &Failed) -> Value {
         "exit_code": failed.exit.code,
         "signal": failed.exit.signal,
         "tail": failed.tail,
-        "next": info.next,
+        "next": cause.next(failed.hook),
     })
 }
 

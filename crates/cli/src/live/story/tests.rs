@@ -6,7 +6,15 @@ const SUB: SubDagId = SubDagId(0);
 
 fn outline(id: u32, name: &str, tasks: u32) -> StageOutline {
     let ask = Resources { cpu_milli: 1000, memory: 256 << 20 };
-    StageOutline { id: StageId(id), name: name.to_owned(), image: "busybox:1".to_owned(), ask, tasks, needs: vec![] }
+    StageOutline {
+        id: StageId(id),
+        name: name.to_owned(),
+        image: "busybox:1".to_owned(),
+        ask,
+        tasks,
+        needs: vec![],
+        hook: false,
+    }
 }
 
 fn attempt(stage: u32, index: u32, number: u32) -> AttemptId {

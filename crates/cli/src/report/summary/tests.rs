@@ -28,7 +28,15 @@ fn plan() -> Plan {
 
 fn outline(id: u32, name: &str, tasks: u32) -> StageOutline {
     let ask = Resources { cpu_milli: 1000, memory: 256 << 20 };
-    StageOutline { id: StageId(id), name: name.to_owned(), image: "busybox:1".to_owned(), ask, tasks, needs: vec![] }
+    StageOutline {
+        id: StageId(id),
+        name: name.to_owned(),
+        image: "busybox:1".to_owned(),
+        ask,
+        tasks,
+        needs: vec![],
+        hook: false,
+    }
 }
 
 fn attempt(stage: u32, number: u32) -> AttemptId {
@@ -96,6 +104,7 @@ fn a_failure_says_what_why_and_what_next() {
     let failed = Failed {
         task: "join".to_owned(),
         attempt: 2,
+        hook: false,
         exit: exit(3, 4000, 4500),
         stream: "stderr",
         tail: vec!["reading rows".to_owned(), "no such column: day".to_owned()],
