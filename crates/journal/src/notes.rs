@@ -3,6 +3,7 @@
 use dybox_model::Note;
 
 use crate::run::{Pull, Run};
+use crate::stage::StageState;
 
 /// Warnings that are kept.
 const WARNINGS_KEPT: usize = 32;
@@ -29,7 +30,9 @@ impl Run {
                 }
             }
             Note::Waits { stage, why } => {
-                if let Some(stage) = self.stage_mut(*stage) {
+                // One that ended meanwhile waits for nothing.
+                if let Some(stage) = self.stage_mut(*stage).filter(|stage| !matches!(stage.state, StageState::Ended(_)))
+                {
                     why.clone_into(&mut stage.waits);
                 }
             }

@@ -42,6 +42,8 @@ struct Told {
     from: Option<Millis>,
     /// Its only task has ended for good, and that was told.
     said: bool,
+    /// It has ended: it waits for nothing any more, whatever a note from before says.
+    over: bool,
 }
 
 impl Story {
@@ -62,6 +64,7 @@ impl Story {
                 (*at, format!("master {epoch} goes on{}", self.of_subdag(subdag)))
             }
             Fact::Reopened { at } => {
+                self.stages.values_mut().for_each(|told| told.over = false);
                 (*at, format!("goes on: what did not succeed runs again{}", self.of_subdag(subdag)))
             }
             Fact::StageStarted { stage, tasks, at } => (*at, self.stage_started(*stage, *tasks, *at)?),
@@ -168,7 +171,7 @@ impl Story {
     }
 
     fn wait(&mut self, stage: StageId, why: &str, now: Millis) {
-        if why.is_empty() {
+        if why.is_empty() || self.stages.get(&stage).is_some_and(|told| told.over) {
             self.waits.remove(&stage);
         } else if self.waits.get(&stage).is_none_or(|(known, _)| known != why) {
             self.waits.insert(stage, (why.to_owned(), now));
@@ -178,7 +181,8 @@ impl Story {
     /// Nothing where the stage has one task, which tells the same when it runs.
     fn stage_started(&mut self, stage: StageId, tasks: u32, at: Millis) -> Option<String> {
         let told = self.stages.entry(stage).or_default();
-        (told.tasks, told.from, told.succeeded, told.said) = (tasks, Some(at), 0, false);
+        (told.tasks, told.from, told.succeeded) = (tasks, Some(at), 0);
+        (told.said, told.over) = (false, false);
         (tasks != 1).then(|| format!("{} starts: {tasks} tasks", told.name))
     }
 
@@ -231,6 +235,10 @@ impl Story {
 
     /// Nothing where the stage's only task has said it all.
     fn stage_ended(&mut self, stage: StageId, end: StageEnd, why: &str, at: Millis) -> Option<String> {
+        self.waits.remove(&stage);
+        if let Some(told) = self.stages.get_mut(&stage) {
+            told.over = true;
+        }
         let told = self.stages.get(&stage);
         let from = told.and_then(|told| told.from);
         if from.is_some()

@@ -157,6 +157,31 @@ fn a_reason_to_wait_is_told_once_and_only_when_it_lasts() {
 }
 
 #[test]
+fn what_has_ended_waits_for_nothing_whatever_comes_late() {
+    let why = || "no room: 3 want".to_owned();
+    let waits = Note::Waits { stage: StageId(1), why: why() };
+    let ended =
+        Fact::StageEnded { stage: StageId(1), end: StageEnd::Failed, why: why(), cause: None, at: Millis(1500) };
+    // Before its end, or after it.
+    for note_first in [true, false] {
+        let mut story = Story::of(1, Millis(u64::MAX));
+        story.fact(SUB, &submitted());
+        if note_first {
+            story.note(&waits, Millis(1000));
+        }
+        story.fact(SUB, &ended);
+        if !note_first {
+            story.note(&waits, Millis(1600));
+        }
+        assert_eq!(story.tick(Millis(60_000)), Vec::<String>::new());
+        // It goes on, and waits again.
+        story.fact(SUB, &Fact::Reopened { at: Millis(61_000) });
+        story.note(&waits, Millis(62_000));
+        assert_eq!(story.tick(Millis(70_000)).len(), 1);
+    }
+}
+
+#[test]
 fn a_wide_stage_is_told_in_tenths_and_its_failures_one_by_one() {
     let mut story = Story::of(1, Millis(u64::MAX));
     story.fact(SUB, &submitted());
