@@ -89,12 +89,51 @@ fn without_anybody_the_containers_of_a_dead_master_end_and_resume_finishes() {
     let took = silence_after(&place, killed);
     assert!(took <= Duration::from_secs(20), "ended after {took:?}");
     place.dybox(&["ps"]).expect(0).says("lost");
+    // What ran is lost with its run, in each answer; what waited still does.
+    let ends = |of: &serde_json::Value| {
+        let stages = of["stages"].as_array().expect("stages").iter();
+        stages.map(|stage| stage["state"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let status = place.status(&run);
+    assert_eq!(ends(&status), ["succeeded", "lost", "waiting"], "{status}");
+    assert_eq!(
+        (&status["stages"][1]["tasks"]["running"], &status["stages"][1]["tasks"]["lost"]),
+        (&0.into(), &1.into())
+    );
+    assert!(!place.dybox(&["status", &run]).expect(0).out.contains("running"));
+    let tries = place.status(&format!("{run}/b/0"));
+    assert_eq!(tries["attempts"][0]["state"], "lost", "{tries}");
     place.dybox(&["why", &run]).expect(0).says("resume");
     place.write("said/short", "");
     let again = place.dybox(&["resume", &run]).expect(0);
     assert!(again.took > Duration::from_secs(1));
     assert_eq!(starts(&place, "b"), 2);
     assert_right(&place);
+}
+
+#[test]
+fn what_runs_after_everything_runs_when_a_run_without_masters_is_stopped() {
+    let place = Workspace::new();
+    let tell = "on_exit:\n  tell: { script: \". /said/fns; say start; echo it ${run.state}\" }\n";
+    place.job(&format!("{}{tell}", CHAIN.replace("seq 25", "seq 200")));
+    let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
+    until_b_runs(&place);
+    assert_eq!(place.kill_all("master"), 1);
+    place.dybox(&["stop", &run, "--yes"]).expect(0).says("what runs after everything runs now");
+    eventually("it ran", Duration::from_secs(60), || (starts(&place, "tell") == 1).then_some(()));
+    place.until_state(&run, "stopped");
+    eventually("no master is left", Duration::from_secs(60), || place.pids("master").is_empty().then_some(()));
+    place.dybox(&["logs", &run, "tell"]).expect(0).says("it stopped");
+    let status = place.status(&run);
+    let ends: Vec<_> = (0..4).map(|at| status["stages"][at]["state"].as_str().unwrap_or_default()).collect();
+    assert_eq!(ends, ["succeeded", "stopped", "waiting", "succeeded"], "{status}");
+    // Once, however often it is stopped.
+    let again = place.dybox(&["stop", &run, "--yes"]).expect(0);
+    assert!(!again.err.contains("runs now"), "{again:?}");
+    place.until_idle();
+    assert_eq!(starts(&place, "tell"), 1);
+    place.dybox(&["gc"]).expect(0);
+    place.assert_nothing_left();
 }
 
 #[test]

@@ -122,6 +122,7 @@ impl Client {
         if standing.is_lost() {
             standing.marked = StopMark::why(&self.store, &RunDir::new(run)).await.is_ok_and(|why| why.is_some());
         }
+        standing.abandon();
         Ok(standing)
     }
 
@@ -183,6 +184,22 @@ impl Client {
 }
 
 impl Standing {
+    /// What ran in sub-DAGs that nobody drives does not run any more, though no journal tells its end.
+    fn abandon(&mut self) {
+        let whole = self.is_lost().then(|| if self.word() == "stopped" { StageEnd::Stopped } else { StageEnd::Lost });
+        let of = |subdag: &SubDagId| match self.applications.get(subdag).map(|application| application.phase) {
+            _ if !self.unknown.is_empty() => None,
+            Some(Phase::Killed) => Some(StageEnd::Stopped),
+            Some(Phase::Failed) => Some(StageEnd::Lost),
+            _ => whole,
+        };
+        let ends: Vec<_> =
+            self.view.subs.keys().filter_map(|subdag| Some((*subdag, whole.or_else(|| of(subdag))?))).collect();
+        for (subdag, end) in ends {
+            self.view.abandon(subdag, end);
+        }
+    }
+
     async fn look_at_yarn(&mut self, cluster: &Cluster, run: &RunId) {
         match cluster.applications(run).await {
             Ok(applications) => self.applications = applications,

@@ -201,10 +201,27 @@ impl Stage {
         self.failed.iter().rev().filter(|failure| failure.again).find(last)
     }
 
-    /// From its start to its end, or to `now`; nothing before it starts.
+    /// From its start to its end, or to `now`; nothing before it starts, and where nobody knows when it ended.
     #[must_use]
     pub fn wall(&self, now: Millis) -> Option<Millis> {
-        self.started.map(|started| self.ended.unwrap_or(now).since(started))
+        let over = matches!(self.state, StageState::Ended(_));
+        let until = if over { self.ended? } else { now };
+        self.started.map(|started| until.since(started))
+    }
+
+    /// Nobody drives it any more, and no record tells its end: if it ran, it ended so, and so did those of its tasks
+    /// that were under way. What waited still does: it runs when the run goes on.
+    pub(crate) fn abandon(&mut self, end: StageEnd) {
+        if self.state != StageState::Running {
+            return;
+        }
+        self.state = StageState::Ended(end);
+        self.waits.clear();
+        let to = if end == StageEnd::Stopped { TaskState::Stopped } else { TaskState::Lost };
+        let live = |task: &&mut Task| matches!(task.state, TaskState::Starting | TaskState::Running);
+        self.tasks.iter_mut().filter(live).for_each(|task| task.state = to);
+        *self.counts.of(to) += self.counts.starting + self.counts.running;
+        (self.counts.starting, self.counts.running) = (0, 0);
     }
 
     pub(crate) fn start(&mut self, tasks: u32, at: Millis) {

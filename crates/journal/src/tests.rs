@@ -129,6 +129,56 @@ fn what_a_failed_stage_stopped_is_no_failure_of_its_own() {
 }
 
 #[test]
+fn the_cause_of_a_stage_is_in_its_record_only_where_there_is_one() {
+    let end = |cause| Fact::StageEnded {
+        stage: StageId(0),
+        end: StageEnd::Failed,
+        why: "so".to_owned(),
+        cause,
+        at: Millis(3),
+    };
+    let json = |cause| serde_json::to_string(&end(cause)).unwrap();
+    assert!(
+        json(Some(Cause::QueueTimeout)).contains("\"cause\":\"queue-timeout\""),
+        "{}",
+        json(Some(Cause::QueueTimeout))
+    );
+    // As it was written before it could tell one.
+    assert!(!json(None).contains("cause"), "{}", json(None));
+    for cause in [None, Some(Cause::TooLarge)] {
+        assert_eq!(serde_json::from_str::<Fact>(&json(cause)).unwrap(), end(cause));
+    }
+}
+
+#[test]
+fn what_ran_in_a_run_that_nobody_drives_does_not_run_any_more() {
+    for (end, state) in [(StageEnd::Lost, TaskState::Lost), (StageEnd::Stopped, TaskState::Stopped)] {
+        let (mut view, sub) = (RunView::new(1), SubDagId(0));
+        let facts = [
+            submitted(vec![outline(0, 3), outline(1, 1)]),
+            started(0, 3),
+            given(attempt(0, 0, 1)),
+            given(attempt(0, 1, 1)),
+            ended(attempt(0, 0, 1), bad(Cause::ExitCode, 12), false),
+        ];
+        facts.iter().for_each(|fact| view.apply(sub, fact));
+        view.abandon(sub, end);
+        let (run, stage) = view.stage(StageId(0)).unwrap();
+        assert_eq!((stage.state, stage.wall(Millis(99))), (StageState::Ended(end), None));
+        assert_eq!(
+            stage.tasks.iter().map(|task| task.state).collect::<Vec<_>>(),
+            [TaskState::Failed, state, TaskState::Waiting]
+        );
+        assert_eq!((stage.counts.starting, stage.counts.running, stage.counts.waiting), (0, 0, 1));
+        assert_eq!((stage.counts.stopped + stage.counts.lost, stage.counts.total()), (1, 3));
+        assert!(run.live.is_empty());
+        assert_eq!(view.stage(StageId(1)).unwrap().1.state, StageState::Waiting);
+        // The run as a whole is as its journals say.
+        assert_eq!(view.state(), RunState::Submitted);
+    }
+}
+
+#[test]
 fn on_a_cluster_it_is_known_where_each_attempt_was() {
     let other = GrantId::compose(SubDagId(0), 1, 2);
     let got = |grant, host: &str| Fact::GrantGot {

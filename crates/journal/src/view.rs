@@ -81,6 +81,14 @@ impl RunView {
         self.subs.insert(subdag, run);
     }
 
+    /// Nobody drives a sub-DAG any more that has not ended: `end` says what became of what ran, `Stopped` or `Lost`. Its
+    /// journal stays as it is: a `resume` goes on from there.
+    pub fn abandon(&mut self, subdag: SubDagId, end: StageEnd) {
+        let Some(run) = self.subs.get_mut(&subdag).filter(|run| run.end.is_none()) else { return };
+        run.stages.iter_mut().for_each(|stage| stage.abandon(end));
+        run.live.clear();
+    }
+
     /// Where the run stands.
     #[must_use]
     pub fn state(&self) -> RunState {

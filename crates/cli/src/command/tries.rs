@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, Published, TaskId};
+use dybox_model::{AttemptId, Exit, Fact, GrantId, Millis, Published, TaskId, TaskState};
 use dybox_store::archive::Stream;
 use dybox_store::logs::{LineItem, Lines, Select};
 
@@ -10,6 +10,7 @@ use super::Context;
 use super::look::{Looked, facts};
 use crate::report::Failure;
 use crate::report::safe::safe;
+use crate::report::state::task_word;
 
 /// Lines of stderr that are shown with a failure.
 const LINES: usize = 10;
@@ -42,12 +43,15 @@ pub(crate) struct Try {
     pub exit: Option<(Exit, bool)>,
     /// Who looked into it.
     pub visits: Vec<Visited>,
+    /// Nobody drives it any more: what became of it, since no record tells.
+    pub gone: Option<TaskState>,
 }
 
 impl Try {
     /// The word for where it stands.
     pub(crate) fn word(&self) -> &'static str {
         match &self.exit {
+            None if self.gone.is_some() => self.gone.map_or("", task_word),
             None if self.runs.is_some() => "running",
             None => "starting",
             Some((exit, _)) if exit.ok() => "succeeded",
@@ -65,7 +69,11 @@ impl Try {
 /// The tries of a task by number, from the journal of its sub-DAG.
 pub(crate) async fn tries(context: &Context, looked: &Looked, task: TaskId) -> Result<BTreeMap<u32, Try>, Failure> {
     let subdag = looked.plan.stages.get(task.stage.0 as usize).map_or(dybox_model::SubDagId(0), |stage| stage.subdag);
-    Ok(of(facts(&context.client()?, &looked.info.run, subdag).await?, task))
+    let mut tries = of(facts(&context.client()?, &looked.info.run, subdag).await?, task);
+    let stands = looked.seen(task.stage).and_then(|stage| stage.tasks.get(task.index as usize)).map(|task| task.state);
+    let gone = stands.filter(|state| matches!(state, TaskState::Stopped | TaskState::Lost));
+    tries.values_mut().filter(|one| one.exit.is_none()).for_each(|one| one.gone = gone);
+    Ok(tries)
 }
 
 fn of(facts: Vec<Fact>, task: TaskId) -> BTreeMap<u32, Try> {
@@ -74,7 +82,7 @@ fn of(facts: Vec<Fact>, task: TaskId) -> BTreeMap<u32, Try> {
         match fact {
             Fact::AttemptStarted { attempt, grant, at } if attempt.task == task => {
                 let (container, ports, visits) = Default::default();
-                let one = Try { grant, given: at, runs: None, container, ports, exit: None, visits };
+                let one = Try { grant, given: at, runs: None, container, ports, exit: None, visits, gone: None };
                 tries.insert(attempt.number, one);
             }
             Fact::AttemptRuns { attempt, container, at, ports } if attempt.task == task => {

@@ -86,7 +86,7 @@ fn text(screen: &Screen, tries: &BTreeMap<u32, Try>, places: &BTreeMap<GrantId, 
     for (number, visit) in tries.iter().flat_map(|(number, one)| one.visits.iter().map(move |visit| (number, visit))) {
         text.push_str(&format!("#{number} {}: {} by {}\n", local(visit.at), shown(&visit.want), shown(&visit.by)));
     }
-    let live = tries.iter().filter(|(_, one)| one.exit.is_none());
+    let live = tries.iter().filter(|(_, one)| one.exit.is_none() && one.gone.is_none());
     for (number, port) in live.flat_map(|(number, one)| one.ports.iter().map(move |port| (number, port))) {
         text.push_str(&format!("#{number} {}\n", shown(&port.to_string())));
     }
