@@ -30,6 +30,8 @@ pub(crate) struct AttemptRow {
     pub(crate) host: String,
     /// The NodeManager's page of its logs; empty where none is known.
     pub(crate) logs: String,
+    /// Where its ports are reached, one a line, while it runs: `port 80 at n1:32768`.
+    pub(crate) ports: Vec<String>,
     pub(crate) took: String,
     pub(crate) memory: String,
     pub(crate) why: String,
@@ -110,6 +112,7 @@ impl AttemptRow {
         if let Some((_, live)) = run.live_of(id) {
             row.took = format_duration(about.now.since(live.runs.unwrap_or(live.given)));
             row.memory = if live.memory > 0 { format_bytes(live.memory) } else { String::new() };
+            row.ports = live.ports.iter().map(ToString::to_string).collect();
         }
         if let Some(failure) = stage.failed.iter().rev().find(|failure| failure.attempt.task == id) {
             if failure.attempt.number == task.attempt {
@@ -141,6 +144,7 @@ impl AttemptRow {
             state: "",
             host: String::new(),
             logs: String::new(),
+            ports: Vec::new(),
             took: String::new(),
             memory: String::new(),
             why: String::new(),

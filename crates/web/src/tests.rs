@@ -2,8 +2,9 @@
 
 use dybox_journal::RunView;
 use dybox_model::{
-    AttemptId, Cause, EndedBy, Exit, Fact, GrantId, GrantState, Millis, Need, Note, Peak, Resources, RunId,
-    SessionGrant, SessionRun, SessionSpec, SessionView, StageEnd, StageId, StageOutline, SubDagId, TaskId,
+    AttemptId, Cause, EndedBy, Exit, Fact, GrantId, GrantState, Millis, Need, Note, Peak, Protocol, Published,
+    Resources, RunId, SessionGrant, SessionRun, SessionSpec, SessionView, StageEnd, StageId, StageOutline, SubDagId,
+    TaskId,
 };
 
 use crate::{About, Answer, OverRun, Session, answer, answer_session, json, of_run, page, run_asked, stage};
@@ -57,7 +58,7 @@ fn view() -> RunView {
         attempt: attempt(0, index, number),
         container: "c".into(),
         at: NOW,
-        ports: Vec::new(),
+        ports: vec![Published { container: 80, protocol: Protocol::Tcp, host: "n7.example".into(), port: 32768 }],
     };
     let failed = Exit {
         cause: Some(Cause::ExitCode),
@@ -117,7 +118,7 @@ fn the_page_of_a_run_tells_where_everything_is_and_why_it_waits() {
         "try 1: exit code 7",
         "tried again",
         "Read its last lines with",
-        "<td data-is=\"on\">n2.example</td>",
+        "<td data-is=\"on\">n2.example<div class=\"port\">port 80 at n7.example:32768</div></td>",
         "18MiB",
         "http://n1.example:8042/node/containerlogs/container_1763700000000_0007_01_000001/ada",
         "the store is slow",
