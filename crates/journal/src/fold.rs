@@ -3,7 +3,8 @@
 use std::borrow::Borrow;
 
 use dybox_model::{
-    Added, AttemptId, Exit, Fact, GrantId, Millis, Published, Resources, StageId, StageOutline, TaskState, Usage,
+    Added, AttemptId, Cause, Exit, Fact, GrantId, Millis, Published, Resources, StageEnd, StageId, StageOutline,
+    TaskState, Usage,
 };
 
 use crate::images::Brought;
@@ -39,9 +40,7 @@ impl Run {
             // How many tasks there are says the start, its limits each attempt; visits are for readers of one task's facts.
             Fact::StageFanned { .. } | Fact::StageSized { .. } | Fact::Visited { .. } => {}
             Fact::StageStarted { stage, tasks, at } => self.on_stage(*stage, |stage| stage.start(*tasks, *at)),
-            Fact::StageEnded { stage, end, why, cause, at } => {
-                self.on_stage(*stage, |stage| stage.end((*end, why, *cause), *at));
-            }
+            Fact::StageEnded { stage, end, why, cause, at } => self.end_stage(*stage, (*end, why, *cause), *at),
             Fact::GrantGot { grant, size, host, container, at } => {
                 self.bill.begin(*grant, *size, *at);
                 self.grant_got(*grant, *size, (host, container));
@@ -115,6 +114,10 @@ impl Run {
         if !at.0.is_empty() {
             self.places.insert(grant, Where { host: at.0.to_owned(), container: at.1.to_owned() });
         }
+    }
+
+    fn end_stage(&mut self, stage: StageId, how: (StageEnd, &str, Option<Cause>), at: Millis) {
+        self.on_stage(stage, |stage| stage.end(how, at));
     }
 
     fn on_stage(&mut self, id: StageId, change: impl FnOnce(&mut Stage)) {

@@ -3,7 +3,8 @@
 use dybox_model::{Decision, Fact, HookId, Millis, StageEnd, StageId};
 
 use super::decision;
-use super::state::{Ended, HookState};
+use super::ended::Ended;
+use super::state::HookState;
 use super::{Driver, Effect};
 
 impl Driver {

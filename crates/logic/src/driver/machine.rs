@@ -7,8 +7,9 @@ use dybox_model::cache::Missed;
 use dybox_model::{Fact, HookId, Millis, Need, StageEnd, StageId, SubDagId};
 
 use super::begin::{Begin, Sized};
+use super::ended::Ended;
 use super::look::{Cached, Looks};
-use super::state::{Book, Doom, Ended, HookState, State};
+use super::state::{Book, Doom, HookState, State};
 use super::{Effect, Event};
 
 /// Sequences the stages of one sub-DAG.

@@ -14,6 +14,7 @@
 mod answer;
 mod begin;
 mod decision;
+mod ended;
 mod event;
 mod explain;
 mod graph;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use dybox_job::Plan;
-use dybox_model::{Cause, Decision, Fact, Millis, Need, StageEnd, StageId, SubDagId};
+use dybox_model::{Decision, Fact, Millis, Need, StageEnd, StageId, SubDagId};
 
 use super::begin::Begins;
+use super::ended::Ended;
 use super::graph::{Lists, Names};
 use super::look::Cached;
 
@@ -77,27 +78,6 @@ pub(super) struct HookNode {
     pub(super) label: Box<str>,
     /// The stage that it runs as, where it does.
     pub(super) stage: Option<u32>,
-}
-
-/// How a stage, or the sub-DAG, ended.
-#[derive(Debug, Clone)]
-pub(super) struct Ended {
-    pub(super) end: StageEnd,
-    pub(super) why: String,
-    /// What a stage failed of, where no attempt of it tells that.
-    pub(super) cause: Option<Cause>,
-}
-
-impl Ended {
-    /// An end that names no cause.
-    pub(super) const fn of(end: StageEnd, why: String) -> Self {
-        Self { end, why, cause: None }
-    }
-
-    /// What is written down of it.
-    pub(super) fn of_stage(self, stage: StageId, at: Millis) -> Fact {
-        Fact::StageEnded { stage, end: self.end, why: self.why, cause: self.cause, at }
-    }
 }
 
 /// All that the driver knows.
