@@ -154,9 +154,16 @@ fn the_image_of_the_next_stage_is_brought_to_a_machine_where_the_run_holds_nothi
         command.env("DYBOX_STATE_SERVERS", &at).env("DYBOX_STATE_IDENTITY", roster.file("master.pem"));
         Follow::start(&mut command).end(LONG)
     };
-    // One task, and then one on each machine.
+    // One task, and then one on each machine at the same time.
+    let until = |file: &str| {
+        format!(
+            ". /said/fns; say start; for i in $(seq 900); do [ -e /said/{file} ] && exit 0; sleep 0.2; done; exit 8"
+        )
+    };
     place.job(&format!(
-        "stages:\n  a: {{ script: \". /said/fns; say start; for i in $(seq 900); do [ -e /said/go ] && exit 0; sleep 0.2; done; exit 8\" }}\n  b: {{ needs: [a], image: \"{image}\", parallelism: 2, placement: {{ max_per_host: 1, hard: true }}, script: \". /said/fns; say start\" }}\n"
+        "stages:\n  a: {{ script: {:?} }}\n  b: {{ needs: [a], image: \"{image}\", parallelism: 2, placement: {{ max_per_host: 1, hard: true }}, script: {:?} }}\n",
+        until("go"),
+        until("both")
     ));
     let has = |node: usize| cluster().engine(node).docker(&["image", "inspect", &image]).status.success();
     assert!(!has(1) && !has(2));
@@ -171,8 +178,9 @@ fn the_image_of_the_next_stage_is_brought_to_a_machine_where_the_run_holds_nothi
     let there = |stage: &Value| ahead(stage).iter().any(|one| one["host"] == other.as_str() && one["why"] == "");
     eventually("the master has written it down", LONG, || there(&next()).then_some(()));
     place.write("said/go", "");
-    place.until_state(&run, "succeeded");
     place.until_said("b", "start", 2);
+    place.write("said/both", "");
+    place.until_state(&run, "succeeded");
     // By the journal: the ResourceManager forgets grants that have ended.
     let host = |task: u32| {
         let attempts = dybox(&["status", &format!("{run}/b/{task}"), "-o", "json"]).expect(0).json();
