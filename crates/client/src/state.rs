@@ -186,12 +186,13 @@ impl Client {
 impl Standing {
     /// What ran in sub-DAGs that nobody drives does not run any more, though no journal tells its end.
     fn abandon(&mut self) {
-        let whole = self.is_lost().then(|| if self.word() == "stopped" { StageEnd::Stopped } else { StageEnd::Lost });
+        let stopped = self.is_killed() || self.is_stopped();
+        let whole = self.is_lost().then_some(if stopped { StageEnd::Stopped } else { StageEnd::Lost });
         let of = |subdag: &SubDagId| match self.applications.get(subdag).map(|application| application.phase) {
             _ if !self.unknown.is_empty() => None,
             Some(Phase::Killed) => Some(StageEnd::Stopped),
             Some(Phase::Failed) => Some(StageEnd::Lost),
-            _ => whole,
+            _ => None,
         };
         let ends: Vec<_> =
             self.view.subs.keys().filter_map(|subdag| Some((*subdag, whole.or_else(|| of(subdag))?))).collect();

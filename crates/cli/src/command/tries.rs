@@ -50,12 +50,12 @@ pub(crate) struct Try {
 impl Try {
     /// The word for where it stands.
     pub(crate) fn word(&self) -> &'static str {
-        match &self.exit {
-            None if self.gone.is_some() => self.gone.map_or("", task_word),
-            None if self.runs.is_some() => "running",
-            None => "starting",
-            Some((exit, _)) if exit.ok() => "succeeded",
-            Some(_) => "failed",
+        match (&self.exit, self.gone) {
+            (None, Some(gone)) => task_word(gone),
+            (None, None) if self.runs.is_some() => "running",
+            (None, None) => "starting",
+            (Some((exit, _)), _) if exit.ok() => "succeeded",
+            (Some(_), _) => "failed",
         }
     }
 
