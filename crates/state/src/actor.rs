@@ -19,6 +19,8 @@ use crate::keep::{Keep, Row};
 
 /// For answers that are on their way when the server ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Calls that are taken before the loop looks at anything else.
+const TOGETHER: usize = 64;
 
 /// A state server that listens.
 #[derive(Debug)]
@@ -96,14 +98,17 @@ impl Running {
     pub async fn until(self, end: impl Future<Output = ()>) {
         let Self { server, mut calls, mut looks, mut mind, .. } = self;
         tokio::pin!(end);
+        let mut came = Vec::new();
         loop {
             let wait = mind.roster.wake().since(mind.clock.now());
             tokio::select! {
                 () = &mut end => break,
-                call = calls.recv() => match call {
-                    Some(call) => mind.take(call),
-                    None => break,
-                },
+                count = calls.recv_many(&mut came, TOGETHER) => {
+                    if count == 0 {
+                        break;
+                    }
+                    came.drain(..).for_each(|call| mind.take(call));
+                }
                 Some(look) = looks.recv() => mind.show(look),
                 () = tokio::time::sleep(Duration::from_millis(wait.0)) => mind.hear(Event::Tick, None),
             }

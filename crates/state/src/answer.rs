@@ -1,8 +1,6 @@
 //! The roster as JSON. What is said of a node is kept as text until something of it is otherwise, so an answer about all
 //! of a thousand nodes is put together, not made anew.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use dybox_logic::roster::{Brief, Question, Roster};
 use dybox_model::Millis;
@@ -12,7 +10,8 @@ use serde::Serialize;
 /// What was said last of each node.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    texts: BTreeMap<String, Text>,
+    /// By name, as the roster has them.
+    texts: Vec<(String, Text)>,
 }
 
 /// A [`dybox_model::roster::NodeView`] in short, around what is otherwise each time: how long the node is silent.
@@ -51,31 +50,31 @@ impl Answers {
     }
 
     fn whole(&mut self, roster: &Roster, now: Millis, images: &[String], troubles: &[String]) -> Bytes {
-        let mut out = Vec::with_capacity(self.texts.values().map(Text::room).sum());
+        let mut out = Vec::with_capacity(self.texts.iter().map(|(_, text)| text.room()).sum());
         out.extend_from_slice(b"{\"nodes\":[");
         let mut count = 0;
         for brief in roster.briefs(now) {
             if count > 0 {
                 out.push(b',');
             }
+            self.text(count, &brief).write(&brief, images, &mut out);
             count += 1;
-            self.text(&brief).write(&brief, images, &mut out);
         }
+        self.texts.truncate(count);
         out.extend_from_slice(b"],\"troubles\":");
         out.extend_from_slice(&json(&troubles));
         out.push(b'}');
-        if self.texts.len() > count {
-            let known: BTreeSet<_> = roster.briefs(now).map(|brief| brief.host).collect();
-            self.texts.retain(|host, _| known.contains(host.as_str()));
-        }
         out.into()
     }
 
-    fn text(&mut self, brief: &Brief<'_>) -> &Text {
-        if !self.texts.contains_key(brief.host) {
-            self.texts.insert(brief.host.to_owned(), Text::default());
+    /// The text of the node that is in this place by name. Those before it are as the roster has them.
+    fn text(&mut self, place: usize, brief: &Brief<'_>) -> &Text {
+        let gone = self.texts[place..].iter().take_while(|(host, _)| host.as_str() < brief.host).count();
+        self.texts.drain(place..place + gone);
+        if self.texts.get(place).is_none_or(|(host, _)| host != brief.host) {
+            self.texts.insert(place, (brief.host.to_owned(), Text::default()));
         }
-        let text = self.texts.get_mut(brief.host).expect("it was put there just now");
+        let (_, text) = &mut self.texts[place];
         if text.rev != brief.rev {
             *text = Text::of(brief);
         }

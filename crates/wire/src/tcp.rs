@@ -10,11 +10,12 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsConnector, client, server};
 use tonic::transport::server::Connected;
 
 use crate::error::WireError;
@@ -106,15 +107,31 @@ impl<P: Clone + Send + Sync + 'static> Connected for Secured<P> {
 }
 
 impl<P> Secured<P> {
-    /// What it chose to speak.
-    pub(crate) fn speech(&self) -> Speech {
-        let chosen = self.stream.get_ref().1.alpn_protocol();
-        if chosen == Some(Speech::Line.name()) { Speech::Line } else { Speech::Grpc }
-    }
-
     /// Who it is, and the line.
     pub(crate) fn apart(self) -> (P, server::TlsStream<TcpStream>) {
         (self.peer, self.stream)
+    }
+}
+
+/// Somebody who has said how it will speak, and has heard nothing yet. Belongs to no event loop.
+#[derive(Debug)]
+pub(crate) struct Comer {
+    hello: Accepted,
+    stream: std::net::TcpStream,
+    from: IpAddr,
+    /// Until its handshake is done.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Comer {
+    /// Ends the handshake in the event loop that this is called in; nothing = it was refused.
+    pub(crate) async fn shake<P>(self, config: Arc<ServerConfig>, know: Know<P>) -> Option<Secured<P>> {
+        let Self { hello, stream, from, _slot } = self;
+        let shaking = async {
+            let stream = TcpStream::from_std(stream)?;
+            shake(StartHandshake::from_parts(hello, stream), config, know).await
+        };
+        in_time(from, shaking).await
     }
 }
 
@@ -124,50 +141,106 @@ pub(crate) fn of_run(chain: Option<&[CertificateDer<'_>]>) -> Option<Peer> {
 }
 
 /// Brings every peer in that is known, until nobody takes them any more.
-pub(crate) fn accept<P: Send + 'static>(
+pub(crate) fn accept<P: Clone + Send + 'static>(
     listener: TcpListener,
     config: Arc<ServerConfig>,
     know: Know<P>,
 ) -> mpsc::Receiver<io::Result<Secured<P>>> {
+    accept_but(listener, config, know, None)
+}
+
+/// The same; who names this speech goes there before anything is said to it.
+pub(crate) fn accept_but<P: Clone + Send + 'static>(
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    know: Know<P>,
+    apart: Option<(Speech, mpsc::Sender<Comer>)>,
+) -> mpsc::Receiver<io::Result<Secured<P>>> {
     let (come, coming) = mpsc::channel(COMING);
-    let acceptor = TlsAcceptor::from(config);
     let slots = Arc::new(Semaphore::new(HANDSHAKES));
     tokio::spawn(async move {
+        // Only this loop keeps that way open.
+        let weak = apart.as_ref().map(|(speech, comers)| (*speech, comers.downgrade()));
+        let gate = Gate { config, know, come, apart: weak };
         loop {
-            let slot = Arc::clone(&slots).acquire_owned().await;
+            let slot = Arc::clone(&slots).acquire_owned().await.expect("it is never closed");
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = come.closed() => return,
+                () = gate.come.closed() => return,
             };
-            let Ok((stream, from)) = accepted else {
+            match accepted {
+                Ok((stream, from)) => drop(tokio::spawn(gate.clone().let_in(stream, from.ip(), slot))),
                 // Out of descriptors, or a peer that went at once.
-                sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let (acceptor, come) = (acceptor.clone(), come.clone());
-            tokio::spawn(async move {
-                match timeout(CONNECT, shake(stream, acceptor, know)).await {
-                    Ok(Ok(secured)) => drop(come.send(Ok(secured)).await),
-                    Ok(Err(error)) => refused(from.ip(), &tls::explain(&error)),
-                    Err(_) => refused(from.ip(), "it says nothing"),
-                }
-                drop(slot);
-            });
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            }
         }
     });
     coming
 }
 
-fn refused(from: IpAddr, why: &str) {
-    tracing::warn!(%from, why, "a peer was refused");
+/// What becomes of who comes.
+#[derive(Clone)]
+struct Gate<P> {
+    config: Arc<ServerConfig>,
+    know: Know<P>,
+    come: mpsc::Sender<io::Result<Secured<P>>>,
+    apart: Option<(Speech, mpsc::WeakSender<Comer>)>,
 }
 
-async fn shake<P>(stream: TcpStream, acceptor: TlsAcceptor, know: Know<P>) -> io::Result<Secured<P>> {
+impl<P> Gate<P> {
+    async fn let_in(self, stream: TcpStream, from: IpAddr, slot: OwnedSemaphorePermit) {
+        let Some(hello) = in_time(from, greet(stream)).await else { return };
+        if let Some((_, comers)) = self.apart.filter(|(speech, _)| names(&hello, *speech)) {
+            send(hello, (from, slot), &comers).await;
+        } else if let Some(secured) = in_time(from, shake(hello, self.config, self.know)).await {
+            let _ = self.come.send(Ok(secured)).await;
+        }
+    }
+}
+
+/// What it says first.
+async fn greet(stream: TcpStream) -> io::Result<StartHandshake<TcpStream>> {
     stream.set_nodelay(true)?;
-    let stream = acceptor.accept(stream).await?;
+    LazyConfigAcceptor::new(Acceptor::default(), stream).await
+}
+
+fn names(hello: &StartHandshake<TcpStream>, speech: Speech) -> bool {
+    hello.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == speech.name()))
+}
+
+/// Out of this event loop.
+async fn send(
+    hello: StartHandshake<TcpStream>,
+    (from, slot): (IpAddr, OwnedSemaphorePermit),
+    comers: &mpsc::WeakSender<Comer>,
+) {
+    let StartHandshake { accepted: hello, io, .. } = hello;
+    // Without a taker, or out of what the system gives: it comes again.
+    if let (Some(comers), Ok(stream)) = (comers.upgrade(), io.into_std()) {
+        let _ = comers.send(Comer { hello, stream, from, _slot: slot }).await;
+    }
+}
+
+async fn shake<P>(
+    hello: StartHandshake<TcpStream>,
+    config: Arc<ServerConfig>,
+    know: Know<P>,
+) -> io::Result<Secured<P>> {
+    let stream = hello.into_stream(config).await?;
     let peer = know(stream.get_ref().1.peer_certificates());
     let peer = peer.ok_or_else(|| io::Error::other("its certificate names no role"))?;
     Ok(Secured { peer, stream })
+}
+
+/// Who is late or no good is refused, and the log says why.
+async fn in_time<T>(from: IpAddr, part: impl Future<Output = io::Result<T>>) -> Option<T> {
+    let why = match timeout(CONNECT, part).await {
+        Ok(Ok(done)) => return Some(done),
+        Ok(Err(error)) => tls::explain(&error),
+        Err(_) => "it says nothing".to_owned(),
+    };
+    tracing::warn!(%from, why, "a peer was refused");
+    None
 }
 
 impl AsyncRead for Primed {

@@ -57,7 +57,7 @@ impl Speech {
     pub(crate) const fn name(self) -> &'static [u8] {
         match self {
             Self::Grpc => b"h2",
-            Self::Line => b"dybox-line/1",
+            Self::Line => b"dybox-line/2",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dybox_model::roster::{Mark, NodeFacts, Pulse};
+use dybox_model::roster::Mark;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::badge::{Badge, Holder};
 use super::desk::{AgentOrder, RosterCall};
 use super::frame::{self, Frames, Torn};
+use super::pulse::report_in;
 use crate::proto::end::Kind;
 use crate::proto::{End, NodeReport, ToNode};
 
@@ -120,9 +121,9 @@ impl Door {
             let why = format!("the certificate is not of the agent of {host}");
             return Err(Some(self.deny("other_host", Kind::Denied, why).await));
         }
-        let first = match report_in(&first) {
+        let first = match report_in(first) {
             Ok(first) => Box::new(first),
-            Err(error) => return Err(self.torn(Torn::Garbled(error.to_string())).await),
+            Err(why) => return Err(self.torn(Torn::Garbled(why)).await),
         };
         let session = self.sessions.fetch_add(1, Ordering::Relaxed);
         let (orders, given) = mpsc::unbounded_channel();
@@ -175,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             tokio::select! {
                 said = frames.next::<NodeReport>(stream) => {
                     let report = match said {
-                        Ok(report) => report.as_ref().map(report_in).transpose(),
+                        Ok(report) => report.map(report_in).transpose(),
                         Err(torn) => return Err(door.torn(torn).await),
                     };
                     match report {
@@ -185,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                             // Who reports faster than the server takes waits here, unread.
                             door.mailbox.send(call).await.map_err(closing)?;
                         }
-                        Err(error) => return Err(door.torn(Torn::Garbled(error.to_string())).await),
+                        Err(why) => return Err(door.torn(Torn::Garbled(why)).await),
                     }
                     heard = Instant::now();
                 }
@@ -228,13 +229,6 @@ async fn leave(mut stream: impl AsyncRead + AsyncWrite + Unpin, end: End, pace: 
     let _ = timeout(pace.end, last).await;
 }
 
-fn report_in(message: &NodeReport) -> Result<super::NodeReport, serde_json::Error> {
-    let pulse: Pulse = serde_json::from_slice(&message.pulse)?;
-    let facts: Option<NodeFacts> =
-        if message.facts.is_empty() { None } else { Some(serde_json::from_slice(&message.facts)?) };
-    Ok(super::NodeReport { host: message.host.clone(), seq: message.seq, pulse, facts })
-}
-
 /// The message, or the last words.
 fn order_out(order: AgentOrder) -> Result<ToNode, End> {
     // An agent that is older than an order takes the mark, which is less than any other, and nothing else.
@@ -264,6 +258,7 @@ mod tests {
 
     use super::super::badge::Authority;
     use super::*;
+    use crate::proto::Pulse;
 
     const SOON: Duration = Duration::from_secs(10);
     const HASTE: Pace = Pace {
@@ -280,8 +275,7 @@ mod tests {
     }
 
     fn report(seq: u64) -> NodeReport {
-        let pulse = serde_json::to_vec(&Pulse::default()).unwrap().into();
-        NodeReport { host: "n1".to_owned(), seq, pulse, ..NodeReport::default() }
+        NodeReport { host: "n1".to_owned(), seq, pulse: Some(Pulse::default()), ..NodeReport::default() }
     }
 
     struct Stage {

@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use dybox_model::roster::NodeFacts;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -11,9 +10,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::client::{server_name, split, stray};
 use super::desk::AgentOrder;
 use super::frame::{self, Frames, Torn};
+use super::pulse::report_out;
 use crate::error::WireError;
 use crate::proto::end::Kind;
-use crate::proto::{End, NodeReport, ToNode};
+use crate::proto::{End, ToNode};
 use crate::tcp::{self, Primed};
 use crate::tls::{Speech, TlsIdentity};
 
@@ -83,7 +83,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let opening = async {
-        let said = frame::say(&mut stream, Some(&report_out(&first))).await;
+        let said = frame::say(&mut stream, Some(&report_out(first))).await;
         // Why it does not take the report is in what it says.
         match (hear_one(&mut frames, &mut stream).await, said) {
             (Err(WireError::Ended { .. }), Err(error)) => Err(cut(&error)),
@@ -153,7 +153,7 @@ async fn report(
 ) -> Result<(), WireError> {
     loop {
         let report = match timeout(pace.beat, said.recv()).await {
-            Ok(Some(report)) => Some(report_out(&report)),
+            Ok(Some(report)) => Some(report_out(report)),
             Ok(None) => {
                 let _ = timeout(pace.end, write.shutdown()).await;
                 return Ok(());
@@ -196,22 +196,13 @@ fn order_in(order: &ToNode) -> Result<AgentOrder, serde_json::Error> {
     }
 }
 
-fn report_out(report: &super::NodeReport) -> NodeReport {
-    let facts = |facts: &NodeFacts| serde_json::to_vec(facts).expect("facts are JSON");
-    NodeReport {
-        host: report.host.clone(),
-        seq: report.seq,
-        pulse: serde_json::to_vec(&report.pulse).expect("a pulse is JSON").into(),
-        facts: report.facts.as_ref().map(facts).unwrap_or_default().into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use dybox_model::roster::Pulse;
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
+    use crate::proto::NodeReport;
 
     const SOON: Duration = Duration::from_secs(10);
     const HASTE: Pace =

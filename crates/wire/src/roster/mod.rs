@@ -6,7 +6,9 @@ mod client;
 mod desk;
 mod door;
 mod frame;
+mod hall;
 mod line;
+mod pulse;
 mod server;
 
 pub use badge::{Authority, Badge, identity_text, read_identity};

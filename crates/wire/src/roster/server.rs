@@ -1,15 +1,15 @@
 //! The state server's end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::badge::Holder;
 use super::desk::{Desk, RosterCall};
-use super::door::{Door, Pace};
+use super::hall;
 use crate::error::WireError;
 use crate::proto::roster_server::RosterServer;
 use crate::server::Server;
@@ -39,17 +39,9 @@ pub async fn serve_roster(
     let config = tls::server_config(identity, open, &[Speech::Line, Speech::Grpc])?;
     let (listener, port) = tcp::listen(bind).await?;
     let (mailbox, calls) = mpsc::channel(1024);
-    let (live, mut lines) = mpsc::channel(1);
-    let door = Door::new(mailbox.clone(), &Pace::USUAL, live);
-    let peers = ReceiverStream::new(tcp::accept(listener, config, Holder::know));
-    let askers = peers.filter_map(move |peer| match peer {
-        Ok(peer) if peer.speech() == Speech::Line => {
-            let (holder, stream) = peer.apart();
-            door.let_in(stream, holder);
-            None
-        }
-        other => Some(other),
-    });
+    let hall = hall::open(Arc::clone(&config), mailbox.clone());
+    let (agents, all_gone) = hall.map_err(|source| WireError::Port { bind, source })?;
+    let askers = tcp::accept_but(listener, config, Holder::know, Some((Speech::Line, agents)));
     let (quit, quitting) = oneshot::channel::<()>();
     let desk = RosterServer::new(Desk::new(mailbox)).max_decoding_message_size(MESSAGE_MAX);
     let task = tokio::spawn(async move {
@@ -59,9 +51,9 @@ pub async fn serve_roster(
         let builder = tonic::transport::Server::builder().max_concurrent_streams(STREAMS);
         let builder = builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
         let mut builder = builder.http2_keepalive_interval(Some(PING)).http2_keepalive_timeout(Some(PONG));
-        let _ = builder.add_service(desk).serve_with_incoming_shutdown(askers, quitting).await;
+        let _ = builder.add_service(desk).serve_with_incoming_shutdown(ReceiverStream::new(askers), quitting).await;
         // Agents are told that it ends.
-        let _ = lines.recv().await;
+        let _ = all_gone.await;
     });
     Ok((Server::new(quit, task), calls, port))
 }
