@@ -18,8 +18,10 @@ pub(crate) struct Answers {
 #[derive(Debug, Default)]
 struct Text {
     rev: u64,
-    before: Box<[u8]>,
-    after: Box<[u8]>,
+    /// Two objects, [`Before`] and [`After`], without the brackets at their ends.
+    json: Vec<u8>,
+    /// Where the second one begins.
+    after: usize,
 }
 
 #[derive(Serialize)]
@@ -46,7 +48,9 @@ impl Answers {
             return self.whole(roster, now, &question.images, &troubles);
         }
         let nodes = roster.view(now, question);
-        json(&RosterView { nodes, troubles }).into()
+        let mut out = Vec::new();
+        put(&mut out, &RosterView { nodes, troubles });
+        out.into()
     }
 
     fn whole(&mut self, roster: &Roster, now: Millis, images: &[String], troubles: &[String]) -> Bytes {
@@ -62,7 +66,7 @@ impl Answers {
         }
         self.texts.truncate(count);
         out.extend_from_slice(b"],\"troubles\":");
-        out.extend_from_slice(&json(&troubles));
+        put(&mut out, &troubles);
         out.push(b'}');
         out.into()
     }
@@ -76,44 +80,48 @@ impl Answers {
         }
         let (_, text) = &mut self.texts[place];
         if text.rev != brief.rev {
-            *text = Text::of(brief);
+            text.write_anew(brief);
         }
         text
     }
 }
 
 impl Text {
-    fn of(brief: &Brief<'_>) -> Self {
+    /// In the memory that it has: it is about as long as before.
+    fn write_anew(&mut self, brief: &Brief<'_>) {
         let Brief { host, rev, health, ills, since, clock_ahead, mark, pulse, facts, .. } = *brief;
-        let before = json(&Before { host, health, ills, since });
-        let after = json(&After { clock_ahead, mark, pulse, facts, images: brief.images() });
-        // Without the braces between them, and without the last one.
-        let (before, after) = (&before[..before.len() - 1], &after[1..after.len() - 1]);
-        Self { rev, before: before.into(), after: after.into() }
+        self.rev = rev;
+        self.json.clear();
+        put(&mut self.json, &Before { host, health, ills, since });
+        self.json.pop();
+        self.after = self.json.len();
+        put(&mut self.json, &After { clock_ahead, mark, pulse, facts, images: brief.images() });
+        self.json.pop();
     }
 
     fn write(&self, brief: &Brief<'_>, images: &[String], out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.before);
+        let (before, after) = self.json.split_at(self.after);
+        out.extend_from_slice(before);
         out.extend_from_slice(b",\"silent\":");
-        out.extend_from_slice(brief.silent.0.to_string().as_bytes());
+        put(out, &brief.silent);
         out.push(b',');
-        out.extend_from_slice(&self.after);
+        out.extend_from_slice(&after[1..]);
         let present = brief.present(images);
         if !present.is_empty() {
             out.extend_from_slice(b",\"present\":");
-            out.extend_from_slice(&json(&present));
+            put(out, &present);
         }
         out.push(b'}');
     }
 
     /// With room for the rest of a node's text.
     fn room(&self) -> usize {
-        self.before.len() + self.after.len() + 40
+        self.json.len() + 40
     }
 }
 
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("a roster is JSON")
+fn put(out: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(out, value).expect("a roster is JSON");
 }
 
 #[cfg(test)]
@@ -145,7 +153,7 @@ mod tests {
                 let troubles = vec!["a \"trouble\"".to_owned()];
                 let said = self.answers.to(&self.roster, now, &question, troubles.clone());
                 let anew = RosterView { nodes: self.roster.view(now, &question), troubles };
-                assert_eq!(String::from_utf8_lossy(&said), String::from_utf8_lossy(&json(&anew)));
+                assert_eq!(String::from_utf8_lossy(&said), serde_json::to_string(&anew).unwrap());
             }
             assert_eq!(self.answers.texts.len(), self.roster.briefs(Millis(self.now)).count());
         }
