@@ -142,6 +142,13 @@ fn runs_share_the_grants_of_a_session_and_end_with_it() {
         user.over(run);
     }
     assert_eq!(user.grants(), warm, "no grant was taken or given back for a run");
+    // The session lives, and its other proxy wrote of other runs.
+    let told = user.dybox(&["logs", "--system", &third]).expect(0).out;
+    let wrote = |who: &str| {
+        let names = told.lines().filter_map(|line| line.split_once(" | ")).map(|(name, _)| name);
+        names.filter(|name| name.starts_with(who)).collect::<BTreeSet<_>>().len()
+    };
+    assert_eq!((wrote("master 0"), wrote("proxy ")), (1, 1), "{told}");
     let shell = ["shell", "--session", "share", "--image", "dybox-test/busybox:1", "--memory", "64MiB"];
     let done = user.dybox(&[&shell[..], &["--", "sh", "-c", "echo out; exit 5"]].concat()).expect(5);
     assert_eq!(done.out, "out\n");

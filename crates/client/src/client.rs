@@ -11,6 +11,7 @@ use dybox_store::layout::{Home, MASTER_SOCKET, RunDir, SubDir};
 use dybox_store::logs::{Grants, RunLogs, Select};
 use dybox_store::{FoundRun, RunInfo, Runs, Store, find_run};
 use dybox_wire::{MasterClient, WireError};
+use dybox_yarn::ApplicationId;
 
 use crate::cluster::{Application, Cluster, ClusterConf, binary};
 use crate::machine::Machine;
@@ -109,6 +110,23 @@ impl Client {
         match &self.place {
             Place::Machine(_) => Ok(BTreeMap::new()),
             Place::Cluster(cluster) => cluster.applications(run).await,
+        }
+    }
+
+    /// An application in which a sub-DAG of a run was driven, also where it is not the run's newest or is a session that
+    /// has other runs now; nothing where YARN has forgotten it, and on one machine.
+    ///
+    /// # Errors
+    /// The ResourceManager's.
+    pub async fn drove(
+        &self,
+        run: &RunId,
+        subdag: SubDagId,
+        id: ApplicationId,
+    ) -> Result<Option<Application>, ClientError> {
+        match &self.place {
+            Place::Machine(_) => Ok(None),
+            Place::Cluster(cluster) => cluster.reported(run, subdag, id).await,
         }
     }
 

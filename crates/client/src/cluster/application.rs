@@ -203,7 +203,7 @@ impl Cluster {
     }
 
     /// An application by its id; a session's does not say where the masters of its runs listen.
-    async fn reported(
+    pub(crate) async fn reported(
         &self,
         run: &RunId,
         subdag: SubDagId,

@@ -1,11 +1,12 @@
 //! What masters and proxies of a cluster wrote: files that YARN gathered at an application's end, and while it runs the
 //! pages of its nodes.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
-use dybox_client::{Application, ClusterConf, Phase};
+use dybox_client::{Application, Client, ClusterConf, Phase};
 use dybox_hrpc::Settings;
 use dybox_model::SubDagId;
 use dybox_store::{HdfsConf, Reader as FileReader, Store, StoreError};
@@ -38,22 +39,26 @@ pub(super) async fn logs(context: &Context, looked: &Looked, settings: &Settings
     let client = context.client()?;
     let Some(conf) = client.cluster() else { return Ok(Vec::new()) };
     let names = names(looked);
-    let known = applications(looked);
+    let known = applications(&client, looked).await;
     if known.is_empty() {
         context.screen.warn("nothing tells the applications of this run, so their logs can't be found now");
     }
     let mut all = Vec::new();
-    for (id, of) in known {
-        let found = match of.seen {
+    for (&id, of) in &known {
+        let mut found = match &of.seen {
             Some(application) if application.phase.is_live() => from_nodes(conf, id).await?,
-            _ => gathered(conf, settings, (id, &of)).await?,
+            _ => gathered(conf, settings, (id, of)).await?,
         };
-        if found.is_empty() {
-            context.screen.warn(&format!("nothing was found of {id}: {}", why_nothing(of.seen, settings)));
+        if of.seen.as_ref().is_some_and(|application| application.session) {
+            found.retain(|(container, ..)| names.contains_key(container) || is_masters(container));
         }
+        if found.is_empty() {
+            context.screen.warn(&format!("nothing was found of {id}: {}", why_nothing(of.seen.as_ref(), settings)));
+        }
+        let others = known.values().filter(|other| other.subdag == of.subdag).count() > 1;
         let name = |container: &str| {
-            let known = names.get(container).cloned();
-            known.unwrap_or_else(|| named_by_yarn(container, of.subdag))
+            let name = names.get(container).cloned().unwrap_or_else(|| named_by_yarn(container, of.subdag));
+            if others { format!("{name} of {id}") } else { name }
         };
         all.extend(found.into_iter().map(|(container, file, bytes)| {
             let name = name(&container);
@@ -65,28 +70,32 @@ pub(super) async fn logs(context: &Context, looked: &Looked, settings: &Settings
 }
 
 /// An application whose logs are wanted.
-struct Of<'a> {
+struct Of {
     subdag: SubDagId,
-    user: &'a str,
-    /// What YARN says of it; nothing where it can't be asked.
-    seen: Option<&'a Application>,
+    user: String,
+    /// What YARN says of it; nothing where it can't be asked, or has forgotten it.
+    seen: Option<Application>,
 }
 
-/// The applications of a run: as YARN reports them, and where it can't be asked as their grants in the journals tell.
-fn applications(looked: &Looked) -> BTreeMap<ApplicationId, Of<'_>> {
-    let standing = &looked.standing;
+/// The applications of a run: the newest, as YARN reports them, and those of its grants in the journals. The latter alone
+/// tell of a session that drove a run which is over, and are all that is known where YARN can't be asked.
+async fn applications(client: &Client, looked: &Looked) -> BTreeMap<ApplicationId, Of> {
+    let (standing, info) = (&looked.standing, &looked.info);
     let mut all = BTreeMap::new();
-    if standing.applications.is_empty() {
-        for (&subdag, sub) in &standing.view.subs {
-            let containers = sub.places.values().filter_map(|place| place.container.parse::<ContainerId>().ok());
-            let of = |id: ContainerId| (id.attempt.application, Of { subdag, user: &looked.info.user, seen: None });
-            all.extend(containers.map(of));
-        }
-    }
     for application in standing.applications.values() {
         if let Ok(id) = application.id.parse() {
-            let of = Of { subdag: application.subdag, user: &application.user, seen: Some(application) };
-            all.insert(id, of);
+            let (subdag, user) = (application.subdag, application.user.clone());
+            all.insert(id, Of { subdag, user, seen: Some(application.clone()) });
+        }
+    }
+    for (&subdag, sub) in &standing.view.subs {
+        let containers = sub.places.values().filter_map(|place| place.container.parse::<ContainerId>().ok());
+        let ids: BTreeSet<_> = containers.map(|container| container.attempt.application).collect();
+        for id in ids {
+            if let Entry::Vacant(entry) = all.entry(id) {
+                let seen = client.drove(&info.run, subdag, id).await.ok().flatten();
+                entry.insert(Of { subdag, user: info.user.clone(), seen });
+            }
         }
     }
     all
@@ -110,15 +119,21 @@ fn names(looked: &Looked) -> BTreeMap<String, String> {
     places.map(|(grant, place)| (place.container.clone(), format!("proxy {grant} on {}", place.host))).collect()
 }
 
-/// The first YARN container of an attempt is the master's.
 fn named_by_yarn(container: &str, SubDagId(subdag): SubDagId) -> String {
-    let Ok(id) = container.parse::<ContainerId>() else { return container.to_owned() };
-    let counter = id.number & ((1 << 40) - 1);
-    match counter {
-        1 if id.attempt.number > 1 => format!("master {subdag} try {}", id.attempt.number),
-        1 => format!("master {subdag}"),
-        _ => format!("proxy in {container}"),
+    match container.parse::<ContainerId>() {
+        Ok(id) if is_masters(container) && id.attempt.number > 1 => {
+            format!("master {subdag} try {}", id.attempt.number)
+        }
+        Ok(_) if is_masters(container) => format!("master {subdag}"),
+        Ok(_) => format!("proxy in {container}"),
+        Err(_) => container.to_owned(),
     }
+}
+
+/// The first YARN container of an attempt is the master's. A ResourceManager that was restarted puts its epoch before the
+/// number.
+fn is_masters(container: &str) -> bool {
+    container.parse::<ContainerId>().is_ok_and(|id| id.number & ((1 << 40) - 1) == 1)
 }
 
 /// YARN container, file, bytes.
@@ -127,13 +142,13 @@ type Piece = (String, String, Vec<u8>);
 async fn gathered(
     conf: &ClusterConf,
     settings: &Settings,
-    (id, of): (ApplicationId, &Of<'_>),
+    (id, of): (ApplicationId, &Of),
 ) -> Result<Vec<Piece>, Failure> {
-    let ended = of.seen.and_then(|application| application.ended);
+    let ended = of.seen.as_ref().and_then(|application| application.ended);
     let just_now = ended.is_some_and(|ended| now().since(ended).0 < 60_000);
     let until = Instant::now() + if just_now { GATHERS } else { Duration::ZERO };
     loop {
-        for dir in directories(settings, of.user, id) {
+        for dir in directories(settings, &of.user, id) {
             let found = in_directory(conf, &dir).await?;
             if !found.is_empty() {
                 return Ok(found);
