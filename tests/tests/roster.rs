@@ -1,9 +1,10 @@
 //! The roster on real engines: two state servers, three agents, and what may befall them.
 
+use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dybox_tests::{Part, PrivateEngine, RosterWorld as World, eventually};
 use nix::sys::signal::Signal;
@@ -116,6 +117,66 @@ fn lies(world: &World, (first, both): (&str, &str), one: &Part) {
     for identity in ["ca.pem", "stranger.pem"] {
         let output = world.ask(both, identity, &["nodes"]);
         assert_eq!(output.status.code(), Some(5), "{identity}: {}", text(&output));
+    }
+}
+
+/// The sockets that a process has open to a port of this machine, each by the name of its file.
+fn lines_to(process: u32, port: u16) -> BTreeSet<PathBuf> {
+    let table = std::fs::read_to_string(format!("/proc/{process}/net/tcp")).expect("its network");
+    let there = format!("0100007F:{port:04X}");
+    // What is dialled: its own address, the other end's, state; the tenth column names the file.
+    let file = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        (words.get(2)? == &there).then(|| PathBuf::from(format!("socket:[{}]", words[9])))
+    };
+    let sockets: BTreeSet<_> = table.lines().filter_map(file).collect();
+    let open = std::fs::read_dir(Path::new("/proc").join(process.to_string()).join("fd")).expect("its files");
+    let open = open.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
+    open.filter(|file| sockets.contains(file)).collect()
+}
+
+#[test]
+fn a_server_or_an_agent_that_stands_still_is_given_up_and_back_once_it_goes_on() {
+    let world = World::new(&["n1"]);
+    let ((one, port_one), (_two, port_two)) = (world.server("one", 0), world.server("two", 0));
+    let (first, second) = (format!("127.0.0.1:{port_one}"), format!("127.0.0.1:{port_two}"));
+    let both = format!("{first},{second}");
+    let agent = world.agent("n1", "node-n1.pem", &PathBuf::from("/var/run/docker.sock"), &both);
+    let is_heard = |node: &Value| node["health"] == "healthy" && node["silent_seconds"].as_f64() < Some(4.0);
+    for server in [&first, &second] {
+        world.until("n1 is healthy", server, "n1", is_heard);
+    }
+
+    // A server that stands still takes reports into its socket for long; the agent misses its beats.
+    let line = lines_to(agent.pid(), port_one);
+    assert_eq!(line.len(), 1, "an agent has one line to a server");
+    let stands = Instant::now();
+    one.signal(Signal::SIGSTOP);
+    eventually("the agent gives its line up", LONG, || {
+        // Whoever asks both hears the one that serves, at once and as ever.
+        let asked = Instant::now();
+        let nodes = world.nodes(&both);
+        assert!(nodes.len() == 1 && is_heard(&nodes[0]), "{nodes:?}");
+        assert!(asked.elapsed() < Duration::from_secs(3), "it waited {:?} for the other", asked.elapsed());
+        lines_to(agent.pid(), port_one).is_disjoint(&line).then_some(())
+    });
+    // Its last beat came up to ten seconds before.
+    let gave_up = stands.elapsed();
+    assert!((9..40).contains(&gave_up.as_secs()), "given up after {gave_up:?}");
+    one.signal(Signal::SIGCONT);
+    world.until("n1 is back at the first server", &first, "n1", is_heard);
+
+    let stands = Instant::now();
+    agent.signal(Signal::SIGSTOP);
+    for server in [&first, &second] {
+        let node = world.until_health(server, "n1", "unknown");
+        assert!(node["why"].as_str().is_some_and(|why| why.starts_with("no report for 1")), "{node}");
+    }
+    let silent = stands.elapsed();
+    assert!((14..40).contains(&silent.as_secs()), "silent after {silent:?}");
+    agent.signal(Signal::SIGCONT);
+    for server in [&first, &second] {
+        world.until("n1 is healthy again", server, "n1", is_heard);
     }
 }
 
