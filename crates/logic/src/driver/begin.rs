@@ -116,10 +116,13 @@ impl Begins {
             Fact::StageFanned { stage, items } => drop(self.items.insert(stage.0, items.clone())),
             Fact::StageSized { stage, sizes } => drop(self.sizes.insert(stage.0, sizes.clone())),
             Fact::StageTaken { stage, results, .. } => self.taken(stage.0, results),
-            // What runs after everything begins anew, and so do its lists.
-            Fact::Reopened { .. } if self.last => {
-                self.items.clear();
+            // What a stage reads may be otherwise when it begins again, and a size that no machine has must not stay. Its
+            // list does: some of its tasks may have succeeded. What runs after everything begins anew, and so do its lists.
+            Fact::Reopened { .. } => {
                 self.sizes.clear();
+                if self.last {
+                    self.items.clear();
+                }
             }
             Fact::AttemptEnded { attempt, exit, .. } => self.keep(attempt.task, exit),
             _ => {}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dybox_job::{Each, Late, ParamRule, Plan};
+use dybox_job::{Each, Late, ParamRule, Plan, Sizes};
 use dybox_logic::driver::{Driver, Effect, Event};
 use dybox_model::{
     AttemptId, Cause, Decision, Exit, Fact, HookId, Millis, Need, StageEnd, StageId, SubDagId, TaskId, ValueKind,
@@ -63,6 +63,32 @@ fn items_are_written_down_before_their_tasks_start_and_stay_what_they_are() {
     let mut out = Vec::new();
     next.handle(Millis(3), Event::Opened, &mut out);
     assert_eq!(out.last(), Some(&Effect::StartStage { stage: WORK, tasks: 2 }));
+}
+
+#[test]
+fn sizes_stay_what_they_are_until_the_run_is_reopened() {
+    let sizes = Sizes { cpus: None, memory: Some("${results.list}MiB".to_owned()) };
+    let plan = plan(Late { sizes: Some(sizes), ..Late::default() });
+    let facts = records(&begun(&mut Driver::new(&plan, SubDagId(0)), "900000"));
+    let at = Millis(3);
+    let ended =
+        Fact::StageEnded { stage: WORK, end: StageEnd::Failed, why: String::new(), cause: Some(Cause::TooLarge), at };
+    let started = facts.len() - 1;
+    assert!(matches!(facts[started], Fact::StageStarted { stage: WORK, .. }), "{facts:?}");
+    let sized = |before: &[Fact], more: &[Fact]| {
+        let mut next = Driver::new(&plan, SubDagId(0));
+        before.iter().chain(more).for_each(|fact| next.apply(fact));
+        next.apply(&wrote("64"));
+        let mut out = Vec::new();
+        next.handle(Millis(4), Event::Opened, &mut out);
+        assert_eq!(out.last(), Some(&Effect::StartStage { stage: WORK, tasks: 1 }));
+        out.into_iter().find_map(|effect| match effect {
+            Effect::SizeStage { sizes, .. } => Some(sizes[0].1.memory >> 20),
+            _ => None,
+        })
+    };
+    assert_eq!(sized(&facts[..started], &[]), Some(900_000), "the next master has what is written");
+    assert_eq!(sized(&facts, &[ended, Fact::Reopened { at }]), Some(64), "what was too large is not for ever");
 }
 
 #[test]
