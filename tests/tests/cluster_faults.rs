@@ -150,6 +150,25 @@ impl Case {
         assert_eq!((app["state"].as_str(), app["finalStatus"].as_str()), (Some("FINISHED"), Some(how)), "{app}");
     }
 
+    /// What its files tell of a chain that was killed while `b` ran and after `y` had failed: nothing runs any more.
+    #[track_caller]
+    fn assert_killed(&self, run: &str) {
+        let told = self.place.dybox(&["status", run]).expect(0).says("killed").out;
+        assert!(!told.contains("running"), "{told}");
+        let status = self.place.status(run);
+        let of = |key: &str| [0, 1, 2, 3, 4].map(|at| status["stages"][at][key].clone());
+        assert_eq!(of("state"), ["succeeded", "stopped", "waiting", "failed", "failed"], "{status}");
+        let tasks = &status["stages"][1]["tasks"];
+        assert_eq!((&tasks["running"], &tasks["stopped"]), (&0.into(), &4.into()), "{status}");
+        let y = &status["stages"][4];
+        assert_eq!((&y["cause"], &y["tries"]), (&"C1024".into(), &0.into()), "{status}");
+        let tries = self.place.status(&format!("{run}/b/0"));
+        assert_eq!(tries["attempts"][0]["state"], "stopped", "{tries}");
+        let all = self.place.dybox(&["ps", "--all", "-o", "json"]).expect(0).json();
+        let listed = all["runs"].as_array().into_iter().flatten().find(|one| one["run"] == run).expect("it is listed");
+        assert_eq!(listed["state"], "stopped", "{listed}");
+    }
+
     /// Lets what runs longer otherwise end soon.
     fn shorten(&self) {
         self.place.write("said/short", "");
@@ -187,24 +206,32 @@ fn end(follow: Follow) -> Done {
 #[test]
 fn an_application_that_yarn_kills_leaves_nothing_and_resume_finishes_it() {
     let _held = beside_others();
-    let case = Case::new(&CHAIN.replace("b: {", "b: { parallelism: 4,").replace("seq 20", "seq 1000"));
+    // What wants more than any machine has, as long as x has no result, ends without a try.
+    let more = concat!(
+        "  x: { needs: [a], retry: { max: 0 }, script: \"[ -e /said/short ] || exit 3; echo 64 > $DYBOX_RESULT\" }\n",
+        "  y: { needs: { x: finished }, memory: \"${results.x == 64 ? 64 : 900000}MiB\", command: [\"true\"] }\nhooks:",
+    );
+    let chain = CHAIN.replace("b: {", "b: { parallelism: 4,").replace("seq 20", "seq 1000").replace("hooks:", more);
+    let case = Case::new(&chain);
     let follow = case.follow();
     case.place.until_said("b", "beat", 4);
     let run = case.run();
+    eventually("y has failed", LONG, || (case.place.status(&run)["stages"][4]["state"] == "failed").then_some(()));
     let id = case.application(&run).expect("YARN knows it")["id"].as_str().expect("an id").to_owned();
     let kill = ["org.apache.hadoop.yarn.client.cli.ApplicationCLI", "application", "-kill", &id];
     assert!(cluster().java(&kill).output().expect("java").status.success());
     case.assert_nothing_left(&run);
     end(follow).expect(6).says("killed").says("dybox resume");
-    case.place.dybox(&["status", &run]).says("killed");
+    case.assert_killed(&run);
     case.shorten();
-    case.place.dybox(&["resume", &run]).expect(0);
+    // It goes on where it was killed, with what had failed.
+    case.place.dybox(&["resume", &run]).expect(1).says("c succeeded");
     assert_eq!(
         (case.place.said_by("a", "start"), case.place.said_by("b", "start"), case.place.said_by("c", "start")),
         (1, 8, 1)
     );
     assert!(overlaps(&case.place.said()).is_empty());
-    case.assert_ended(&run, "SUCCEEDED");
+    case.assert_ended(&run, "FAILED");
 }
 
 #[test]
