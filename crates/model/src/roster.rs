@@ -382,3 +382,14 @@ pub struct RosterView {
     #[serde(default)]
     pub troubles: Vec<String>,
 }
+
+impl RosterView {
+    /// Reads a state server's answer. Here, and not where it arrives, because this crate is built for speed, and what keeps
+    /// a connection for its size.
+    ///
+    /// # Errors
+    /// Why it is no roster.
+    pub fn read(json: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(json).map_err(|error| error.to_string())
+    }
+}

@@ -57,7 +57,7 @@ impl RosterClient {
         let mut stub = self.stub.clone();
         let request = NodesRequest { host: host.unwrap_or_default().to_owned(), images };
         let reply = answered("nodes", tokio::time::timeout(limit, stub.nodes(request)).await)?;
-        serde_json::from_slice(&reply.roster).map_err(|error| WireError::Garbled { why: error.to_string() })
+        RosterView::read(&reply.roster).map_err(|why| WireError::Garbled { why })
     }
 
     /// Drains a node, or ends that. Answered once the server has kept it.
