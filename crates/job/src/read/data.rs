@@ -51,7 +51,9 @@ fn place(reader: &mut Reader, words: Spot<Words>, key: &str) -> Option<Words> {
         return Some(words);
     }
     let whole = |rest: &str| if start == 2 { reader.dir.join(rest) } else { PathBuf::from(rest) };
-    let path = whole(&known[start..]);
+    // A name of which more comes later may become the name of another directory: /data/in${item} is /data/in2, too.
+    let end = if late { known.rfind('/').map_or(start, |slash| slash + 1) } else { known.len() };
+    let path = whole(&known[start..end]);
     let address = |text: &str| match text.strip_prefix("./") {
         Some(rest) => format!("file://{}", whole(rest).display()),
         None => text.to_owned(),
