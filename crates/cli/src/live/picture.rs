@@ -180,23 +180,15 @@ const fn end_of(state: RunState) -> Option<StageEnd> {
 
 #[cfg(test)]
 mod tests {
-    use dybox_model::{Cause, Exit, Fact, GrantId, Note, Resources, StageOutline, SubDagId, TaskId};
+    use dybox_model::{Cause, Exit, Fact, GrantId, Note, SubDagId, TaskId};
 
     use super::*;
+    use crate::report::samples::outline;
 
     #[test]
     fn a_reason_to_wait_is_gone_when_nothing_waits() {
         let (sub, stage) = (SubDagId(0), StageId(0));
-        let ask = Resources { cpu_milli: 1000, memory: 1 << 20 };
-        let outline = StageOutline {
-            id: stage,
-            name: "a".into(),
-            image: "i:1".into(),
-            ask,
-            tasks: 1,
-            needs: vec![],
-            hook: false,
-        };
+        let outline = outline(0, "a", 1);
         let run: RunId = "01jd0000000000000000000000".parse().unwrap();
         let plan: Plan = serde_json::from_value(serde_json::json!({
             "version": 1, "name": "n", "tags": [], "params": {}, "fail_fast": false, "stages": [], "hooks": [],

@@ -6,6 +6,8 @@ mod convert;
 mod failure;
 mod near;
 pub(crate) mod safe;
+#[cfg(test)]
+pub(crate) mod samples;
 mod screen;
 pub(crate) mod shapes;
 pub(crate) mod state;

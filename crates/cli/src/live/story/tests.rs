@@ -1,21 +1,9 @@
-use dybox_model::{Cause, EndedBy, Peak, Protocol, Resources, StageOutline};
+use dybox_model::{Cause, EndedBy, Peak, Protocol};
 
 use super::*;
+use crate::report::samples::outline;
 
 const SUB: SubDagId = SubDagId(0);
-
-fn outline(id: u32, name: &str, tasks: u32) -> StageOutline {
-    let ask = Resources { cpu_milli: 1000, memory: 256 << 20 };
-    StageOutline {
-        id: StageId(id),
-        name: name.to_owned(),
-        image: "busybox:1".to_owned(),
-        ask,
-        tasks,
-        needs: vec![],
-        hook: false,
-    }
-}
 
 fn attempt(stage: u32, index: u32, number: u32) -> AttemptId {
     AttemptId { task: TaskId { stage: StageId(stage), index }, number }

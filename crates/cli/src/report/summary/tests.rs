@@ -1,11 +1,10 @@
 use std::collections::BTreeMap;
 
 use dybox_job::PLAN_VERSION;
-use dybox_model::{
-    AttemptId, EndedBy, Fact, GrantId, Peak, Resources, StageEnd, StageId, StageOutline, SubDagId, TaskId,
-};
+use dybox_model::{AttemptId, EndedBy, Fact, GrantId, Peak, StageEnd, StageId, SubDagId, TaskId};
 
 use super::*;
+use crate::report::samples::outline;
 
 fn plan() -> Plan {
     Plan {
@@ -23,19 +22,6 @@ fn plan() -> Plan {
         stages: vec![],
         hooks: vec![],
         subdags: vec![],
-    }
-}
-
-fn outline(id: u32, name: &str, tasks: u32) -> StageOutline {
-    let ask = Resources { cpu_milli: 1000, memory: 256 << 20 };
-    StageOutline {
-        id: StageId(id),
-        name: name.to_owned(),
-        image: "busybox:1".to_owned(),
-        ask,
-        tasks,
-        needs: vec![],
-        hook: false,
     }
 }
 
