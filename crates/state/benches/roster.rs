@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dybox_model::Millis;
-use dybox_model::roster::{Disk, NodeFacts, NodeImage, Pulse};
+use dybox_model::roster::{Disk, NodeFacts, NodeImage, Pressure, Pulse};
+use dybox_model::sweep::Sweep;
 use dybox_wire::TlsIdentity;
 use dybox_wire::roster::{Line, NodeReport, RosterClient, read_identity};
 
@@ -31,14 +32,19 @@ fn program() -> PathBuf {
     std::env::var_os("DYBOX_BENCH").map_or_else(beside, PathBuf::from)
 }
 
+/// What an agent says that has swept once, on a machine at work.
 fn pulse(at: u64) -> Pulse {
-    let disk = |of: &str| Disk { of: of.to_owned(), path: format!("/var/{of}"), free: 50 << 30, total: 100 << 30 };
+    let free = (50 << 30) - (at << 20);
+    let disk = |of: &str| Disk { of: of.to_owned(), path: format!("/var/{of}"), free, total: 100 << 30 };
+    let sweep = Sweep { number: 1, at: Millis(7), took: Millis(900), homes: 2, images: 3, ..Sweep::default() };
     Pulse {
         at: Millis(at),
         ping: Some(Millis(1)),
-        list: Some(Millis(9)),
+        list: Some(Millis(9 + at % 3)),
         running: 50,
         disks: vec![disk("engine"), disk("logs")],
+        pressure: Pressure { cpu: Some(u16::try_from(at % 500).unwrap_or(0)), io: Some(12), memory: Some(0) },
+        sweep: Some(sweep),
         ..Pulse::default()
     }
 }
@@ -53,9 +59,12 @@ fn facts() -> NodeFacts {
         size: 50 << 20,
     };
     NodeFacts {
+        agent: "0.1.0".to_owned(),
+        yarn: Some("worker-17.cluster.example:45454".to_owned()),
         engine: "20.10.24".to_owned(),
         storage: "overlay2".to_owned(),
         cgroup: 2,
+        kernel: "6.1.0-18-amd64".to_owned(),
         images: (0..50).map(image).collect(),
         ..NodeFacts::default()
     }
@@ -88,7 +97,14 @@ async fn agent(address: String, identity: TlsIdentity, host: String, number: u64
     }
 }
 
-/// Hundredths of a second on cpus, and kilobytes of memory.
+/// A figure beside its limit.
+fn say(what: &str, figure: f64, limit: f64, unit: &str) {
+    let ratio = figure / limit;
+    let verdict = if ratio <= 1.0 { "holds" } else { "MISSED" };
+    println!("  {what:<36} {figure:>5.1} {unit:<2}   limit {limit} {unit}   {ratio:>5.2}   {verdict}");
+}
+
+/// Hundredths of a second on cpus, and kibibytes of memory.
 fn used(pid: u32) -> (u64, u64) {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
     let fields: Vec<_> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
@@ -103,6 +119,7 @@ async fn flood() {
     let mut server = Command::new(program())
         .args(["state-server", "--bind", "127.0.0.1:0", "--dir"])
         .arg(&dir)
+        .env("DYBOX_LOG", "warn")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -131,7 +148,9 @@ async fn flood() {
     tokio::time::sleep(Duration::from_secs(SECONDS)).await;
     let (after, took) = (used(server.id()), start.elapsed());
     let cpu = (after.0 - before.0) as f64 / took.as_secs_f64();
-    println!("{AGENTS} agents, one report a second: {cpu:.1} % of a core, {:.1} MB", after.1 as f64 / 1000.0);
+    println!("a state server, {AGENTS} agents, a report a second of each:");
+    say("cpu, of a core", cpu, 5.0, "%");
+    say("memory", after.1 as f64 * 1.024e-3, 50.0, "MB");
     let mut one = Vec::new();
     let mut all = Vec::new();
     for _ in 0..50 {
@@ -142,13 +161,9 @@ async fn flood() {
             assert!(!view.nodes.is_empty());
         }
     }
-    for (what, times) in [("one node", &mut one), ("the whole roster", &mut all)] {
+    for (what, times) in [("one node", &mut one), ("all nodes", &mut all)] {
         times.sort();
-        println!(
-            "{what}: {:.1} ms (median), {:.1} ms (p95)",
-            times[25].as_secs_f64() * 1e3,
-            times[47].as_secs_f64() * 1e3
-        );
+        say(&format!("an answer about {what}, median"), times[25].as_secs_f64() * 1e3, 5.0, "ms");
     }
     let _ = server.kill();
     let _ = server.wait();
