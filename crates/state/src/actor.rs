@@ -15,7 +15,7 @@ use crate::authority::read;
 use crate::conf::{Conf, StateError};
 use crate::count::Count;
 use crate::http::{self, Look};
-use crate::keep::{Keep, Row};
+use crate::keep::Keep;
 
 /// For answers that are on their way when the server ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -229,18 +229,12 @@ impl Mind {
             }
         }
         for host in changed {
-            let Some(row) = self.row(&host) else { continue };
+            let Some(row) = self.roster.lasting(&host) else { continue };
             match done.take() {
                 Some(done) => self.keep.put_now(host, row, done),
                 None => self.keep.put(host, Some(row)),
             }
         }
-    }
-
-    fn row(&self, host: &str) -> Option<Row> {
-        let question = Question { host: Some(host.to_owned()), images: Vec::new() };
-        let view = self.roster.view(self.clock.now(), &question).pop()?;
-        Some((view.mark, view.history))
     }
 
     fn tell(&self, session: Session, order: AgentOrder) {

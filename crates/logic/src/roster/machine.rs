@@ -101,6 +101,12 @@ impl Roster {
         }
     }
 
+    /// What must outlive the server of what it knows of a node; [`Self::restore`] takes it back.
+    #[must_use]
+    pub fn lasting(&self, host: &str) -> Option<(Mark, Vec<NodeChange>)> {
+        self.nodes.get(host).map(|node| (node.mark.clone(), node.history.clone()))
+    }
+
     /// Every node in short, by name.
     pub fn briefs(&self, now: Millis) -> impl Iterator<Item = Brief<'_>> {
         self.nodes.iter().map(move |(host, node)| node.brief(now, host))

@@ -290,10 +290,12 @@ fn what_was_kept_comes_back() {
     pair.handle(Event::Marked { host: "n1".to_owned(), drained: true, why: String::new(), by: "ann".to_owned() });
     let view = pair.view();
     let mut later = Roster::new(Rules::default());
-    later.restore(Millis(99), "n1", view.mark.clone(), view.history.clone());
+    let (mark, history) = pair.roster.lasting("n1").unwrap();
+    later.restore(Millis(99), "n1", mark, history);
     let question = Question { host: Some("n1".to_owned()), images: Vec::new() };
     let again = later.view(Millis(99), &question).remove(0);
     assert_eq!((again.health, again.mark, again.history), (Health::Unknown, view.mark, view.history));
+    assert_eq!(later.lasting("n2"), None);
 }
 
 #[test]
