@@ -121,7 +121,7 @@ impl Servers {
             self.connect().await;
         }
         let client = self.client.as_ref()?;
-        match client.nodes(None, images.to_vec(), ANSWER).await {
+        match client.advice(images.to_vec(), ANSWER).await {
             Ok(view) => Some(view.nodes),
             Err(error) => {
                 tracing::info!("a state server does not answer: {error}");

@@ -324,7 +324,7 @@ pub struct NodeChange {
     pub why: String,
 }
 
-/// A line of the roster.
+/// A line of the roster. What was left out when it was told is as in a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
     /// The machine, as its agent's certificate names it.
@@ -332,20 +332,28 @@ pub struct NodeView {
     /// Whether tasks can run there.
     pub health: Health,
     /// What is wrong; empty where it is healthy.
+    #[serde(default)]
     pub ills: Vec<Ill>,
     /// Since when it is so, by the server's clock.
+    #[serde(default)]
     pub since: Millis,
     /// How long ago the last report came.
+    #[serde(default)]
     pub silent: Millis,
     /// How far its clock is ahead of the server's, in milliseconds.
+    #[serde(default)]
     pub clock_ahead: i64,
     /// Whether new tasks are wanted there.
+    #[serde(default)]
     pub mark: Mark,
     /// The last that was heard.
+    #[serde(default)]
     pub pulse: Pulse,
     /// The same; without images where the question was not for this node alone.
+    #[serde(default)]
     pub facts: NodeFacts,
     /// How many images are there.
+    #[serde(default)]
     pub images: u32,
     /// Which of the images that were asked about are there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

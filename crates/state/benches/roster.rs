@@ -5,7 +5,6 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dybox_model::Millis;
@@ -112,6 +111,34 @@ fn used(pid: u32) -> (u64, u64) {
     (number(11) + number(12), number(21) * 4)
 }
 
+/// Each kind of question fifty times, by turns.
+async fn answers(reader: &RosterClient) {
+    let mut one = Vec::new();
+    let (mut all, mut advice) = (Vec::new(), Vec::new());
+    let wanted: Vec<_> = (7..10).map(|n| format!("registry.example/team/image-{n}:1.2")).collect();
+    for _ in 0..50 {
+        for (host, times) in [(Some("n7"), &mut one), (None, &mut all)] {
+            let start = Instant::now();
+            let view = reader.nodes(host, Vec::new(), LIMIT).await.expect("an answer");
+            times.push(start.elapsed());
+            assert!(!view.nodes.is_empty());
+        }
+        let start = Instant::now();
+        let view = reader.advice(wanted.clone(), LIMIT).await.expect("an answer");
+        advice.push(start.elapsed());
+        assert!(view.nodes.len() == AGENTS && view.nodes.iter().all(|node| node.present == wanted));
+    }
+    let answers = [
+        ("what a master asks for, of all nodes", &mut advice),
+        ("all of one node", &mut one),
+        ("all of all nodes", &mut all),
+    ];
+    for (what, times) in answers {
+        times.sort();
+        say(what, times[25].as_secs_f64() * 1e3, 5.0, "ms");
+    }
+}
+
 async fn flood() {
     let dir = std::env::temp_dir().join(format!("dybox-roster-{}", std::process::id()));
     let hosts: Vec<_> = (0..AGENTS).map(|n| format!("n{n}")).collect();
@@ -132,7 +159,7 @@ async fn flood() {
         let text = std::fs::read_to_string(dir.join(format!("{name}.pem"))).expect("a certificate");
         read_identity(&text).expect("it is one")
     };
-    let reader = Arc::new(RosterClient::dial(&address, &identity("reader"), LIMIT).await.expect("a line"));
+    let reader = RosterClient::dial(&address, &identity("reader"), LIMIT).await.expect("a line");
     for (number, host) in hosts.into_iter().enumerate() {
         tokio::spawn(agent(address.clone(), identity(&format!("node-{host}")), host, number as u64));
     }
@@ -151,20 +178,7 @@ async fn flood() {
     println!("a state server, {AGENTS} agents, a report a second of each:");
     say("cpu, of a core", cpu, 5.0, "%");
     say("memory", after.1 as f64 * 1.024e-3, 50.0, "MB");
-    let mut one = Vec::new();
-    let mut all = Vec::new();
-    for _ in 0..50 {
-        for (host, times) in [(Some("n7"), &mut one), (None, &mut all)] {
-            let start = Instant::now();
-            let view = reader.nodes(host, Vec::new(), LIMIT).await.expect("an answer");
-            times.push(start.elapsed());
-            assert!(!view.nodes.is_empty());
-        }
-    }
-    for (what, times) in [("one node", &mut one), ("all nodes", &mut all)] {
-        times.sort();
-        say(&format!("an answer about {what}, median"), times[25].as_secs_f64() * 1e3, 5.0, "ms");
-    }
+    answers(&reader).await;
     let _ = server.kill();
     let _ = server.wait();
     let _ = std::fs::remove_dir_all(&dir);

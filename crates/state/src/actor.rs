@@ -10,7 +10,7 @@ use dybox_wire::roster::{AgentOrder, RosterCall, read_identity, serve_roster};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::answer::Answers;
+use crate::answer::{Answers, advice};
 use crate::authority::read;
 use crate::conf::{Conf, StateError};
 use crate::count::Count;
@@ -152,7 +152,11 @@ impl Mind {
                 self.hear(Event::Closed { session: Session(session) }, None);
             }
             RosterCall::Denied { why } => self.count.refuse(why),
-            RosterCall::Nodes { host, images, answer } => {
+            RosterCall::Nodes { host: None, images, advice: true, answer } => {
+                self.count.answers += 1;
+                let _ = answer.send(advice(&self.roster, self.clock.now(), &images));
+            }
+            RosterCall::Nodes { host, images, advice: _, answer } => {
                 let _ = answer.send(self.nodes(&Question { host, images }));
             }
             RosterCall::Mark { host, drained, why, by, done } => {

@@ -1,6 +1,8 @@
 //! The roster as JSON. What is said of a node is kept as text until something of it is otherwise, so an answer about all
 //! of a thousand nodes is put together, not made anew.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use dybox_logic::roster::{Brief, Question, Roster};
 use dybox_model::Millis;
@@ -39,6 +41,47 @@ struct After<'a> {
     pulse: &'a Pulse,
     facts: &'a NodeFacts,
     images: u32,
+}
+
+/// What of a [`dybox_model::roster::NodeView`] a master goes by; the rest is left out.
+#[derive(Serialize)]
+struct Advised<'a> {
+    host: &'a str,
+    health: Health,
+    #[serde(skip_serializing_if = "<[Ill]>::is_empty")]
+    ills: &'a [Ill],
+    #[serde(skip_serializing_if = "Mark::is_none")]
+    mark: &'a Mark,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pulse: Option<Pulse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facts: Option<NodeFacts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    present: Vec<String>,
+}
+
+impl<'a> Advised<'a> {
+    fn of(brief: Brief<'a>, images: &[String]) -> Self {
+        let Brief { host, health, ills, mark, pulse: Pulse { arrivals, .. }, facts, .. } = brief;
+        let pulse = || Pulse { arrivals: arrivals.clone(), ..Pulse::default() };
+        Self {
+            host,
+            health,
+            ills,
+            mark,
+            pulse: (!arrivals.is_empty()).then(pulse),
+            facts: facts.brings.then(|| NodeFacts { brings: true, ..NodeFacts::default() }),
+            present: brief.present(images),
+        }
+    }
+}
+
+/// JSON of a [`RosterView`] with only what a master goes by.
+pub(crate) fn advice(roster: &Roster, now: Millis, images: &[String]) -> Bytes {
+    let nodes: Vec<_> = roster.briefs(now).map(|brief| Advised::of(brief, images)).collect();
+    let mut out = Vec::new();
+    put(&mut out, &BTreeMap::from([("nodes", nodes)]));
+    out.into()
 }
 
 impl Answers {
@@ -126,8 +169,9 @@ fn put(out: &mut Vec<u8>, value: &impl Serialize) {
 
 #[cfg(test)]
 mod tests {
+    use dybox_logic::master::Advice;
     use dybox_logic::roster::{Event, Rules, Session};
-    use dybox_model::roster::NodeImage;
+    use dybox_model::roster::{Arrival, NodeImage};
 
     use super::*;
 
@@ -154,6 +198,9 @@ mod tests {
                 let said = self.answers.to(&self.roster, now, &question, troubles.clone());
                 let anew = RosterView { nodes: self.roster.view(now, &question), troubles };
                 assert_eq!(String::from_utf8_lossy(&said), serde_json::to_string(&anew).unwrap());
+                let told = RosterView::read(&advice(&self.roster, now, &question.images)).unwrap();
+                let advised = |view: &RosterView| view.nodes.iter().map(Advice::of).collect::<Vec<_>>();
+                assert_eq!(advised(&told), advised(&anew), "a master hears the same");
             }
             assert_eq!(self.answers.texts.len(), self.roster.briefs(Millis(self.now)).count());
         }
@@ -175,13 +222,16 @@ mod tests {
         world.hear(Event::Tick);
         let well = || Pulse { at: Millis(7), ping: Some(Millis(1)), list: Some(Millis(2)), ..Pulse::default() };
         let image = |name: &str| NodeImage { id: format!("sha256:{name}"), names: vec![name.to_owned()], size: 5 };
-        let facts = |images| NodeFacts { engine: "20".to_owned(), images, ..NodeFacts::default() };
+        let facts = |images| NodeFacts { engine: "20".to_owned(), brings: true, images, ..NodeFacts::default() };
+        let arrival =
+            Arrival { image: "busybox:1".to_owned(), took: Millis(9), at: Millis(8), why: "no room".to_owned() };
         world.open("n2", 1);
         world.open("n1", 2);
         world.report("n1", 2, well(), Some(facts(vec![image("busybox:1")])));
         world.report("n2", 1, well(), Some(facts(vec![image("busybox:1"), image("x:1")])));
         for _ in 0..3 {
             world.report("n1", 2, Pulse { list: None, trouble: "\"quoted\"".to_owned(), ..well() }, None);
+            world.report("n2", 1, Pulse { arrivals: vec![arrival.clone()], ..well() }, None);
         }
         let mark =
             |drained| Event::Marked { host: "n2".to_owned(), drained, why: "disk".to_owned(), by: "ann".to_owned() };

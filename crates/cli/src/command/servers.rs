@@ -41,14 +41,14 @@ impl Servers {
         Ok(Some(Self { addresses, identity: identity(path)? }))
     }
 
-    /// The first good answer of any to the whole roster, for who does not wait for it.
+    /// The first good answer of any with what masters go by, for who does not wait for it.
     pub(crate) async fn at_once(&self, images: Vec<String>) -> Option<(String, RosterView)> {
         let mut asked = tokio::task::JoinSet::new();
         for address in &self.addresses {
             let (address, identity, images) = (address.clone(), self.identity.clone(), images.clone());
             asked.spawn(async move {
                 let client = RosterClient::dial(&address, &identity, AT_ONCE).await.ok()?;
-                Some((address, client.nodes(None, images, AT_ONCE).await.ok()?))
+                Some((address, client.advice(images, AT_ONCE).await.ok()?))
             });
         }
         let first = async {

@@ -54,8 +54,22 @@ impl RosterClient {
         images: Vec<String>,
         limit: Duration,
     ) -> Result<RosterView, WireError> {
+        let host = host.unwrap_or_default().to_owned();
+        self.ask(NodesRequest { host, images, advice: false }, limit).await
+    }
+
+    /// Of all nodes only what a master goes by, and which of these images each has: health and what is wrong, drains, whether
+    /// its agent brings images, and which it brought. Everything else is as in a new one. A tenth of the whole answer, for
+    /// who asks every few seconds.
+    ///
+    /// # Errors
+    /// [`WireError`] when the server is gone or does not answer.
+    pub async fn advice(&self, images: Vec<String>, limit: Duration) -> Result<RosterView, WireError> {
+        self.ask(NodesRequest { host: String::new(), images, advice: true }, limit).await
+    }
+
+    async fn ask(&self, request: NodesRequest, limit: Duration) -> Result<RosterView, WireError> {
         let mut stub = self.stub.clone();
-        let request = NodesRequest { host: host.unwrap_or_default().to_owned(), images };
         let reply = answered("nodes", tokio::time::timeout(limit, stub.nodes(request)).await)?;
         RosterView::read(&reply.roster).map_err(|why| WireError::Garbled { why })
     }

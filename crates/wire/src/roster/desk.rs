@@ -48,6 +48,8 @@ pub enum RosterCall {
         host: Option<String>,
         /// Names of images: each node says which of them it has.
         images: Vec<String>,
+        /// Of all, only what a master goes by ([`super::RosterClient::advice`]).
+        advice: bool,
         /// JSON of a [`dybox_model::roster::RosterView`].
         answer: oneshot::Sender<Bytes>,
     },
@@ -129,9 +131,10 @@ impl Desk {
 impl Roster for Desk {
     async fn nodes(&self, request: Request<NodesRequest>) -> Result<Response<NodesReply>, Status> {
         // Who got through the handshake may read: it shows a certificate, or reading is open.
-        let NodesRequest { host, images } = request.into_inner();
+        let NodesRequest { host, images, advice } = request.into_inner();
         let (answer, answered) = oneshot::channel();
-        self.call(RosterCall::Nodes { host: Some(host).filter(|host| !host.is_empty()), images, answer }).await?;
+        let host = Some(host).filter(|host| !host.is_empty());
+        self.call(RosterCall::Nodes { host, images, advice, answer }).await?;
         let roster = answered.await.map_err(closing)?;
         Ok(Response::new(NodesReply { roster }))
     }
