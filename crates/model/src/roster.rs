@@ -31,13 +31,8 @@ pub struct NodeFacts {
     #[serde(default)]
     pub images: Vec<NodeImage>,
     /// Its agent brings images that masters want there.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub brings: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-const fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 /// A master's wish that an image be on a node before a task needs it there.
@@ -392,8 +387,7 @@ pub struct RosterView {
 }
 
 impl RosterView {
-    /// Reads a state server's answer. Here, and not where it arrives, because this crate is built for speed, and what keeps
-    /// a connection for its size.
+    /// Reads a state server's answer.
     ///
     /// # Errors
     /// Why it is no roster.
