@@ -98,9 +98,8 @@ fn a_taken_port_is_told_with_its_owner_and_the_way_out() {
     place.assert_nothing_left();
     drop(listener);
     place.dybox(&["resume", &run]).expect(0);
-    // Of a range each task gets one of its own.
+    // Of a range each task gets one of its own, and what another program holds is passed over.
     let (holder, port) = free_port();
-    drop(holder);
     let first: u16 = port.parse().expect("a port");
     let range = format!("{first}-{}", first.saturating_add(20));
     let web = format!("parallelism: 2, ports: ['{range}:8080'], stop_grace: 1s, script: '{WEB}'");
@@ -108,7 +107,9 @@ fn a_taken_port_is_told_with_its_owner_and_the_way_out() {
     let run = place.dybox(&["run", "job.yaml", "--detach"]).expect(0).run_id();
     let found = addresses(&place, &run, 2);
     assert_ne!(found[0], found[1]);
+    drop(holder);
     for address in found {
+        assert!(!address.ends_with(&port), "{address} is somebody's");
         assert!(eventually("it answers", LONG, || asked(&address)).contains("hello from web"));
     }
     place.dybox(&["stop", &run, "--yes"]).expect(0);

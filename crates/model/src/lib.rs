@@ -1,6 +1,6 @@
 //! The nouns that every other crate speaks.
 //!
-//! Enters: a roster as JSON, else nothing. Leaves: plain values with `serde` and nothing else. Never: a clock, a file, a socket, a foreign
+//! Enters: nothing. Leaves: plain values with `serde` and nothing else. Never: a clock, a file, a socket, a foreign
 //! type, or a decision that another crate should take.
 
 pub mod cache;

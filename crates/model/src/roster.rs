@@ -31,8 +31,13 @@ pub struct NodeFacts {
     #[serde(default)]
     pub images: Vec<NodeImage>,
     /// Its agent brings images that masters want there.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub brings: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A master's wish that an image be on a node before a task needs it there.
@@ -319,7 +324,7 @@ pub struct NodeChange {
     pub why: String,
 }
 
-/// A line of the roster. What was left out when it was told is as in a new one.
+/// A line of the roster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
     /// The machine, as its agent's certificate names it.
@@ -327,28 +332,20 @@ pub struct NodeView {
     /// Whether tasks can run there.
     pub health: Health,
     /// What is wrong; empty where it is healthy.
-    #[serde(default)]
     pub ills: Vec<Ill>,
     /// Since when it is so, by the server's clock.
-    #[serde(default)]
     pub since: Millis,
     /// How long ago the last report came.
-    #[serde(default)]
     pub silent: Millis,
     /// How far its clock is ahead of the server's, in milliseconds.
-    #[serde(default)]
     pub clock_ahead: i64,
     /// Whether new tasks are wanted there.
-    #[serde(default)]
     pub mark: Mark,
     /// The last that was heard.
-    #[serde(default)]
     pub pulse: Pulse,
     /// The same; without images where the question was not for this node alone.
-    #[serde(default)]
     pub facts: NodeFacts,
     /// How many images are there.
-    #[serde(default)]
     pub images: u32,
     /// Which of the images that were asked about are there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -384,14 +381,4 @@ pub struct RosterView {
     /// What is wrong with the server itself; empty where nothing is.
     #[serde(default)]
     pub troubles: Vec<String>,
-}
-
-impl RosterView {
-    /// Reads a state server's answer.
-    ///
-    /// # Errors
-    /// Why it is no roster.
-    pub fn read(json: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(json).map_err(|error| error.to_string())
-    }
 }

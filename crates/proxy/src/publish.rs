@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use dybox_engine::{Engine, EngineError, Kind};
 use dybox_logic::proxy::Event;
-use dybox_model::{Cause, Port, Published, TaskSpec};
+use dybox_model::{Cause, Port, PortRange, Published, TaskSpec};
 use dybox_store::policy::of_machine;
 
 use crate::conf::Places;
@@ -72,6 +72,21 @@ pub(crate) fn taken(ports: &Ports, spec: &TaskSpec, error: &EngineError) -> Opti
     })
 }
 
+/// A look at more ports than this is too long for a start.
+const OTHERS_MAX: u16 = 15;
+
+/// How many ports the engine may try after the first, of the longest range.
+pub(crate) fn others(ports: &[Port]) -> u16 {
+    let more = ports.iter().filter_map(|port| port.host).map(|host| host.last - host.first);
+    more.max().unwrap_or(0).min(OTHERS_MAX)
+}
+
+/// Whether another program has taken a port of a range, of which another one would do. The engine itself looks past what
+/// its containers have, and not past this.
+pub(crate) fn is_one_of_many(ports: &[Port], error: &EngineError) -> bool {
+    error.kind == Kind::PortTaken && named(ports, &error.text).is_some_and(|(_, host)| host.first < host.last)
+}
+
 /// The engine's reason, without the endpoint that it names first.
 fn reason(words: &str) -> &str {
     words.split_once("): ").map_or(words, |(_, reason)| reason)
@@ -79,21 +94,25 @@ fn reason(words: &str) -> &str {
 
 /// The port that the engine's words are about, or all that were asked for.
 fn which(ports: &[Port], words: &str) -> String {
-    let hosts = || ports.iter().filter_map(|port| port.host);
-    let tail = |word: &str| word.trim_end_matches(':').rsplit_once(':')?.1.parse::<u16>().ok();
-    let named = words
-        .split_whitespace()
-        .filter_map(tail)
-        .find(|&port| hosts().any(|host| host.has(dybox_model::PortRange::one(port))));
-    match named {
-        Some(port) => format!("port {port}"),
-        None => format!("port {}", hosts().map(|host| host.to_string()).collect::<Vec<_>>().join(" or ")),
+    match named(ports, words) {
+        Some((port, _)) => format!("port {port}"),
+        None => {
+            let hosts = ports.iter().filter_map(|port| port.host);
+            format!("port {}", hosts.map(|host| host.to_string()).collect::<Vec<_>>().join(" or "))
+        }
     }
+}
+
+/// The port that the engine's words are about, and as what it was asked for.
+fn named(ports: &[Port], words: &str) -> Option<(u16, PortRange)> {
+    let tail = |word: &str| word.trim_end_matches(':').rsplit_once(':')?.1.parse::<u16>().ok();
+    let asked = |port| ports.iter().filter_map(|port| port.host).find(|host| host.has(PortRange::one(port)));
+    words.split_whitespace().filter_map(tail).find_map(|port| Some((port, asked(port)?)))
 }
 
 #[cfg(test)]
 mod tests {
-    use dybox_model::{PortRange, Protocol};
+    use dybox_model::Protocol;
 
     use super::*;
 
@@ -108,5 +127,10 @@ mod tests {
         let whole = format!("driver failed on endpoint dybox-x (0aa3): {said}");
         assert_eq!(reason(&whole), said);
         assert_eq!(which(&asked, "all ports are allocated"), "port 8080 or 9000-9009");
+        let many = |words: &str| is_one_of_many(&asked, &EngineError::new("start", Kind::PortTaken, words));
+        assert!(many(said) && !many("Bind for 127.0.0.1:8080 failed") && !many("all ports are allocated"));
+        assert!(!is_one_of_many(&asked, &EngineError::new("start", Kind::BadOptions, said)));
+        assert_eq!((others(&asked), others(&asked[..2])), (9, 0));
+        assert_eq!(others(&[port(Some(PortRange { first: 1, last: u16::MAX }))]), OTHERS_MAX);
     }
 }

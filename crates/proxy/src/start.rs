@@ -110,7 +110,7 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
     eyes.hide(Arc::clone(&given.words));
     ports.leases.keep(&identity.name, &files.lease())?;
     let started = tokio::select! {
-        started = create_and_start(ports, &known, &identity, options.clone(), (&files, &links)) => started,
+        started = create_and_start(ports, &known, (&identity, spec), options.clone(), (&files, &links)) => started,
         error = until_it_hangs(&known.engine) => {
             if ports.places.far.is_some() {
                 // Before the next try of this task is given to this proxy.
@@ -123,7 +123,7 @@ async fn start(ports: &Ports, job: &Job) -> Result<(String, Eyes), Refused> {
         // A proxy that left took the network along after we had seen it. Once more, with the network held.
         (Err(error), Network::Named(name)) if error.kind == Kind::NetworkNotFound => {
             match ensure_network(ports, &known.engine, &job.spec.run, name).await {
-                Ok(_held) => create_and_start(ports, &known, &identity, options, (&files, &links)).await,
+                Ok(_held) => create_and_start(ports, &known, (&identity, spec), options, (&files, &links)).await,
                 Err(_) => Err(error),
             }
         }
@@ -180,7 +180,7 @@ fn lay_out(files: &Files, job: &Job, shown: Option<&Path>) -> Result<(), Refused
 async fn create_and_start(
     ports: &Ports,
     known: &Known,
-    identity: &Identity,
+    (identity, spec): (&Identity, &TaskSpec),
     options: Options,
     (files, links): (&Files, &[(String, String)]),
 ) -> Result<String, EngineError> {
@@ -195,14 +195,19 @@ async fn create_and_start(
     if !links.is_empty() {
         engine.link(&id, links).await?;
     }
-    match engine.start(&id).await {
-        // The answer was lost, and its init is the better witness.
-        Err(error) if error.unanswered() && begins(files).await => {
-            tracing::warn!(container = id, %error, "it runs all the same");
+    let mut others = publish::others(&spec.ports);
+    loop {
+        match engine.start(&id).await {
+            // The answer was lost, and its init is the better witness.
+            Err(error) if error.unanswered() && begins(files).await => {
+                tracing::warn!(container = id, %error, "it runs all the same");
+                return Ok(id);
+            }
+            // Asked once more, the engine takes the next one.
+            Err(error) if others > 0 && publish::is_one_of_many(&spec.ports, &error) => others -= 1,
+            other => return other.map(|()| id),
         }
-        other => other?,
     }
-    Ok(id)
 }
 
 /// Whether init shows itself in time; false proves nothing.
