@@ -126,11 +126,13 @@ fn apps(run: &str) -> Vec<Value> {
     cluster().applications_of(run).expect("the ResourceManager answers")
 }
 
-/// A file of the user's directory in HDFS.
+/// A file of the user's directory in HDFS. A master writes its own beside its first tasks, and not before them.
 fn hdfs(name: &str) -> String {
     let open = format!("/webhdfs/v1/user/root/.dybox/{name}?op=OPEN&noredirect=true&user.name=root");
-    let place = cluster().get(Daemon::NameNode, &open).expect("the NameNode answers").json().expect("JSON");
-    let place = text(&place["Location"]);
+    let place = eventually(&format!("{name} is in HDFS"), LONG, || {
+        let answer = cluster().get(Daemon::NameNode, &open).expect("the NameNode answers").json().expect("JSON");
+        answer["Location"].as_str().map(str::to_owned)
+    });
     let (host, path) = place.trim_start_matches("http://").split_once('/').expect("a place on a DataNode");
     let answer = request("GET", host, &format!("/{path}")).expect("the DataNode answers");
     assert_eq!(answer.status, 200, "{answer:?}");
