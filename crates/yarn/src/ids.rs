@@ -68,10 +68,18 @@ impl fmt::Display for AttemptId {
 
 const COUNTER_BITS: u32 = 40;
 
+impl ContainerId {
+    /// Its place among its attempt's containers, from 1, without the epoch that a restarted ResourceManager puts before it.
+    #[must_use]
+    pub const fn counter(&self) -> i64 {
+        self.number & ((1 << COUNTER_BITS) - 1)
+    }
+}
+
 impl fmt::Display for ContainerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ApplicationId { cluster, number } = self.attempt.application;
-        let (epoch, counter) = (self.number >> COUNTER_BITS, self.number & ((1 << COUNTER_BITS) - 1));
+        let (epoch, counter) = (self.number >> COUNTER_BITS, self.counter());
         f.write_str("container_")?;
         if epoch > 0 {
             write!(f, "e{epoch:02}_")?;

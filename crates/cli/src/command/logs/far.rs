@@ -50,6 +50,7 @@ pub(super) async fn logs(context: &Context, looked: &Looked, settings: &Settings
             _ => gathered(conf, settings, (id, of)).await?,
         };
         if of.seen.as_ref().is_some_and(|application| application.session) {
+            let is_masters = |container: &str| container.parse().is_ok_and(|id| is_masters(&id));
             found.retain(|(container, ..)| names.contains_key(container) || is_masters(container));
         }
         if found.is_empty() {
@@ -120,20 +121,17 @@ fn names(looked: &Looked) -> BTreeMap<String, String> {
 }
 
 fn named_by_yarn(container: &str, SubDagId(subdag): SubDagId) -> String {
-    match container.parse::<ContainerId>() {
-        Ok(id) if is_masters(container) && id.attempt.number > 1 => {
-            format!("master {subdag} try {}", id.attempt.number)
-        }
-        Ok(_) if is_masters(container) => format!("master {subdag}"),
-        Ok(_) => format!("proxy in {container}"),
-        Err(_) => container.to_owned(),
+    let Ok(id) = container.parse::<ContainerId>() else { return container.to_owned() };
+    match id.attempt.number {
+        _ if !is_masters(&id) => format!("proxy in {container}"),
+        number if number > 1 => format!("master {subdag} try {number}"),
+        _ => format!("master {subdag}"),
     }
 }
 
-/// The first YARN container of an attempt is the master's. A ResourceManager that was restarted puts its epoch before the
-/// number.
-fn is_masters(container: &str) -> bool {
-    container.parse::<ContainerId>().is_ok_and(|id| id.number & ((1 << 40) - 1) == 1)
+/// The first YARN container of an attempt is the master's.
+const fn is_masters(id: &ContainerId) -> bool {
+    id.counter() == 1
 }
 
 /// YARN container, file, bytes.
