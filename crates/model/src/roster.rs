@@ -335,8 +335,6 @@ pub struct NodeView {
     pub ills: Vec<Ill>,
     /// Since when it is so, by the server's clock.
     pub since: Millis,
-    /// How long ago the last report came.
-    pub silent: Millis,
     /// How far its clock is ahead of the server's, in milliseconds.
     pub clock_ahead: i64,
     /// Whether new tasks are wanted there.
@@ -353,6 +351,8 @@ pub struct NodeView {
     /// Its changes, oldest first; only where the question was for this node alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<NodeChange>,
+    /// How long ago the last report came. Last, for all before it is the same until something happens.
+    pub silent: Millis,
 }
 
 impl NodeView {

@@ -2,7 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -111,10 +112,19 @@ fn used(pid: u32) -> (u64, u64) {
     (number(11) + number(12), number(21) * 4)
 }
 
+/// A browser's question.
+fn page(port: &str) {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
+    stream.write_all(b"GET /nodes HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it hears");
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).expect("an answer");
+    assert!(back.starts_with(b"HTTP/1.1 200") && back.ends_with(b"\"troubles\":[]}"), "{} bytes", back.len());
+}
+
 /// Each kind of question fifty times, by turns.
-async fn answers(reader: &RosterClient) {
+async fn answers(reader: &RosterClient, pages: &str) {
     let mut one = Vec::new();
-    let (mut all, mut advice) = (Vec::new(), Vec::new());
+    let (mut all, mut advice, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     let wanted: Vec<_> = (7..10).map(|n| format!("registry.example/team/image-{n}:1.2")).collect();
     for _ in 0..50 {
         for (host, times) in [(Some("n7"), &mut one), (None, &mut all)] {
@@ -127,11 +137,15 @@ async fn answers(reader: &RosterClient) {
         let view = reader.advice(wanted.clone(), LIMIT).await.expect("an answer");
         advice.push(start.elapsed());
         assert!(view.nodes.len() == AGENTS && view.nodes.iter().all(|node| node.present == wanted));
+        let start = Instant::now();
+        tokio::task::block_in_place(|| page(pages));
+        shown.push(start.elapsed());
     }
     let answers = [
         ("what a master asks for, of all nodes", &mut advice),
         ("all of one node", &mut one),
         ("all of all nodes", &mut all),
+        ("all of all nodes, as a page", &mut shown),
     ];
     for (what, times) in answers {
         times.sort();
@@ -144,7 +158,7 @@ async fn flood() {
     let hosts: Vec<_> = (0..AGENTS).map(|n| format!("n{n}")).collect();
     dybox_state::init(&dir, &hosts).expect("an authority");
     let mut server = Command::new(program())
-        .args(["state-server", "--bind", "127.0.0.1:0", "--dir"])
+        .args(["state-server", "--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--dir"])
         .arg(&dir)
         .env("DYBOX_LOG", "warn")
         .stdin(Stdio::null())
@@ -152,8 +166,10 @@ async fn flood() {
         .spawn()
         .expect("it starts");
     let mut said = String::new();
-    BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut said).expect("it tells its port");
-    let port = said.split_whitespace().last().expect("a port").to_owned();
+    BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut said).expect("it tells its ports");
+    // state server on port 1, pages on port 2
+    let mut ports = said.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
+    let (port, pages) = (ports.next().expect("a port"), ports.next().expect("a port of pages").to_owned());
     let address = format!("127.0.0.1:{port}");
     let identity = |name: &str| {
         let text = std::fs::read_to_string(dir.join(format!("{name}.pem"))).expect("a certificate");
@@ -178,7 +194,7 @@ async fn flood() {
     println!("a state server, {AGENTS} agents, a report a second of each:");
     say("cpu, of a core", cpu, 5.0, "%");
     say("memory", after.1 as f64 * 1.024e-3, 50.0, "MB");
-    answers(&reader).await;
+    answers(&reader, &pages).await;
     let _ = server.kill();
     let _ = server.wait();
     let _ = std::fs::remove_dir_all(&dir);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use dybox_logic::roster::{Effect, Event, Question, Roster, Rules, Session};
 use dybox_model::Millis;
-use dybox_wire::roster::{AgentOrder, RosterCall, read_identity, serve_roster};
+use dybox_wire::roster::{AgentOrder, RosterCall, RosterTold, read_identity, serve_roster};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -154,10 +154,13 @@ impl Mind {
             RosterCall::Denied { why } => self.count.refuse(why),
             RosterCall::Nodes { host: None, images, advice: true, answer } => {
                 self.count.answers += 1;
-                let _ = answer.send(advice(&self.roster, self.clock.now(), &images));
+                let nodes = advice(&self.roster, self.clock.now(), &images);
+                let _ = answer.send(RosterTold { nodes, troubles: self.troubles() });
             }
             RosterCall::Nodes { host, images, advice: _, answer } => {
-                let _ = answer.send(self.nodes(&Question { host, images }));
+                self.count.answers += 1;
+                let nodes = self.answers.to(&self.roster, self.clock.now(), &Question { host, images });
+                let _ = answer.send(RosterTold { nodes, troubles: self.troubles() });
             }
             RosterCall::Mark { host, drained, why, by, done } => {
                 self.hear(Event::Marked { host, drained, why, by }, Some(done));
@@ -194,18 +197,22 @@ impl Mind {
     fn show(&mut self, look: Look) {
         // Whoever asked may be gone.
         let _ = match look {
-            Look::Nodes(host, answer) => answer.send(self.nodes(&Question { host, images: Vec::new() })),
+            Look::Nodes(host, answer) => answer.send(self.page(host)),
             Look::Metrics(answer) => {
-                let troubles = self.troubles.len() + usize::from(self.keep.trouble().is_some());
+                let troubles = self.troubles().len();
                 answer.send(self.count.text(&self.roster, troubles).into())
             }
         };
     }
 
-    fn nodes(&mut self, question: &Question) -> Bytes {
+    fn page(&mut self, host: Option<String>) -> Bytes {
         self.count.answers += 1;
-        let troubles = self.troubles.iter().cloned().chain(self.keep.trouble()).collect();
-        self.answers.to(&self.roster, self.clock.now(), question, troubles)
+        self.answers.page(&self.roster, self.clock.now(), host, self.troubles()).into()
+    }
+
+    /// What is wrong with this server.
+    fn troubles(&self) -> Vec<String> {
+        self.troubles.iter().cloned().chain(self.keep.trouble()).collect()
     }
 
     /// Lets the machine hear, and does what it wants. `done` is answered once what must last is on the disk.

@@ -1,170 +1,137 @@
-//! The roster as JSON. What is said of a node is kept as text until something of it is otherwise, so an answer about all
-//! of a thousand nodes is put together, not made anew.
+//! What is told of the roster. A node's text is kept until something of it is otherwise, so an answer about all of a
+//! thousand nodes is put together, not made anew.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use dybox_logic::roster::{Brief, Question, Roster};
 use dybox_model::Millis;
-use dybox_model::roster::{Health, Ill, Mark, NodeFacts, Pulse, RosterView};
+use dybox_model::roster::{NodeFacts, NodeView, Pulse, RosterView};
+use dybox_wire::roster::{NodeText, NodeTold};
 use serde::Serialize;
 
 /// What was said last of each node.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    /// By name, as the roster has them.
-    texts: Vec<(String, Text)>,
+    told: Kept<NodeText>,
+    /// JSON of each [`NodeView`] up to the figure with which it ends: how long the node is silent.
+    shown: Kept<Vec<u8>>,
 }
 
-/// A [`dybox_model::roster::NodeView`] in short, around what is otherwise each time: how long the node is silent.
-#[derive(Debug, Default)]
-struct Text {
-    rev: u64,
-    /// Two objects, [`Before`] and [`After`], without the brackets at their ends.
-    json: Vec<u8>,
-    /// Where the second one begins.
-    after: usize,
+/// A text of each node, by name, as the roster has them; each with its [`Brief::rev`].
+#[derive(Debug)]
+struct Kept<T>(Vec<(String, u64, T)>);
+
+/// Of each node only what a master goes by.
+pub(crate) fn advice(roster: &Roster, now: Millis, images: &[String]) -> Vec<NodeTold> {
+    roster.briefs(now).map(|brief| advised(&brief, images).into()).collect()
 }
 
-#[derive(Serialize)]
-struct Before<'a> {
-    host: &'a str,
-    health: Health,
-    ills: &'a [Ill],
-    since: Millis,
-}
-
-#[derive(Serialize)]
-struct After<'a> {
-    clock_ahead: i64,
-    mark: &'a Mark,
-    pulse: &'a Pulse,
-    facts: &'a NodeFacts,
-    images: u32,
-}
-
-/// What of a [`dybox_model::roster::NodeView`] a master goes by; the rest is left out.
-#[derive(Serialize)]
-struct Advised<'a> {
-    host: &'a str,
-    health: Health,
-    #[serde(skip_serializing_if = "<[Ill]>::is_empty")]
-    ills: &'a [Ill],
-    #[serde(skip_serializing_if = "Mark::is_none")]
-    mark: &'a Mark,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pulse: Option<Pulse>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    facts: Option<NodeFacts>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    present: Vec<String>,
-}
-
-impl<'a> Advised<'a> {
-    fn of(brief: Brief<'a>, images: &[String]) -> Self {
-        let Brief { host, health, ills, mark, pulse: Pulse { arrivals, .. }, facts, .. } = brief;
-        let pulse = || Pulse { arrivals: arrivals.clone(), ..Pulse::default() };
-        Self {
-            host,
-            health,
-            ills,
-            mark,
-            pulse: (!arrivals.is_empty()).then(pulse),
-            facts: facts.brings.then(|| NodeFacts { brings: true, ..NodeFacts::default() }),
-            present: brief.present(images),
-        }
+fn advised(brief: &Brief<'_>, images: &[String]) -> NodeView {
+    NodeView {
+        host: brief.host.to_owned(),
+        health: brief.health,
+        ills: brief.ills.to_vec(),
+        since: Millis(0),
+        silent: Millis(0),
+        clock_ahead: 0,
+        mark: brief.mark.clone(),
+        pulse: Pulse { arrivals: brief.pulse.arrivals.clone(), ..Pulse::default() },
+        facts: NodeFacts { brings: brief.facts.brings, ..NodeFacts::default() },
+        images: 0,
+        present: brief.present(images),
+        history: Vec::new(),
     }
-}
-
-/// JSON of a [`RosterView`] with only what a master goes by.
-pub(crate) fn advice(roster: &Roster, now: Millis, images: &[String]) -> Bytes {
-    let nodes: Vec<_> = roster.briefs(now).map(|brief| Advised::of(brief, images)).collect();
-    let mut out = Vec::new();
-    put(&mut out, &BTreeMap::from([("nodes", nodes)]));
-    out.into()
 }
 
 impl Answers {
-    /// JSON of a [`RosterView`].
-    pub(crate) fn to(&mut self, roster: &Roster, now: Millis, question: &Question, troubles: Vec<String>) -> Bytes {
-        if question.host.is_none() {
-            return self.whole(roster, now, &question.images, &troubles);
+    /// What is known of one node, or of all in short.
+    pub(crate) fn to(&mut self, roster: &Roster, now: Millis, question: &Question) -> Vec<NodeTold> {
+        if question.host.is_some() {
+            return roster.view(now, question).into_iter().map(NodeTold::from).collect();
         }
-        let nodes = roster.view(now, question);
-        let mut out = Vec::new();
-        put(&mut out, &RosterView { nodes, troubles });
-        out.into()
+        let mut all = Vec::with_capacity(self.told.0.len());
+        let write = |brief: &Brief<'_>| NodeText::of(brief.view());
+        self.told.each(roster.briefs(now), write, |brief, node| {
+            let present = brief.present(&question.images);
+            all.push(NodeTold { node: node.clone(), silent: brief.silent, present });
+        });
+        all
     }
 
-    fn whole(&mut self, roster: &Roster, now: Millis, images: &[String], troubles: &[String]) -> Bytes {
-        let mut out = Vec::with_capacity(self.texts.iter().map(|(_, text)| text.room()).sum());
+    /// The same as JSON of a [`RosterView`].
+    pub(crate) fn page(
+        &mut self,
+        roster: &Roster,
+        now: Millis,
+        host: Option<String>,
+        troubles: Vec<String>,
+    ) -> Vec<u8> {
+        let mut out = Vec::new();
+        if host.is_some() {
+            let nodes = roster.view(now, &Question { host, images: Vec::new() });
+            put(&mut out, &RosterView { nodes, troubles });
+            return out;
+        }
+        out.reserve(self.shown.0.iter().map(|(.., text)| text.len() + FIGURE).sum());
         out.extend_from_slice(b"{\"nodes\":[");
-        let mut count = 0;
-        for brief in roster.briefs(now) {
-            if count > 0 {
+        let empty = out.len();
+        self.shown.each(roster.briefs(now), up_to_silent, |brief, text| {
+            if out.len() > empty {
                 out.push(b',');
             }
-            self.text(count, &brief).write(&brief, images, &mut out);
-            count += 1;
-        }
-        self.texts.truncate(count);
+            out.extend_from_slice(text);
+            put(&mut out, &brief.silent);
+            out.push(b'}');
+        });
         out.extend_from_slice(b"],\"troubles\":");
         put(&mut out, &troubles);
         out.push(b'}');
-        out.into()
-    }
-
-    /// The text of the node that is in this place by name. Those before it are as the roster has them.
-    fn text(&mut self, place: usize, brief: &Brief<'_>) -> &Text {
-        let gone = self.texts[place..].iter().take_while(|(host, _)| host.as_str() < brief.host).count();
-        self.texts.drain(place..place + gone);
-        if self.texts.get(place).is_none_or(|(host, _)| host != brief.host) {
-            self.texts.insert(place, (brief.host.to_owned(), Text::default()));
-        }
-        let (_, text) = &mut self.texts[place];
-        if text.rev != brief.rev {
-            text.write_anew(brief);
-        }
-        text
+        out
     }
 }
 
-impl Text {
-    /// In the memory that it has: it is about as long as before.
-    fn write_anew(&mut self, brief: &Brief<'_>) {
-        let Brief { host, rev, health, ills, since, clock_ahead, mark, pulse, facts, .. } = *brief;
-        self.rev = rev;
-        self.json.clear();
-        put(&mut self.json, &Before { host, health, ills, since });
-        self.json.pop();
-        self.after = self.json.len();
-        put(&mut self.json, &After { clock_ahead, mark, pulse, facts, images: brief.images() });
-        self.json.pop();
-    }
+/// Room for how long a node is silent.
+const FIGURE: usize = 16;
 
-    fn write(&self, brief: &Brief<'_>, images: &[String], out: &mut Vec<u8>) {
-        let (before, after) = self.json.split_at(self.after);
-        out.extend_from_slice(before);
-        out.extend_from_slice(b",\"silent\":");
-        put(out, &brief.silent);
-        out.push(b',');
-        out.extend_from_slice(&after[1..]);
-        let present = brief.present(images);
-        if !present.is_empty() {
-            out.extend_from_slice(b",\"present\":");
-            put(out, &present);
-        }
-        out.push(b'}');
-    }
-
-    /// With room for the rest of a node's text.
-    fn room(&self) -> usize {
-        self.json.len() + 40
-    }
+fn up_to_silent(brief: &Brief<'_>) -> Vec<u8> {
+    let mut text = Vec::new();
+    put(&mut text, &NodeView { silent: Millis(0), ..brief.view() });
+    text.truncate(text.len() - b"0}".len());
+    text
 }
 
 fn put(out: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(out, value).expect("a roster is JSON");
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Kept<T> {
+    /// Each node with its text, which is written anew where something is otherwise.
+    fn each<'a>(
+        &mut self,
+        briefs: impl Iterator<Item = Brief<'a>>,
+        write: impl Fn(&Brief<'_>) -> T,
+        mut take: impl FnMut(&Brief<'_>, &T),
+    ) {
+        let mut place = 0;
+        for brief in briefs {
+            let gone = self.0[place..].iter().take_while(|(host, ..)| host.as_str() < brief.host).count();
+            self.0.drain(place..place + gone);
+            if self.0.get(place).is_none_or(|(host, ..)| host != brief.host) {
+                self.0.insert(place, (brief.host.to_owned(), brief.rev, write(&brief)));
+            }
+            let (_, rev, text) = &mut self.0[place];
+            if *rev != brief.rev {
+                (*rev, *text) = (brief.rev, write(&brief));
+            }
+            take(&brief, text);
+            place += 1;
+        }
+        self.0.truncate(place);
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +139,7 @@ mod tests {
     use dybox_logic::master::Advice;
     use dybox_logic::roster::{Event, Rules, Session};
     use dybox_model::roster::{Arrival, NodeImage};
+    use dybox_wire::roster::RosterTold;
 
     use super::*;
 
@@ -194,15 +162,20 @@ mod tests {
             for images in [Vec::new(), vec!["busybox:1".to_owned(), "alpine:3".to_owned()]] {
                 self.now += 1;
                 let (now, question) = (Millis(self.now), Question { host: None, images });
+                let read = |nodes| RosterTold { nodes, ..RosterTold::default() }.read().unwrap();
                 let troubles = vec!["a \"trouble\"".to_owned()];
-                let said = self.answers.to(&self.roster, now, &question, troubles.clone());
-                let anew = RosterView { nodes: self.roster.view(now, &question), troubles };
-                assert_eq!(String::from_utf8_lossy(&said), serde_json::to_string(&anew).unwrap());
-                let told = RosterView::read(&advice(&self.roster, now, &question.images)).unwrap();
+                let page = self.answers.page(&self.roster, now, None, troubles.clone());
+                let blank = Question { images: Vec::new(), ..question.clone() };
+                let shown = RosterView { nodes: self.roster.view(now, &blank), troubles };
+                assert_eq!(String::from_utf8(page).unwrap(), serde_json::to_string(&shown).unwrap());
+                let anew = RosterView { nodes: self.roster.view(now, &question), ..RosterView::default() };
+                assert_eq!(read(self.answers.to(&self.roster, now, &question)), anew);
+                let told = read(advice(&self.roster, now, &question.images));
                 let advised = |view: &RosterView| view.nodes.iter().map(Advice::of).collect::<Vec<_>>();
                 assert_eq!(advised(&told), advised(&anew), "a master hears the same");
             }
-            assert_eq!(self.answers.texts.len(), self.roster.briefs(Millis(self.now)).count());
+            let count = self.roster.briefs(Millis(self.now)).count();
+            assert_eq!((self.answers.told.0.len(), self.answers.shown.0.len()), (count, count));
         }
 
         fn open(&mut self, host: &str, session: u64) {
@@ -245,7 +218,7 @@ mod tests {
         world.hear(Event::Tick);
         world.now += Rules::default().forget_after.0;
         world.hear(Event::Tick);
-        assert!(world.answers.texts.is_empty());
+        assert!(world.answers.told.0.is_empty());
         world.open("n1", 9);
     }
 }

@@ -55,6 +55,25 @@ pub struct Brief<'a> {
 }
 
 impl Brief<'_> {
+    /// The same with names of its own: without images, and without history.
+    #[must_use]
+    pub fn view(&self) -> NodeView {
+        NodeView {
+            host: self.host.to_owned(),
+            health: self.health,
+            ills: self.ills.to_vec(),
+            since: self.since,
+            silent: self.silent,
+            clock_ahead: self.clock_ahead,
+            mark: self.mark.clone(),
+            pulse: self.pulse.clone(),
+            facts: self.facts.clone(),
+            images: self.images(),
+            present: Vec::new(),
+            history: Vec::new(),
+        }
+    }
+
     /// How many images are there.
     #[must_use]
     pub fn images(&self) -> u32 {
@@ -222,23 +241,13 @@ impl Node {
     }
 
     pub(super) fn view(&self, now: Millis, host: &str, question: &Question) -> NodeView {
-        let whole = question.host.is_some();
         let brief = self.brief(now, host);
-        let images = self.images.iter().filter(|_| whole);
-        NodeView {
-            host: host.to_owned(),
-            health: brief.health,
-            ills: brief.ills.to_vec(),
-            since: brief.since,
-            silent: brief.silent,
-            clock_ahead: brief.clock_ahead,
-            mark: brief.mark.clone(),
-            pulse: brief.pulse.clone(),
-            facts: NodeFacts { images: images.map(|image| NodeImage::clone(image)).collect(), ..brief.facts.clone() },
-            images: brief.images(),
-            present: brief.present(&question.images),
-            history: if whole { self.history.clone() } else { Vec::new() },
+        let mut view = NodeView { present: brief.present(&question.images), ..brief.view() };
+        if question.host.is_some() {
+            view.facts.images = self.images.iter().map(|image| NodeImage::clone(image)).collect();
+            view.history = self.history.clone();
         }
+        view
     }
 
     /// What it had, when it is forgotten.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use tonic::transport::{Channel, Endpoint};
 
 use super::badge::Badge;
+use super::view::roster_in;
 use crate::client::{answered, channel_over};
 use crate::error::WireError;
 use crate::proto::roster_client::RosterClient as Stub;
@@ -71,7 +72,7 @@ impl RosterClient {
     async fn ask(&self, request: NodesRequest, limit: Duration) -> Result<RosterView, WireError> {
         let mut stub = self.stub.clone();
         let reply = answered("nodes", tokio::time::timeout(limit, stub.nodes(request)).await)?;
-        RosterView::read(&reply.roster).map_err(|why| WireError::Garbled { why })
+        roster_in(reply).map_err(|why| WireError::Garbled { why })
     }
 
     /// Drains a node, or ends that. Answered once the server has kept it.

@@ -1,13 +1,13 @@
 //! What state servers are told and asked, and what happens to each call: the certificate is checked, then it goes into
 //! the mailbox.
 
-use bytes::Bytes;
 use dybox_model::roster::{BringOrder, Mark};
 use dybox_model::sweep::SweepOrder;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status};
 
 use super::badge::{Badge, Holder};
+use super::view::RosterTold;
 use crate::proto::roster_server::Roster;
 use crate::proto::{
     BringReply, BringRequest, MarkReply, MarkRequest, NodesReply, NodesRequest, SweepReply, SweepRequest,
@@ -50,8 +50,8 @@ pub enum RosterCall {
         images: Vec<String>,
         /// Of all, only what a master goes by ([`super::RosterClient::advice`]).
         advice: bool,
-        /// JSON of a [`dybox_model::roster::RosterView`].
-        answer: oneshot::Sender<Bytes>,
+        /// What is known.
+        answer: oneshot::Sender<RosterTold>,
     },
     /// Drain a node, or end that.
     Mark {
@@ -135,8 +135,7 @@ impl Roster for Desk {
         let (answer, answered) = oneshot::channel();
         let host = Some(host).filter(|host| !host.is_empty());
         self.call(RosterCall::Nodes { host, images, advice, answer }).await?;
-        let roster = answered.await.map_err(closing)?;
-        Ok(Response::new(NodesReply { roster }))
+        Ok(Response::new(answered.await.map_err(closing)?.into()))
     }
 
     async fn mark(&self, request: Request<MarkRequest>) -> Result<Response<MarkReply>, Status> {

@@ -93,10 +93,11 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::proto::NodeReport;
+    use crate::proto::{Facts, NodeReport};
 
     fn report(len: usize) -> NodeReport {
-        NodeReport { host: "n1".to_owned(), facts: vec![7; len].into(), ..NodeReport::default() }
+        let facts = Facts { agent: "a".repeat(len), ..Facts::default() };
+        NodeReport { host: "n1".to_owned(), facts: Some(facts), ..NodeReport::default() }
     }
 
     /// The next message, and how often the wait for it was given up.

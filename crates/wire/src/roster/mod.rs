@@ -10,12 +10,14 @@ mod hall;
 mod line;
 mod pulse;
 mod server;
+mod view;
 
 pub use badge::{Authority, Badge, identity_text, read_identity};
 pub use client::RosterClient;
 pub use desk::{AgentOrder, RosterCall};
 pub use line::{Attendance, Line};
 pub use server::serve_roster;
+pub use view::{NodeText, NodeTold, RosterTold};
 
 /// What an agent says of its node at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]

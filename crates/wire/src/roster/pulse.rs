@@ -1,17 +1,17 @@
 //! What an agent says every few seconds, as fields: a state server hears it a thousand times a second.
 
 use dybox_model::Millis;
-use dybox_model::roster::{Arrival, Canary, Disk, Mark, NodeFacts, Pressure, Pulse};
+use dybox_model::roster::{Arrival, Canary, Disk, Mark, Pressure, Pulse};
 use dybox_model::sweep::{Sweep, Tally};
 
 use super::NodeReport;
+use super::view::{facts_in, facts_out};
 use crate::proto::{self, pulse as said};
 
 /// What is to be said.
 pub(super) fn report_out(report: NodeReport) -> proto::NodeReport {
     let NodeReport { host, seq, pulse, facts } = report;
-    let facts = facts.map(|facts: NodeFacts| serde_json::to_vec(&facts).expect("facts are JSON").into());
-    proto::NodeReport { host, seq, pulse: Some(pulse_out(pulse)), facts: facts.unwrap_or_default() }
+    proto::NodeReport { host, seq, pulse: Some(pulse_out(pulse)), facts: facts.map(facts_out) }
 }
 
 /// What was said.
@@ -21,19 +21,16 @@ pub(super) fn report_out(report: NodeReport) -> proto::NodeReport {
 pub(super) fn report_in(message: proto::NodeReport) -> Result<NodeReport, String> {
     let proto::NodeReport { host, seq, pulse, facts } = message;
     let pulse = pulse_in(pulse.ok_or("it says nothing of now")?)?;
-    let read = || serde_json::from_slice(&facts).map_err(|error| error.to_string());
-    let facts = if facts.is_empty() { None } else { Some(read()?) };
-    Ok(NodeReport { host, seq, pulse, facts })
+    Ok(NodeReport { host, seq, pulse, facts: facts.map(facts_in).transpose()? })
 }
 
-fn pulse_out(pulse: Pulse) -> proto::Pulse {
+pub(super) fn pulse_out(pulse: Pulse) -> proto::Pulse {
     let Pulse { at, ping, list, trouble, running, disks, pressure, canary, sweep, arrivals, mark } = pulse;
     let disk = |Disk { of, path, free, total }| said::Disk { of, path, free, total };
     let share = |share: Option<u16>| share.map(u32::from);
     let Pressure { cpu, io, memory } = pressure;
     let told = said::Pressure { cpu: share(cpu), io: share(io), memory: share(memory) };
     let arrival = |Arrival { image, took, at, why }| said::Arrival { image, took: took.0, at: at.0, why };
-    let mark_out = |Mark { rev, drained, why, by, at }| said::Mark { rev, drained, why, by, at: at.0 };
     proto::Pulse {
         at: at.0,
         ping: ping.map(|took| took.0),
@@ -49,11 +46,10 @@ fn pulse_out(pulse: Pulse) -> proto::Pulse {
     }
 }
 
-fn pulse_in(message: proto::Pulse) -> Result<Pulse, String> {
+pub(super) fn pulse_in(message: proto::Pulse) -> Result<Pulse, String> {
     let proto::Pulse { at, ping, list, trouble, running, disks, pressure, canary, sweep, arrivals, mark } = message;
     let disk = |said::Disk { of, path, free, total }| Disk { of, path, free, total };
     let arrival = |said::Arrival { image, took, at, why }| Arrival { image, took: Millis(took), at: Millis(at), why };
-    let mark_in = |said::Mark { rev, drained, why, by, at }| Mark { rev, drained, why, by, at: Millis(at) };
     Ok(Pulse {
         at: Millis(at),
         ping: ping.map(Millis),
@@ -67,6 +63,14 @@ fn pulse_in(message: proto::Pulse) -> Result<Pulse, String> {
         arrivals: arrivals.into_iter().map(arrival).collect(),
         mark: mark.map(mark_in).unwrap_or_default(),
     })
+}
+
+pub(super) fn mark_out(Mark { rev, drained, why, by, at }: Mark) -> said::Mark {
+    said::Mark { rev, drained, why, by, at: at.0 }
+}
+
+pub(super) fn mark_in(said::Mark { rev, drained, why, by, at }: said::Mark) -> Mark {
+    Mark { rev, drained, why, by, at: Millis(at) }
 }
 
 fn pressure_in(message: said::Pressure) -> Result<Pressure, String> {
@@ -103,7 +107,7 @@ fn sweep_in(message: said::Sweep) -> Sweep {
 
 #[cfg(test)]
 mod tests {
-    use dybox_model::roster::NodeImage;
+    use dybox_model::roster::{NodeFacts, NodeImage};
     use prost::Message;
 
     use super::*;
@@ -174,7 +178,8 @@ mod tests {
         let cpu = Some(u32::from(u16::MAX) + 1);
         pressed.pulse.as_mut().unwrap().pressure = Some(said::Pressure { cpu, ..said::Pressure::default() });
         assert_eq!(report_in(pressed).unwrap_err(), "65536 thousandths of a minute");
-        let facts = report_in(proto::NodeReport { facts: "no".into(), ..good }).unwrap_err();
-        assert!(facts.starts_with("expected"), "{facts}");
+        let facts = proto::Facts { cgroup: 256, ..proto::Facts::default() };
+        let why = report_in(proto::NodeReport { facts: Some(facts), ..good }).unwrap_err();
+        assert_eq!(why, "cgroup version 256");
     }
 }
