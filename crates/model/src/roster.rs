@@ -288,7 +288,7 @@ impl fmt::Display for Ill {
 }
 
 /// Whether tasks can run on a node; from best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// They can.
@@ -298,6 +298,7 @@ pub enum Health {
     /// They can't.
     Unusable,
     /// Its agent is silent.
+    #[default]
     Unknown,
 }
 
@@ -325,7 +326,7 @@ pub struct NodeChange {
 }
 
 /// A line of the roster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NodeView {
     /// The machine, as its agent's certificate names it.
     pub host: String,

@@ -29,15 +29,11 @@ fn advised(brief: &Brief<'_>, images: &[String]) -> NodeView {
         host: brief.host.to_owned(),
         health: brief.health,
         ills: brief.ills.to_vec(),
-        since: Millis(0),
-        silent: Millis(0),
-        clock_ahead: 0,
         mark: brief.mark.clone(),
         pulse: Pulse { arrivals: brief.pulse.arrivals.clone(), ..Pulse::default() },
         facts: NodeFacts { brings: brief.facts.brings, ..NodeFacts::default() },
-        images: 0,
         present: brief.present(images),
-        history: Vec::new(),
+        ..NodeView::default()
     }
 }
 

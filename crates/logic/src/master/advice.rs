@@ -76,25 +76,12 @@ impl Advisor {
 
 #[cfg(test)]
 mod tests {
-    use dybox_model::roster::{Disk, Ill, Mark, NodeFacts, Pulse};
+    use dybox_model::roster::{Disk, Ill, Mark};
 
     use super::*;
 
     fn view(host: &str, health: Health, ills: Vec<Ill>) -> NodeView {
-        NodeView {
-            host: host.to_owned(),
-            health,
-            ills,
-            since: Millis(0),
-            silent: Millis(0),
-            clock_ahead: 0,
-            mark: Mark::default(),
-            pulse: Pulse::default(),
-            facts: NodeFacts::default(),
-            images: 0,
-            present: Vec::new(),
-            history: Vec::new(),
-        }
+        NodeView { host: host.to_owned(), health, ills, ..NodeView::default() }
     }
 
     fn hangs(host: &str) -> NodeView {

@@ -59,9 +59,9 @@ impl RosterClient {
         self.ask(NodesRequest { host, images, advice: false }, limit).await
     }
 
-    /// Of all nodes only what a master goes by, and which of these images each has: health and what is wrong, drains, whether
-    /// its agent brings images, and which it brought. Everything else is as in a new one. A tenth of the whole answer, for
-    /// who asks every few seconds.
+    /// Of all nodes only what a master goes by, and which of these images each has: health and what is wrong, drains,
+    /// whether its agent brings images, and which it brought. Everything else is as in a new one. Shorter than the whole
+    /// answer, for who asks every few seconds.
     ///
     /// # Errors
     /// [`WireError`] when the server is gone or does not answer.

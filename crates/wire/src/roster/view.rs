@@ -144,28 +144,12 @@ mod tests {
 
     use super::*;
 
-    fn node() -> NodeView {
-        NodeView {
-            host: "n1".to_owned(),
-            health: Health::Healthy,
-            ills: Vec::new(),
-            since: Millis(0),
-            silent: Millis(0),
-            clock_ahead: 0,
-            mark: Mark::default(),
-            pulse: Pulse::default(),
-            facts: NodeFacts::default(),
-            images: 0,
-            present: Vec::new(),
-            history: Vec::new(),
-        }
-    }
-
     /// One in which every field is otherwise than in a new one, and than its neighbours.
     fn full() -> NodeView {
         let word = |n: u32| format!("word {n}");
         let image = NodeImage { id: word(1), names: vec![word(2), word(3)], size: u64::MAX };
         NodeView {
+            host: word(0),
             health: Health::Unusable,
             ills: vec![Ill::EngineHangs, Ill::NoStart { why: "\"no\"".to_owned() }],
             since: Millis(4),
@@ -186,7 +170,6 @@ mod tests {
             images: 18,
             present: vec![word(19)],
             history: vec![NodeChange { at: Millis(20), to: word(21), why: word(22) }],
-            ..node()
         }
     }
 
@@ -197,7 +180,7 @@ mod tests {
     #[test]
     fn what_is_told_is_what_is_heard() {
         let healths = [Health::Healthy, Health::Degraded, Health::Unusable, Health::Unknown];
-        let mut nodes: Vec<_> = healths.into_iter().map(|health| NodeView { health, ..node() }).collect();
+        let mut nodes: Vec<_> = healths.into_iter().map(|health| NodeView { health, ..NodeView::default() }).collect();
         nodes.push(full());
         let view = RosterView { nodes, troubles: vec!["the disk is full".to_owned()] };
         let told = || RosterTold {

@@ -184,27 +184,12 @@ fn json_of(node: &NodeView, whole: bool) -> Value {
 mod tests {
     use std::collections::BTreeSet;
 
-    use dybox_model::roster::{Mark, NodeFacts, Pulse};
-
     use super::*;
     use crate::report::shapes::SHAPES;
 
     #[test]
     fn the_registry_of_answers_names_every_key_of_a_node() {
-        let node = NodeView {
-            host: "n1".to_owned(),
-            health: Health::Healthy,
-            ills: Vec::new(),
-            since: Millis(0),
-            silent: Millis(0),
-            clock_ahead: 0,
-            mark: Mark::default(),
-            pulse: Pulse::default(),
-            facts: NodeFacts::default(),
-            images: 0,
-            present: Vec::new(),
-            history: Vec::new(),
-        };
+        let node = NodeView::default();
         let shape = SHAPES.iter().find(|shape| shape.command == "nodes").unwrap();
         for whole in [false, true] {
             let named: BTreeSet<&str> = shape.keys.split(' ').filter(|key| whole || !key.starts_with('[')).collect();
